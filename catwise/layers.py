@@ -1,0 +1,86 @@
+"""The layers that influence covers, seen as matrices: a weight is (o, i), the bias its last column.
+
+For one sample the gradient of such a layer's matrix is G = sum_t g_t a_t^T: ``g`` the gradient at its output,
+``a`` its input (for a convolution the patch under the kernel, with a 1 for the bias) at position t.
+"""
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from catwise.errors import InputError
+
+__all__ = ["covered", "coverage", "matrix_shape", "per_layer"]
+
+Layer = nn.Linear | nn.Conv2d
+
+
+def covered(model: nn.Module) -> dict[str, Layer]:
+    """The Linear and Conv2d layers by name. Raises InputError where there is none, or one that is grouped."""
+    layers = {name: module for name, module in model.named_modules() if isinstance(module, Layer)}
+    if not layers:
+        raise InputError("model: expected a Linear or Conv2d layer; came none, so no parameter has an influence")
+    for name, layer in layers.items():
+        if isinstance(layer, nn.Conv2d) and (layer.groups != 1 or layer.padding_mode != "zeros"):
+            raise InputError(f"model.{name}: expected a convolution without groups and padded by zeros; came {layer}")
+    return layers
+
+
+def coverage(model: nn.Module) -> float:
+    """The share of the model's parameters that lie in covered layers."""
+    inside = sum(parameter.numel() for layer in covered(model).values() for parameter in layer.parameters())
+    return inside / sum(parameter.numel() for parameter in model.parameters())
+
+
+def matrix_shape(layer: Layer) -> tuple[int, int]:
+    """(o, i) of the layer's matrix, the bias counted in i."""
+    return layer.weight.shape[0], layer.weight[0].numel() + (layer.bias is not None)
+
+
+def rows(layer: Layer, x: Tensor) -> Tensor:
+    """The layer's inputs ``a`` as (n, t, i)."""
+    if isinstance(layer, nn.Conv2d):
+        padding = layer.padding
+        if isinstance(padding, str):
+            total = [d * (k - 1) for d, k in zip(layer.dilation, layer.kernel_size, strict=True)]
+            x = F.pad(x, [w for p in reversed(total) for w in (p // 2, p - p // 2)]) if padding == "same" else x
+            padding = (0, 0)
+        unfolded = F.unfold(x, layer.kernel_size, layer.dilation, padding, layer.stride)  # type: ignore[arg-type]
+        a = unfolded.transpose(1, 2)
+    else:
+        a = x.reshape(len(x), -1, x.shape[-1])
+    return a if layer.bias is None else torch.cat([a, a.new_ones(*a.shape[:2], 1)], dim=2)
+
+
+def columns(layer: Layer, gradient: Tensor) -> Tensor:
+    """The gradients ``g`` at the layer's outputs as (n, t, o)."""
+    if isinstance(layer, nn.Conv2d):
+        return gradient.flatten(2).transpose(1, 2)
+    return gradient.reshape(len(gradient), -1, gradient.shape[-1])
+
+
+def per_layer(model: nn.Module, loss: Callable[[], Tensor], use: Callable[[str, Tensor, Tensor], None]) -> None:
+    """Runs ``loss()`` forward and backward once and hands (name, a_nti, g_nto) of each covered layer to ``use``.
+
+    ``loss`` is a sum over samples, so row n of g belongs to sample n alone (batch norm must be in eval mode).
+    """
+    layers = covered(model)
+    handles = []
+
+    def watch(name: str, layer: Layer) -> Callable[..., None]:
+        def forward_hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+            x = inputs[0].detach()
+            output.register_hook(lambda gradient: use(name, rows(layer, x), columns(layer, gradient)))
+
+        return forward_hook
+
+    try:
+        for name, layer in layers.items():
+            handles.append(layer.register_forward_hook(watch(name, layer)))
+        total = loss()
+        torch.autograd.grad(total, [layer.weight for layer in layers.values()])
+    finally:
+        for handle in handles:
+            handle.remove()

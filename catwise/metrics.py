@@ -1,0 +1,26 @@
+"""What is measured of a classifier: per-sample loss, per-class accuracy and loss."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+__all__ = ["per_class", "per_sample_loss"]
+
+
+def per_sample_loss(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+    """l(z_i) = -log p(y_i | x_i), the cross entropy in nats: (n,)."""
+    return F.cross_entropy(model(x), y, reduction="none")
+
+
+@torch.no_grad()
+def per_class(model: nn.Module, x: Tensor, y: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
+    """Accuracy and mean loss of each class over its own samples, each (k,) in float64; NaN for an absent class."""
+    training = model.training
+    model.eval()
+    logits = torch.cat([model(batch) for batch in x.split(1000)])
+    model.train(training)
+    hit = (logits.argmax(1) == y).double()
+    loss = F.cross_entropy(logits, y, reduction="none").double()
+    count = torch.bincount(y, minlength=num_classes)
+    sums = [torch.bincount(y, weights=value, minlength=num_classes) for value in (hit, loss)]
+    return sums[0] / count, sums[1] / count

@@ -1,0 +1,64 @@
+"""The classifiers: each maps a batch of inputs to (n, k) logits."""
+
+import hashlib
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["Cnn", "Logistic", "build", "fingerprint"]
+
+
+class Logistic(nn.Module):
+    """Logistic regression with class 0 as reference: its logit is 0, so the optimum is unique without a penalty."""
+
+    def __init__(self, features: int, num_classes: int):
+        super().__init__()
+        self.linear = nn.Linear(features, num_classes - 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits = self.linear(x)
+        return torch.cat([torch.zeros_like(logits[:, :1]), logits], dim=1)
+
+
+class Cnn(nn.Module):
+    """Two convolutions and a linear layer, for small grey images; every parameter is covered by EKFAC."""
+
+    def __init__(self, width: int, num_classes: int):
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(1, width, 3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(width, 2 * width, 3, padding=1, stride=2),
+            nn.ReLU(),
+            nn.AdaptiveMaxPool2d(2),
+            nn.Flatten(),
+            nn.Linear(8 * width, num_classes),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers(x)
+
+
+def build(model: str, x: Tensor, num_classes: int, *, width: int = 0, seed: int = 0) -> nn.Module:
+    """A freshly initialised model for inputs like ``x``, in its dtype; the global random state is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        match model:
+            case "logistic":
+                net: nn.Module = Logistic(x[0].numel(), num_classes)
+                nn.init.zeros_(net.linear.weight)  # type: ignore[union-attr, arg-type]
+                nn.init.zeros_(net.linear.bias)  # type: ignore[union-attr, arg-type]
+            case "cnn":
+                net = Cnn(width, num_classes)
+            case _:
+                raise ValueError(f"expected a model of this module, came {model!r}")
+    return net.to(x.dtype)
+
+
+def fingerprint(model: nn.Module) -> str:
+    """sha256 of the names, shapes and bytes of all parameters and buffers: which checkpoint is this?"""
+    digest = hashlib.sha256()
+    for name, tensor in model.state_dict().items():
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,207 @@
+"""The schema of ``params.yaml``: every key, its type and its range; no key has a default here.
+
+The file is parsed as YAML 1.2, because ``dvc exp run -S`` writes 1e-05, which YAML 1.1 reads as a string.
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from catwise.datasets import CLASSES
+from catwise.errors import InputError
+
+__all__ = ["DataSet", "Params", "Run", "load"]
+
+Count = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+Positive = Annotated[float, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0)]
+
+
+class Section(BaseModel):
+    """A mapping in which every key is known, present, of the right type, finite and in range."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, frozen=True)
+
+
+class Run(Section):
+    datasets: Annotated[list[str], Field(min_length=1)]
+
+
+class Synthetic(Section):
+    source: Literal["linear", "nonlinear"]
+    seed: Seed
+    train: Count
+    flips: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=2, max_length=2)]
+    validation_a: Count
+    validation_b: Count
+    test: Count
+
+    @model_validator(mode="after")
+    def flips_fit(self) -> "Synthetic":
+        if max(self.flips) > self.train:
+            raise ValueError(f"flips at most train = {self.train} per class")
+        return self
+
+
+class Digits(Section):
+    source: Literal["digits"]
+    seed: Seed
+    flip_share: Share
+    validation_a: Count
+    validation_b: Count
+    test: Count
+
+    @model_validator(mode="after")
+    def something_is_left_to_train_on(self) -> "Digits":
+        if self.validation_a + self.validation_b + self.test > 1697:
+            raise ValueError("validation_a + validation_b + test of at most 1697 of the 1797 images")
+        return self
+
+
+class Logistic(Section):
+    model: Literal["logistic"]
+    l2: NonNegative
+
+
+class Cnn(Section):
+    model: Literal["cnn"]
+    width: Count
+    seed: Seed
+    epochs: Count
+    batch_size: Count
+    learning_rate: Positive
+    weight_decay: NonNegative
+
+
+class Exact(Section):
+    kind: Literal["exact"]
+
+
+class Ekfac(Section):
+    kind: Literal["ekfac"]
+    damping: Positive
+    seed: Seed
+    batch_size: Count
+
+
+class Influence(Section):
+    batch_size: Count
+
+
+class Trimming(Section):
+    method: Literal["trimming"]
+    max_rounds: Count
+    seeds: Annotated[int, Field(ge=2)]
+
+
+class TopShare(Section):
+    method: Literal["top_share"]
+    share: Annotated[float, Field(gt=0, lt=1)]
+    seeds: Annotated[int, Field(ge=2)]
+
+
+class Figures(Section):
+    classes: Annotated[list[str], Field(min_length=2, max_length=2)]
+
+
+class DataSet(Section):
+    """The sections of one data set: one for each stage that has parameters."""
+
+    threads: Count
+    prepare: Annotated[Synthetic | Digits, Field(discriminator="source")]
+    train: Annotated[Logistic | Cnn, Field(discriminator="model")]
+    curvature: Annotated[Exact | Ekfac, Field(discriminator="kind")]
+    influence: Influence
+    removal: Annotated[Trimming | TopShare, Field(discriminator="method")]
+    figures: Figures
+
+
+class Params(Section):
+    run: Run
+    datasets: dict[str, DataSet]
+
+
+def load(path: Path = Path("params.yaml")) -> Params:
+    """Reads and checks the whole file, so that a mistake anywhere stops the first stage that runs.
+
+    Raises InputError with one line: the key, what was expected and what came.
+    """
+    try:
+        raw = YAML(typ="safe", pure=True).load(path.read_text())
+    except FileNotFoundError:
+        raise InputError(f"{path}: expected the parameters file, found none here") from None
+    except (YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: expected YAML, came: {' '.join(str(error).split())}") from None
+    try:
+        params = Params.model_validate(raw)
+    except ValidationError as error:
+        raise InputError(_one_line(path, raw, error)) from None
+    _check_names(path, params)
+    return params
+
+
+def _check_names(path: Path, params: Params) -> None:
+    """What the types cannot say: names that must exist elsewhere."""
+    for position, name in enumerate(params.run.datasets):
+        if name not in params.datasets:
+            known = ", ".join(params.datasets)
+            raise InputError(f"{path}: run.datasets.{position}: expected one of {known}; came {name!r}")
+        if name in params.run.datasets[:position]:
+            raise InputError(f"{path}: run.datasets.{position}: expected each data set once; came {name!r} again")
+    for name, dataset in params.datasets.items():
+        if not name.isidentifier():
+            raise InputError(f"{path}: datasets: expected names of letters, digits and _; came {name!r}")
+        classes = CLASSES[dataset.prepare.source]
+        for position, chosen in enumerate(dataset.figures.classes):
+            if chosen not in classes:
+                key = f"datasets.{name}.figures.classes.{position}"
+                raise InputError(f"{path}: {key}: expected one of {', '.join(classes)}; came {chosen!r}")
+        if dataset.train.model == "cnn" and dataset.curvature.kind == "exact":
+            raise InputError(f"{path}: datasets.{name}.curvature.kind: expected 'ekfac' for a cnn; came 'exact'")
+
+
+def _one_line(path: Path, raw: Any, error: ValidationError) -> str:
+    first = error.errors(include_url=False)[0]
+    key = ".".join(_real_keys(raw, first["loc"])) or "(top level)"
+    what = first["msg"].removeprefix("Value error, ")
+    match first["type"]:
+        case "missing":
+            return f"{path}: {key}: expected this key, it is missing"
+        case "extra_forbidden":
+            return f"{path}: {key}: expected no such key; came {_short(first['input'])}"
+        case _:
+            what = what[0].lower() + what[1:]
+            what = what.removeprefix("input should be ").removeprefix("expected ")
+            return f"{path}: {key}: expected {what}; came {_short(first['input'])}"
+
+
+def _real_keys(raw: Any, location: tuple[int | str, ...]) -> list[str]:
+    """The keys of the file in ``location``, without the tags that a union adds to it."""
+    keys = []
+    for position, part in enumerate(location):
+        inside = isinstance(raw, list) or (isinstance(raw, dict) and part in raw)
+        tag = not inside and isinstance(raw, dict) and position + 1 < len(location)
+        if tag or not isinstance(raw, dict | list):
+            continue
+        keys.append(str(part))
+        raw = raw[part] if inside and (isinstance(raw, dict) or part < len(raw)) else None  # type: ignore[operator]
+    return keys
+
+
+def _short(value: Any) -> str:
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+if __name__ == "__main__":
+    try:
+        load()
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None

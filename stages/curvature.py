@@ -1,0 +1,41 @@
+"""Fit the curvature at the last checkpoint: the exact Hessian, or EKFAC factors."""
+
+import torch
+
+from catwise import curvature, layers, models
+from catwise.errors import InputError
+from stages.io import folder, run, settings, write_json
+from stages.tensors import load_model, read_splits, write_tensors
+
+
+def main(dataset: str) -> None:
+    train, chosen, threads = settings(dataset, "train", "curvature", "threads")
+    torch.set_num_threads(threads)
+    splits, classes = read_splits(dataset)
+    x, y = splits["train"]
+    epoch = 1 if train.model == "logistic" else train.epochs
+    model = load_model(dataset, train, x, len(classes), epoch)
+    if chosen.kind == "exact":
+        fitted: curvature.Curvature = curvature.exact(model, x, y, train.l2)
+    else:
+        options = chosen.model_dump(include={"damping", "seed", "batch_size"})
+        fitted = curvature.fit_ekfac(model, x, y, **options)
+    tensors = fitted.tensors()
+    for name, tensor in tensors.items():
+        if not tensor.isfinite().all():
+            raise InputError(f"curvature of {dataset}: expected finite factors; came a {name} that is not")
+    out = folder("models", "curvature", dataset)
+    write_tensors(out / "factors.safetensors", tensors)
+    write_json(
+        out / "curvature.json",
+        {
+            "kind": chosen.kind,
+            "epoch": epoch,
+            "weights": models.fingerprint(model),
+            "coverage": layers.coverage(model),
+        },
+    )
+
+
+if __name__ == "__main__":
+    run(main, __doc__)

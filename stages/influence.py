@@ -1,0 +1,56 @@
+"""Compute the influence vector of every training sample on every class, from validation A."""
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+
+from catwise import curvature, influence, models
+from catwise.errors import InputError
+from catwise.progress import progress
+from stages.io import folder, read_json, read_npz, run, settings, write_json, write_npz
+from stages.tensors import load_model, read_splits
+
+
+def main(dataset: str) -> None:
+    train, chosen, threads = settings(dataset, "train", "influence", "threads")
+    torch.set_num_threads(threads)
+    splits, classes = read_splits(dataset)
+    factors = Path("models", "curvature", dataset)
+    about = read_json(factors / "curvature.json")
+    model = load_model(dataset, train, splits["train"][0], len(classes), about["epoch"])
+    if models.fingerprint(model) != about["weights"]:
+        raise InputError(f"{factors}: expected factors of this checkpoint; came those of other weights")
+    vectors = influence.influence_vectors(
+        model,
+        curvature.from_tensors(load_file(factors / "factors.safetensors")),
+        splits["train"],
+        splits["validation_a"],
+        len(classes),
+        chosen.batch_size,
+        partial(progress, label=f"influence {dataset}"),
+    ).numpy()
+    out = folder("reports", "influence", dataset)
+    write_npz(out / "vectors.npz", P=vectors.astype(np.float32))
+    write_json(out / "metrics.json", summary(vectors, read_npz(Path("data", dataset, "arrays.npz"))["flipped"]))
+
+
+def summary(vectors: np.ndarray, flipped: np.ndarray) -> dict[str, float]:
+    """Shares of the samples that help or harm every class, and how well P finds the flipped labels."""
+    from sklearn.metrics import roc_auc_score
+
+    found = {
+        "joint_positive_share": float((vectors > 0).all(axis=1).mean()),
+        "joint_negative_share": float((vectors < 0).all(axis=1).mean()),
+        # 0 at an unregularised optimum
+        "sum_over_mass": float(np.abs(vectors.sum(axis=0)).max() / np.abs(vectors).sum(axis=0).max()),
+    }
+    if flipped.any():
+        found["flipped_label_auc"] = float(roc_auc_score(flipped, -vectors.sum(axis=1)))
+    return found
+
+
+if __name__ == "__main__":
+    run(main, __doc__)

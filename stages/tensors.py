@@ -1,0 +1,47 @@
+"""Arrays of ``data/`` and checkpoints of ``models/`` as torch objects on the way in and out of a stage."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from catwise import models
+from stages.io import read_json, read_npz, written
+
+__all__ = ["checkpoint", "load_model", "new_model", "read_splits", "write_tensors"]
+
+Split = tuple[Tensor, Tensor]
+
+
+def read_splits(dataset: str) -> tuple[dict[str, Split], list[str]]:
+    """(x, y) of every split, and the names of the classes."""
+    arrays = read_npz(Path("data", dataset, "arrays.npz"))
+    card = read_json(Path("data", dataset, "card.json"))
+    splits = {
+        split: (torch.from_numpy(arrays[f"{split}/x"]), torch.from_numpy(arrays[f"{split}/y"]))
+        for split in card["counts"]
+    }
+    return splits, card["classes"]
+
+
+def write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
+    contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    written(path, lambda scratch: save_file(contiguous, scratch))
+
+
+def checkpoint(dataset: str, epoch: int) -> Path:
+    return Path("models", "train", dataset, f"epoch_{epoch:03d}.safetensors")
+
+
+def new_model(train: Any, x: Tensor, num_classes: int) -> nn.Module:
+    """The model that the ``train`` section describes, as initialised."""
+    return models.build(x=x, num_classes=num_classes, **train.model_dump(include={"model", "width", "seed"}))
+
+
+def load_model(dataset: str, train: Any, x: Tensor, num_classes: int, epoch: int) -> nn.Module:
+    """The same model with the weights after ``epoch``."""
+    model = new_model(train, x, num_classes)
+    model.load_state_dict(load_file(checkpoint(dataset, epoch)))
+    return model.eval()

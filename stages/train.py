@@ -1,0 +1,50 @@
+"""Train the classifier; keep a checkpoint and the accuracy and loss of every class after each epoch."""
+
+import torch
+
+from catwise import metrics, training
+from catwise.progress import progress
+from stages.io import folder, run, settings, write_csv, write_json
+from stages.tensors import checkpoint, new_model, read_splits, write_tensors
+
+
+def main(dataset: str) -> None:
+    train, threads = settings(dataset, "train", "threads")
+    torch.set_num_threads(threads)
+    splits, classes = read_splits(dataset)
+    x, y = splits["train"]
+    model = new_model(train, x, len(classes))
+    folder("models", "train", dataset)
+    history = []
+
+    def keep(epoch: int) -> None:
+        write_tensors(checkpoint(dataset, epoch), model.state_dict())
+        for split, (x_split, y_split) in splits.items():
+            accuracy_k, loss_k = metrics.per_class(model, x_split, y_split, len(classes))
+            for name, accuracy, loss in zip(classes, accuracy_k.tolist(), loss_k.tolist(), strict=True):
+                history.append({"epoch": epoch, "split": split, "class": name, "accuracy": accuracy, "loss": loss})
+
+    summary: dict[str, float | str | int] = {}
+    keep(0)
+    if train.model == "logistic":
+        summary["gradient_norm"] = training.fit_convex(model, x, y, train.l2)
+        keep(1)
+    else:
+        recipe = train.model_dump(include={"epochs", "batch_size", "learning_rate", "weight_decay", "seed"})
+        for epoch in progress(training.train_epochs(model, x, y, **recipe), f"train {dataset}", train.epochs):
+            keep(epoch)
+    last = [row for row in history if row["epoch"] == history[-1]["epoch"] and row["split"] == "test"]
+    worst = min(last, key=lambda row: row["accuracy"])
+    summary |= {
+        "worst_class_accuracy": worst["accuracy"],
+        "worst_class": worst["class"],
+        "mean_class_accuracy": sum(row["accuracy"] for row in last) / len(last),
+        "mean_class_loss": sum(row["loss"] for row in last) / len(last),
+    }
+    out = folder("reports", "train", dataset)
+    write_csv(out / "history.csv", history)
+    write_json(out / "metrics.json", summary)
+
+
+if __name__ == "__main__":
+    run(main, __doc__)
