@@ -7,7 +7,6 @@ import copy
 import logging
 import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from kronfluence.analyzer import Analyzer, prepare_model
@@ -73,7 +72,7 @@ def from_tensors(tensors: dict[str, Tensor]) -> Curvature:
     """The inverse of ``tensors()``."""
     if "hessian" in tensors:
         shapes = {key.removeprefix("shape/"): tuple(t.tolist()) for key, t in tensors.items() if key != "hessian"}
-        return Exact(tensors["hessian"], shapes)  # type: ignore[arg-type]
+        return Exact(tensors["hessian"], shapes)
     layers: dict[str, dict[str, Tensor]] = {}
     for key, value in tensors.items():
         part, _, name = key.partition("/")
@@ -103,7 +102,7 @@ def exact(model: nn.Module, x: Tensor, y: Tensor, l2: float) -> Exact:
         weight = layer.weight.detach().flatten(1)
         matrices.append(weight if layer.bias is None else torch.cat([weight, layer.bias.detach()[:, None]], dim=1))
     theta = torch.cat([matrix.flatten() for matrix in matrices])
-    return Exact(torch.func.hessian(total)(theta).detach(), shapes)
+    return Exact(torch.func.hessian(total)(theta).detach().contiguous(), shapes)
 
 
 class Classification(Task):

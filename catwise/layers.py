@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from catwise.errors import InputError
 
-__all__ = ["covered", "coverage", "matrix_shape", "per_layer"]
+__all__ = ["coverage", "covered", "matrix_shape", "per_layer"]
 
 Layer = nn.Linear | nn.Conv2d
 
@@ -47,7 +47,7 @@ def rows(layer: Layer, x: Tensor) -> Tensor:
             total = [d * (k - 1) for d, k in zip(layer.dilation, layer.kernel_size, strict=True)]
             x = F.pad(x, [w for p in reversed(total) for w in (p // 2, p - p // 2)]) if padding == "same" else x
             padding = (0, 0)
-        unfolded = F.unfold(x, layer.kernel_size, layer.dilation, padding, layer.stride)  # type: ignore[arg-type]
+        unfolded = F.unfold(x, layer.kernel_size, layer.dilation, padding, layer.stride)
         a = unfolded.transpose(1, 2)
     else:
         a = x.reshape(len(x), -1, x.shape[-1])

@@ -1,10 +1,13 @@
 """What is measured of a classifier: per-sample loss, per-class accuracy and loss."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["per_class", "per_sample_loss"]
+__all__ = ["per_class", "per_sample_loss", "table"]
 
 
 def per_sample_loss(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
@@ -24,3 +27,9 @@ def per_class(model: nn.Module, x: Tensor, y: Tensor, num_classes: int) -> tuple
     count = torch.bincount(y, minlength=num_classes)
     sums = [torch.bincount(y, weights=value, minlength=num_classes) for value in (hit, loss)]
     return sums[0] / count, sums[1] / count
+
+
+def table(accuracy_k: Tensor, loss_k: Tensor, classes: Sequence[str], state: dict[str, Any]) -> list[dict[str, Any]]:
+    """One row per class, in long form: the ``state`` they were measured in, the class, its accuracy and loss."""
+    values = zip(classes, accuracy_k.tolist(), loss_k.tolist(), strict=True)
+    return [{**state, "class": name, "accuracy": accuracy, "loss": loss} for name, accuracy, loss in values]

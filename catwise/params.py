@@ -182,15 +182,14 @@ def _one_line(path: Path, raw: Any, error: ValidationError) -> str:
 
 
 def _real_keys(raw: Any, location: tuple[int | str, ...]) -> list[str]:
-    """The keys of the file in ``location``, without the tags that a union adds to it."""
+    """The keys of the file in ``location``, without the tags that a union adds to it (``curvature.ekfac.damping``)."""
     keys = []
     for position, part in enumerate(location):
-        inside = isinstance(raw, list) or (isinstance(raw, dict) and part in raw)
-        tag = not inside and isinstance(raw, dict) and position + 1 < len(location)
-        if tag or not isinstance(raw, dict | list):
+        is_last = position == len(location) - 1
+        if isinstance(raw, dict) and part not in raw and not is_last:
             continue
         keys.append(str(part))
-        raw = raw[part] if inside and (isinstance(raw, dict) or part < len(raw)) else None  # type: ignore[operator]
+        raw = raw[part] if isinstance(raw, list) or part in raw else None  # type: ignore[index]
     return keys
 
 

@@ -19,6 +19,11 @@ class Round:
     vectors: np.ndarray
     removed: np.ndarray
 
+    @property
+    def left(self) -> np.ndarray:
+        """The rows kept after the round."""
+        return np.setdiff1d(self.kept, self.removed)
+
 
 Vectors = Callable[[np.ndarray], np.ndarray]  # rows that are kept -> their influence vectors (len(rows), k)
 
@@ -37,7 +42,7 @@ def trim(n: int, vectors: Vectors, max_rounds: int) -> list[Round]:
         rounds.append(Round(kept, p_nk, kept[harmful]))
         if not harmful.any():
             break
-        kept = kept[~harmful]
+        kept = rounds[-1].left
     return rounds
 
 
@@ -72,9 +77,7 @@ def top_rows(p_nk: np.ndarray, share: float) -> list[TopShare]:
 def random_rows(p_nk: np.ndarray, share: float, rng: np.random.Generator) -> list[TopShare]:
     """The control: as many samples at random, once per class so that it has as many points as the others."""
     count = round(share * len(p_nk))
-    return [
-        TopShare("random", k, np.sort(rng.choice(len(p_nk), count, replace=False))) for k in range(p_nk.shape[1])
-    ]
+    return [TopShare("random", k, np.sort(rng.choice(len(p_nk), count, replace=False))) for k in range(p_nk.shape[1])]
 
 
 def rank_correlations(rows: list[dict[str, Any]]) -> dict[str, float]:

@@ -45,7 +45,7 @@ def folder(root: str, *parts: str) -> Path:
     return path
 
 
-def written(path: Path, write: Callable[[Path], None]) -> None:
+def written(path: Path, write: Callable[[Path], object]) -> None:
     """``write`` to a scratch name beside ``path``, then move it there: a killed stage leaves no half a file."""
     scratch = path.with_name(f".{path.name}.part")
     try:
@@ -81,7 +81,7 @@ def write_json(path: Path, value: Any) -> None:
         return None if isinstance(item, float) and not math.isfinite(item) else item
 
     text = json.dumps(plain(value), indent=2, allow_nan=False) + "\n"
-    written(path, lambda scratch: scratch.write_text(text) and None)
+    written(path, lambda scratch: scratch.write_text(text))
 
 
 def read_json(path: Path) -> Any:

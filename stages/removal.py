@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 from joblib import Parallel, delayed
-from torch import Tensor
+from torch import Tensor, nn
 
 from catwise import curvature, influence, metrics, removal, training
 from catwise.progress import progress
@@ -18,18 +18,23 @@ def main(dataset: str) -> None:
     train, chosen, threads = settings(dataset, "train", "removal", "threads")
     torch.set_num_threads(threads)
     splits, classes = read_splits(dataset)
-    method = trimming if chosen.method == "trimming" else top_share
-    method(dataset, train, chosen, threads, splits, classes)
+    out = folder("reports", "removal", dataset, "experiment")
+    if chosen.method == "trimming":
+        flipped = read_npz(Path("data", dataset, "arrays.npz"))["flipped"]
+        summary = trimming(out, train, chosen, splits, classes, flipped)
+    else:
+        p_nk = read_npz(Path("reports", "influence", dataset, "vectors.npz"))["P"].astype(np.float64)
+        summary = top_share(out, train, chosen, threads, splits, classes, p_nk)
+    write_json(out.parent / "metrics.json", summary)
 
 
 def trimming(
-    dataset: str, train: Any, chosen: Any, threads: int, splits: dict[str, Split], classes: list[str]
-) -> None:
+    out: Path, train: Any, chosen: Any, splits: dict[str, Split], classes: list[str], flipped: np.ndarray
+) -> dict[str, float]:
     """Figure 5 for a convex model: rounds of removing the samples that harm every class."""
     x, y = splits["train"]
-    flipped = read_npz(Path("data", dataset, "arrays.npz"))["flipped"]
 
-    def fit(kept: np.ndarray) -> Any:
+    def fit(kept: np.ndarray) -> nn.Module:
         model = new_model(train, x, len(classes))
         training.fit_convex(model, x[kept], y[kept], train.l2)
         return model
@@ -37,53 +42,49 @@ def trimming(
     def vectors(kept: np.ndarray) -> np.ndarray:
         model, part = fit(kept), (x[kept], y[kept])
         hessian = curvature.exact(model, *part, train.l2)
-        p_nk = influence.influence_vectors(model, hessian, part, splits["validation_a"], len(classes), len(kept))
-        return p_nk.numpy()
+        found = influence.influence_vectors(model, hessian, part, splits["validation_a"], len(classes), len(kept))
+        return found.numpy()
 
     rounds = removal.trim(len(y), vectors, chosen.max_rounds)
-    arms = {("influence", 0): [step.kept for step in rounds]}
-    counts = [len(step.removed) for step in rounds[:-1]]
+    cleaning = [step for step in rounds if len(step.removed)]  # all but a last one that finds nothing
+    counts = [len(step.removed) for step in cleaning]
+    arms = {("influence", 0): [np.arange(len(y)), *(step.left for step in cleaning)]}
     for seed in range(chosen.seeds):
         arms["random", seed] = removal.trim_at_random(len(y), counts, np.random.default_rng(seed))
-    rows = []
-    for (arm, seed), states in progress(arms.items(), f"removal {dataset}", len(arms)):
+    rows, arrays = [], {}
+    for (arm, seed), states in progress(arms.items(), "removal", len(arms)):
         for number, kept in enumerate(states):
-            accuracy_k, loss_k = metrics.per_class(fit(kept), *splits["test"], len(classes))
+            model = fit(kept)
             state = {"arm": arm, "seed": seed, "round": number, "removed": len(y) - len(kept)}
             state["flipped_removed"] = int(flipped.sum() - flipped[kept].sum())
-            for k, name in enumerate(classes):
-                rows.append({**state, "class": name, "accuracy": float(accuracy_k[k]), "loss": float(loss_k[k])})
-    out = folder("reports", "removal", dataset)
-    write_csv(folder(str(out), "experiment") / "rounds.csv", rows)
-    arrays = {}
+            rows += metrics.table(*metrics.per_class(model, *splits["test"], len(classes)), classes, state)
+            if arm == "influence":
+                theta = torch.nn.utils.parameters_to_vector(model.parameters())
+                arrays[f"{number}/boundary"] = theta.detach().numpy()
     for number, step in enumerate(rounds):
         arrays |= {f"{number}/kept": step.kept, f"{number}/P": step.vectors, f"{number}/removed": step.removed}
-        model = fit(step.kept)
-        arrays[f"{number}/boundary"] = torch.cat([p.detach().flatten() for p in model.parameters()]).numpy()
-    write_npz(out / "experiment" / "rounds.npz", **arrays)
+    write_csv(out / "rounds.csv", rows)
+    write_npz(out / "rounds.npz", **arrays)
     removed = np.concatenate([step.removed for step in rounds])
-    write_json(
-        out / "metrics.json",
-        {
-            "rounds": len(counts),
-            "removed": len(removed),
-            "precision": flipped[removed].mean() if len(removed) else float("nan"),
-            "recall": flipped[removed].sum() / flipped.sum() if flipped.any() else float("nan"),
-        },
-    )
+    return {
+        "rounds": len(counts),
+        "removed": len(removed),
+        "precision": flipped[removed].mean() if len(removed) else float("nan"),
+        "recall": flipped[removed].sum() / flipped.sum() if flipped.any() else float("nan"),
+    }
 
 
 def top_share(
-    dataset: str, train: Any, chosen: Any, threads: int, splits: dict[str, Split], classes: list[str]
-) -> None:
+    out: Path, train: Any, chosen: Any, threads: int, splits: dict[str, Split], classes: list[str], p_nk: np.ndarray
+) -> dict[str, float]:
     """Figures 3 and 4: remove each class's most beneficial or detrimental samples and train again from the start."""
-    p_nk = read_npz(Path("reports", "influence", dataset, "vectors.npz"))["P"].astype(np.float64)
-    jobs = [(seed, removal.TopShare("none", 0, np.array([], dtype=int))) for seed in range(chosen.seeds)]
+    x, y = splits["train"]
+    recipe = train.model_dump(include={"epochs", "batch_size", "learning_rate", "weight_decay"})
+    nothing = removal.TopShare("none", 0, np.array([], dtype=int))
+    jobs = []
     for seed in range(chosen.seeds):
         control = removal.random_rows(p_nk, chosen.share, np.random.default_rng(seed))
-        jobs += [(seed, removed) for removed in removal.top_rows(p_nk, chosen.share) + control]
-    recipe = train.model_dump(include={"epochs", "batch_size", "learning_rate", "weight_decay"})
-    x, y = splits["train"]
+        jobs += [(seed, removed) for removed in [nothing, *removal.top_rows(p_nk, chosen.share), *control]]
 
     def retrain(seed: int, removed: removal.TopShare) -> tuple[Tensor, Tensor]:
         torch.set_num_threads(threads)
@@ -93,13 +94,12 @@ def top_share(
             pass
         return metrics.per_class(model, *splits["test"], len(classes))
 
-    parallel = Parallel(n_jobs=-1, return_as="generator")
-    results = parallel(delayed(retrain)(*job) for job in jobs)
-    results = list(progress(results, f"removal {dataset}", len(jobs)))
-    baseline = dict(enumerate(results[: chosen.seeds]))
-    rows = []
-    for (seed, removed), (accuracy_k, loss_k) in zip(jobs[chosen.seeds :], results[chosen.seeds :], strict=True):
-        influence_k = p_nk[removed.rows].sum(axis=0)
+    retrained = Parallel(n_jobs=-1, return_as="generator")(delayed(retrain)(*job) for job in jobs)
+    rows: list[dict[str, Any]] = []
+    for (seed, removed), measured in zip(jobs, progress(retrained, "removal", len(jobs)), strict=True):
+        if removed is nothing:
+            baseline = measured
+            continue
         for k, name in enumerate(classes):
             rows.append(
                 {
@@ -107,14 +107,13 @@ def top_share(
                     "target": classes[removed.target],
                     "seed": seed,
                     "class": name,
-                    "influence": float(influence_k[k]),
-                    "accuracy_change": float(accuracy_k[k] - baseline[seed][0][k]),
-                    "loss_change": float(loss_k[k] - baseline[seed][1][k]),
+                    "influence": float(p_nk[removed.rows, k].sum()),
+                    "accuracy_change": float(measured[0][k] - baseline[0][k]),
+                    "loss_change": float(measured[1][k] - baseline[1][k]),
                 }
             )
-    out = folder("reports", "removal", dataset)
-    write_csv(folder(str(out), "experiment") / "changes.csv", rows)
-    write_json(out / "metrics.json", removal.rank_correlations(rows))
+    write_csv(out / "changes.csv", rows)
+    return removal.rank_correlations(rows)
 
 
 if __name__ == "__main__":

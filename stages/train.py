@@ -20,9 +20,8 @@ def main(dataset: str) -> None:
     def keep(epoch: int) -> None:
         write_tensors(checkpoint(dataset, epoch), model.state_dict())
         for split, (x_split, y_split) in splits.items():
-            accuracy_k, loss_k = metrics.per_class(model, x_split, y_split, len(classes))
-            for name, accuracy, loss in zip(classes, accuracy_k.tolist(), loss_k.tolist(), strict=True):
-                history.append({"epoch": epoch, "split": split, "class": name, "accuracy": accuracy, "loss": loss})
+            measured = metrics.per_class(model, x_split, y_split, len(classes))
+            history.extend(metrics.table(*measured, classes, {"epoch": epoch, "split": split}))
 
     summary: dict[str, float | str | int] = {}
     keep(0)

@@ -1,0 +1,52 @@
+# make reproduce   set up, run the pipeline, say where the figures and the report are
+# make test        set up, run the tests
+# make check       what CI runs: format, lint, types, tests
+# make ui          compare runs in the MLflow UI, http://127.0.0.1:5000
+# make readme      renew the generated parts of README.md
+# make constraints renew constraints.txt from requirements.txt
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(abspath $(VENV))/bin
+SETUP := $(VENV)/.complete
+export PATH := $(BIN):$(PATH)
+
+.PHONY: reproduce test check format lint types ui readme constraints
+
+reproduce: $(SETUP)
+	@python -m catwise.params
+	dvc repro
+	@echo
+	@echo "figures: reports/figures/<data set>/*.png"
+	@echo "report:  reports/index.html"
+	@echo "compare: make ui"
+
+test: $(SETUP)
+	pytest
+
+check: format lint types test
+
+format: $(SETUP)
+	ruff format --check .
+
+lint: $(SETUP)
+	ruff check .
+
+types: $(SETUP)
+	mypy
+
+readme: $(SETUP)
+	python -m docs.readme
+
+$(SETUP): requirements.txt constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version.split()[0])'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+constraints:
+	$(PYTHON) -m venv $(VENV)-fresh
+	sed '/^-c/d' requirements.txt > $(VENV)-fresh/requirements.txt
+	$(VENV)-fresh/bin/python -m pip install --quiet -r $(VENV)-fresh/requirements.txt
+	$(VENV)-fresh/bin/python -m pip freeze > constraints.txt
+	rm -r $(VENV)-fresh
