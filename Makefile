@@ -35,6 +35,10 @@ lint: $(SETUP)
 types: $(SETUP)
 	mypy
 
+ui: $(SETUP)
+	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false MLFLOW_DISABLE_TELEMETRY=true mlflow ui --host 127.0.0.1 --port 5000 \
+	  --backend-store-uri sqlite:///mlflow.db --default-artifact-root mlartifacts --workers 1
+
 readme: $(SETUP)
 	python -m docs.readme
 

@@ -15,7 +15,7 @@ from kronfluence.task import Task
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from catwise.layers import covered, matrix_shape
+from catwise.layers import covered, matrices, matrix_shape
 
 __all__ = ["Curvature", "Ekfac", "Exact", "exact", "fit_ekfac", "from_tensors"]
 
@@ -97,12 +97,8 @@ def exact(model: nn.Module, x: Tensor, y: Tensor, l2: float) -> Exact:
         losses = torch.nn.functional.cross_entropy(functional_call(model, named, x), y, reduction="sum")
         return losses + len(y) * l2 / 2 * flat_p.square().sum()
 
-    matrices = []
-    for layer in layers.values():
-        weight = layer.weight.detach().flatten(1)
-        matrices.append(weight if layer.bias is None else torch.cat([weight, layer.bias.detach()[:, None]], dim=1))
-    theta = torch.cat([matrix.flatten() for matrix in matrices])
-    return Exact(torch.func.hessian(total)(theta).detach().contiguous(), shapes)
+    theta = torch.cat([matrix.flatten() for matrix in matrices(model, dict(model.named_parameters())).values()])
+    return Exact(torch.func.hessian(total)(theta.detach()).contiguous(), shapes)
 
 
 class Classification(Task):

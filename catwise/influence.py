@@ -1,84 +1,120 @@
 """Influence vectors in one pass over the training set: P[i, k] = q_k . H^-1 g_i (Eq. 1 with S = class k)."""
 
+import warnings
 from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
 
 from catwise.curvature import Curvature
-from catwise.layers import covered, matrix_shape, per_layer
-from catwise.metrics import per_sample_loss
+from catwise.errors import InputError
+from catwise.layers import covered, frozen, matrices, per_layer
+from catwise.metrics import Batch, per_sample_loss
 
-__all__ = ["class_gradients", "directional_derivatives", "influence_vectors"]
+__all__ = ["directional_derivatives", "group_gradients", "influence_vectors"]
 
+Loss = Callable[[nn.Module, Batch], Tensor]  # (model, batch) -> one value per sample, (n,)
 Progress = Callable[[Iterable], Iterable]
-
-
-def class_gradients(
-    model: nn.Module, x: Tensor, y: Tensor, num_classes: int, batch_size: int, progress: Progress = iter
-) -> dict[str, Tensor]:
-    """q_k = sum over the samples of class k of grad l(z), per covered layer: (k, o, i).
-
-    One backward pass over the query samples: a layer's q_k is the sum of its per-sample gradients of that class.
-    """
-    q = {
-        name: x.new_zeros(num_classes, *matrix_shape(layer))  # the samples' dtype and device
-        for name, layer in covered(model).items()
-    }
-    model.eval()
-    for batch in progress(torch.arange(len(y)).split(batch_size)):
-        x_batch, y_batch = x[batch], y[batch]
-
-        def add(name: str, a_nti: Tensor, g_nto: Tensor, y_batch: Tensor = y_batch) -> None:
-            for k in y_batch.unique():
-                mine = y_batch == k
-                q[name][k] += g_nto[mine].flatten(0, 1).T @ a_nti[mine].flatten(0, 1)
-
-        per_layer(model, lambda: per_sample_loss(model, x_batch, y_batch).sum(), add)  # noqa: B023
-    return q
-
-
-def directional_derivatives(
-    model: nn.Module, x: Tensor, y: Tensor, v: dict[str, Tensor], batch_size: int, progress: Progress = iter
-) -> Tensor:
-    """g_i . v_k for every sample and direction, in one forward and backward pass: (n, k).
-
-    With many positions t the per-sample gradient (n, o, i) is formed once and shared by all k directions;
-    with one position it is of rank one and never formed.
-    """
-    num_directions = len(next(iter(v.values())))
-    scores_nk = x.new_zeros(len(y), num_directions)
-    model.eval()
-    for batch in progress(torch.arange(len(y)).split(batch_size)):
-
-        def add(name: str, a_nti: Tensor, g_nto: Tensor, batch: Tensor = batch) -> None:
-            v_koi = v[name]
-            if a_nti.shape[1] == 1:
-                projected_nko = torch.einsum("ni,koi->nko", a_nti[:, 0], v_koi)
-                scores_nk[batch] += torch.einsum("nko,no->nk", projected_nko, g_nto[:, 0])
-            else:
-                gradient_noi = g_nto.transpose(1, 2) @ a_nti
-                scores_nk[batch] += gradient_noi.flatten(1) @ v_koi.flatten(1).T
-
-        per_layer(model, lambda: per_sample_loss(model, x[batch], y[batch]).sum(), add)  # noqa: B023
-    return scores_nk
 
 
 def influence_vectors(
     model: nn.Module,
     curvature: Curvature,
-    train: tuple[Tensor, Tensor],
-    query: tuple[Tensor, Tensor],
-    num_classes: int,
+    train: Batch,
+    query: Batch,
+    groups: Tensor,
+    num_groups: int,
+    *,
     batch_size: int,
+    loss: Loss = per_sample_loss,
+    measure: Loss = per_sample_loss,
     progress: Progress = iter,
 ) -> Tensor:
     """P of shape (n, k), in nats of summed query loss per removed training sample; positive is beneficial.
 
-    Three steps, one for each factor of Eq. 1: the class gradients q_k, v_k = H^-1 q_k, and g_i . v_k.
+    ``groups`` (m,) says to which column each query sample belongs: its class, or any other partition.
+    ``loss`` is what was trained on, ``measure`` what is asked about; both map (model, batch) to (n,).
+    Three steps, one for each factor of Eq. 1: the group gradients q_k, v_k = H^-1 q_k, and g_i . v_k.
+    The price is one pass over the query and one over the training samples, whatever the number of groups.
+
     Scale: H is the *sum* over training samples and q_k the *sum* over query samples, as in the paper;
     kronfluence's own scores use the mean for H and are n times larger.
     """
-    q = class_gradients(model, *query, num_classes, batch_size, progress)
+    q = group_gradients(model, query, groups, num_groups, batch_size=batch_size, measure=measure, progress=progress)
     v = curvature.solve(q)
-    return directional_derivatives(model, *train, v, batch_size, progress)
+    return directional_derivatives(model, train, v, batch_size=batch_size, loss=loss, progress=progress)
+
+
+def group_gradients(
+    model: nn.Module,
+    query: Batch,
+    groups: Tensor,
+    num_groups: int,
+    *,
+    batch_size: int,
+    measure: Loss = per_sample_loss,
+    progress: Progress = iter,
+) -> dict[str, Tensor]:
+    """q_k = sum over the query samples of group k of grad measure(z), per covered layer: (k, o, i).
+
+    A group without samples has a zero gradient, and a warning that names it.
+    """
+    if groups.min() < 0 or groups.max() >= num_groups:
+        raise InputError(f"groups: expected 0 to {num_groups - 1}; came {int(groups.min())} to {int(groups.max())}")
+    named = {name: parameter for name, parameter in model.named_parameters() if name in _covered_parameters(model)}
+    sums = {name: parameter.new_zeros(num_groups, *parameter.shape) for name, parameter in named.items()}
+    empty = [k for k in range(num_groups) if not (groups == k).any()]
+    if empty:
+        warnings.warn(f"groups without a query sample, whose influence is zero: {empty}", stacklevel=2)
+    batches = [(k, rows) for k in range(num_groups) for rows in (groups == k).nonzero()[:, 0].split(batch_size)]
+    with frozen(model):
+        for parameter in named.values():
+            parameter.requires_grad_()
+        for k, rows in progress(batches):
+            if len(rows):
+                total = measure(model, tuple(part[rows] for part in query)).sum()
+                for name, gradient in zip(named, torch.autograd.grad(total, list(named.values())), strict=True):
+                    sums[name][k] += gradient
+    per_group = [matrices(model, {name: value[k] for name, value in sums.items()}) for k in range(num_groups)]
+    return {name: torch.stack([layers[name] for layers in per_group]) for name in covered(model)}
+
+
+def _covered_parameters(model: nn.Module) -> set[str]:
+    return {f"{layer}.{part}".lstrip(".") for layer in covered(model) for part in ("weight", "bias")}
+
+
+def directional_derivatives(
+    model: nn.Module,
+    train: Batch,
+    v: dict[str, Tensor],
+    *,
+    batch_size: int,
+    loss: Loss = per_sample_loss,
+    progress: Progress = iter,
+) -> Tensor:
+    """g_i . v_k for every sample and direction, in one forward and backward pass: (n, k).
+
+    With many positions t the per-sample gradient (n, o, i) is formed once and shared by all k directions;
+    with one position it is of rank one and never formed. Raises InputError where a value is not finite.
+    """
+    n, num_directions = len(train[-1]), len(next(iter(v.values())))
+    scores_nk = next(iter(v.values())).new_zeros(n, num_directions)
+
+    for batch in progress(torch.arange(n, device=scores_nk.device).split(batch_size)):
+
+        def add(name: str, a_nti: Tensor, g_nto: Tensor, batch: Tensor = batch) -> None:
+            v_koi = v[name]
+            if a_nti.shape[1] == 1:
+                projected_nko = torch.einsum("ni,koi->nko", a_nti[:, 0], v_koi)
+                found_nk = torch.einsum("nko,no->nk", projected_nko, g_nto[:, 0])
+            else:
+                gradient_noi = g_nto.transpose(1, 2) @ a_nti
+                found_nk = gradient_noi.flatten(1) @ v_koi.flatten(1).T
+            if not found_nk.isfinite().all():
+                first = int(batch[(~found_nk.isfinite()).any(1)][0])
+                raise InputError(f"gradients: expected finite values; sample {first} has none in layer {name}")
+            scores_nk[batch] += found_nk
+
+        rows = tuple(part[batch] for part in train)
+        per_layer(model, lambda rows=rows: loss(model, rows).sum(), add)  # type: ignore[misc]
+    return scores_nk

@@ -4,7 +4,8 @@ For one sample the gradient of such a layer's matrix is G = sum_t g_t a_t^T: ``g
 ``a`` its input (for a convolution the patch under the kernel, with a 1 for the bias) at position t.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 
 import torch
 import torch.nn.functional as F
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 
 from catwise.errors import InputError
 
-__all__ = ["coverage", "covered", "matrix_shape", "per_layer"]
+__all__ = ["coverage", "covered", "frozen", "matrices", "matrix_shape", "per_layer"]
 
 Layer = nn.Linear | nn.Conv2d
 
@@ -39,6 +40,16 @@ def matrix_shape(layer: Layer) -> tuple[int, int]:
     return layer.weight.shape[0], layer.weight[0].numel() + (layer.bias is not None)
 
 
+def matrices(model: nn.Module, values: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Parameters, or gradients of them, by the parameters' names -> matrices (o, i) by the layers' names."""
+    found = {}
+    for name, layer in covered(model).items():
+        weight = values[f"{name}.weight".lstrip(".")].flatten(1)
+        bias = [] if layer.bias is None else [values[f"{name}.bias".lstrip(".")][:, None]]
+        found[name] = torch.cat([weight, *bias], dim=1)
+    return found
+
+
 def rows(layer: Layer, x: Tensor) -> Tensor:
     """The layer's inputs ``a`` as (n, t, i)."""
     if isinstance(layer, nn.Conv2d):
@@ -61,26 +72,42 @@ def columns(layer: Layer, gradient: Tensor) -> Tensor:
     return gradient.reshape(len(gradient), -1, gradient.shape[-1])
 
 
+@contextmanager
+def frozen(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode and no gradients of parameters inside; both as they were afterwards."""
+    modes = {module: module.training for module in model.modules()}
+    wanted = {parameter: parameter.requires_grad for parameter in model.parameters()}
+    try:
+        model.eval().requires_grad_(False)
+        yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+        for parameter, flag in wanted.items():
+            parameter.requires_grad_(flag)
+
+
 def per_layer(model: nn.Module, loss: Callable[[], Tensor], use: Callable[[str, Tensor, Tensor], None]) -> None:
     """Runs ``loss()`` forward and backward once and hands (name, a_nti, g_nto) of each covered layer to ``use``.
 
-    ``loss`` is a sum over samples, so row n of g belongs to sample n alone (batch norm must be in eval mode).
+    ``loss`` is a sum over samples, so row n of g belongs to sample n alone (the model is in evaluation mode meanwhile).
+    Only gradients of activations are computed: no weight gradient, and nothing below the first covered layer.
+    A layer that is applied several times is handed over as often; its gradients add up.
     """
-    layers = covered(model)
-    handles = []
+    ends: list[Tensor] = []  # outputs at which the backward pass may stop
 
-    def watch(name: str, layer: Layer) -> Callable[..., None]:
-        def forward_hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+    def watch(name: str, layer: Layer) -> Callable[..., Tensor | None]:
+        def forward_hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor | None:
             x = inputs[0].detach()
+            is_end = not output.requires_grad
+            if is_end:
+                ends.append(output.requires_grad_())
             output.register_hook(lambda gradient: use(name, rows(layer, x), columns(layer, gradient)))
+            return output.clone() if is_end else None  # a copy, so that what follows may work in place
 
         return forward_hook
 
-    try:
-        for name, layer in layers.items():
-            handles.append(layer.register_forward_hook(watch(name, layer)))
-        total = loss()
-        torch.autograd.grad(total, [layer.weight for layer in layers.values()])
-    finally:
-        for handle in handles:
-            handle.remove()
+    with frozen(model), ExitStack() as hooks:
+        for name, layer in covered(model).items():
+            hooks.callback(layer.register_forward_hook(watch(name, layer)).remove)
+        torch.autograd.grad(loss(), ends)

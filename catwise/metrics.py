@@ -7,12 +7,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["per_class", "per_sample_loss", "table"]
+__all__ = ["Batch", "per_class", "per_sample_loss", "table"]
 
 
-def per_sample_loss(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+Batch = tuple[Tensor, ...]  # what the model takes, then the labels; the first axis of each counts samples
+
+
+def per_sample_loss(model: nn.Module, batch: Batch) -> Tensor:
     """l(z_i) = -log p(y_i | x_i), the cross entropy in nats: (n,)."""
-    return F.cross_entropy(model(x), y, reduction="none")
+    *inputs, y = batch
+    return F.cross_entropy(model(*inputs), y, reduction="none")
 
 
 @torch.no_grad()

@@ -88,7 +88,7 @@ def train_epochs(
             rate = learning_rate * triangle(epoch - 1 + (step + 1) / steps, epochs)
             for group in optimizer.param_groups:
                 group["lr"] = rate
-            losses = per_sample_loss(model, x[batch], y[batch])
+            losses = per_sample_loss(model, (x[batch], y[batch]))
             if weights is not None:
                 losses = weights[batch] * losses
             optimizer.zero_grad(set_to_none=True)

@@ -23,14 +23,16 @@ def main(dataset: str) -> None:
     model = load_model(dataset, train, splits["train"][0], len(classes), about["epoch"])
     if models.fingerprint(model) != about["weights"]:
         raise InputError(f"{factors}: expected factors of this checkpoint; came those of other weights")
+    query = splits["validation_a"]
     vectors = influence.influence_vectors(
         model,
         curvature.from_tensors(load_file(factors / "factors.safetensors")),
         splits["train"],
-        splits["validation_a"],
+        query,
+        query[-1],
         len(classes),
-        chosen.batch_size,
-        partial(progress, label=f"influence {dataset}"),
+        batch_size=chosen.batch_size,
+        progress=partial(progress, label=f"influence {dataset}"),
     ).numpy()
     out = folder("reports", "influence", dataset)
     write_npz(out / "vectors.npz", P=vectors.astype(np.float32))

@@ -1,6 +1,7 @@
 """What every stage shares: one argument, parameters by section, files written whole or not at all."""
 
 import argparse
+import inspect
 import json
 import math
 import os
@@ -18,13 +19,13 @@ from catwise.errors import InputError
 __all__ = ["folder", "read_json", "read_npz", "run", "settings", "write_csv", "write_json", "write_npz", "written"]
 
 
-def run(main: Callable[[str], None], description: str | None) -> None:
-    """Calls ``main`` with the data set named on the command line; bad input is one line and exit code 2."""
+def run(main: Callable[..., None], description: str | None) -> None:
+    """Calls ``main`` with what it takes from the command line; bad input is one line and exit code 2."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("dataset", help="a name under `datasets` in params.yaml")
-    dataset = parser.parse_args().dataset
+    if inspect.signature(main).parameters:
+        parser.add_argument("dataset", help="a name under `datasets` in params.yaml")
     try:
-        main(dataset)
+        main(**vars(parser.parse_args()))
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None

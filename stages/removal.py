@@ -42,7 +42,8 @@ def trimming(
     def vectors(kept: np.ndarray) -> np.ndarray:
         model, part = fit(kept), (x[kept], y[kept])
         hessian = curvature.exact(model, *part, train.l2)
-        found = influence.influence_vectors(model, hessian, part, splits["validation_a"], len(classes), len(kept))
+        query = splits["validation_a"]
+        found = influence.influence_vectors(model, hessian, part, query, query[1], len(classes), batch_size=len(kept))
         return found.numpy()
 
     rounds = removal.trim(len(y), vectors, chosen.max_rounds)

@@ -84,7 +84,7 @@ def test_spectrum_has_a_zero_exactly_on_a_hyperplane_through_the_origin(rng):
     assert shares.sum() == pytest.approx(1)
     assert (np.diff(shares) <= 0).all()
     assert shares[-1] < 1e-20
-    assert uncentred_spectrum(p_nk + [1, 1, 1, 1])[-1] > 1e-3
+    assert uncentred_spectrum(1 + p_nk)[-1] > 1e-3
 
 
 def test_bad_vectors_are_named(rng):

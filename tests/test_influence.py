@@ -11,7 +11,7 @@ from kronfluence.analyzer import Analyzer, prepare_model
 from kronfluence.arguments import FactorArguments, ScoreArguments
 
 from catwise import curvature
-from catwise.influence import class_gradients, directional_derivatives, influence_vectors
+from catwise.influence import directional_derivatives, group_gradients, influence_vectors
 
 
 @pytest.fixture
@@ -21,7 +21,12 @@ def logistic_case(rng):
 
 
 def vectors(model, train, query, l2, batch_size=17):
-    return influence_vectors(model, curvature.exact(model, *train, l2), train, query, 3, batch_size)
+    hessian = curvature.exact(model, *train, l2)
+    return influence_vectors(model, hessian, train, query, query[1], 3, batch_size=batch_size)
+
+
+def gradients(model, query, batch_size=5):
+    return group_gradients(model, query, query[1], 3, batch_size=batch_size)
 
 
 @pytest.mark.parametrize("l2", [0.0, 0.02])
@@ -34,7 +39,7 @@ def test_equals_the_definition_with_dense_gradients(logistic_case, l2):
 
 @pytest.mark.parametrize("sign", [1, -1])
 def test_equals_refitting_with_one_weight_moved(logistic_case, sign):
-    """d(loss of class k) / d w_i = -P[i, k] at w = 1; Richardson removes the first error term of each one-sided step."""
+    """d(loss of class k) / d w_i = -P[i, k] at w = 1. Richardson removes the first error of each one-sided step."""
     train, query = logistic_case
     p_nk = vectors(small.logistic(train, 0.01), train, query, 0.01)
 
@@ -62,7 +67,7 @@ def test_sums_to_the_pull_of_the_penalty(logistic_case):
     l2 = 0.05
     model = small.logistic(train, l2)
     hessian = curvature.exact(model, *train, l2)
-    v = brute_force.as_parameters(model, hessian.solve(class_gradients(model, *query, 3, 50)))
+    v = brute_force.as_parameters(model, hessian.solve(gradients(model, query, 50)))
     theta = torch.cat([model.get_parameter(name).detach().flatten() for name in v[0]])
     expected = torch.stack([-60 * l2 * brute_force.flat(v_k) @ theta for v_k in v])
     torch.testing.assert_close(vectors(model, train, query, l2).sum(0), expected, rtol=1e-9, atol=1e-12)
@@ -89,18 +94,20 @@ def test_predicts_leaving_one_out(rng):
 
 def test_one_pass_equals_forward_mode_derivatives():
     model, (x, y) = small.conv_net(), small.images(23)
-    q = class_gradients(model, *small.images(12, seed=1), 3, 5)
+    q = gradients(model, small.images(12, seed=1))
     expected = brute_force.directional_derivatives(model, x, y, brute_force.as_parameters(model, q))
-    torch.testing.assert_close(directional_derivatives(model, x, y, q, 7), expected, rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(
+        directional_derivatives(model, (x, y), q, batch_size=7), expected, rtol=1e-10, atol=1e-12
+    )
 
 
-def test_class_gradients_are_sums_of_autograd_gradients():
+def test_group_gradients_are_sums_of_autograd_gradients():
     model, (x, y) = small.conv_net(), small.images(12)
-    q = brute_force.as_parameters(model, class_gradients(model, x, y, 3, 5))
+    q = brute_force.as_parameters(model, gradients(model, (x, y)))
     for k in range(3):
         loss = torch.nn.functional.cross_entropy(model(x[y == k]), y[y == k], reduction="sum")
-        gradients = torch.autograd.grad(loss, [model.get_parameter(name) for name in q[k]])
-        for name, gradient in zip(q[k], gradients, strict=True):
+        expected = torch.autograd.grad(loss, [model.get_parameter(name) for name in q[k]])
+        for name, gradient in zip(q[k], expected, strict=True):
             torch.testing.assert_close(q[k][name], gradient, rtol=1e-10, atol=1e-12)
 
 
@@ -108,8 +115,8 @@ def test_neither_batches_nor_order_matter():
     model, (x, y), query = small.conv_net(), small.images(23), small.images(12, seed=1)
     ekfac = curvature.fit_ekfac(model, x, y, damping=0.1, seed=0, batch_size=23)
     order = torch.randperm(23, generator=torch.Generator().manual_seed(0))
-    whole = influence_vectors(model, ekfac, (x, y), query, 3, 23)
-    pieces = influence_vectors(model, ekfac, (x[order], y[order]), query, 3, 4)
+    whole = influence_vectors(model, ekfac, (x, y), query, query[1], 3, batch_size=23)
+    pieces = influence_vectors(model, ekfac, (x[order], y[order]), query, query[1], 3, batch_size=4)
     torch.testing.assert_close(pieces, whole[order], rtol=1e-10, atol=1e-14)
 
 
@@ -117,8 +124,8 @@ def test_ekfac_vectors_equal_kronfluence_pairwise_scores_summed():
     """kronfluence's scores use the mean curvature, ours the sum of Eq. 1: its scores are n times ours."""
     model, train, query = small.conv_net(), small.images(24), small.images(12, seed=1)
     ekfac = curvature.fit_ekfac(model, *train, damping=0.1, seed=3, batch_size=24)
-    ours = influence_vectors(model, ekfac, train, query, 3, 24)
-    v = ekfac.solve(class_gradients(model, *query, 3, 12))
+    ours = influence_vectors(model, ekfac, train, query, query[1], 3, batch_size=24)
+    v = ekfac.solve(gradients(model, query))
     twin = brute_force.directional_derivatives(model, *train, brute_force.as_parameters(model, v))
     torch.testing.assert_close(ours, twin, rtol=1e-10, atol=1e-14)
 
@@ -129,10 +136,7 @@ def test_ekfac_vectors_equal_kronfluence_pairwise_scores_summed():
 
 def kronfluence_pairwise(model, train, query):
     """The public way: factors seeded as ours, damping None (0.1 times the mean eigenvalue), every pair."""
-    dtypes = {
-        name: torch.float64
-        for name in ("activation_covariance_dtype", "gradient_covariance_dtype", "lambda_dtype")
-    }
+    dtypes = dict.fromkeys(("activation_covariance_dtype", "gradient_covariance_dtype", "lambda_dtype"), torch.float64)
     task = curvature.Classification()
     tensors = torch.utils.data.TensorDataset
     with tempfile.TemporaryDirectory() as folder, torch.random.fork_rng():

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -31,7 +33,7 @@ def test_trimming_sees_the_refitted_vectors_and_stops_at_max_rounds():
 def test_the_random_control_removes_as_many(rng):
     states = trim_at_random(40, [5, 3, 1], rng)
     assert [len(kept) for kept in states] == [40, 35, 32, 31]
-    for before, after in zip(states, states[1:], strict=False):
+    for before, after in pairwise(states):
         assert set(after) < set(before)
 
 

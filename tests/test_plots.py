@@ -1,0 +1,268 @@
+"""The laws of the pictures: same data same bytes, nothing drawn or said that the data does not hold."""
+
+import shutil
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.backends.backend_agg import RendererAgg
+from matplotlib.colors import to_hex
+from matplotlib.lines import AxLine
+
+from catwise import plots
+from catwise.errors import InputError
+from stages import figures
+
+PAIR = ("blue", "orange")
+
+
+def points(n=40, seed=0):
+    rng = np.random.default_rng(seed)
+    y = np.arange(n) % 2
+    return rng.normal(size=(n, 2)) + 3 * y[:, None], y, rng.random(n) < 0.2, rng.normal(size=(n, 2))
+
+
+def rounds_of_trimming(p_n2, rounds):
+    """``rounds`` removals by the rule of the paper, then a state that removes nothing."""
+    kept, states = np.arange(len(p_n2)), []
+    for number in range(rounds + 1):
+        harmful = kept[(p_n2[kept] < 0).all(axis=1)][:3] if number < rounds else kept[:0]
+        accuracy = np.array([0.801, 0.902]) + number / 100
+        states.append(plots.State(kept, p_n2[kept], harmful, np.array([1.0, 0.5 + number, -0.7]), accuracy))
+        kept = np.setdiff1d(kept, harmful)
+    return states
+
+
+def changes(predict, classes=("a", "b", "c"), seeds=2):
+    """A removal experiment in which ``predict`` gives the change of accuracy; the loss does the opposite."""
+    rng = np.random.default_rng(3)
+    rows = []
+    for group in ("beneficial", "detrimental", "random"):
+        for target in classes:
+            for name in classes:
+                influence = rng.normal()
+                change = predict(influence)
+                rows += [(group, target, seed, name, influence, change, -change) for seed in range(seeds)]
+    columns = ["group", "target", "seed", "class", "influence", "accuracy_change", "loss_change"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def history(classes, epochs=3):
+    rng = np.random.default_rng(4)
+    index = pd.MultiIndex.from_product(
+        [range(epochs + 1), ("train", "test"), classes], names=["epoch", "split", "class"]
+    )
+    return pd.DataFrame({"accuracy": rng.random(len(index)), "loss": rng.random(len(index))}, index).reset_index()
+
+
+def control(seeds=4):
+    rng = np.random.default_rng(5)
+    arms = [("influence", 0), *(("random", seed) for seed in range(seeds))]
+    return pd.DataFrame(
+        {"arm": arm, "seed": seed, "round": number, "removed": 5 * number, "class": name, "accuracy": rng.random()}
+        for arm, seed in arms
+        for number in range(3)
+        for name in PAIR
+    )
+
+
+def every_picture(seed=0):
+    x, y, flipped, p = points(seed=seed)
+    states = rounds_of_trimming(p, 2)
+    scale = 1 + seed
+    return {
+        "influence_plane": plots.influence_plane(p, y, flipped, PAIR, PAIR),
+        "synthetic": plots.synthetic(x, y, flipped, p, states[0], PAIR, "Figure 2 A-C"),
+        "trimming": plots.trimming(x, y, flipped, states, PAIR),
+        "trimming_control": plots.trimming_control(control(4 + seed), PAIR),
+        "counts": plots.counts(p, y, PAIR),
+        "training_curves": plots.training_curves(history(PAIR, 3 + seed), PAIR),
+        "removal": plots.removal(changes(lambda i: -scale * i), ("a", "b", "c"), "accuracy"),
+        "removal_loss": plots.removal(changes(lambda i: -scale * i), ("a", "b", "c"), "loss"),
+    }
+
+
+def legend_texts(axes):
+    return [text.get_text() for text in axes.get_legend().get_texts()]
+
+
+def test_same_data_same_bytes_other_data_other_bytes():
+    settings = dict(mpl.rcParams)
+    first, again, other = ({name: plots.png(p.figure) for name, p in every_picture(s).items()} for s in (0, 0, 1))
+    assert first == again
+    assert all(first[name] != other[name] for name in first)
+    assert dict(mpl.rcParams) == settings
+
+
+def test_nothing_leaves_the_picture():
+    for name, picture in every_picture().items():
+        figure = picture.figure
+        figure.dpi = 120  # as ``png`` does: the margins depend on it
+        figure.draw_without_rendering()
+        width, height = figure.get_size_inches()
+        box = figure.get_tightbbox(RendererAgg(120 * width, 120 * height, 120))
+        slack = 1 / 120  # one pixel
+        assert min(box.x0, box.y0) > -slack, name
+        assert box.x1 < width + slack, name
+        assert box.y1 < height + slack, name
+
+
+def test_words_hold_numbers_and_no_nan():
+    for name, picture in every_picture().items():
+        assert any(character.isdigit() for character in picture.caption), name
+        assert "nan" not in picture.caption, name
+        assert all((picture.title, picture.alt)), name
+
+
+def test_regions_partition_the_samples_and_the_figure_tells_their_sizes():
+    p = np.random.default_rng(1).normal(size=(50, 2))
+    p[:3] = [[0, 0], [0, 1], [1, 0]]
+    found = plots.regions(p, PAIR)
+    assert (np.sum(list(found.values()), axis=0) == 1).all()
+    axes = plots.influence_plane(p, np.arange(50) % 2, np.zeros(50, bool), PAIR, PAIR).figure.axes[0]
+    told = dict(text.get_text().split("\n") for text in axes.texts)
+    assert told == {name: f"{mask.sum()} samples" for name, mask in found.items()}
+
+
+def test_every_sample_is_drawn_once_in_the_influence_plane():
+    p = np.random.default_rng(2).normal(size=(60, 3))
+    y, flipped = np.arange(60) % 3, np.arange(60) % 7 == 0
+    axes = plots.influence_plane(p, y, flipped, ("a", "b", "c"), ("c", "a")).figure.axes[0]
+    drawn = np.concatenate([c.get_offsets() for c in axes.collections])
+    np.testing.assert_array_equal(np.unique(drawn, axis=0), np.unique(p[:, [2, 0]], axis=0))
+    crosses = [c for c in axes.collections if c.get_label().endswith("flipped")]
+    assert sum(len(c.get_offsets()) for c in crosses) == flipped.sum()
+
+
+def test_trimming_highlights_exactly_what_is_removed():
+    x, y, flipped, p = points()
+    states = rounds_of_trimming(p, 2)
+    figure = plots.trimming(x, y, flipped, states, PAIR).figure
+    assert len(figure.axes) == 2 * 3  # the last state removes nothing and has no row
+    for state, plane in zip(states, figure.axes[1::3], strict=False):
+        (marks,) = [c for c in plane.collections if c.get_label() == "removed"]
+        np.testing.assert_array_equal(marks.get_offsets(), p[state.removed])
+        assert plane.get_title() == f"to be removed: {len(state.removed)}"
+
+
+def test_trimming_tells_the_accuracies_before_and_after():
+    x, y, flipped, p = points()
+    figure = plots.trimming(x, y, flipped, rounds_of_trimming(p, 2), PAIR).figure
+    told = [legend_texts(axes) for axes in figure.axes if axes.get_legend()]
+    first, second, third = (
+        ["blue 80.1 %, orange 90.2 %"],
+        ["blue 81.1 %, orange 91.2 %"],
+        ["blue 82.1 %, orange 92.2 %"],
+    )
+    assert told == [first, second, second, third]
+
+
+def test_trimming_that_removes_nothing_has_one_row_and_says_so():
+    x, y, flipped, p = points()
+    picture = plots.trimming(x, y, flipped, rounds_of_trimming(p, 0), PAIR)
+    assert len(picture.figure.axes) == 3
+    assert "none removed" in picture.figure.get_suptitle()
+
+
+def test_a_round_that_was_not_fitted_again_shows_no_boundary():
+    x, y, flipped, p = points()
+    figure = plots.trimming(x, y, flipped, rounds_of_trimming(p, 2)[:1], PAIR).figure
+    before, _, after = figure.axes
+    assert any(isinstance(line, AxLine) for line in before.lines)
+    assert not any(isinstance(line, AxLine) for line in after.lines)
+    assert "not fitted" in after.get_title()
+
+
+def test_the_boundary_is_where_the_logit_is_zero():
+    x, y, flipped, p = points()
+    state = rounds_of_trimming(p, 0)[0]
+    axes = plots.synthetic(x, y, flipped, p, state, PAIR, "Figure 2 A-C").figure.axes[0]
+    (line,) = [line for line in axes.lines if isinstance(line, AxLine)]
+    ends = np.array([line.get_xy1(), line.get_xy2()])
+    np.testing.assert_allclose(ends @ state.boundary[:2] + state.boundary[2], 0, atol=1e-12)  # rounding
+    assert np.ptp(ends, axis=0).any()
+
+
+def test_painted_influence_tells_its_sign_by_colour_and_marker():
+    x, y, flipped, p = points()
+    axes = plots.synthetic(x, y, flipped, p, rounds_of_trimming(p, 0)[0], PAIR, "Figure 2 A-C").figure.axes
+    for k, panel in enumerate(axes[2:]):
+        helps, _, harms, _ = panel.collections
+        np.testing.assert_array_equal(helps.get_offsets(), x[p[:, k] > 0])
+        np.testing.assert_array_equal(harms.get_offsets(), x[p[:, k] < 0])
+        assert to_hex(helps.get_facecolors()[0]) == plots.GROUPS[k][0]
+        assert to_hex(harms.get_facecolors()[0]) == plots.HARM
+        assert not np.array_equal(helps.get_paths()[0].vertices, harms.get_paths()[0].vertices)
+
+
+def test_top_counts_equal_those_of_a_loop():
+    p = np.random.default_rng(6).normal(size=(30, 3))
+    y = np.arange(30) % 3
+    found = plots.top_counts(p, y, 0.2)
+    for k in range(3):
+        order = sorted(range(30), key=lambda i, k=k: p[i, k])
+        for group, rows in enumerate((order[-6:], order[:6])):
+            own = sum(y[i] == k for i in rows)
+            assert found[group, :, k].tolist() == [own, 6 - own]
+
+
+def test_diagonal_cells_and_no_others_are_hatched_and_framed():
+    axes = plots.removal(changes(lambda i: -i), ("a", "b", "c"), "accuracy").figure.axes
+    maps = [a for a in axes if a.texts]
+    assert len(maps) == 4
+    for heat in maps:
+        for wanted in ([p for p in heat.patches if p.get_hatch()], [p for p in heat.patches if p.get_linewidth() >= 2]):
+            assert [patch.get_xy() for patch in wanted] == [(0, 0), (1, 1), (2, 2)]
+
+
+@pytest.mark.parametrize("measure", ["accuracy", "loss"])
+@pytest.mark.parametrize(("predict", "rho"), [(lambda i: -i, "1.00"), (lambda i: i**3, "-1.00")])
+def test_rho_is_one_when_removing_help_hurts(measure, predict, rho):
+    picture = plots.removal(changes(predict), ("a", "b", "c"), measure)
+    titles = [axes.get_title() for axes in picture.figure.axes if "rho" in axes.get_title()]
+    assert [title.split(" = ")[1] for title in titles] == [rho, rho]
+
+
+def test_heat_maps_have_rows_by_target_and_columns_by_class_measured():
+    table = changes(lambda i: -i)
+    heat = plots.removal(table, ("a", "b", "c"), "loss").figure.axes[1]
+    means = table[table["group"] == "beneficial"].groupby(["target", "class"])["loss_change"].mean()
+    assert [text.get_text() for text in heat.texts] == [f"{round(value, 2) + 0.0:.2f}" for value in means]
+
+
+def test_training_curves_name_the_worst_class_of_the_last_epoch():
+    table = history(("a", "b", "c"))
+    last = table[(table["split"] == "test") & (table["epoch"] == 3)].set_index("class")
+    accuracy, loss = plots.training_curves(table, ("a", "b", "c")).figure.axes
+    assert accuracy.texts[0].get_text() == f"worst: {last['accuracy'].idxmin()}"
+    assert loss.texts[0].get_text() == f"worst: {last['loss'].idxmax()}"
+
+
+def test_control_bars_are_the_95_percent_interval_of_the_mean():
+    table = control()
+    figure = plots.trimming_control(table, PAIR).figure
+    for name, axes in zip(PAIR, figure.axes, strict=True):
+        random = table[(table["arm"] == "random") & (table["class"] == name)].groupby("round")["accuracy"]
+        # 3.1824463: the 97.5 % quantile of Student's t with 3 degrees of freedom, from a table
+        (bars,) = axes.containers
+        heights = [np.ptp(segment[:, 1]) for segment in bars.lines[2][0].get_segments()]
+        np.testing.assert_allclose(heights, 2 * 100 * 3.1824463 * random.std() / np.sqrt(4), rtol=1e-6)
+
+
+def test_bad_input_is_told_in_one_line():
+    _, y, flipped, p = points()
+    with pytest.raises(InputError, match=r"figures.classes: expected two different ones of blue, orange; came"):
+        plots.influence_plane(p, y, flipped, PAIR, ("blue", "blue"))
+    with pytest.raises(InputError, match=r"expected shape \(40, 2\); came \(39, 2\)"):
+        plots.counts(p[1:], y, PAIR)
+    with pytest.raises(InputError, match="expected finite values"):
+        plots.counts(np.where(p > 1, np.nan, p), y, PAIR)
+
+
+def test_stage_without_its_inputs_names_the_missing_file(tmp_path, monkeypatch):
+    shutil.copy(Path(__file__).parents[1] / "params.yaml", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=r"history.csv: expected a file .* run `dvc repro`"):
+        figures.main("linear")
