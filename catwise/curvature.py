@@ -1,23 +1,21 @@
-"""The curvature H of Eq. 1 and its inverse: exact for small convex models, EKFAC (through kronfluence) otherwise.
+"""The curvature H of Eq. 1 and its inverse: exact for few parameters, factored per layer otherwise.
 
 Vectors over the parameters are kept per covered layer, as matrices (k, o, i): see ``catwise.layers``.
 """
 
-import copy
-import logging
-import tempfile
 from dataclasses import dataclass
 
 import torch
-from kronfluence.analyzer import Analyzer, prepare_model
-from kronfluence.arguments import FactorArguments
-from kronfluence.task import Task
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
 from catwise.layers import covered, matrices, matrix_shape
+from catwise.metrics import Batch
 
-__all__ = ["Curvature", "Ekfac", "Exact", "exact", "fit_ekfac", "from_tensors"]
+__all__ = ["Curvature", "Exact", "Factored", "exact", "from_tensors"]
+
+Shapes = dict[str, tuple[int, int]]
 
 
 @dataclass(frozen=True)
@@ -25,47 +23,51 @@ class Exact:
     """H = sum_i grad^2 l(z_i) + n l2 I over the covered layers, flattened and in their order: (p, p)."""
 
     hessian: Tensor
-    shapes: dict[str, tuple[int, int]]
+    shapes: Shapes
 
     def solve(self, q: dict[str, Tensor]) -> dict[str, Tensor]:
         """v_k = H^-1 q_k, per layer (k, o, i)."""
         flat_kp = torch.cat([q[name].flatten(1) for name in self.shapes], dim=1)
-        v_kp = torch.linalg.solve(self.hessian, flat_kp.T).T
-        parts = v_kp.split([o * i for o, i in self.shapes.values()], dim=1)
-        return {name: part.unflatten(1, shape) for (name, shape), part in zip(self.shapes.items(), parts, strict=True)}
+        return _unflat(torch.linalg.solve(self.hessian, flat_kp.T).T, self.shapes)
 
     def tensors(self) -> dict[str, Tensor]:
+        """Everything, for a safetensors file."""
         return {"hessian": self.hessian} | {f"shape/{name}": torch.tensor(s) for name, s in self.shapes.items()}
 
 
 @dataclass(frozen=True)
-class Ekfac:
-    """Per layer H = n (U_g x U_a) (diag(eigenvalues_oi) + damping mean(eigenvalues)) (U_g x U_a)^T.
+class Factored:
+    """Per layer H = n (U_o x U_i) (diag(eigenvalues_oi) + damping mean(eigenvalues)) (U_o x U_i)^T.
 
-    The eigenvalues are those of the *mean* curvature, as kronfluence fits them; ``n`` makes it the sum of Eq. 1.
-    The damping is a share of each layer's mean eigenvalue (0.1 is kronfluence's heuristic).
+    ``layers[name]`` holds ``eigenvalues`` (o, i) of the *mean* curvature; ``n`` makes it the sum of Eq. 1. It holds the
+    bases ``outputs`` (o, o) and ``inputs`` (i, i) too, unless they are the identity. The damping is a share of each
+    layer's mean eigenvalue (0.1 is kronfluence's heuristic); it stands for the penalty and for what is uncertain.
     """
 
     n: int
     damping: float
-    layers: dict[str, dict[str, Tensor]]  # outputs (o, o), inputs (i, i), eigenvalues (o, i)
+    layers: dict[str, dict[str, Tensor]]
 
     def solve(self, q: dict[str, Tensor]) -> dict[str, Tensor]:
         """v_k = H^-1 q_k, per layer (k, o, i)."""
         v = {}
         for name, layer in self.layers.items():
-            u_o, u_i, eigenvalues = layer["outputs"], layer["inputs"], layer["eigenvalues"]
-            damped = eigenvalues + self.damping * eigenvalues.mean()
-            v[name] = u_o @ ((u_o.T @ q[name] @ u_i) / (self.n * damped)) @ u_i.T
+            eigenvalues = layer["eigenvalues"]
+            damped = self.n * (eigenvalues + self.damping * eigenvalues.mean())
+            if "outputs" in layer:
+                u_o, u_i = layer["outputs"], layer["inputs"]
+                v[name] = u_o @ ((u_o.T @ q[name] @ u_i) / damped) @ u_i.T
+            else:
+                v[name] = q[name] / damped
         return v
 
     def tensors(self) -> dict[str, Tensor]:
+        """Everything, for a safetensors file."""
         scale = {"n": torch.tensor(self.n), "damping": torch.tensor(self.damping, dtype=torch.float64)}
-        factors = {f"{part}/{name}": value for name, layer in self.layers.items() for part, value in layer.items()}
-        return scale | factors
+        return scale | {f"{part}/{name}": value for name, layer in self.layers.items() for part, value in layer.items()}
 
 
-Curvature = Exact | Ekfac
+Curvature = Exact | Factored
 
 
 def from_tensors(tensors: dict[str, Tensor]) -> Curvature:
@@ -78,82 +80,29 @@ def from_tensors(tensors: dict[str, Tensor]) -> Curvature:
         part, _, name = key.partition("/")
         if name:
             layers.setdefault(name, {})[part] = value
-    return Ekfac(int(tensors["n"]), float(tensors["damping"]), layers)
+    return Factored(int(tensors["n"]), float(tensors["damping"]), layers)
 
 
-def exact(model: nn.Module, x: Tensor, y: Tensor, l2: float) -> Exact:
-    """The Hessian of sum_i l(z_i) + n l2/2 |theta|^2 by automatic differentiation; for few parameters."""
+def exact(model: nn.Module, train: Batch, l2: float) -> Exact:
+    """The Hessian of sum_i l(z_i) + n l2/2 |theta|^2, l the cross entropy, by automatic differentiation."""
     layers = covered(model)
     shapes = {name: matrix_shape(layer) for name, layer in layers.items()}
+    *inputs, y = train
 
     def total(flat_p: Tensor) -> Tensor:
         named = {}
-        parts = flat_p.split([o * i for o, i in shapes.values()])
-        for (name, layer), part in zip(layers.items(), parts, strict=True):
-            matrix = part.view(shapes[name])
-            named[f"{name}.weight"] = matrix[:, : layer.weight[0].numel()].reshape(layer.weight.shape)
+        for name, matrix in _unflat(flat_p[None], shapes).items():
+            layer = layers[name]
+            named[f"{name}.weight"] = matrix[0, :, : layer.weight[0].numel()].reshape(layer.weight.shape)
             if layer.bias is not None:
-                named[f"{name}.bias"] = matrix[:, -1]
-        losses = torch.nn.functional.cross_entropy(functional_call(model, named, x), y, reduction="sum")
+                named[f"{name}.bias"] = matrix[0, :, -1]
+        losses = F.cross_entropy(functional_call(model, named, tuple(inputs)), y, reduction="sum")
         return losses + len(y) * l2 / 2 * flat_p.square().sum()
 
     theta = torch.cat([matrix.flatten() for matrix in matrices(model, dict(model.named_parameters())).values()])
     return Exact(torch.func.hessian(total)(theta.detach()).contiguous(), shapes)
 
 
-class Classification(Task):
-    """kronfluence's view of a classifier; ``sample=True`` draws the label from the model (true Fisher)."""
-
-    def compute_train_loss(self, batch: tuple[Tensor, Tensor], model: nn.Module, sample: bool = False) -> Tensor:
-        x, y = batch
-        logits = model(x)
-        if sample:
-            with torch.no_grad():
-                y = torch.multinomial(logits.softmax(-1), 1).flatten()
-        return torch.nn.functional.cross_entropy(logits, y, reduction="sum")
-
-    def compute_measurement(self, batch: tuple[Tensor, Tensor], model: nn.Module) -> Tensor:
-        return self.compute_train_loss(batch, model)
-
-
-def fit_ekfac(model: nn.Module, x: Tensor, y: Tensor, *, damping: float, seed: int, batch_size: int) -> Ekfac:
-    """Fits eigenvectors and corrected eigenvalues of each covered layer's Fisher matrix with kronfluence.
-
-    The model is copied, because kronfluence wraps and freezes what it is given; the sampled labels are seeded.
-    Source: George et al. 2018 (arXiv 1806.03884), Grosse et al. 2023 (arXiv 2308.03296).
-    """
-    dtype = x.dtype
-    arguments = FactorArguments(
-        strategy="ekfac",
-        activation_covariance_dtype=dtype,
-        gradient_covariance_dtype=dtype,
-        per_sample_gradient_dtype=dtype,
-        lambda_dtype=dtype,
-        covariance_max_examples=None,
-        lambda_max_examples=None,
-    )
-    task = Classification()
-    logging.getLogger("kronfluence").setLevel(logging.ERROR)
-    with tempfile.TemporaryDirectory() as folder, torch.random.fork_rng():
-        torch.manual_seed(seed)
-        analyzer = Analyzer(
-            "factors",
-            prepare_model(copy.deepcopy(model).eval(), task),
-            task,
-            output_dir=folder,
-            disable_tqdm=True,
-            disable_model_save=True,
-            log_level=logging.ERROR,
-        )
-        rows = torch.utils.data.TensorDataset(x, y)
-        analyzer.fit_all_factors("factors", rows, per_device_batch_size=batch_size, factor_args=arguments)
-        factors = analyzer.load_all_factors("factors")
-    layers = {
-        name: {
-            "outputs": factors["gradient_eigenvectors"][name].to(dtype).contiguous(),
-            "inputs": factors["activation_eigenvectors"][name].to(dtype).contiguous(),
-            "eigenvalues": (factors["lambda_matrix"][name] / factors["num_lambda_processed"][name]).to(dtype),
-        }
-        for name in covered(model)
-    }
-    return Ekfac(len(y), damping, layers)
+def _unflat(flat_kp: Tensor, shapes: Shapes) -> dict[str, Tensor]:
+    parts = flat_kp.split([o * i for o, i in shapes.values()], dim=1)
+    return {name: part.unflatten(1, shape) for (name, shape), part in zip(shapes.items(), parts, strict=True)}

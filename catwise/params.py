@@ -83,9 +83,10 @@ class Exact(Section):
     kind: Literal["exact"]
 
 
-class Ekfac(Section):
-    kind: Literal["ekfac"]
+class Factored(Section):
+    kind: Literal["ekfac", "kfac", "diagonal", "identity", "kronfluence"]
     damping: Positive
+    samples: Count | Literal["all"]
     seed: Seed
     batch_size: Count
 
@@ -116,7 +117,7 @@ class DataSet(Section):
     threads: Count
     prepare: Annotated[Synthetic | Digits, Field(discriminator="source")]
     train: Annotated[Logistic | Cnn, Field(discriminator="model")]
-    curvature: Annotated[Exact | Ekfac, Field(discriminator="kind")]
+    curvature: Annotated[Exact | Factored, Field(discriminator="kind")]
     influence: Influence
     removal: Annotated[Trimming | TopShare, Field(discriminator="method")]
     figures: Figures
@@ -162,8 +163,9 @@ def _check_names(path: Path, params: Params) -> None:
             if chosen not in classes:
                 key = f"datasets.{name}.figures.classes.{position}"
                 raise InputError(f"{path}: {key}: expected one of {', '.join(classes)}; came {chosen!r}")
-        if dataset.train.model == "cnn" and dataset.curvature.kind == "exact":
-            raise InputError(f"{path}: datasets.{name}.curvature.kind: expected 'ekfac' for a cnn; came 'exact'")
+        if dataset.train.model != "logistic" and dataset.curvature.kind == "exact":
+            key = f"datasets.{name}.curvature.kind"
+            raise InputError(f"{path}: {key}: expected a factored kind for a {dataset.train.model}; came 'exact'")
 
 
 def _one_line(path: Path, raw: Any, error: ValidationError) -> str:

@@ -1,9 +1,12 @@
-"""Fit the curvature at the last checkpoint: the exact Hessian, or EKFAC factors."""
+"""Fit the curvature at the last checkpoint: the exact Hessian, or factors per layer."""
+
+from functools import partial
 
 import torch
 
-from catwise import curvature, layers, models
+from catwise import curvature, factors, layers, models
 from catwise.errors import InputError
+from catwise.progress import progress
 from stages.io import folder, run, settings, write_json
 from stages.tensors import load_model, read_splits, write_tensors
 
@@ -12,14 +15,20 @@ def main(dataset: str) -> None:
     train, chosen, threads = settings(dataset, "train", "curvature", "threads")
     torch.set_num_threads(threads)
     splits, classes = read_splits(dataset)
-    x, y = splits["train"]
+    part = splits["train"]
     epoch = 1 if train.model == "logistic" else train.epochs
-    model = load_model(dataset, train, x, len(classes), epoch)
+    model = load_model(dataset, train, part[0], len(classes), epoch)
     if chosen.kind == "exact":
-        fitted: curvature.Curvature = curvature.exact(model, x, y, train.l2)
+        fitted: curvature.Curvature = curvature.exact(model, part, train.l2)
+    elif chosen.kind == "kronfluence":
+        from catwise import reference
+
+        fitted = reference.fit(model, part, **chosen.model_dump(include={"damping", "seed", "batch_size"}))
     else:
-        options = chosen.model_dump(include={"damping", "seed", "batch_size"})
-        fitted = curvature.fit_ekfac(model, x, y, **options)
+        options = chosen.model_dump(include={"kind", "damping", "seed", "batch_size"})
+        samples = None if chosen.samples == "all" else chosen.samples
+        shown = partial(progress, label=f"curvature {dataset}")
+        fitted = factors.fit(model, part, samples=samples, progress=shown, **options)
     tensors = fitted.tensors()
     for name, tensor in tensors.items():
         if not tensor.isfinite().all():

@@ -41,7 +41,7 @@ def trimming(
 
     def vectors(kept: np.ndarray) -> np.ndarray:
         model, part = fit(kept), (x[kept], y[kept])
-        hessian = curvature.exact(model, *part, train.l2)
+        hessian = curvature.exact(model, part, train.l2)
         query = splits["validation_a"]
         found = influence.influence_vectors(model, hessian, part, query, query[1], len(classes), batch_size=len(kept))
         return found.numpy()

@@ -3,7 +3,7 @@ import small
 import torch
 from safetensors.torch import load, save
 
-from catwise import curvature, models
+from catwise import curvature, factors, models
 from catwise.layers import covered, matrix_shape
 
 
@@ -14,7 +14,7 @@ def net():
 
 @pytest.fixture(scope="module")
 def fitted(net):
-    return curvature.fit_ekfac(net, *small.images(24), damping=0.1, seed=0, batch_size=24)
+    return factors.fit(net, small.images(24), kind="ekfac", damping=0.1, seed=0, batch_size=24)
 
 
 def directions(model):
@@ -28,7 +28,7 @@ def directions(model):
 def test_exact_solves_the_penalised_hessian(rng):
     train = small.blobs(rng, 40)
     model = small.logistic(train, 0.1)
-    hessian = curvature.exact(model, *train, 0.1)
+    hessian = curvature.exact(model, train, 0.1)
     q = directions(model)
     again = torch.cat([part.flatten(1) for part in hessian.solve(q).values()], 1) @ hessian.hessian
     torch.testing.assert_close(again, torch.cat([part.flatten(1) for part in q.values()], 1))
@@ -47,31 +47,12 @@ def test_ekfac_solve_inverts_the_matrix_it_stands_for(net, fitted):
         torch.testing.assert_close(v[name].flatten(1) @ dense, q[name].flatten(1), rtol=1e-8, atol=1e-10)
 
 
-def test_ekfac_eigenvalues_are_second_moments_in_the_eigenbasis(net, fitted):
-    """lambda_oi = mean_i (U_g^T G_i U_a)^2 for labels drawn as kronfluence drew them; its mean trace is basis-free."""
-    for layer in fitted.layers.values():
-        eye = torch.eye(len(layer["inputs"]), dtype=torch.float64)
-        torch.testing.assert_close(layer["inputs"].T @ layer["inputs"], eye, rtol=0, atol=1e-10)
-        assert layer["eigenvalues"].min() >= 0
-
-
-def test_the_seed_decides_the_bits_and_the_model_is_left_alone(net, fitted):
-    before, state = models.fingerprint(net), torch.get_rng_state()
-    same = curvature.fit_ekfac(net, *small.images(24), damping=0.1, seed=0, batch_size=24)
-    other = curvature.fit_ekfac(net, *small.images(24), damping=0.1, seed=1, batch_size=24)
-    assert models.fingerprint(net) == before
-    assert torch.equal(torch.get_rng_state(), state)
-    assert all(parameter.requires_grad for parameter in net.parameters())
-    assert save(same.tensors()) == save(fitted.tensors())
-    assert save(other.tensors()) != save(fitted.tensors())
-
-
 @pytest.mark.parametrize("kind", ["exact", "ekfac"])
 def test_factors_survive_a_file(kind, rng, net, fitted):
     if kind == "exact":
         train = small.blobs(rng, 40)
         net = small.logistic(train, 0.1)
-        fitted = curvature.exact(net, *train, 0.1)
+        fitted = curvature.exact(net, train, 0.1)
     q = directions(net)
     restored = curvature.from_tensors(load(save(fitted.tensors())))
     for name, part in fitted.solve(q).items():

@@ -1,16 +1,11 @@
-import copy
-import logging
-import tempfile
-
 import brute_force
 import numpy as np
 import pytest
 import small
 import torch
-from kronfluence.analyzer import Analyzer, prepare_model
-from kronfluence.arguments import FactorArguments, ScoreArguments
 
-from catwise import curvature
+from catwise import curvature, factors
+from catwise.errors import InputError
 from catwise.influence import directional_derivatives, group_gradients, influence_vectors
 
 
@@ -21,7 +16,7 @@ def logistic_case(rng):
 
 
 def vectors(model, train, query, l2, batch_size=17):
-    hessian = curvature.exact(model, *train, l2)
+    hessian = curvature.exact(model, train, l2)
     return influence_vectors(model, hessian, train, query, query[1], 3, batch_size=batch_size)
 
 
@@ -66,7 +61,7 @@ def test_sums_to_the_pull_of_the_penalty(logistic_case):
     train, query = logistic_case
     l2 = 0.05
     model = small.logistic(train, l2)
-    hessian = curvature.exact(model, *train, l2)
+    hessian = curvature.exact(model, train, l2)
     v = brute_force.as_parameters(model, hessian.solve(gradients(model, query, 50)))
     theta = torch.cat([model.get_parameter(name).detach().flatten() for name in v[0]])
     expected = torch.stack([-60 * l2 * brute_force.flat(v_k) @ theta for v_k in v])
@@ -113,62 +108,68 @@ def test_group_gradients_are_sums_of_autograd_gradients():
 
 def test_neither_batches_nor_order_matter():
     model, (x, y), query = small.conv_net(), small.images(23), small.images(12, seed=1)
-    ekfac = curvature.fit_ekfac(model, x, y, damping=0.1, seed=0, batch_size=23)
+    ekfac = factors.fit(model, (x, y), kind="ekfac", damping=0.1, seed=0, batch_size=23)
     order = torch.randperm(23, generator=torch.Generator().manual_seed(0))
     whole = influence_vectors(model, ekfac, (x, y), query, query[1], 3, batch_size=23)
     pieces = influence_vectors(model, ekfac, (x[order], y[order]), query, query[1], 3, batch_size=4)
     torch.testing.assert_close(pieces, whole[order], rtol=1e-10, atol=1e-14)
 
 
-def test_ekfac_vectors_equal_kronfluence_pairwise_scores_summed():
-    """kronfluence's scores use the mean curvature, ours the sum of Eq. 1: its scores are n times ours."""
-    model, train, query = small.conv_net(), small.images(24), small.images(12, seed=1)
-    ekfac = curvature.fit_ekfac(model, *train, damping=0.1, seed=3, batch_size=24)
-    ours = influence_vectors(model, ekfac, train, query, query[1], 3, batch_size=24)
-    v = ekfac.solve(gradients(model, query))
-    twin = brute_force.directional_derivatives(model, *train, brute_force.as_parameters(model, v))
-    torch.testing.assert_close(ours, twin, rtol=1e-10, atol=1e-14)
-
-    pairwise = kronfluence_pairwise(model, train, query)
-    summed = torch.stack([pairwise[query[1] == k].sum(0) for k in range(3)], 1) / 24
-    torch.testing.assert_close(ours, summed, rtol=1e-10, atol=1e-14)
+def test_any_partition_of_the_query_samples_adds_up():
+    """Halves of the classes are groups too, and their vectors add up to those of the classes."""
+    model, train, query = small.conv_net(), small.images(23), small.images(12, seed=1)
+    ekfac = factors.fit(model, train, kind="ekfac", damping=0.1, seed=0, batch_size=23)
+    halves = query[1] + 3 * (torch.arange(12) % 2)
+    whole = influence_vectors(model, ekfac, train, query, query[1], 3, batch_size=7)
+    parts = influence_vectors(model, ekfac, train, query, halves, 6, batch_size=7)
+    torch.testing.assert_close(parts[:, :3] + parts[:, 3:], whole, rtol=1e-10, atol=1e-14)
 
 
-def kronfluence_pairwise(model, train, query):
-    """The public way: factors seeded as ours, damping None (0.1 times the mean eigenvalue), every pair."""
-    dtypes = dict.fromkeys(("activation_covariance_dtype", "gradient_covariance_dtype", "lambda_dtype"), torch.float64)
-    task = curvature.Classification()
-    tensors = torch.utils.data.TensorDataset
-    with tempfile.TemporaryDirectory() as folder, torch.random.fork_rng():
-        torch.manual_seed(3)
-        analyzer = Analyzer(
-            "twin",
-            prepare_model(copy.deepcopy(model), task),
-            task,
-            output_dir=folder,
-            disable_tqdm=True,
-            disable_model_save=True,
-            log_level=logging.ERROR,
-        )
-        analyzer.fit_all_factors(
-            "f",
-            tensors(*train),
-            per_device_batch_size=24,
-            factor_args=FactorArguments(strategy="ekfac", per_sample_gradient_dtype=torch.float64, **dtypes),
-        )
-        analyzer.compute_pairwise_scores(
-            "s",
-            "f",
-            query_dataset=tensors(*query),
-            train_dataset=tensors(*train),
-            per_device_query_batch_size=4,
-            per_device_train_batch_size=24,
-            score_args=ScoreArguments(
-                damping_factor=None,
-                score_dtype=torch.float64,
-                precondition_dtype=torch.float64,
-                per_sample_gradient_dtype=torch.float64,
-                query_gradient_svd_dtype=torch.float64,
-            ),
-        )
-        return analyzer.load_pairwise_scores("s")["all_modules"]
+def test_a_measure_of_its_own_is_differentiated(logistic_case):
+    """Minus the probability of the true class: the query gradient changes, the rest of Eq. 1 does not."""
+    train, query = logistic_case
+    model = small.logistic(train, 0.05)
+
+    def minus_probability(model, batch):
+        return -model(batch[0]).softmax(1)[torch.arange(len(batch[1])), batch[1]]
+
+    options = {"batch_size": 17}
+    hessian = curvature.exact(model, train, 0.05)
+    of_loss = influence_vectors(model, hessian, train, query, query[1], 3, **options)
+    found = influence_vectors(model, hessian, train, query, query[1], 3, measure=minus_probability, **options)
+    one = tuple(part[:1] for part in query)  # -dp = p d(-log p) for a single sample
+    single = influence_vectors(model, hessian, train, one, one[1], 1, **options)
+    weighted = influence_vectors(model, hessian, train, one, one[1], 1, measure=minus_probability, **options)
+    with torch.no_grad():
+        p = model(one[0]).softmax(1)[0, one[1]]
+    torch.testing.assert_close(weighted, p * single, rtol=1e-9, atol=1e-14)
+    assert not torch.allclose(found, of_loss)
+
+
+def test_an_empty_class_is_zero_and_named(logistic_case):
+    train, query = logistic_case
+    hessian = curvature.exact(small.logistic(train, 0.05), train, 0.05)
+    with pytest.warns(UserWarning, match=r"groups without a query sample.*\[3\]"):
+        p_nk = influence_vectors(small.logistic(train, 0.05), hessian, train, query, query[1], 4, batch_size=20)
+    assert (p_nk[:, 3] == 0).all()
+    assert (p_nk[:, :3] != 0).any(0).all()
+
+
+def test_bad_gradients_and_groups_are_named(logistic_case):
+    train, query = logistic_case
+    model = small.logistic(train, 0.05)
+    hessian = curvature.exact(model, train, 0.05)
+    with pytest.raises(InputError, match="groups: expected 0 to 1; came 0 to 2"):
+        influence_vectors(model, hessian, train, query, query[1], 2, batch_size=20)
+    train[0][33, 2] = np.inf
+    with pytest.raises(InputError, match="sample 33 has none in layer linear"):
+        influence_vectors(model, hessian, train, query, query[1], 3, batch_size=20)
+
+
+def test_what_was_frozen_stays_frozen_and_the_mode_is_put_back():
+    model, train = small.conv_net().train(), small.images(9)
+    model[3].weight.requires_grad_(False)
+    gradients(model, train)
+    directional_derivatives(model, train, gradients(model, train), batch_size=4)
+    assert all(module.training for module in model.modules())
+    assert [p.requires_grad for p in model.parameters()].count(False) == 1
