@@ -64,6 +64,54 @@ class Digits(Section):
         return self
 
 
+class Subset(Section):
+    """Which samples of a data set that comes as files: ``all`` is what is left."""
+
+    seed: Seed
+    train: Count | Literal["all"]
+    flip_share: Share
+    validation_a: Count
+    validation_b: Count
+    test: Count | Literal["all"]
+
+
+class Images(Subset):
+    source: Literal["cifar10", "stl10"]
+
+
+class Tokens(Subset):
+    max_length: Annotated[int, Field(ge=4)]
+    vocabulary: Literal["learned", "bert-base-cased"]
+    vocabulary_size: Count
+
+    @model_validator(mode="after")
+    def a_pretrained_vocabulary_has_its_size(self) -> "Tokens":
+        if self.vocabulary == "bert-base-cased" and self.vocabulary_size != 28996:
+            raise ValueError("vocabulary_size of 28996 for bert-base-cased")
+        return self
+
+
+class Texts(Tokens):
+    source: Literal["emotion", "ag_news"]
+
+
+Classes = Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=2)]
+
+
+class ImageFolder(Subset):
+    source: Literal["imagefolder"]
+    path: str
+    classes: Classes
+    size: Count
+    colour: Literal["grey", "rgb"]
+
+
+class Csv(Tokens):
+    source: Literal["csv"]
+    path: str
+    classes: Classes
+
+
 class Logistic(Section):
     model: Literal["logistic"]
     l2: NonNegative
@@ -95,6 +143,17 @@ class Influence(Section):
     batch_size: Count
 
 
+class Fidelity(Section):
+    kinds: Annotated[list[Literal["exact", "ekfac", "kfac", "diagonal", "identity"]], Field(min_length=1)]
+    halves: Annotated[int, Field(ge=5)]
+    seeds: Count
+    samples: list[Count]
+    repeats: Count
+    damping: Positive
+    seed: Seed
+    batch_size: Count
+
+
 class Trimming(Section):
     method: Literal["trimming"]
     max_rounds: Count
@@ -115,10 +174,11 @@ class DataSet(Section):
     """The sections of one data set: one for each stage that has parameters."""
 
     threads: Count
-    prepare: Annotated[Synthetic | Digits, Field(discriminator="source")]
+    prepare: Annotated[Synthetic | Digits | Images | Texts | ImageFolder | Csv, Field(discriminator="source")]
     train: Annotated[Logistic | Cnn, Field(discriminator="model")]
     curvature: Annotated[Exact | Factored, Field(discriminator="kind")]
     influence: Influence
+    fidelity: Fidelity
     removal: Annotated[Trimming | TopShare, Field(discriminator="method")]
     figures: Figures
 
@@ -158,7 +218,7 @@ def _check_names(path: Path, params: Params) -> None:
     for name, dataset in params.datasets.items():
         if not name.isidentifier():
             raise InputError(f"{path}: datasets: expected names of letters, digits and _; came {name!r}")
-        classes = CLASSES[dataset.prepare.source]
+        classes = getattr(dataset.prepare, "classes", None) or CLASSES[dataset.prepare.source]
         for position, chosen in enumerate(dataset.figures.classes):
             if chosen not in classes:
                 key = f"datasets.{name}.figures.classes.{position}"
@@ -166,6 +226,9 @@ def _check_names(path: Path, params: Params) -> None:
         if dataset.train.model != "logistic" and dataset.curvature.kind == "exact":
             key = f"datasets.{name}.curvature.kind"
             raise InputError(f"{path}: {key}: expected a factored kind for a {dataset.train.model}; came 'exact'")
+        if dataset.train.model != "logistic" and "exact" in dataset.fidelity.kinds:
+            key = f"datasets.{name}.fidelity.kinds"
+            raise InputError(f"{path}: {key}: expected factored kinds for a {dataset.train.model}; came 'exact'")
 
 
 def _one_line(path: Path, raw: Any, error: ValidationError) -> str:

@@ -25,6 +25,7 @@ __all__ = [
     "Picture",
     "State",
     "counts",
+    "fidelity",
     "influence_plane",
     "png",
     "regions",
@@ -389,6 +390,43 @@ def training_curves(history: pd.DataFrame, classes: tuple[str, ...]) -> Picture:
         "Accuracy and loss of every class during training",
         f"Test split, after epoch {curves.index[-1]}, mean over the classes: {'; '.join(words)}.",
         "Two line charts over epochs, accuracy and loss: a line per class and a bold mean.",
+    )
+
+
+@_styled
+def fidelity(found: dict[str, Any], scores: pd.DataFrame, samples: pd.DataFrame) -> Picture:
+    """The linear datamodeling score of each kind of curvature, and how the ranking depends on the factors' samples."""
+    figure = Figure(figsize=(10, 3.8), layout="constrained")
+    bars, curve = figure.subplots(1, 2)
+    kinds = [name for name in found["lds"] if name != "best - next"]
+    mean, low, high = np.array([found["lds"][kind] for kind in kinds]).T
+    bars.bar(kinds, mean, color="#cfe3f3", edgecolor="black", linewidth=0.8)
+    bars.errorbar(kinds, mean, [mean - low, high - mean], fmt="none", color="black", capsize=5)
+    for place, kind in enumerate(kinds):
+        rho = scores.loc[scores["kind"] == kind, "lds"]
+        bars.scatter(np.full(len(rho), place + 0.25), rho, marker="o", s=9, c="white", edgecolor="black", linewidth=0.6)
+    bars.set(ylabel="linear datamodeling score", title="A  predicts retraining on halves")
+    by_class = samples.groupby(["samples", "class"])["spearman"].mean().groupby("samples").agg(["mean", "min"])
+    curve.plot(by_class["mean"], "o-", color=BLUE, label="mean over classes")
+    curve.plot(by_class["min"], "s--", color=ORANGE, label="worst class")
+    curve.set(xscale="log", xlabel="samples of the factors", ylabel="Spearman's $\\rho$ with all samples")
+    curve.set(title="B  ranking of P, another draw of labels")
+    curve.set_xticks(by_class.index, labels=by_class.index)
+    curve.minorticks_off()
+    curve.legend(frameon=False)
+    best, *_ = sorted(kinds, key=lambda kind: -found["lds"][kind][0])
+    auc = "".join(f" {kind} {value:.3f}" for kind, value in found["flipped_label_auc"].items())
+    paired = found["lds"].get("best - next")
+    ahead = f", ahead of the next by {paired[0]:.3f} (95 % {paired[1]:.3f} to {paired[2]:.3f})" if paired else ""
+    return Picture(
+        figure,
+        None,
+        "How well the influence vectors predict retraining, by kind of curvature",
+        f"A: Spearman's rho between predicted and actual loss of a class after training on random halves; bars: mean"
+        f" over the classes with its 95 % bootstrap interval over the halves, circles: classes. First is {best}{ahead}."
+        f"{f' AUC of flipped labels:{auc}.' if auc else ''} B: with all samples, the last point, what is below 1 comes"
+        f" from the drawn labels alone; there it is {by_class['mean'].iloc[-1]:.3f}.",
+        "Bar chart of scores by kind of curvature, and a line chart of rank agreement over the number of samples.",
     )
 
 

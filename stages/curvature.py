@@ -8,7 +8,7 @@ from catwise import curvature, factors, layers, models
 from catwise.errors import InputError
 from catwise.progress import progress
 from stages.io import folder, run, settings, write_json
-from stages.tensors import load_model, read_splits, write_tensors
+from stages.tensors import last_epoch, load_model, read_splits, write_tensors
 
 
 def main(dataset: str) -> None:
@@ -16,7 +16,7 @@ def main(dataset: str) -> None:
     torch.set_num_threads(threads)
     splits, classes = read_splits(dataset)
     part = splits["train"]
-    epoch = 1 if train.model == "logistic" else train.epochs
+    epoch = last_epoch(train)
     model = load_model(dataset, train, part[0], len(classes), epoch)
     if chosen.kind == "exact":
         fitted: curvature.Curvature = curvature.exact(model, part, train.l2)

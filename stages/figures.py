@@ -23,6 +23,7 @@ def main(dataset: str) -> None:
     pictures = {
         "influence_plane.png": plots.influence_plane(p_nk, y, flipped, classes, tuple(chosen.classes)),
         "counts.png": plots.counts(p_nk, y, classes),
+        "fidelity.png": plots.fidelity(*read_fidelity(Path("reports", "fidelity", dataset))),
     }
     if history["epoch"].max() > 1:
         pictures["training_curves.png"] = plots.training_curves(history, classes)
@@ -51,6 +52,10 @@ def made(path: Path) -> Path:
 def read_csv(path: Path) -> pd.DataFrame:
     """Names of classes stay text: those of digits look like numbers."""
     return pd.read_csv(made(path), dtype={"class": str, "target": str})
+
+
+def read_fidelity(folder: Path) -> tuple[dict[str, Any], pd.DataFrame, pd.DataFrame]:
+    return read_json(made(folder / "fidelity.json")), read_csv(folder / "scores.csv"), read_csv(folder / "samples.csv")
 
 
 def read_states(path: Path, rounds: pd.DataFrame, classes: tuple[str, ...]) -> list[plots.State]:

@@ -1,27 +1,27 @@
 """Generate or load a data set, split it in four, and describe it in a data card."""
 
 import hashlib
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from catwise import datasets
-from stages.io import folder, run, settings, write_json, write_npz
+from catwise import datasets, sources
+from stages.io import folder, run, settings, write_json, write_npz, written
 
 
 def main(dataset: str) -> None:
     (prepare,) = settings(dataset, "prepare")
-    rng = np.random.default_rng(prepare.seed)
-    counts = prepare.model_dump(include=set(datasets.SPLITS))
-    if prepare.source == "digits":
-        data = datasets.digits(rng, counts, prepare.flip_share)
-    else:
-        data = getattr(datasets, prepare.source)(rng, counts, prepare.flips)
-    arrays = {f"{split}/{part}": getattr(data, part)[split] for split in datasets.SPLITS for part in ("x", "y")}
+    data = load(prepare)
+    arrays = data.arrays()
     digest = hashlib.sha256()
     for name, array in sorted(arrays.items()):
         digest.update(name.encode() + np.ascontiguousarray(array).tobytes())
+    sources.require_space(Path("data", dataset), sum(array.nbytes for array in arrays.values()) + 2**24)
     out = folder("data", dataset)
     write_npz(out / "arrays.npz", **arrays, flipped=data.flipped)
+    if data.tokenizer:
+        written(out / "tokenizer.json", lambda scratch: scratch.write_text(data.tokenizer))
     write_json(
         out / "card.json",
         {
@@ -32,8 +32,33 @@ def main(dataset: str) -> None:
             "shape": data.x["train"].shape[1:],
             "counts": {split: np.bincount(data.y[split], minlength=len(data.classes)) for split in datasets.SPLITS},
             "flipped_training_labels": int(data.flipped.sum()),
+            **data.card,
             "sha256": digest.hexdigest(),
         },
+    )
+
+
+def load(prepare: Any) -> datasets.Data:
+    """The data set that the ``prepare`` section describes."""
+    rng = np.random.default_rng(prepare.seed)
+    sizes = prepare.model_dump(include=set(datasets.SPLITS))
+    match prepare.source:
+        case "linear" | "nonlinear":
+            return getattr(datasets, prepare.source)(rng, sizes, prepare.flips)
+        case "digits":
+            return datasets.digits(rng, sizes, prepare.flip_share)
+        case "cifar10" | "stl10":
+            return datasets.images(rng, sources.known(prepare.source), sizes, prepare.flip_share)
+        case "imagefolder":
+            raw = sources.image_folder(prepare.path, prepare.classes, prepare.size, prepare.colour)
+            return datasets.images(rng, raw, sizes, prepare.flip_share)
+        case "csv":
+            raw = sources.csv_file(prepare.path, prepare.classes)
+        case _:
+            raw = sources.known(prepare.source)
+    pretrained = sources.pretrained_tokenizer() if prepare.vocabulary == "bert-base-cased" else None
+    return datasets.texts(
+        rng, raw, sizes, prepare.flip_share, prepare.max_length, prepare.vocabulary_size, pretrained
     )
 
 

@@ -5,13 +5,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from joblib import Parallel, delayed
-from torch import Tensor, nn
 
-from catwise import curvature, influence, metrics, removal, training
+from catwise import curvature, influence, metrics, removal
 from catwise.progress import progress
 from stages.io import folder, read_npz, run, settings, write_csv, write_json, write_npz
-from stages.tensors import Split, new_model, read_splits
+from stages.retrain import retrain, retrained
+from stages.tensors import Split, read_splits
 
 
 def main(dataset: str) -> None:
@@ -34,13 +33,8 @@ def trimming(
     """Figure 5 for a convex model: rounds of removing the samples that harm every class."""
     x, y = splits["train"]
 
-    def fit(kept: np.ndarray) -> nn.Module:
-        model = new_model(train, x, len(classes))
-        training.fit_convex(model, x[kept], y[kept], train.l2)
-        return model
-
     def vectors(kept: np.ndarray) -> np.ndarray:
-        model, part = fit(kept), (x[kept], y[kept])
+        model, part = retrain(train, (x, y), kept, len(classes)), (x[kept], y[kept])
         hessian = curvature.exact(model, part, train.l2)
         query = splits["validation_a"]
         found = influence.influence_vectors(model, hessian, part, query, query[1], len(classes), batch_size=len(kept))
@@ -55,7 +49,7 @@ def trimming(
     rows, arrays = [], {}
     for (arm, seed), states in progress(arms.items(), "removal", len(arms)):
         for number, kept in enumerate(states):
-            model = fit(kept)
+            model = retrain(train, (x, y), kept, len(classes))
             state = {"arm": arm, "seed": seed, "round": number, "removed": len(y) - len(kept)}
             state["flipped_removed"] = int(flipped.sum() - flipped[kept].sum())
             rows += metrics.table(*metrics.per_class(model, *splits["test"], len(classes)), classes, state)
@@ -79,25 +73,16 @@ def top_share(
     out: Path, train: Any, chosen: Any, threads: int, splits: dict[str, Split], classes: list[str], p_nk: np.ndarray
 ) -> dict[str, float]:
     """Figures 3 and 4: remove each class's most beneficial or detrimental samples and train again from the start."""
-    x, y = splits["train"]
-    recipe = train.model_dump(include={"epochs", "batch_size", "learning_rate", "weight_decay"})
-    nothing = removal.TopShare("none", 0, np.array([], dtype=int))
-    jobs = []
+    everyone = np.arange(len(p_nk))
+    nothing = removal.TopShare("none", 0, everyone[:0])
+    plan = []
     for seed in range(chosen.seeds):
         control = removal.random_rows(p_nk, chosen.share, np.random.default_rng(seed))
-        jobs += [(seed, removed) for removed in [nothing, *removal.top_rows(p_nk, chosen.share), *control]]
-
-    def retrain(seed: int, removed: removal.TopShare) -> tuple[Tensor, Tensor]:
-        torch.set_num_threads(threads)
-        kept = np.delete(np.arange(len(y)), removed.rows)
-        model = new_model(train.model_copy(update={"seed": train.seed + seed}), x, len(classes))
-        for _ in training.train_epochs(model, x[kept], y[kept], seed=train.seed + seed, **recipe):
-            pass
-        return metrics.per_class(model, *splits["test"], len(classes))
-
-    retrained = Parallel(n_jobs=-1, return_as="generator")(delayed(retrain)(*job) for job in jobs)
+        plan += [(seed, removed) for removed in [nothing, *removal.top_rows(p_nk, chosen.share), *control]]
+    jobs = [(np.delete(everyone, removed.rows), seed) for seed, removed in plan]
+    found = retrained(train, threads, splits["train"], splits["test"], len(classes), jobs)
     rows: list[dict[str, Any]] = []
-    for (seed, removed), measured in zip(jobs, progress(retrained, "removal", len(jobs)), strict=True):
+    for (seed, removed), measured in zip(plan, progress(found, "removal", len(jobs)), strict=True):
         if removed is nothing:
             baseline = measured
             continue

@@ -6,7 +6,7 @@ from catwise import params
 from catwise.report import Chapter, render
 from stages.io import read_json, run, written
 
-MEASURED = ("train", "influence", "removal", "ceiling")
+MEASURED = ("train", "influence", "fidelity", "removal", "ceiling")
 
 
 def main() -> None:

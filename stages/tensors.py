@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from catwise import models
 from stages.io import read_json, read_npz, written
 
-__all__ = ["checkpoint", "load_model", "new_model", "read_splits", "write_tensors"]
+__all__ = ["checkpoint", "last_epoch", "load_model", "new_model", "read_splits", "write_tensors"]
 
 Split = tuple[Tensor, Tensor]
 
@@ -38,6 +38,11 @@ def checkpoint(dataset: str, epoch: int) -> Path:
 def new_model(train: Any, x: Tensor, num_classes: int) -> nn.Module:
     """The model that the ``train`` section describes, as initialised."""
     return models.build(x=x, num_classes=num_classes, **train.model_dump(include={"model", "width", "seed"}))
+
+
+def last_epoch(train: Any) -> int:
+    """The number of the last checkpoint."""
+    return 1 if train.model == "logistic" else train.epochs
 
 
 def load_model(dataset: str, train: Any, x: Tensor, num_classes: int, epoch: int) -> nn.Module:

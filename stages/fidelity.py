@@ -1,0 +1,60 @@
+"""Score each kind of curvature by retraining on random halves, and the number of samples its factors need."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from sklearn.metrics import roc_auc_score
+
+from catwise import curvature, factors, fidelity, influence
+from catwise.progress import progress
+from stages.io import folder, read_npz, run, settings, write_csv, write_json
+from stages.retrain import retrained
+from stages.tensors import last_epoch, load_model, read_splits
+
+
+def main(dataset: str) -> None:
+    train, chosen, threads = settings(dataset, "train", "fidelity", "threads")
+    torch.set_num_threads(threads)
+    splits, classes = read_splits(dataset)
+    part, query = splits["train"], splits["validation_a"]
+    model = load_model(dataset, train, part[0], len(classes), last_epoch(train))
+    options = chosen.model_dump(include={"damping", "batch_size"})
+
+    def vectors(kind: str, samples: int | None = None, seed: int = chosen.seed) -> np.ndarray:
+        if kind == "exact":
+            fitted: curvature.Curvature = curvature.exact(model, part, train.l2)
+        else:
+            fitted = factors.fit(model, part, kind=kind, samples=samples, seed=seed, **options)  # type: ignore[arg-type]
+        size = {"batch_size": chosen.batch_size}
+        return influence.influence_vectors(model, fitted, part, query, query[-1], len(classes), **size).double().numpy()
+
+    kept = fidelity.halves(len(part[-1]), chosen.halves, np.random.default_rng(chosen.seed))
+    jobs = [(mask, seed) for mask in kept for seed in range(chosen.seeds)]
+    found = progress(retrained(train, threads, part, query, len(classes), jobs), f"fidelity {dataset}", len(jobs))
+    loss_hk = np.stack([loss_k.numpy() for _, loss_k in found]).reshape(len(kept), chosen.seeds, -1).mean(axis=1)
+
+    kinds = {kind: vectors(kind) for kind in chosen.kinds}
+    mean = fidelity.interval(kinds, kept, loss_hk, np.random.default_rng(chosen.seed))
+    flipped = read_npz(Path("data", dataset, "arrays.npz"))["flipped"]
+    scores, curve = [], []
+    for kind, p_nk in kinds.items():
+        score_k = fidelity.linear_datamodeling_score(p_nk, kept, loss_hk)
+        scores += [{"kind": kind, "class": name, "lds": rho} for name, rho in zip(classes, score_k, strict=True)]
+    for samples in [*chosen.samples, len(part[-1])]:
+        for seed in range(1, 1 + chosen.repeats):  # never the seed of the reference: its labels are drawn anew too
+            other = vectors("ekfac", samples, chosen.seed + seed)
+            rho_k = fidelity.agreement(other, vectors("ekfac"))
+            state = {"samples": samples, "seed": seed}
+            curve += [{**state, "class": name, "spearman": rho} for name, rho in zip(classes, rho_k, strict=True)]
+    out = folder("reports", "fidelity", dataset)
+    write_csv(out / "scores.csv", scores)
+    write_csv(out / "samples.csv", curve)
+    auc = {kind: roc_auc_score(flipped, -p_nk.sum(axis=1)) for kind, p_nk in kinds.items()} if flipped.any() else {}
+    write_json(out / "fidelity.json", {"lds": mean, "flipped_label_auc": auc})
+    best = max(chosen.kinds, key=lambda kind: mean[kind][0])
+    write_json(out / "metrics.json", {"best_kind": best, "lds_best": mean[best][0]})
+
+
+if __name__ == "__main__":
+    run(main, __doc__)
