@@ -1,7 +1,8 @@
 """Fits the factors of a layer-wise curvature: EKFAC, KFAC, a diagonal or the identity.
 
-For one sample the gradient of a layer's matrix is G = sum_t g_t a_t^T (``catwise.layers``). With labels drawn from the
-model, the layer's Fisher matrix is F = E[vec G vec G^T]; all kinds approximate it by (U_o x U_i) diag(Lambda) (...)^T:
+For one sample the gradient of a layer's matrix is G = sum_t g_t a_t^T (``catwise.layers``). The Fisher matrix of the
+layer is F = E[vec G vec G^T], with labels y as likely as the model says; each kind takes it as U diag(Lambda) U^T,
+U = U_o x U_i:
 
     ekfac     U from E[a a^T] and E[g g^T], Lambda_oi = E[(U_o^T G U_i)_oi^2]     George et al. 2018, arXiv 1806.03884
     kfac      the same U, Lambda = T (eigenvalues of E[g g^T]) x (those of E[a a^T])     Grosse, Martens 2016
@@ -9,9 +10,12 @@ model, the layer's Fisher matrix is F = E[vec G vec G^T]; all kinds approximate 
     identity  U = identity, Lambda = 1
 
 E is the mean over samples (and positions for a and g; T is their number, which kronfluence leaves out of its kfac).
+A pair (sample i, label y) matters to F as p_y |e_y - p|^2, the squared gradient at the logits: next to nothing for the
+many samples that the model is sure of. So pairs are drawn in that proportion and weighted by what was drawn too often.
 """
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Literal, get_args
 
 import torch
@@ -20,12 +24,13 @@ from torch import Tensor, nn
 
 from catwise.curvature import Factored
 from catwise.errors import InputError
-from catwise.layers import covered, matrix_shape, per_layer
+from catwise.layers import covered, frozen, matrix_shape, per_layer
 from catwise.metrics import Batch
 
-__all__ = ["Kind", "balanced", "fit", "sampled_labels"]
+__all__ = ["Draw", "Kind", "Pairs", "draw_pairs", "fit"]
 
 Kind = Literal["ekfac", "kfac", "diagonal", "identity"]
+Draw = Literal["importance", "balanced", "every"]
 Logits = Callable[[nn.Module, Batch], Tensor]
 Mask = Callable[[Batch], Tensor]  # which positions (n, t) of a padded batch are real
 Progress = Callable[[Iterable], Iterable]
@@ -36,54 +41,54 @@ def logits_of(model: nn.Module, batch: Batch) -> Tensor:
     return model(*batch[:-1])
 
 
-def fit(
-    model: nn.Module,
-    train: Batch,
-    *,
-    kind: Kind,
-    damping: float,
-    seed: int,
-    batch_size: int,
-    samples: int | None = None,
-    logits: Logits = logits_of,
-    mask: Mask | None = None,
-    progress: Progress = iter,
-) -> Factored:
-    """Fits the factors at the model's weights on ``samples`` of the training samples (None: all), balanced by class.
+@dataclass(frozen=True)
+class Pairs:
+    """Samples with labels: the mean of f(i, y) over all samples and predicted labels is sum_s weights_s f(i_s, y_s).
 
-    ``seed`` decides which samples, and the labels drawn from the model; the result is the same for the same seed.
-    ``n`` of the result is the size of the whole training set, which the mean of the fitted samples stands for.
-
-    Differs from kronfluence: both passes see the same drawn labels; the subset is balanced by class, not the first
-    rows; the per-sample gradient is rotated by whichever side has fewer operations.
+    ``inputs`` are the weights for what depends on the sample alone. Both sum to 1 in expectation.
     """
-    if kind not in get_args(Kind):
-        raise InputError(f"curvature.kind: expected one of {', '.join(get_args(Kind))}; came {kind!r}")
-    n, layers = len(train[-1]), covered(model)
-    if kind == "identity":
-        return Factored(n, damping, {m: {"eigenvalues": w.weight.new_ones(matrix_shape(w))} for m, w in layers.items()})
-    chosen, drawn = (torch.Generator().manual_seed(seed) for _ in range(2))  # so that the subset of all is all
-    rows = torch.arange(n) if samples is None else balanced(train[-1].cpu(), samples, chosen)
-    part = tuple(values[rows.to(values.device)] for values in train)
-    part = (*part[:-1], sampled_labels(model, part, drawn, batch_size, logits))
-    batches = list(zip(*(values.split(batch_size) for values in part), strict=True))
 
-    def losses(batch: Batch) -> Callable[[], Tensor]:
-        return lambda: F.cross_entropy(logits(model, batch), batch[-1], reduction="sum")
-
-    found: dict[str, dict[str, Tensor]] = {name: {} for name in layers}
-    if kind != "diagonal":
-        found = _bases(model, [(losses(batch), mask(batch) if mask else None) for batch in batches], kind, progress)
-    if kind != "kfac":
-        for name, eigenvalues in _second_moments(model, [losses(b) for b in batches], found, progress).items():
-            found[name]["eigenvalues"] = eigenvalues / len(rows)
-    return Factored(n, damping, found)
+    rows: Tensor
+    labels: Tensor
+    weights: Tensor
+    inputs: Tensor
 
 
-def balanced(labels: Tensor, samples: int, generator: torch.Generator) -> Tensor:
+def draw_pairs(p_nk: Tensor, given_n: Tensor, draw: Draw, samples: int | None, seed: int) -> Pairs:
+    """Which pairs stand for the whole, from the predicted probabilities ``p_nk``; ``samples`` None: as many as n.
+
+    importance  in proportion to p_y |e_y - p|^2, by systematic sampling along the given classes (n random numbers fewer
+                than independent draws, and each class gets its share)
+    balanced    samples without repetition, given classes as equal as their sizes allow; one label drawn for each
+    every       all labels of all samples, weighted by p_y: no randomness, k times the work
+    """
+    n, num_classes = p_nk.shape
+    size = n if samples is None else samples
+    generator = torch.Generator().manual_seed(seed)
+    p_nk, given_n = p_nk.double().cpu(), given_n.cpu()
+    if draw == "every":
+        weights = (p_nk / n).flatten()
+        return Pairs(
+            torch.arange(n).repeat_interleave(num_classes), torch.arange(num_classes).repeat(n), weights, weights
+        )
+    if draw == "balanced":
+        rows = torch.arange(n) if size == n else _balanced(given_n, size, generator)
+        labels = torch.multinomial(p_nk[rows], 1, generator=torch.Generator().manual_seed(seed)).flatten()
+        equal = torch.full((size,), 1 / size, dtype=torch.float64)
+        return Pairs(rows, labels, equal, equal)
+    importance_nk = p_nk * (1 - 2 * p_nk + p_nk.square().sum(1, keepdim=True)).clamp(min=1e-12)
+    importance_nk /= importance_nk.sum()
+    order = given_n.argsort(stable=True)
+    steps = importance_nk[order].flatten().cumsum(0)
+    points = (torch.arange(size, dtype=torch.float64) + torch.rand((), generator=generator, dtype=torch.float64)) / size
+    drawn = torch.searchsorted(steps / steps[-1], points).clamp(max=n * num_classes - 1)
+    rows, labels = order[drawn // num_classes], drawn % num_classes
+    weights = p_nk[rows, labels] / n / (size * importance_nk[rows, labels])
+    return Pairs(rows, labels, weights, 1 / n / (size * importance_nk[rows].sum(1)))
+
+
+def _balanced(labels: Tensor, samples: int, generator: torch.Generator) -> Tensor:
     """``samples`` rows at random, in order, classes as equal as their sizes allow."""
-    if not 1 <= samples <= len(labels):
-        raise InputError(f"curvature.samples: expected 1 to {len(labels)}, the training samples; came {samples}")
     order = torch.randperm(len(labels), generator=generator)
     rank = torch.empty_like(order)  # the how-manieth of its class each sample is, in the shuffled order
     for label in labels.unique():
@@ -92,56 +97,99 @@ def balanced(labels: Tensor, samples: int, generator: torch.Generator) -> Tensor
     return order[rank[order].argsort(stable=True)][:samples].sort().values
 
 
-@torch.no_grad()
-def sampled_labels(
-    model: nn.Module, batch: Batch, generator: torch.Generator, batch_size: int, logits: Logits = logits_of
-) -> Tensor:
-    """A label for each sample, drawn from the model's own prediction, as the Fisher matrix wants it: (n,)."""
-    training = model.training
-    model.eval()
-    parts = zip(*(values.split(batch_size) for values in batch), strict=True)
-    drawn = [torch.multinomial(logits(model, part).softmax(-1).cpu(), 1, generator=generator) for part in parts]
-    model.train(training)
-    return torch.cat(drawn).flatten().to(batch[-1].device)
+def fit(
+    model: nn.Module,
+    train: Batch,
+    *,
+    kind: Kind,
+    damping: float,
+    seed: int,
+    batch_size: int,
+    draw: Draw = "importance",
+    samples: int | None = None,
+    logits: Logits = logits_of,
+    mask: Mask | None = None,
+    progress: Progress = iter,
+) -> Factored:
+    """Fits the factors at the model's weights on ``samples`` pairs (None: as many as training samples).
+
+    ``seed`` decides which pairs; the result is the same for the same seed. ``n`` of the result is the size of the whole
+    training set, for which the weighted mean of the pairs stands.
+
+    Differs from kronfluence (whose fit is ``draw="balanced"`` of all samples, but for the labels that it draws): both
+    passes see the same pairs, and the per-sample gradient is rotated by whichever side has fewer operations.
+    """
+    n, layers = len(train[-1]), covered(model)
+    for name, value, known in (("kind", kind, Kind), ("draw", draw, Draw)):
+        if value not in get_args(known):
+            raise InputError(f"curvature.{name}: expected one of {', '.join(get_args(known))}; came {value!r}")
+    if samples is not None and not 1 <= samples <= n:
+        raise InputError(f"curvature.samples: expected 1 to {n}, the training samples; came {samples}")
+    if kind == "identity":
+        return Factored(n, damping, {m: {"eigenvalues": w.weight.new_ones(matrix_shape(w))} for m, w in layers.items()})
+    with frozen(model), torch.no_grad():
+        parts = zip(*(values.split(batch_size) for values in train), strict=True)
+        p_nk = torch.cat([logits(model, part).softmax(-1) for part in parts])
+    pairs = draw_pairs(p_nk, train[-1], draw, samples, seed)
+    batches = [_Batch(train, pairs, chosen, logits, mask) for chosen in torch.arange(len(pairs.rows)).split(batch_size)]
+    found: dict[str, dict[str, Tensor]] = {name: {} for name in layers}
+    if kind != "diagonal":
+        found = _bases(model, batches, kind, progress)
+    if kind != "kfac":
+        for name, eigenvalues in _second_moments(model, batches, found, progress).items():
+            found[name]["eigenvalues"] = eigenvalues
+    return Factored(n, damping, found)
 
 
-def _bases(
-    model: nn.Module, losses: list[tuple[Callable[[], Tensor], Tensor | None]], kind: Kind, progress: Progress
-) -> dict[str, dict[str, Tensor]]:
+class _Batch:
+    """Some of the pairs, ready for a pass; its loss makes each gradient sqrt(weight) G, so squares are weighted."""
+
+    def __init__(self, train: Batch, pairs: Pairs, chosen: Tensor, logits: Logits, mask: Mask | None):
+        device = train[-1].device
+        rows = pairs.rows[chosen].to(device)
+        self.rows: Batch = (*(part[rows] for part in train[:-1]), pairs.labels[chosen].to(device))
+        self.weights, self.inputs = (w[chosen].to(device) for w in (pairs.weights, pairs.inputs))
+        self.logits = logits
+        self.real_nt = mask(self.rows).bool() if mask else None
+
+    def loss(self, model: nn.Module) -> Tensor:
+        losses = F.cross_entropy(self.logits(model, self.rows), self.rows[-1], reduction="none")
+        return (self.weights.sqrt().to(losses) * losses).sum()
+
+
+def _bases(model: nn.Module, batches: list[_Batch], kind: Kind, progress: Progress) -> dict[str, dict[str, Tensor]]:
     """Eigenvectors of E[g g^T] and E[a a^T] per layer; for kfac the eigenvalues of F too."""
-    shapes = {name: (matrix_shape(layer), layer.weight) for name, layer in covered(model).items()}
-    a_ii = {name: weight.new_zeros(i, i) for name, ((_, i), weight) in shapes.items()}
-    g_oo = {name: weight.new_zeros(o, o) for name, ((o, _), weight) in shapes.items()}
-    count, samples = dict.fromkeys(shapes, 0), dict.fromkeys(shapes, 0)
-    for loss, real_nt in progress(losses):
+    layers = covered(model)
+    a_ii = {name: layer.weight.new_zeros(2 * (matrix_shape(layer)[1],)) for name, layer in layers.items()}
+    g_oo = {name: layer.weight.new_zeros(2 * (matrix_shape(layer)[0],)) for name, layer in layers.items()}
+    positions = dict.fromkeys(layers, 0.0)
+    for batch in progress(batches):
 
-        def add(name: str, a_nti: Tensor, g_nto: Tensor, real_nt: Tensor | None = real_nt) -> None:
-            samples[name] += len(a_nti)
-            if real_nt is not None and real_nt.shape == a_nti.shape[:2]:
-                a, g = a_nti[real_nt.bool()], g_nto[real_nt.bool()]
-            else:
-                a, g = a_nti.flatten(0, 1), g_nto.flatten(0, 1)
+        def add(name: str, a_nti: Tensor, g_nto: Tensor, batch: _Batch = batch) -> None:
+            weight_nt = batch.inputs.to(a_nti)[:, None].expand(a_nti.shape[:2])
+            if batch.real_nt is not None and batch.real_nt.shape == a_nti.shape[:2]:
+                weight_nt = weight_nt * batch.real_nt
+            a = (weight_nt.sqrt()[..., None] * a_nti).flatten(0, 1)
+            g = g_nto.flatten(0, 1)
             a_ii[name].addmm_(a.T, a)
             g_oo[name].addmm_(g.T, g)
-            count[name] += len(a)
+            positions[name] += float(weight_nt.sum())
 
-        per_layer(model, loss, add)
+        per_layer(model, lambda batch=batch: batch.loss(model), add)  # type: ignore[misc]
     found = {}
-    for name in shapes:
-        values_o, u_o = torch.linalg.eigh(g_oo[name].double() / count[name])
-        values_i, u_i = torch.linalg.eigh(a_ii[name].double() / count[name])
-        dtype = a_ii[name].dtype
-        found[name] = {"outputs": u_o.to(dtype).contiguous(), "inputs": u_i.to(dtype).contiguous()}
-        if kind == "kfac":
-            positions = count[name] / samples[name]
-            found[name]["eigenvalues"] = (positions * torch.outer(values_o, values_i)).clamp(min=0).to(dtype)
+    for name, layer in layers.items():
+        values_o, u_o = torch.linalg.eigh(g_oo[name].double())
+        values_i, u_i = torch.linalg.eigh(a_ii[name].double() / positions[name])
+        found[name] = {"outputs": u_o.to(layer.weight).contiguous(), "inputs": u_i.to(layer.weight).contiguous()}
+        if kind == "kfac":  # g_oo sums over the positions, a_ii is their mean: that is the factor T
+            found[name]["eigenvalues"] = torch.outer(values_o, values_i).clamp(min=0).to(layer.weight)
     return found
 
 
 def _second_moments(
-    model: nn.Module, losses: list[Callable[[], Tensor]], bases: dict[str, dict[str, Tensor]], progress: Progress
+    model: nn.Module, batches: list[_Batch], bases: dict[str, dict[str, Tensor]], progress: Progress
 ) -> dict[str, Tensor]:
-    """sum_n (U_o^T G_n U_i)^2 per layer: (o, i)."""
+    """E[(U_o^T G U_i)^2] per layer: (o, i)."""
     sums = {name: layer.weight.new_zeros(matrix_shape(layer)) for name, layer in covered(model).items()}
 
     def add(name: str, a_nti: Tensor, g_nto: Tensor) -> None:
@@ -161,6 +209,6 @@ def _second_moments(
             rotated_noi = (g_nto @ basis["outputs"]).transpose(1, 2) @ a_nti @ basis["inputs"]
         sums[name] += rotated_noi.square().sum(0)
 
-    for loss in progress(losses):
-        per_layer(model, loss, add)
+    for batch in progress(batches):
+        per_layer(model, lambda batch=batch: batch.loss(model), add)  # type: ignore[misc]
     return sums

@@ -134,6 +134,7 @@ class Exact(Section):
 class Factored(Section):
     kind: Literal["ekfac", "kfac", "diagonal", "identity", "kronfluence"]
     damping: Positive
+    draw: Literal["importance", "balanced", "every"]
     samples: Count | Literal["all"]
     seed: Seed
     batch_size: Count

@@ -406,14 +406,17 @@ def fidelity(found: dict[str, Any], scores: pd.DataFrame, samples: pd.DataFrame)
         rho = scores.loc[scores["kind"] == kind, "lds"]
         bars.scatter(np.full(len(rho), place + 0.25), rho, marker="o", s=9, c="white", edgecolor="black", linewidth=0.6)
     bars.set(ylabel="linear datamodeling score", title="A  predicts retraining on halves")
-    by_class = samples.groupby(["samples", "class"])["spearman"].mean().groupby("samples").agg(["mean", "min"])
-    curve.plot(by_class["mean"], "o-", color=BLUE, label="mean over classes")
-    curve.plot(by_class["min"], "s--", color=ORANGE, label="worst class")
-    curve.set(xscale="log", xlabel="samples of the factors", ylabel="Spearman's $\\rho$ with all samples")
-    curve.set(title="B  ranking of P, another draw of labels")
-    curve.set_xticks(by_class.index, labels=by_class.index)
+    by_class = samples.groupby(["draw", "samples", "class"])["spearman"].mean()
+    by_draw = by_class.groupby(["draw", "samples"]).agg(["mean", "min"])
+    for draw, colour, marker in (("importance", BLUE, "o"), ("balanced", ORANGE, "s")):
+        line = by_draw.loc[draw]
+        curve.plot(line["mean"], f"{marker}-", color=colour, label=f"{draw}, mean over classes")
+        curve.plot(line["min"], f"{marker}--", color=colour, markerfacecolor="white", label=f"{draw}, worst class")
+    curve.set(xscale="log", xlabel="pairs drawn for the factors", ylabel="Spearman's $\\rho$ with every label")
+    curve.set(title="B  ranking of P")
+    curve.set_xticks(line.index, labels=line.index)
     curve.minorticks_off()
-    curve.legend(frameon=False)
+    curve.legend(frameon=False, fontsize="small")
     best, *_ = sorted(kinds, key=lambda kind: -found["lds"][kind][0])
     auc = "".join(f" {kind} {value:.3f}" for kind, value in found["flipped_label_auc"].items())
     paired = found["lds"].get("best - next")
@@ -424,8 +427,10 @@ def fidelity(found: dict[str, Any], scores: pd.DataFrame, samples: pd.DataFrame)
         "How well the influence vectors predict retraining, by kind of curvature",
         f"A: Spearman's rho between predicted and actual loss of a class after training on random halves; bars: mean"
         f" over the classes with its 95 % bootstrap interval over the halves, circles: classes. First is {best}{ahead}."
-        f"{f' AUC of flipped labels:{auc}.' if auc else ''} B: with all samples, the last point, what is below 1 comes"
-        f" from the drawn labels alone; there it is {by_class['mean'].iloc[-1]:.3f}.",
+        f"{f' AUC of flipped labels:{auc}.' if auc else ''} B: EKFAC from drawn pairs of sample and label against every"
+        f" label of every sample; with as many pairs as samples (last point) rho is"
+        f" {by_draw.loc['importance', 'mean'].iloc[-1]:.3f} by importance,"
+        f" {by_draw.loc['balanced', 'mean'].iloc[-1]:.3f} for one label of each sample.",
         "Bar chart of scores by kind of curvature, and a line chart of rank agreement over the number of samples.",
     )
 

@@ -25,7 +25,7 @@ def main(dataset: str) -> None:
 
         fitted = reference.fit(model, part, **chosen.model_dump(include={"damping", "seed", "batch_size"}))
     else:
-        options = chosen.model_dump(include={"kind", "damping", "seed", "batch_size"})
+        options = chosen.model_dump(include={"kind", "damping", "draw", "seed", "batch_size"})
         samples = None if chosen.samples == "all" else chosen.samples
         shown = partial(progress, label=f"curvature {dataset}")
         fitted = factors.fit(model, part, samples=samples, progress=shown, **options)

@@ -21,11 +21,12 @@ def main(dataset: str) -> None:
     model = load_model(dataset, train, part[0], len(classes), last_epoch(train))
     options = chosen.model_dump(include={"damping", "batch_size"})
 
-    def vectors(kind: str, samples: int | None = None, seed: int = chosen.seed) -> np.ndarray:
+    def vectors(kind: str, draw: str = "every", samples: int | None = None, seed: int = chosen.seed) -> np.ndarray:
         if kind == "exact":
             fitted: curvature.Curvature = curvature.exact(model, part, train.l2)
         else:
-            fitted = factors.fit(model, part, kind=kind, samples=samples, seed=seed, **options)  # type: ignore[arg-type]
+            drawn = {"draw": draw, "samples": samples, "seed": seed}
+            fitted = factors.fit(model, part, kind=kind, **drawn, **options)  # type: ignore[arg-type]
         size = {"batch_size": chosen.batch_size}
         return influence.influence_vectors(model, fitted, part, query, query[-1], len(classes), **size).double().numpy()
 
@@ -41,11 +42,12 @@ def main(dataset: str) -> None:
     for kind, p_nk in kinds.items():
         score_k = fidelity.linear_datamodeling_score(p_nk, kept, loss_hk)
         scores += [{"kind": kind, "class": name, "lds": rho} for name, rho in zip(classes, score_k, strict=True)]
-    for samples in [*chosen.samples, len(part[-1])]:
-        for seed in range(1, 1 + chosen.repeats):  # never the seed of the reference: its labels are drawn anew too
-            other = vectors("ekfac", samples, chosen.seed + seed)
-            rho_k = fidelity.agreement(other, vectors("ekfac"))
-            state = {"samples": samples, "seed": seed}
+    reference = vectors("ekfac")  # of every label: what is drawn is compared with what it stands for
+    cases = [(draw, samples) for draw in ("importance", "balanced") for samples in [*chosen.samples, len(part[-1])]]
+    for draw, samples in progress(cases, f"fidelity {dataset}", len(cases)):
+        for seed in range(chosen.repeats):
+            rho_k = fidelity.agreement(vectors("ekfac", draw, samples, chosen.seed + seed), reference)
+            state = {"draw": draw, "samples": samples, "seed": seed}
             curve += [{**state, "class": name, "spearman": rho} for name, rho in zip(classes, rho_k, strict=True)]
     out = folder("reports", "fidelity", dataset)
     write_csv(out / "scores.csv", scores)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from catwise import datasets, sources
+from catwise import datasets, files, sources
 from stages.io import folder, run, settings, write_json, write_npz, written
 
 
@@ -50,16 +50,14 @@ def load(prepare: Any) -> datasets.Data:
         case "cifar10" | "stl10":
             return datasets.images(rng, sources.known(prepare.source), sizes, prepare.flip_share)
         case "imagefolder":
-            raw = sources.image_folder(prepare.path, prepare.classes, prepare.size, prepare.colour)
+            raw = files.image_folder(prepare.path, prepare.classes, prepare.size, prepare.colour)
             return datasets.images(rng, raw, sizes, prepare.flip_share)
         case "csv":
-            raw = sources.csv_file(prepare.path, prepare.classes)
+            raw = files.csv_file(prepare.path, prepare.classes)
         case _:
             raw = sources.known(prepare.source)
     pretrained = sources.pretrained_tokenizer() if prepare.vocabulary == "bert-base-cased" else None
-    return datasets.texts(
-        rng, raw, sizes, prepare.flip_share, prepare.max_length, prepare.vocabulary_size, pretrained
-    )
+    return datasets.texts(rng, raw, sizes, prepare.flip_share, prepare.max_length, prepare.vocabulary_size, pretrained)
 
 
 if __name__ == "__main__":

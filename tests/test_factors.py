@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import small
 import torch
@@ -6,11 +7,12 @@ from safetensors.torch import save
 from catwise import factors, models, reference
 from catwise.curvature import from_tensors
 from catwise.errors import InputError
-from catwise.factors import balanced, fit, sampled_labels
+from catwise.factors import draw_pairs, fit
 from catwise.influence import influence_vectors
 from catwise.layers import coverage
 
 OPTIONS = {"damping": 0.1, "seed": 3, "batch_size": 7}
+PLAIN = {**OPTIONS, "draw": "balanced"}  # one label of each sample, as kronfluence does
 
 
 class GivenLabels(reference.Classification):
@@ -29,13 +31,18 @@ def vectors(model, curvature, train, query):
     return influence_vectors(model, curvature, train, query, query[-1], 3, batch_size=10)
 
 
+def probabilities(model, train):
+    with torch.no_grad():
+        return factors.logits_of(model, train).softmax(1)
+
+
 def drawn(model, train):
-    return sampled_labels(model, train, torch.Generator().manual_seed(3), 7)
+    return draw_pairs(probabilities(model, train), train[-1], "balanced", None, 3).labels
 
 
 def test_ekfac_equals_kronfluence_pairwise_and_summed_and_its_aggregated_calls(case):
     model, train, query = case
-    ours = vectors(model, fit(model, train, kind="ekfac", **OPTIONS), train, query)
+    ours = vectors(model, fit(model, train, kind="ekfac", **PLAIN), train, query)
     with reference.analysis(model, GivenLabels()) as analyzer:
         reference.fit_all(analyzer, (train[0], drawn(model, train)), 7)
         sizes = {"batch_size": 10, "query_batch_size": 4}
@@ -49,7 +56,7 @@ def test_ekfac_equals_kronfluence_pairwise_and_summed_and_its_aggregated_calls(c
 def test_in_float32_too(case):
     model, train, query = case
     model, train, query = small.conv_net().float(), (train[0].float(), train[1]), (query[0].float(), query[1])
-    ours = vectors(model, fit(model, train, kind="ekfac", **OPTIONS), train, query)
+    ours = vectors(model, fit(model, train, kind="ekfac", **PLAIN), train, query)
     with reference.analysis(model, GivenLabels()) as analyzer:
         reference.fit_all(analyzer, (train[0], drawn(model, train)), 7)
         theirs = reference.aggregated_scores(analyzer, train, query, 3, batch_size=10, query_batch_size=4)
@@ -66,23 +73,24 @@ def test_factors_that_kronfluence_fitted_itself_serve_as_well(case):
     torch.testing.assert_close(24 * ours, theirs, rtol=1e-10, atol=1e-10 * float(theirs.abs().max()))
 
 
+@pytest.mark.parametrize("draw", ["importance", "balanced", "every"])
 @pytest.mark.parametrize("kind", ["ekfac", "diagonal"])
-def test_eigenvalues_are_second_moments_of_rotated_gradients_sample_by_sample(case, kind):
+def test_eigenvalues_are_weighted_second_moments_of_rotated_gradients_pair_by_pair(case, kind, draw):
     model, (x, y), _ = case
-    fitted = fit(model, (x, y), kind=kind, **OPTIONS)
-    labels = drawn(model, (x, y))
+    fitted = fit(model, (x, y), kind=kind, draw=draw, **OPTIONS)
+    pairs = draw_pairs(probabilities(model, (x, y)), y, draw, None, 3)
     for name, layer in fitted.layers.items():
         module = model.get_submodule(name)
         moments = torch.zeros_like(layer["eigenvalues"])
-        for i in range(24):
-            loss = torch.nn.functional.cross_entropy(model(x[i : i + 1]), labels[i : i + 1])
+        for i, label, weight in zip(pairs.rows, pairs.labels, pairs.weights, strict=True):
+            loss = torch.nn.functional.cross_entropy(model(x[i][None]), label[None])
             gradients = torch.autograd.grad(loss, list(module.parameters()))
             matrix = gradients[0].flatten(1)
             if module.bias is not None:
                 matrix = torch.cat([matrix, gradients[1][:, None]], 1)
             if kind == "ekfac":
                 matrix = layer["outputs"].T @ matrix @ layer["inputs"]
-            moments += matrix.square() / 24
+            moments += weight * matrix.square()
         torch.testing.assert_close(layer["eigenvalues"], moments, rtol=1e-9, atol=1e-15)
 
 
@@ -117,19 +125,54 @@ def test_batches_do_not_matter(case):
 
 def test_a_subset_of_all_samples_is_all_samples(case):
     model, train, _ = case
-    whole, subset = (fit(model, train, kind="ekfac", samples=samples, **OPTIONS) for samples in (None, 24))
+    whole, subset = (fit(model, train, kind="ekfac", samples=samples, **PLAIN) for samples in (None, 24))
     for name in whole.layers:
         assert torch.equal(whole.layers[name]["eigenvalues"], subset.layers[name]["eigenvalues"])
 
 
 @pytest.mark.parametrize("samples", [1, 7, 30, 99, 100])
-def test_a_subset_is_balanced_as_far_as_the_classes_reach(samples):
+def test_a_balanced_subset_is_as_balanced_as_the_classes_reach(samples):
     labels = torch.tensor([0] * 60 + [1] * 30 + [2] * 10)
-    rows = balanced(labels, samples, torch.Generator().manual_seed(0))
-    assert len(set(rows.tolist())) == samples
-    counts = torch.bincount(labels[rows], minlength=3)
-    rare = [k for k in range(3) if counts[k] < torch.bincount(labels)[k]]  # not used up
-    assert counts[rare].max(dim=0).values - counts[rare].min(dim=0).values <= 1 if rare else True
+    pairs = draw_pairs(torch.full((100, 3), 1 / 3), labels, "balanced", samples, 0)
+    assert len(set(pairs.rows.tolist())) == samples
+    counts = torch.bincount(labels[pairs.rows], minlength=3)
+    left = counts[counts < torch.bincount(labels)]  # of classes that are not used up
+    assert len(left) == 0 or left.max() - left.min() <= 1
+
+
+@pytest.mark.parametrize("draw", ["importance", "balanced", "every"])
+def test_draws_are_unbiased(rng, draw):
+    """The mean of a function of sample and label over 400 draws, within 5 of its standard errors."""
+    p_nk = torch.from_numpy(rng.dirichlet([0.3] * 4, size=30))
+    given, value_nk = p_nk.argmax(1), torch.from_numpy(rng.normal(size=(30, 4)))
+    expected = float((p_nk * value_nk).sum() / 30)
+    found, inputs = [], []
+    for seed in range(400):
+        pairs = draw_pairs(p_nk, given, draw, 30 if draw == "balanced" else 12, seed)
+        found.append(float((pairs.weights * value_nk[pairs.rows, pairs.labels]).sum()))
+        inputs.append(float(pairs.inputs.sum()))
+    for values, truth in ((found, expected), (inputs, 1.0)):
+        error = np.std(values) / np.sqrt(len(values))
+        assert abs(np.mean(values) - truth) <= 5 * error + 1e-12
+
+
+def test_importance_needs_fewer_pairs_than_one_label_of_each_sample():
+    """On a model that is sure of most samples; the squared error of the eigenvalues' sum over 20 seeds."""
+    model, train = small.conv_net(), small.images(60)
+    with torch.no_grad():
+        model[-1].weight *= 200  # mean probability of the likeliest class: 0.95
+    options = {**OPTIONS, "kind": "diagonal"}
+
+    def trace(draw, samples, seed):
+        fitted = fit(model, train, draw=draw, samples=samples, **{**options, "seed": seed})
+        return torch.stack([layer["eigenvalues"].sum() for layer in fitted.layers.values()])
+
+    truth = trace("every", None, 0)
+    errors = {
+        draw: float(torch.stack([(trace(draw, 20, seed) / truth - 1).square().mean() for seed in range(20)]).mean())
+        for draw in ("importance", "balanced")
+    }
+    assert errors["importance"] < errors["balanced"] / 2
 
 
 @pytest.mark.parametrize("kind", ["ekfac", "kfac", "diagonal", "identity"])
@@ -146,6 +189,8 @@ def test_bad_input_is_named(case):
         fit(model, train, kind="ekfac", samples=25, **OPTIONS)
     with pytest.raises(InputError, match=r"curvature\.kind: expected one of ekfac.*came 'newton'"):
         fit(model, train, kind="newton", **OPTIONS)
+    with pytest.raises(InputError, match=r"curvature\.draw: expected one of importance.*came 'all'"):
+        fit(model, train, kind="ekfac", draw="all", **OPTIONS)
 
 
 class Reader(torch.nn.Module):
@@ -190,11 +235,11 @@ def test_padding_changes_neither_factors_nor_vectors():
     long = texts(lengths, 9, torch.Generator().manual_seed(1))
     found = []
     for batch in (short, long):
-        fitted = fit(model, batch, kind="ekfac", mask=lambda part: part[1], **OPTIONS)
+        fitted = fit(model, batch, kind="ekfac", mask=lambda part: part[1], **PLAIN)
         found.append(vectors(model, fitted, batch, batch))
     scale = float(found[0].abs().max())
     torch.testing.assert_close(found[0], found[1], rtol=1e-8, atol=1e-10 * scale)
-    unmasked = fit(model, long, kind="ekfac", **OPTIONS)
+    unmasked = fit(model, long, kind="ekfac", **PLAIN)
     assert not torch.allclose(vectors(model, unmasked, long, long), found[0], rtol=1e-3, atol=1e-4 * scale)
 
 
@@ -208,8 +253,8 @@ def test_a_transformer_equals_kronfluence():
         def get_attention_mask(self, batch):
             return batch[1]
 
-    fitted = fit(model, batch, kind="ekfac", mask=lambda part: part[1], **OPTIONS)
-    labels = sampled_labels(model, batch, torch.Generator().manual_seed(3), 7)
+    fitted = fit(model, batch, kind="ekfac", mask=lambda part: part[1], **PLAIN)
+    labels = drawn(model, batch)
     ours = vectors(model, fitted, batch, batch)
     with reference.analysis(model, Masked()) as analyzer:
         analyzer.fit_all_factors(
