@@ -95,21 +95,28 @@ class Texts(Tokens):
     source: Literal["emotion", "ag_news"]
 
 
-Classes = Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=2)]
+class Own(Subset):
+    """The user's own files: the names of the classes are the folders, or the labels of the CSV."""
 
-
-class ImageFolder(Subset):
-    source: Literal["imagefolder"]
     path: str
-    classes: Classes
+    classes: Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=2)]
+    test: Count  # a number here: what is left is trained on
+
+    @model_validator(mode="after")
+    def no_class_is_named_twice(self) -> "Own":
+        if len(set(self.classes)) < len(self.classes):
+            raise ValueError("each class once")
+        return self
+
+
+class ImageFolder(Own):
+    source: Literal["imagefolder"]
     size: Count
     colour: Literal["grey", "rgb"]
 
 
-class Csv(Tokens):
+class Csv(Own, Tokens):
     source: Literal["csv"]
-    path: str
-    classes: Classes
 
 
 class Logistic(Section):
@@ -252,7 +259,7 @@ def _real_keys(raw: Any, location: tuple[int | str, ...]) -> list[str]:
     keys = []
     for position, part in enumerate(location):
         is_last = position == len(location) - 1
-        if isinstance(raw, dict) and part not in raw and not is_last:
+        if not isinstance(raw, dict | list) or (isinstance(raw, dict) and part not in raw and not is_last):
             continue
         keys.append(str(part))
         raw = raw[part] if isinstance(raw, list) or part in raw else None  # type: ignore[index]
