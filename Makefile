@@ -1,6 +1,8 @@
 # make reproduce   set up, run the pipeline, say where the figures and the report are
 # make test        set up, run the tests
 # make check       what CI runs: format, lint, types, tests
+# make bench       time influence vectors and factor fits against kronfluence, 30 minutes; reports/bench.json
+# make gpu         check and time everything on CUDA, under 8 minutes; gpu.json
 # make ui          compare runs in the MLflow UI, http://127.0.0.1:5000
 # make readme      renew the generated parts of README.md
 # make constraints renew constraints.txt from requirements.txt
@@ -11,7 +13,7 @@ BIN := $(abspath $(VENV))/bin
 SETUP := $(VENV)/.complete
 export PATH := $(BIN):$(PATH)
 
-.PHONY: reproduce test check format lint types ui readme constraints
+.PHONY: reproduce test check format lint types bench gpu ui readme constraints
 
 reproduce: $(SETUP)
 	@python -m catwise.params
@@ -22,7 +24,7 @@ reproduce: $(SETUP)
 	@echo "compare: make ui"
 
 test: $(SETUP)
-	pytest
+	pytest -n 2 --dist loadfile
 
 check: format lint types test
 
@@ -34,6 +36,12 @@ lint: $(SETUP)
 
 types: $(SETUP)
 	mypy
+
+bench: $(SETUP)
+	python -m benchmarks.influence reports/bench.json
+
+gpu: $(SETUP)
+	python -m benchmarks.gpu gpu.json
 
 ui: $(SETUP)
 	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false MLFLOW_DISABLE_TELEMETRY=true mlflow ui --host 127.0.0.1 --port 5000 \

@@ -130,6 +130,9 @@ def fit(
     with frozen(model), torch.no_grad():
         parts = zip(*(values.split(batch_size) for values in train), strict=True)
         p_nk = torch.cat([logits(model, part).softmax(-1) for part in parts])
+    if not p_nk.isfinite().all():
+        first = int((~p_nk.isfinite()).any(1).nonzero()[0])
+        raise InputError(f"model: expected finite predictions; sample {first} of the training set has none")
     pairs = draw_pairs(p_nk, train[-1], draw, samples, seed)
     batches = [_Batch(train, pairs, chosen, logits, mask) for chosen in torch.arange(len(pairs.rows)).split(batch_size)]
     found: dict[str, dict[str, Tensor]] = {name: {} for name in layers}
@@ -149,7 +152,7 @@ class _Batch:
         rows = pairs.rows[chosen].to(device)
         self.rows: Batch = (*(part[rows] for part in train[:-1]), pairs.labels[chosen].to(device))
         self.weights, self.inputs = (w[chosen].to(device) for w in (pairs.weights, pairs.inputs))
-        self.logits = logits
+        self.logits, self.samples = logits, rows
         self.real_nt = mask(self.rows).bool() if mask else None
 
     def loss(self, model: nn.Module) -> Tensor:
@@ -175,7 +178,7 @@ def _bases(model: nn.Module, batches: list[_Batch], kind: Kind, progress: Progre
             g_oo[name].addmm_(g.T, g)
             positions[name] += float(weight_nt.sum())
 
-        per_layer(model, lambda batch=batch: batch.loss(model), add)  # type: ignore[misc]
+        per_layer(model, lambda batch=batch: batch.loss(model), add, batch.samples)  # type: ignore[misc]
     found = {}
     for name, layer in layers.items():
         values_o, u_o = torch.linalg.eigh(g_oo[name].double())
@@ -210,5 +213,5 @@ def _second_moments(
         sums[name] += rotated_noi.square().sum(0)
 
     for batch in progress(batches):
-        per_layer(model, lambda batch=batch: batch.loss(model), add)  # type: ignore[misc]
+        per_layer(model, lambda batch=batch: batch.loss(model), add, batch.samples)  # type: ignore[misc]
     return sums

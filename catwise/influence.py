@@ -39,6 +39,15 @@ def influence_vectors(
 
     Scale: H is the *sum* over training samples and q_k the *sum* over query samples, as in the paper;
     kronfluence's own scores use the mean for H and are n times larger.
+
+    >>> from catwise.factors import fit
+    >>> x, y = torch.randn(60, 5), torch.arange(60) % 3
+    >>> train, query = (x[:40], y[:40]), (x[40:], y[40:])
+    >>> model = nn.Sequential(nn.Linear(5, 8), nn.ReLU(), nn.Linear(8, 3))
+    >>> curvature = fit(model, train, kind="ekfac", damping=0.1, seed=0, batch_size=20)
+    >>> p_nk = influence_vectors(model, curvature, train, query, groups=query[-1], num_groups=3, batch_size=20)
+    >>> p_nk.shape
+    torch.Size([40, 3])
     """
     q = group_gradients(model, query, groups, num_groups, batch_size=batch_size, measure=measure, progress=progress)
     v = curvature.solve(q)
@@ -72,8 +81,11 @@ def group_gradients(
             parameter.requires_grad_()
         for k, rows in progress(batches):
             if len(rows):
-                total = measure(model, tuple(part[rows] for part in query)).sum()
-                for name, gradient in zip(named, torch.autograd.grad(total, list(named.values())), strict=True):
+                batch = tuple(part[rows] for part in query)
+                gradients = torch.autograd.grad(measure(model, batch).sum(), list(named.values()))
+                if not all(gradient.isfinite().all() for gradient in gradients):
+                    per_layer(model, lambda batch=batch: measure(model, batch).sum(), lambda *_: None, rows)  # type: ignore[misc]
+                for name, gradient in zip(named, gradients, strict=True):
                     sums[name][k] += gradient
     per_group = [matrices(model, {name: value[k] for name, value in sums.items()}) for k in range(num_groups)]
     return {name: torch.stack([layers[name] for layers in per_group]) for name in covered(model)}
@@ -110,11 +122,8 @@ def directional_derivatives(
             else:
                 gradient_noi = g_nto.transpose(1, 2) @ a_nti
                 found_nk = gradient_noi.flatten(1) @ v_koi.flatten(1).T
-            if not found_nk.isfinite().all():
-                first = int(batch[(~found_nk.isfinite()).any(1)][0])
-                raise InputError(f"gradients: expected finite values; sample {first} has none in layer {name}")
             scores_nk[batch] += found_nk
 
         rows = tuple(part[batch] for part in train)
-        per_layer(model, lambda rows=rows: loss(model, rows).sum(), add)  # type: ignore[misc]
+        per_layer(model, lambda rows=rows: loss(model, rows).sum(), add, batch)  # type: ignore[misc]
     return scores_nk

@@ -6,6 +6,7 @@ For one sample the gradient of such a layer's matrix is G = sum_t g_t a_t^T: ``g
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 
 from catwise.errors import InputError
 
-__all__ = ["coverage", "covered", "frozen", "matrices", "matrix_shape", "per_layer"]
+__all__ = ["Precision", "coverage", "covered", "frozen", "matrices", "matrix_shape", "per_layer", "precision"]
 
 Layer = nn.Linear | nn.Conv2d
 
@@ -72,6 +73,24 @@ def columns(layer: Layer, gradient: Tensor) -> Tensor:
     return gradient.reshape(len(gradient), -1, gradient.shape[-1])
 
 
+Precision = Literal["float32", "tf32", "bfloat16"]
+
+
+@contextmanager
+def precision(kind: Precision, device: str) -> Iterator[None]:
+    """Inside, the passes run in ``kind``: tf32 rounds the factors of products (CUDA), bfloat16 the activations too.
+
+    Sums, bases and scores stay in the dtype of the weights.
+    """
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest" if kind == "float32" else "high")
+    try:
+        with torch.autocast(device, torch.bfloat16, enabled=kind == "bfloat16"):
+            yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
 @contextmanager
 def frozen(model: nn.Module) -> Iterator[None]:
     """Evaluation mode and no gradients of parameters inside; both as they were afterwards."""
@@ -87,22 +106,31 @@ def frozen(model: nn.Module) -> Iterator[None]:
             parameter.requires_grad_(flag)
 
 
-def per_layer(model: nn.Module, loss: Callable[[], Tensor], use: Callable[[str, Tensor, Tensor], None]) -> None:
+Use = Callable[[str, Tensor, Tensor], None]
+
+
+def per_layer(model: nn.Module, loss: Callable[[], Tensor], use: Use, samples: Tensor | None = None) -> None:
     """Runs ``loss()`` forward and backward once and hands (name, a_nti, g_nto) of each covered layer to ``use``.
 
     ``loss`` is a sum over samples, so row n of g belongs to sample n alone (the model is in evaluation mode meanwhile).
     Only gradients of activations are computed: no weight gradient, and nothing below the first covered layer.
-    A layer that is applied several times is handed over as often; its gradients add up.
+    A layer that is applied several times is handed over as often; its gradients add up. Raises InputError where a value
+    is not finite, with the name of the layer and of the first such sample, by its number in ``samples``.
     """
     ends: list[Tensor] = []  # outputs at which the backward pass may stop
 
     def watch(name: str, layer: Layer) -> Callable[..., Tensor | None]:
         def forward_hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor | None:
-            x = inputs[0].detach()
+            x, dtype = inputs[0].detach(), layer.weight.dtype  # of a lower precision under autocast
             is_end = not output.requires_grad
             if is_end:
                 ends.append(output.requires_grad_())
-            output.register_hook(lambda gradient: use(name, rows(layer, x), columns(layer, gradient)))
+
+            def backward_hook(gradient: Tensor) -> None:
+                _require_finite(name, samples, x, gradient)
+                use(name, rows(layer, x.to(dtype)), columns(layer, gradient.to(dtype)))
+
+            output.register_hook(backward_hook)
             return output.clone() if is_end else None  # a copy, so that what follows may work in place
 
         return forward_hook
@@ -111,3 +139,12 @@ def per_layer(model: nn.Module, loss: Callable[[], Tensor], use: Callable[[str, 
         for name, layer in covered(model).items():
             hooks.callback(layer.register_forward_hook(watch(name, layer)).remove)
         torch.autograd.grad(loss(), ends)
+
+
+def _require_finite(name: str, samples: Tensor | None, *parts: Tensor) -> None:
+    if all(part.isfinite().all() for part in parts):
+        return
+    bad = torch.stack([~part.flatten(1).isfinite().all(1) for part in parts]).any(0)
+    row = int(bad.nonzero()[0])
+    number = row if samples is None else int(samples[row])
+    raise InputError(f"gradients: expected finite values; sample {number} has none in layer {name}")

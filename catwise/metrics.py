@@ -30,7 +30,7 @@ def per_class(model: nn.Module, x: Tensor, y: Tensor, num_classes: int) -> tuple
     loss = F.cross_entropy(logits, y, reduction="none").double()
     count = torch.bincount(y, minlength=num_classes)
     sums = [torch.bincount(y, weights=value, minlength=num_classes) for value in (hit, loss)]
-    return sums[0] / count, sums[1] / count
+    return (sums[0] / count).cpu(), (sums[1] / count).cpu()
 
 
 def table(accuracy_k: Tensor, loss_k: Tensor, classes: Sequence[str], state: dict[str, Any]) -> list[dict[str, Any]]:

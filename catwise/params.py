@@ -21,6 +21,7 @@ Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
+Precision = Literal["float32", "tf32", "bfloat16"]
 
 
 class Section(BaseModel):
@@ -124,8 +125,8 @@ class Logistic(Section):
     l2: NonNegative
 
 
-class Cnn(Section):
-    model: Literal["cnn"]
+class Epochs(Section):
+    model: Literal["cnn", "resnet9"]
     width: Count
     seed: Seed
     epochs: Count
@@ -145,10 +146,12 @@ class Factored(Section):
     samples: Count | Literal["all"]
     seed: Seed
     batch_size: Count
+    precision: Precision
 
 
 class Influence(Section):
     batch_size: Count
+    precision: Precision
 
 
 class Fidelity(Section):
@@ -181,9 +184,10 @@ class Figures(Section):
 class DataSet(Section):
     """The sections of one data set: one for each stage that has parameters."""
 
+    device: Literal["auto", "cpu", "cuda"]
     threads: Count
     prepare: Annotated[Synthetic | Digits | Images | Texts | ImageFolder | Csv, Field(discriminator="source")]
-    train: Annotated[Logistic | Cnn, Field(discriminator="model")]
+    train: Annotated[Logistic | Epochs, Field(discriminator="model")]
     curvature: Annotated[Exact | Factored, Field(discriminator="kind")]
     influence: Influence
     fidelity: Fidelity

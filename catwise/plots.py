@@ -1,4 +1,4 @@
-"""The paper's figures and the training curves: each function takes arrays and returns a Figure with its words.
+"""The influence plane and the data it is about (Figures 1, 2, 5): arrays in, a Figure with its words out.
 
 Colours are safe for the colour-blind, and markers, hatches or line styles repeat what they say, for print in grey.
 """
@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
 from io import BytesIO
-from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -15,8 +14,6 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
-from matplotlib.ticker import MaxNLocator
 from scipy.stats import t as student
 
 from catwise.errors import InputError
@@ -24,15 +21,12 @@ from catwise.errors import InputError
 __all__ = [
     "Picture",
     "State",
-    "counts",
-    "fidelity",
+    "check_vectors",
     "influence_plane",
     "png",
     "regions",
-    "removal",
+    "styled",
     "synthetic",
-    "top_counts",
-    "training_curves",
     "trimming",
     "trimming_control",
 ]
@@ -76,7 +70,7 @@ def png(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
-def _styled(draw: Callable[..., Picture]) -> Callable[..., Picture]:
+def styled(draw: Callable[..., Picture]) -> Callable[..., Picture]:
     """``draw`` under the style of all figures; matplotlib's settings are put back afterwards."""
 
     @wraps(draw)
@@ -87,7 +81,7 @@ def _styled(draw: Callable[..., Picture]) -> Callable[..., Picture]:
     return styled
 
 
-def _check(p_nk: np.ndarray, y_n: np.ndarray, classes: tuple[str, ...]) -> None:
+def check_vectors(p_nk: np.ndarray, y_n: np.ndarray, classes: tuple[str, ...]) -> None:
     if p_nk.shape != (len(y_n), len(classes)):
         raise InputError(f"influence vectors: expected shape {(len(y_n), len(classes))}; came {p_nk.shape}")
     if not np.isfinite(p_nk).all():
@@ -165,12 +159,12 @@ def _shared_legend(figure: Figure, *sources: Axes) -> None:
     )
 
 
-@_styled
+@styled
 def influence_plane(
     p_nk: np.ndarray, y_n: np.ndarray, flipped_n: np.ndarray, classes: tuple[str, ...], chosen: tuple[str, str]
 ) -> Picture:
     """Figure 1 on data. The scale is logarithmic beyond 1 % of the largest value, which leaves y = -x straight."""
-    _check(p_nk, y_n, classes)
+    check_vectors(p_nk, y_n, classes)
     if len(set(chosen)) != 2 or not set(chosen) <= set(classes):
         raise InputError(f"figures.classes: expected two different ones of {', '.join(classes)}; came {list(chosen)}")
     pair = [classes.index(name) for name in chosen]
@@ -204,7 +198,7 @@ def influence_plane(
     )
 
 
-@_styled
+@styled
 def synthetic(
     x_n2: np.ndarray,
     y_n: np.ndarray,
@@ -215,7 +209,7 @@ def synthetic(
     paper: str,
 ) -> Picture:
     """Figure 2: the samples, their influence vectors, and the influence on each class painted on the samples."""
-    _check(p_n2, y_n, classes)
+    check_vectors(p_n2, y_n, classes)
     figure = Figure(figsize=(10, 7.6), layout="constrained")
     (data, plane), maps = figure.subplots(2, 2)
     _map(data, x_n2)
@@ -253,7 +247,7 @@ def synthetic(
     )
 
 
-@_styled
+@styled
 def trimming(
     x_n2: np.ndarray, y_n: np.ndarray, flipped_n: np.ndarray, states: list[State], classes: tuple[str, str]
 ) -> Picture:
@@ -296,7 +290,7 @@ def trimming(
     )
 
 
-@_styled
+@styled
 def trimming_control(rounds: pd.DataFrame, classes: tuple[str, str]) -> Picture:
     """Accuracy after each round against removing as many samples at random: mean and its 95 % interval over seeds."""
     seeds = rounds.loc[rounds["arm"] == "random", "seed"].nunique()
@@ -321,186 +315,4 @@ def trimming_control(rounds: pd.DataFrame, classes: tuple[str, str]) -> Picture:
         f"Accuracy on the test split after {rounds['round'].max()} rounds, {rounds['removed'].max()} samples removed:"
         f" {'; '.join(words)} (mean and 95 % interval of the mean over {seeds} seeds).",
         "Two line charts, one per class: accuracy over rounds, removal by influence and at random.",
-    )
-
-
-def top_counts(p_nk: np.ndarray, y_n: np.ndarray, share: float) -> np.ndarray:
-    """[beneficial, detrimental] x [own, other] x k: whose labels the top ``share`` of samples for class k bear."""
-    count = max(1, round(share * len(p_nk)))
-    order_nk = np.argsort(p_nk, axis=0, kind="stable")
-    own = [(y_n[rows] == np.arange(p_nk.shape[1])).sum(axis=0) for rows in (order_nk[-count:], order_nk[:count])]
-    return np.array([[own_k, count - own_k] for own_k in own])
-
-
-@_styled
-def counts(p_nk: np.ndarray, y_n: np.ndarray, classes: tuple[str, ...], share: float = 0.1) -> Picture:
-    """Figure 8 for the samples that section 5.1 removes: nearly every P[i, k] has a sign, so signs alone say little."""
-    _check(p_nk, y_n, classes)
-    found = top_counts(p_nk, y_n, share)
-    figure = Figure(figsize=(10, 3.8), layout="constrained")
-    groups = ("beneficial", "detrimental")
-    for axes, group, (own_k, other_k) in zip(figure.subplots(1, 2, sharey=True), groups, found, strict=True):
-        style = {"edgecolor": "black", "linewidth": 0.8}
-        axes.bar(classes, own_k, color=BLUE, label="own class", **style)
-        bars = axes.bar(classes, other_k, bottom=own_k, color="#fbe3b9", hatch="///", label="other class", **style)
-        axes.bar_label(bars, own_k, padding=2)
-        top = 1.15 * (own_k + other_k).max()
-        axes.set(title=f"{group}; number: own class", xlabel="class", ylabel="training samples", ylim=(0, top))
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside right upper", frameon=False)
-    own, _ = 100 * found.sum(axis=2).T / found.sum(axis=(1, 2))
-    member_nk = y_n[:, None] == np.arange(len(classes))
-    signs = [100 * member_nk[mask].mean() for mask in (p_nk > 0, p_nk < 0)]
-    return Picture(
-        figure,
-        "Figure 8",
-        "Where beneficial and detrimental samples come from",
-        f"The {100 * share:.0f} % of the training samples with the largest and the smallest influence on each class;"
-        f" own: the label given is that class. Of the beneficial {own[0]:.0f} %, of the detrimental {own[1]:.0f} % are"
-        " of the own class (paper: beneficial mainly from their category, detrimental from others)."
-        f" Counted by sign alone, {signs[0]:.0f} % and {signs[1]:.0f} % are.",
-        "Two bar charts over the classes: samples of the own class and of other classes.",
-    )
-
-
-@_styled
-def training_curves(history: pd.DataFrame, classes: tuple[str, ...]) -> Picture:
-    """Accuracy and loss of every class on the test split after each epoch."""
-    test = history[history["split"] == "test"]
-    figure = Figure(figsize=(10, 4.2), layout="constrained")
-    lines = COLOURS[:8] + COLOURS[9:]  # without yellow, which is lost on paper
-    words = []
-    kinds = (("accuracy", 100, "%"), ("loss", 1, "nats"))
-    for axes, (measure, factor, unit) in zip(figure.subplots(1, 2), kinds, strict=True):
-        curves = factor * test.pivot(index="epoch", columns="class", values=measure)[list(classes)]
-        final, mean = curves.iloc[-1], curves.mean(axis=1)
-        worst, below = (final.idxmin(), -1) if measure == "accuracy" else (final.idxmax(), 1)
-        for name, colour, style in zip(classes, cycle(lines), cycle(("-", "--", ":", "-.")), strict=False):
-            axes.plot(curves[name], style, color=colour, linewidth=2.2 if name == worst else 1, label=name)
-        axes.plot(mean, color="black", linewidth=3.2, label="mean")
-        arrow = {"arrowstyle": "->", "edgecolor": "black", "shrinkB": 4}
-        offset = {"xytext": (-60, 45 * below), "textcoords": "offset points"}
-        axes.annotate(f"worst: {worst}", (curves.index[-1], final[worst]), arrowprops=arrow, **offset)
-        axes.set(xlabel="epoch", ylabel=f"test {measure}, {unit}", title=f"{measure} of every class")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        words.append(f"{measure} {mean.iloc[-1]:.2f} {unit} (worst: class {worst}, {final[worst]:.2f} {unit})")
-    figure.legend(*axes.get_legend_handles_labels(), title="class", loc="outside right upper", frameon=False)
-    return Picture(
-        figure,
-        None,
-        "Accuracy and loss of every class during training",
-        f"Test split, after epoch {curves.index[-1]}, mean over the classes: {'; '.join(words)}.",
-        "Two line charts over epochs, accuracy and loss: a line per class and a bold mean.",
-    )
-
-
-@_styled
-def fidelity(found: dict[str, Any], scores: pd.DataFrame, samples: pd.DataFrame) -> Picture:
-    """The linear datamodeling score of each kind of curvature, and how the ranking depends on the factors' samples."""
-    figure = Figure(figsize=(10, 3.8), layout="constrained")
-    bars, curve = figure.subplots(1, 2)
-    kinds = [name for name in found["lds"] if name != "best - next"]
-    mean, low, high = np.array([found["lds"][kind] for kind in kinds]).T
-    bars.bar(kinds, mean, color="#cfe3f3", edgecolor="black", linewidth=0.8)
-    bars.errorbar(kinds, mean, [mean - low, high - mean], fmt="none", color="black", capsize=5)
-    for place, kind in enumerate(kinds):
-        rho = scores.loc[scores["kind"] == kind, "lds"]
-        bars.scatter(np.full(len(rho), place + 0.25), rho, marker="o", s=9, c="white", edgecolor="black", linewidth=0.6)
-    bars.set(ylabel="linear datamodeling score", title="A  predicts retraining on halves")
-    by_class = samples.groupby(["draw", "samples", "class"])["spearman"].mean()
-    by_draw = by_class.groupby(["draw", "samples"]).agg(["mean", "min"])
-    for draw, colour, marker in (("importance", BLUE, "o"), ("balanced", ORANGE, "s")):
-        line = by_draw.loc[draw]
-        curve.plot(line["mean"], f"{marker}-", color=colour, label=f"{draw}, mean over classes")
-        curve.plot(line["min"], f"{marker}--", color=colour, markerfacecolor="white", label=f"{draw}, worst class")
-    curve.set(xscale="log", xlabel="pairs drawn for the factors", ylabel="Spearman's $\\rho$ with every label")
-    curve.set(title="B  ranking of P")
-    curve.set_xticks(line.index, labels=line.index)
-    curve.minorticks_off()
-    curve.legend(frameon=False, fontsize="small")
-    best, *_ = sorted(kinds, key=lambda kind: -found["lds"][kind][0])
-    auc = "".join(f" {kind} {value:.3f}" for kind, value in found["flipped_label_auc"].items())
-    paired = found["lds"].get("best - next")
-    ahead = f", ahead of the next by {paired[0]:.3f} (95 % {paired[1]:.3f} to {paired[2]:.3f})" if paired else ""
-    return Picture(
-        figure,
-        None,
-        "How well the influence vectors predict retraining, by kind of curvature",
-        f"A: Spearman's rho between predicted and actual loss of a class after training on random halves; bars: mean"
-        f" over the classes with its 95 % bootstrap interval over the halves, circles: classes. First is {best}{ahead}."
-        f"{f' AUC of flipped labels:{auc}.' if auc else ''} B: EKFAC from drawn pairs of sample and label against every"
-        f" label of every sample; with as many pairs as samples (last point) rho is"
-        f" {by_draw.loc['importance', 'mean'].iloc[-1]:.3f} by importance,"
-        f" {by_draw.loc['balanced', 'mean'].iloc[-1]:.3f} for one label of each sample.",
-        "Bar chart of scores by kind of curvature, and a line chart of rank agreement over the number of samples.",
-    )
-
-
-def _heat(axes: Axes, grid: pd.DataFrame, bound: float, decimals: int) -> None:
-    """A heat map with its numbers; the diagonal, the class aimed at, is framed and hatched, the numbers left clear."""
-    numbers = grid.round(decimals) + 0.0  # no -0
-    style = {"cmap": "vlag", "square": True, "cbar_kws": {"shrink": 0.8, "extend": "both"}, "annot_kws": {"size": 6.5}}
-    sns.heatmap(grid, ax=axes, vmin=-bound or -1, vmax=bound or 1, annot=numbers, fmt=f".{decimals}f", **style)
-    colours = axes.collections[0].get_facecolor()
-    for k in range(len(grid)):
-        axes.add_patch(Rectangle((k, k), 1, 1, fill=False, edgecolor="grey", hatch="/////", linewidth=0))
-        axes.add_patch(Rectangle((k, k), 1, 1, fill=False, edgecolor="black", linewidth=2))
-        cell = k * (len(grid) + 1)
-        axes.texts[cell].set_bbox({"facecolor": colours[cell], "edgecolor": "none", "pad": 1})
-
-
-def _rho(changes: pd.DataFrame) -> float:
-    """Spearman's rho of predicted and actual change: +1 if influence ranks all changes."""
-    return float(changes[["predicted", "change"]].corr(method="spearman").iloc[0, 1])
-
-
-def _cloud(axes: Axes, points: pd.DataFrame, control: pd.DataFrame) -> None:
-    """Influence against change of each pair of classes, before the control."""
-    aimed = points.index.get_level_values("target") == points.index.get_level_values("class")
-    for part, label, style in (
-        (control, "random removal", {"c": GREY, "marker": "x", "s": 14, "linewidth": 0.7}),
-        (points[~aimed], "other classes", {"c": "white", "marker": "o", "s": 26, "edgecolor": "black"}),
-        (points[aimed], "class aimed at", {"c": BLUE, "marker": "D", "s": 26, "edgecolor": "black"}),
-    ):
-        axes.scatter(part["influence"], part["change"], label=label, **style)
-    axes.legend(loc="best", fontsize="small")
-
-
-@_styled
-def removal(changes: pd.DataFrame, classes: tuple[str, ...], measure: str) -> Picture:
-    """Figures 3 and 4: cumulative influence of what was removed, the change after training again, one by the other.
-
-    Removing what is beneficial lowers the accuracy and raises the loss: predicted is minus or plus the influence.
-    """
-    sign, factor, unit, decimals = {"accuracy": ("-", 100, "points", 0), "loss": ("", 1, "nats", 2)}[measure]
-    changes = changes.assign(change=factor * changes[f"{measure}_change"])
-    changes["predicted"] = -changes["influence"] if sign else changes["influence"]
-    mean = changes.groupby(["group", "target", "class"])[["influence", "predicted", "change"]].mean()
-    bounds = mean.drop(index="random", level="group").abs().quantile(0.95)
-    figure = Figure(figsize=(12, 7), layout="constrained")
-    rho = {}
-    rows = zip(figure.subplots(2, 3), ("beneficial", "detrimental"), ("ABC", "DEF"), strict=True)
-    for (predicted, actual, cloud), group, letters in rows:
-        points = mean.loc[group]
-        for axes, column, places in ((predicted, "influence", 0), (actual, "change", decimals)):
-            grid = points[column].unstack().reindex(index=list(classes), columns=list(classes))
-            _heat(axes, grid, bounds[column], places)
-            axes.set(xlabel="class measured", ylabel=f"removed: {group} for class")
-        _cloud(cloud, points, changes[changes["group"] == "random"])
-        rho[group] = _rho(points)
-        predicted.set_title(f"{letters[0]}  cumulative influence")
-        actual.set_title(f"{letters[1]}  {measure} change, {unit}")
-        cloud.set_title(f"{letters[2]}  Spearman's $\\rho$({sign}influence, change) = {rho[group]:.2f}")
-        cloud.set(xlabel="cumulative influence", ylabel=f"{measure} change, {unit}")
-    single = changes.groupby(["group", "seed"])[["predicted", "change"]].apply(_rho).groupby("group").mean()
-    own = changes[changes["target"] == changes["class"]].groupby("group")["change"].mean()
-    return Picture(
-        figure,
-        "Figures 3 and 4" if measure == "accuracy" else None,
-        f"Influence of the removed samples and the change of {measure}",
-        f"Changes are means over {changes['seed'].nunique()} seeds. Framed and hatched: the class aimed at; it changes"
-        f" by {own['beneficial']:+.2f} {unit} on average without its beneficial, by {own['detrimental']:+.2f} without"
-        f" its detrimental samples. Spearman's rho (+1: perfect, paper: above 0.8): {rho['beneficial']:.2f} and"
-        f" {rho['detrimental']:.2f}; within one seed {single['beneficial']:.2f} and {single['detrimental']:.2f}, and"
-        f" {single['random']:.2f} when as many are removed at random (grey crosses).",
-        f"Four heat maps, class removed for by class measured, and two scatter plots of influence against {measure}.",
     )

@@ -6,7 +6,7 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
-__all__ = ["Chapter", "render"]
+__all__ = ["Chapter", "Cost", "costs", "render"]
 
 
 @dataclass(frozen=True)
@@ -20,11 +20,35 @@ class Chapter:
     captions: dict[str, dict[str, str]]
 
 
-def render(template: str, chapters: dict[str, Chapter]) -> str:
+@dataclass(frozen=True)
+class Cost:
+    """The benchmark: a table (rows of text) and its picture."""
+
+    rows: list[list[str]]
+    figure: bytes
+    title: str
+    caption: str
+    alt: str
+
+
+def costs(bench: dict[str, Any]) -> list[list[str]]:
+    """A heading and a row per case and method: seconds, times ours, peak memory, memory of the query gradients."""
+    rows = [["case", "n, m", "method", "seconds", "times ours", "peak, MB", "query gradients, MB"]]
+    for case, found in bench["cases"].items():
+        for part, size in (("scores", f"{found['n']}, {found['m']}"), ("fits", f"{found['fitted']}")):
+            for method, value in found[part].items():
+                memory = found["query gradients, bytes"].get(method) if part == "scores" else None
+                seconds, ratio = f"{value['seconds']:.2f}", f"{value['seconds / ours']:.1f}"
+                peak, held = f"{value['peak bytes'] / 1e6:.0f}", "-" if memory is None else f"{memory / 1e6:.2f}"
+                rows.append([case, size, f"{part}: {method}", seconds, ratio, peak, held])
+    return rows
+
+
+def render(template: str, chapters: dict[str, Chapter], cost: Cost) -> str:
     """The page as HTML; pictures are embedded, nothing is fetched from anywhere."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"number": number, "picture": picture}
-    return environment.from_string(template).render(chapters=chapters)
+    return environment.from_string(template).render(chapters=chapters, cost=cost)
 
 
 def number(value: Any) -> str:

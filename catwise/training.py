@@ -83,7 +83,7 @@ def train_epochs(
     steps = max(1, len(y) // batch_size)
     model.train()
     for epoch in range(1, epochs + 1):
-        order = torch.from_numpy(np.random.default_rng((seed, epoch)).permutation(len(y)))
+        order = torch.from_numpy(np.random.default_rng((seed, epoch)).permutation(len(y))).to(y.device)
         for step, batch in enumerate(order[: steps * batch_size].split(batch_size)):
             rate = learning_rate * triangle(epoch - 1 + (step + 1) / steps, epochs)
             for group in optimizer.param_groups:

@@ -54,10 +54,29 @@ def results(root: Path) -> str:
     return "\n".join(rows)
 
 
+def cost(root: Path) -> str:
+    """Ours against kronfluence, from the last `make bench`."""
+    bench = json.loads((root / "reports/bench.json").read_text())
+    rows = [
+        "| seconds per second of ours | training, query samples | pairwise and sum | a call per class | factor fit |",
+        "|---|---|---|---|---|",
+    ]
+    for case, found in bench["cases"].items():
+        scores, fits = found["scores"], found["fits"]
+        ratios = [scores["pairwise"], scores["aggregated"], fits["kronfluence"]]
+        shown = " | ".join(f"{value['seconds / ours']:.1f}" for value in ratios)
+        rows.append(f"| {case} | {found['n']:,}, {found['m']:,} | {shown} |")
+    machine = bench["machine"]
+    return "\n".join(
+        [*rows, "", f"({machine['device']}, {machine['threads']} threads, kronfluence {machine['kronfluence']})"]
+    )
+
+
 def main() -> None:
     path = ROOT / "README.md"
     text = renewed(path.read_text(), "stages", stage_map(yaml.safe_load((ROOT / "dvc.yaml").read_text())))
     text = renewed(text, "results", results(ROOT))
+    text = renewed(text, "cost", cost(ROOT))
     path.write_text(text)
     for dataset, name in PICTURES.items():
         shutil.copy(ROOT / "reports/figures" / dataset / name, ROOT / "docs" / f"{dataset}_{name}")

@@ -12,9 +12,9 @@ from stages.tensors import last_epoch, load_model, read_splits, write_tensors
 
 
 def main(dataset: str) -> None:
-    train, chosen, threads = settings(dataset, "train", "curvature", "threads")
+    train, chosen, device, threads = settings(dataset, "train", "curvature", "device", "threads")
     torch.set_num_threads(threads)
-    splits, classes = read_splits(dataset)
+    splits, classes = read_splits(dataset, device)
     part = splits["train"]
     epoch = last_epoch(train)
     model = load_model(dataset, train, part[0], len(classes), epoch)
@@ -28,7 +28,8 @@ def main(dataset: str) -> None:
         options = chosen.model_dump(include={"kind", "damping", "draw", "seed", "batch_size"})
         samples = None if chosen.samples == "all" else chosen.samples
         shown = partial(progress, label=f"curvature {dataset}")
-        fitted = factors.fit(model, part, samples=samples, progress=shown, **options)
+        with layers.precision(chosen.precision, part[0].device.type):
+            fitted = factors.fit(model, part, samples=samples, progress=shown, **options)
     tensors = fitted.tensors()
     for name, tensor in tensors.items():
         if not tensor.isfinite().all():

@@ -14,9 +14,9 @@ from stages.tensors import last_epoch, load_model, read_splits
 
 
 def main(dataset: str) -> None:
-    train, chosen, threads = settings(dataset, "train", "fidelity", "threads")
+    train, chosen, device, threads = settings(dataset, "train", "fidelity", "device", "threads")
     torch.set_num_threads(threads)
-    splits, classes = read_splits(dataset)
+    splits, classes = read_splits(dataset, device)
     part, query = splits["train"], splits["validation_a"]
     model = load_model(dataset, train, part[0], len(classes), last_epoch(train))
     options = chosen.model_dump(include={"damping", "batch_size"})
@@ -28,7 +28,12 @@ def main(dataset: str) -> None:
             drawn = {"draw": draw, "samples": samples, "seed": seed}
             fitted = factors.fit(model, part, kind=kind, **drawn, **options)  # type: ignore[arg-type]
         size = {"batch_size": chosen.batch_size}
-        return influence.influence_vectors(model, fitted, part, query, query[-1], len(classes), **size).double().numpy()
+        return (
+            influence.influence_vectors(model, fitted, part, query, query[-1], len(classes), **size)
+            .double()
+            .cpu()
+            .numpy()
+        )
 
     kept = fidelity.halves(len(part[-1]), chosen.halves, np.random.default_rng(chosen.seed))
     jobs = [(mask, seed) for mask in kept for seed in range(chosen.seeds)]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from catwise import plots
+from catwise import charts, plots
 from catwise.errors import InputError
 from stages.io import folder, read_json, read_npz, run, settings, write_json, written
 
@@ -22,11 +22,11 @@ def main(dataset: str) -> None:
     p_nk = read_npz(made(Path("reports", "influence", dataset, "vectors.npz")))["P"].astype(np.float64)
     pictures = {
         "influence_plane.png": plots.influence_plane(p_nk, y, flipped, classes, tuple(chosen.classes)),
-        "counts.png": plots.counts(p_nk, y, classes),
-        "fidelity.png": plots.fidelity(*read_fidelity(Path("reports", "fidelity", dataset))),
+        "counts.png": charts.counts(p_nk, y, classes),
+        "fidelity.png": charts.fidelity(*read_fidelity(Path("reports", "fidelity", dataset))),
     }
     if history["epoch"].max() > 1:
-        pictures["training_curves.png"] = plots.training_curves(history, classes)
+        pictures["training_curves.png"] = charts.training_curves(history, classes)
     if removal.method == "trimming":
         rounds = read_csv(experiment / "rounds.csv")
         states = read_states(made(experiment / "rounds.npz"), rounds, classes)
@@ -38,8 +38,8 @@ def main(dataset: str) -> None:
             pictures["trimming_control.png"] = plots.trimming_control(rounds, classes)
     else:
         changes = read_csv(experiment / "changes.csv")
-        pictures["removal.png"] = plots.removal(changes, classes, "accuracy")
-        pictures["removal_loss.png"] = plots.removal(changes, classes, "loss")
+        pictures["removal.png"] = charts.removal(changes, classes, "accuracy")
+        pictures["removal_loss.png"] = charts.removal(changes, classes, "loss")
     write(folder("reports", "figures", dataset), pictures)
 
 

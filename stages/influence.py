@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 
-from catwise import curvature, influence, models
+from catwise import curvature, influence, layers, models
 from catwise.errors import InputError
 from catwise.progress import progress
 from stages.io import folder, read_json, read_npz, run, settings, write_json, write_npz
@@ -15,25 +15,21 @@ from stages.tensors import load_model, read_splits
 
 
 def main(dataset: str) -> None:
-    train, chosen, threads = settings(dataset, "train", "influence", "threads")
+    train, chosen, device, threads = settings(dataset, "train", "influence", "device", "threads")
     torch.set_num_threads(threads)
-    splits, classes = read_splits(dataset)
+    splits, classes = read_splits(dataset, device)
     factors = Path("models", "curvature", dataset)
     about = read_json(factors / "curvature.json")
     model = load_model(dataset, train, splits["train"][0], len(classes), about["epoch"])
     if models.fingerprint(model) != about["weights"]:
         raise InputError(f"{factors}: expected factors of this checkpoint; came those of other weights")
     query = splits["validation_a"]
-    vectors = influence.influence_vectors(
-        model,
-        curvature.from_tensors(load_file(factors / "factors.safetensors")),
-        splits["train"],
-        query,
-        query[-1],
-        len(classes),
-        batch_size=chosen.batch_size,
-        progress=partial(progress, label=f"influence {dataset}"),
-    ).numpy()
+    place = query[0].device
+    fitted = curvature.from_tensors(load_file(factors / "factors.safetensors", device=str(place)))
+    options = {"batch_size": chosen.batch_size, "progress": partial(progress, label=f"influence {dataset}")}
+    with layers.precision(chosen.precision, place.type):
+        found = influence.influence_vectors(model, fitted, splits["train"], query, query[-1], len(classes), **options)
+    vectors = found.cpu().numpy()
     out = folder("reports", "influence", dataset)
     write_npz(out / "vectors.npz", P=vectors.astype(np.float32))
     write_json(out / "metrics.json", summary(vectors, read_npz(Path("data", dataset, "arrays.npz"))["flipped"]))

@@ -14,9 +14,9 @@ from stages.tensors import Split, read_splits
 
 
 def main(dataset: str) -> None:
-    train, chosen, threads = settings(dataset, "train", "removal", "threads")
+    train, chosen, device, threads = settings(dataset, "train", "removal", "device", "threads")
     torch.set_num_threads(threads)
-    splits, classes = read_splits(dataset)
+    splits, classes = read_splits(dataset, device)
     out = folder("reports", "removal", dataset, "experiment")
     if chosen.method == "trimming":
         flipped = read_npz(Path("data", dataset, "arrays.npz"))["flipped"]

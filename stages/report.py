@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from catwise import params
-from catwise.report import Chapter, render
+from catwise import charts, params, plots
+from catwise.report import Chapter, Cost, costs, render
 from stages.io import read_json, run, written
 
 MEASURED = ("train", "influence", "fidelity", "removal", "ceiling")
@@ -11,7 +11,10 @@ MEASURED = ("train", "influence", "fidelity", "removal", "ceiling")
 
 def main() -> None:
     template = Path("catwise", "report.html").read_text()
-    page = render(template, {dataset: chapter(dataset) for dataset in params.load().run.datasets})
+    bench, ranking = (read_json(Path("reports", f"{name}.json")) for name in ("bench", "ranking"))
+    drawn = charts.benchmark(bench, ranking)
+    cost = Cost(costs(bench), plots.png(drawn.figure), drawn.title, drawn.caption, drawn.alt)
+    page = render(template, {dataset: chapter(dataset) for dataset in params.load().run.datasets}, cost)
     written(Path("reports", "index.html"), lambda scratch: scratch.write_text(page))
 
 

@@ -9,9 +9,9 @@ from stages.tensors import checkpoint, new_model, read_splits, write_tensors
 
 
 def main(dataset: str) -> None:
-    train, threads = settings(dataset, "train", "threads")
+    train, device, threads = settings(dataset, "train", "device", "threads")
     torch.set_num_threads(threads)
-    splits, classes = read_splits(dataset)
+    splits, classes = read_splits(dataset, device)
     x, y = splits["train"]
     model = new_model(train, x, len(classes))
     folder("models", "train", dataset)

@@ -11,8 +11,9 @@ from matplotlib.backends.backend_agg import RendererAgg
 from matplotlib.colors import to_hex
 from matplotlib.lines import AxLine
 
-from catwise import plots
+from catwise import charts, plots
 from catwise.errors import InputError
+from catwise.report import costs
 from stages import figures
 
 PAIR = ("blue", "orange")
@@ -77,10 +78,10 @@ def every_picture(seed=0):
         "synthetic": plots.synthetic(x, y, flipped, p, states[0], PAIR, "Figure 2 A-C"),
         "trimming": plots.trimming(x, y, flipped, states, PAIR),
         "trimming_control": plots.trimming_control(control(4 + seed), PAIR),
-        "counts": plots.counts(p, y, PAIR),
-        "training_curves": plots.training_curves(history(PAIR, 3 + seed), PAIR),
-        "removal": plots.removal(changes(lambda i: -scale * i), ("a", "b", "c"), "accuracy"),
-        "removal_loss": plots.removal(changes(lambda i: -scale * i), ("a", "b", "c"), "loss"),
+        "counts": charts.counts(p, y, PAIR),
+        "training_curves": charts.training_curves(history(PAIR, 3 + seed), PAIR),
+        "removal": charts.removal(changes(lambda i: -scale * i), ("a", "b", "c"), "accuracy"),
+        "removal_loss": charts.removal(changes(lambda i: -scale * i), ("a", "b", "c"), "loss"),
     }
 
 
@@ -200,7 +201,7 @@ def test_painted_influence_tells_its_sign_by_colour_and_marker():
 def test_top_counts_equal_those_of_a_loop():
     p = np.random.default_rng(6).normal(size=(30, 3))
     y = np.arange(30) % 3
-    found = plots.top_counts(p, y, 0.2)
+    found = charts.top_counts(p, y, 0.2)
     for k in range(3):
         order = sorted(range(30), key=lambda i, k=k: p[i, k])
         for group, rows in enumerate((order[-6:], order[:6])):
@@ -209,7 +210,7 @@ def test_top_counts_equal_those_of_a_loop():
 
 
 def test_diagonal_cells_and_no_others_are_hatched_and_framed():
-    axes = plots.removal(changes(lambda i: -i), ("a", "b", "c"), "accuracy").figure.axes
+    axes = charts.removal(changes(lambda i: -i), ("a", "b", "c"), "accuracy").figure.axes
     maps = [a for a in axes if a.texts]
     assert len(maps) == 4
     for heat in maps:
@@ -220,14 +221,14 @@ def test_diagonal_cells_and_no_others_are_hatched_and_framed():
 @pytest.mark.parametrize("measure", ["accuracy", "loss"])
 @pytest.mark.parametrize(("predict", "rho"), [(lambda i: -i, "1.00"), (lambda i: i**3, "-1.00")])
 def test_rho_is_one_when_removing_help_hurts(measure, predict, rho):
-    picture = plots.removal(changes(predict), ("a", "b", "c"), measure)
+    picture = charts.removal(changes(predict), ("a", "b", "c"), measure)
     titles = [axes.get_title() for axes in picture.figure.axes if "rho" in axes.get_title()]
     assert [title.split(" = ")[1] for title in titles] == [rho, rho]
 
 
 def test_heat_maps_have_rows_by_target_and_columns_by_class_measured():
     table = changes(lambda i: -i)
-    heat = plots.removal(table, ("a", "b", "c"), "loss").figure.axes[1]
+    heat = charts.removal(table, ("a", "b", "c"), "loss").figure.axes[1]
     means = table[table["group"] == "beneficial"].groupby(["target", "class"])["loss_change"].mean()
     assert [text.get_text() for text in heat.texts] == [f"{round(value, 2) + 0.0:.2f}" for value in means]
 
@@ -235,7 +236,7 @@ def test_heat_maps_have_rows_by_target_and_columns_by_class_measured():
 def test_training_curves_name_the_worst_class_of_the_last_epoch():
     table = history(("a", "b", "c"))
     last = table[(table["split"] == "test") & (table["epoch"] == 3)].set_index("class")
-    accuracy, loss = plots.training_curves(table, ("a", "b", "c")).figure.axes
+    accuracy, loss = charts.training_curves(table, ("a", "b", "c")).figure.axes
     assert accuracy.texts[0].get_text() == f"worst: {last['accuracy'].idxmin()}"
     assert loss.texts[0].get_text() == f"worst: {last['loss'].idxmax()}"
 
@@ -256,9 +257,9 @@ def test_bad_input_is_told_in_one_line():
     with pytest.raises(InputError, match=r"figures.classes: expected two different ones of blue, orange; came"):
         plots.influence_plane(p, y, flipped, PAIR, ("blue", "blue"))
     with pytest.raises(InputError, match=r"expected shape \(40, 2\); came \(39, 2\)"):
-        plots.counts(p[1:], y, PAIR)
+        charts.counts(p[1:], y, PAIR)
     with pytest.raises(InputError, match="expected finite values"):
-        plots.counts(np.where(p > 1, np.nan, p), y, PAIR)
+        charts.counts(np.where(p > 1, np.nan, p), y, PAIR)
 
 
 def test_stage_without_its_inputs_names_the_missing_file(tmp_path, monkeypatch):
@@ -266,3 +267,54 @@ def test_stage_without_its_inputs_names_the_missing_file(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match=r"history.csv: expected a file .* run `dvc repro`"):
         figures.main("linear")
+
+
+def made_bench(ratio: float) -> dict:
+    """A benchmark of one case in which every other method takes ``ratio`` times as long as ours."""
+    values = {"seconds": ratio, "peak bytes": 1e6, "seconds / ours": ratio}
+    ours = values | {"seconds": 1.0, "seconds / ours": 1.0}
+    rows = {axis: [{axis: 10 * s, "train seconds": s, "query seconds": s} for s in (1, 2, 4)] for axis in "nmk"}
+    return {
+        "machine": {"device": "a processor", "threads": 2},
+        "cases": {
+            "net": {
+                "n": 10,
+                "m": 5,
+                "fitted": 4,
+                "scores": {"pairwise": values, "aggregated": values, "ours": ours},
+                "fits": {"kronfluence": values, "ours, all": values, "ours": ours},
+                "query gradients, bytes": {"pairwise": 5e6, "ours": 1e6},
+            }
+        },
+        "growth": {axis: {"rows": rows[axis], "slope": {"train seconds": 1.0}} for axis in "nmk"},
+    }
+
+
+def test_the_benchmark_shows_the_ratios_that_were_measured():
+    rows = [
+        {"draw": d, "samples": s, "mean": 0.9, "worst class": 0.8} for d in ("importance", "balanced") for s in (1, 2)
+    ]
+    ranking = {"rows": rows, "n": 2, "images": "made", "accuracy": 0.5}
+    figure = charts.benchmark(made_bench(7.3), ranking).figure
+    assert [text.get_text() for text in figure.axes[0].texts] == ["7.3"] * 4
+    table = costs(made_bench(7.3))
+    assert {len(row) for row in table} == {7}
+    assert [row[4] for row in table[1:]] == ["7.3", "7.3", "1.0", "7.3", "7.3", "1.0"]
+
+
+def test_the_fidelity_names_the_best_kind_and_how_far_it_is_ahead():
+    found = {
+        "lds": {"kfac": [0.5, 0.4, 0.6], "ekfac": [0.7, 0.6, 0.8], "best - next": [0.2, 0.1, 0.3]},
+        "flipped_label_auc": {"kfac": 0.8, "ekfac": 0.9},
+    }
+    scores = pd.DataFrame([{"kind": kind, "class": "a", "lds": found["lds"][kind][0]} for kind in ("kfac", "ekfac")])
+    samples = pd.DataFrame(
+        [
+            {"draw": d, "samples": s, "seed": 0, "class": "a", "spearman": 0.9}
+            for d in ("importance", "balanced")
+            for s in (5, 9)
+        ]
+    )
+    picture = charts.fidelity(found, scores, samples)
+    assert "First is ekfac, ahead of the next by 0.200 (95 % 0.100 to 0.300)" in picture.caption
+    assert [bar.get_height() for bar in picture.figure.axes[0].patches] == [0.5, 0.7]

@@ -2,6 +2,7 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
 from docs.readme import renewed, stage_map
@@ -40,3 +41,17 @@ def test_parameters_that_commands_name_exist():
 def test_a_missing_marker_is_named():
     with pytest.raises(ValueError, match="one block of markers nothing, came 0"):
         renewed(README, "nothing", "")
+
+
+def test_the_example_for_an_own_classifier_runs(capsys):
+    code = re.search(r"```python\n(.*?)```", README, re.DOTALL)[1]
+    generator = torch.Generator().manual_seed(0)
+    names = {
+        "model": torch.nn.Sequential(torch.nn.Linear(4, 10)),
+        "x_train": torch.randn(50, 4, generator=generator),
+        "y_train": torch.arange(50) % 10,
+        "x_held_out": torch.randn(40, 4, generator=generator),
+        "y_held_out": torch.arange(40) % 10,
+    }
+    exec(code, names)
+    assert re.match(r"0\.\d+ tensor\(\[", capsys.readouterr().out)
