@@ -23,6 +23,7 @@ from catwise.layers import Precision, precision
 from catwise.metrics import Batch
 
 LARGE = Case("resnet9", 64, 50_000, 10_000, 50_000, 200)  # the paper's size
+FULL, NARROW = "resnet9 width 64", "resnet9 width 16"
 
 
 def main() -> None:
@@ -35,8 +36,8 @@ def main() -> None:
     result: dict[str, Any] = {"machine": machine(device), "quick": arguments.quick}
     parts: dict[str, Callable[[], Any]] = {
         "cuda equals cpu": lambda: same(device),
-        "precisions": lambda: precisions(device, 4_000 // smaller),
-        "paper size": lambda: paper_size(device, 500 if arguments.quick else 1),
+        "precisions": lambda: precisions(device, NARROW if arguments.quick else FULL, 4_000 // smaller),
+        "paper size": lambda: paper_size(device, replace(_smaller(LARGE, 500), width=16) if arguments.quick else LARGE),
         "cases": lambda: {name: compared(name, _smaller(case, smaller), device) for name, case in CASES.items()},
     }
     for name, part in parts.items():
@@ -58,7 +59,7 @@ def _vectors(model: torch.nn.Module, train: Batch, query: Batch, samples: int | 
 
 def same(device: str) -> dict[str, float]:
     """Largest relative error of P on the device against the CPU in float64: the same algorithm, other kernels."""
-    model, train, query, _ = load(CASES["resnet9 width 16"], 64, 64, "cpu")
+    model, train, query, _ = load(CASES[NARROW], 64, 64, "cpu")
     model = model.double()
     places = {}
     for place in ("cpu", device):
@@ -68,9 +69,9 @@ def same(device: str) -> dict[str, float]:
     return {"relative error in float64": float(error), "expected below": 1e-8}
 
 
-def precisions(device: str, n: int) -> dict[str, Any]:
+def precisions(device: str, name: str, n: int) -> dict[str, Any]:
     """Seconds of factors and vectors, and the error of P, for each precision against float32."""
-    model, train, query, images = load(CASES["resnet9 width 64"], n, max(50, n // 4), device)
+    model, train, query, images = load(CASES[name], n, max(50, n // 4), device)
     found: dict[str, Any] = {"images": images, "n": n}
     vectors: dict[str, torch.Tensor] = {}
     kinds: tuple[Precision, ...] = ("float32", "tf32", "bfloat16")
@@ -82,7 +83,7 @@ def precisions(device: str, n: int) -> dict[str, Any]:
             p_nk = _vectors(model, train, query, max(1, n // DRAWN))
             _wait(device)
         found[kind] = {"seconds": time.perf_counter() - start}
-        vectors[kind] = p_nk.cpu()
+        vectors[kind] = p_nk.float().cpu()
         float32 = vectors["float32"]
         found[kind]["relative error"] = float((vectors[kind] - float32).norm() / float32.norm())
         rho_k = fidelity.agreement(vectors[kind].numpy(), float32.numpy())
@@ -90,9 +91,8 @@ def precisions(device: str, n: int) -> dict[str, Any]:
     return found
 
 
-def paper_size(device: str, smaller: int) -> dict[str, Any]:
+def paper_size(device: str, case: Case) -> dict[str, Any]:
     """Seconds of factors and of vectors at 50,000 training and 10,000 query samples, in tf32, with 10 and 20 groups."""
-    case = _smaller(LARGE, smaller)
     model, train, query, images = load(case, case.n, case.m, device)
     found: dict[str, Any] = {"images": images, "n": case.n, "m": case.m, "weights": models.fingerprint(model)[:12]}
     options: dict[str, Any] = {"kind": "ekfac", "damping": 0.1, "seed": 0, "batch_size": BATCH}
@@ -103,7 +103,7 @@ def paper_size(device: str, smaller: int) -> dict[str, Any]:
         found["factors, seconds"] = time.perf_counter() - start
         for groups in (10, 20):
             start = time.perf_counter()
-            halves = query[-1] + 10 * (torch.arange(case.m, device=device) % (groups // 10))
+            halves = query[-1] + 10 * (torch.arange(case.m, device=device) // 10 % (groups // 10))
             influence.influence_vectors(model, fitted, train, query, halves, groups, batch_size=BATCH)
             _wait(device)
             found[f"vectors of {groups} groups, seconds"] = time.perf_counter() - start

@@ -50,7 +50,8 @@ def influence_vectors(
     torch.Size([40, 3])
     """
     q = group_gradients(model, query, groups, num_groups, batch_size=batch_size, measure=measure, progress=progress)
-    v = curvature.solve(q)
+    with torch.autocast(train[-1].device.type, enabled=False):
+        v = curvature.solve(q)
     return directional_derivatives(model, train, v, batch_size=batch_size, loss=loss, progress=progress)
 
 

@@ -128,7 +128,8 @@ def per_layer(model: nn.Module, loss: Callable[[], Tensor], use: Use, samples: T
 
             def backward_hook(gradient: Tensor) -> None:
                 _require_finite(name, samples, x, gradient)
-                use(name, rows(layer, x.to(dtype)), columns(layer, gradient.to(dtype)))
+                with torch.autocast(x.device.type, enabled=False):
+                    use(name, rows(layer, x.to(dtype)), columns(layer, gradient.to(dtype)))
 
             output.register_hook(backward_hook)
             return output.clone() if is_end else None  # a copy, so that what follows may work in place

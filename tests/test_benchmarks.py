@@ -1,6 +1,7 @@
 """The GPU script is rehearsed on the CPU, and what the report shows of the benchmark is there."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from benchmarks import gpu
@@ -12,10 +13,10 @@ ROOT = Path(__file__).parents[1]
 
 def test_the_gpu_script_runs_on_a_cpu():
     assert gpu.same("cpu")["relative error in float64"] == 0
-    found = gpu.precisions("cpu", 60)
+    found = gpu.precisions("cpu", gpu.NARROW, 60)
     assert found["float32"]["relative error"] == 0
     assert 0 < found["bfloat16"]["relative error"] < 0.1  # 8 bits of mantissa
-    size = gpu.paper_size("cpu", 1000)
+    size = gpu.paper_size("cpu", replace(gpu.LARGE, width=16, n=50, m=40))
     assert size["n"] == 50
     assert size["vectors of 20 groups, seconds"] > 0
 

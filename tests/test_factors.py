@@ -9,7 +9,7 @@ from catwise.curvature import from_tensors
 from catwise.errors import InputError
 from catwise.factors import draw_pairs, fit
 from catwise.influence import influence_vectors
-from catwise.layers import coverage
+from catwise.layers import coverage, precision
 
 OPTIONS = {"damping": 0.1, "seed": 3, "batch_size": 7}
 PLAIN = {**OPTIONS, "draw": "balanced"}  # one label of each sample, as kronfluence does
@@ -191,6 +191,19 @@ def test_bad_input_is_named(case):
         fit(model, train, kind="newton", **OPTIONS)
     with pytest.raises(InputError, match=r"curvature\.draw: expected one of importance.*came 'all'"):
         fit(model, train, kind="ekfac", draw="all", **OPTIONS)
+
+
+def test_lower_precision_is_near_and_does_not_leak(case):
+    """bfloat16 has 8 bits: a few per cent on P; what is summed stays in the dtype of the weights."""
+    model, train, query = small.conv_net().float(), *((x.float(), y) for x, y in case[1:])
+    whole = vectors(model, fit(model, train, kind="ekfac", **PLAIN), train, query)
+    with precision("bfloat16", "cpu"):
+        fitted = fit(model, train, kind="ekfac", **PLAIN)
+        lowered = vectors(model, fitted, train, query)
+    assert lowered.dtype == torch.float32
+    assert all(value.dtype == torch.float32 for layer in fitted.layers.values() for value in layer.values())
+    assert 0 < float((lowered - whole).norm() / whole.norm()) < 0.1
+    assert torch.equal(vectors(model, fit(model, train, kind="ekfac", **PLAIN), train, query), whole)
 
 
 class Reader(torch.nn.Module):
