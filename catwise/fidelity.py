@@ -29,6 +29,12 @@ def agreement(p_nk: np.ndarray, other_nk: np.ndarray) -> np.ndarray:
     return _spearman(p_nk, other_nk)
 
 
+def _mean(score_k: np.ndarray) -> float:
+    """Over the classes that have a score; NaN where none has one (a draw of one half again and again)."""
+    found = score_k[np.isfinite(score_k)]
+    return float(found.mean()) if len(found) else float("nan")
+
+
 def _spearman(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Rank correlation column by column; NaN where a column is constant."""
     ranks = [rankdata(values, axis=0) for values in (a, b)]
@@ -47,10 +53,12 @@ def interval(
     """
     samples = [np.arange(len(kept_hn)), *(rng.integers(len(kept_hn), size=len(kept_hn)) for _ in range(draws))]
     scores = {
-        kind: np.array([np.nanmean(linear_datamodeling_score(p_nk, kept_hn[rows], loss_hk[rows])) for rows in samples])
+        kind: np.array([_mean(linear_datamodeling_score(p_nk, kept_hn[rows], loss_hk[rows])) for rows in samples])
         for kind, p_nk in vectors.items()
     }
     best, *rest = sorted(scores, key=lambda kind: -scores[kind][0])
     if rest:
         scores["best - next"] = scores[best] - scores[rest[0]]
-    return {name: (float(s[0]), *(float(q) for q in np.quantile(s[1:], (0.025, 0.975)))) for name, s in scores.items()}
+    return {
+        name: (float(s[0]), *(float(q) for q in np.nanquantile(s[1:], (0.025, 0.975)))) for name, s in scores.items()
+    }

@@ -156,7 +156,7 @@ class Influence(Section):
 
 class Fidelity(Section):
     kinds: Annotated[list[Literal["exact", "ekfac", "kfac", "diagonal", "identity"]], Field(min_length=1)]
-    halves: Annotated[int, Field(ge=5)]
+    halves: Annotated[int, Field(ge=10)]
     seeds: Count
     samples: list[Count]
     repeats: Count

@@ -18,6 +18,13 @@ TINY = {
     "datasets.linear.prepare.train": 60,
     "datasets.linear.prepare.flips": [10, 4],
     "datasets.linear.removal.seeds": 2,
+    "datasets.linear.fidelity.halves": 10,
+    "datasets.linear.fidelity.samples": [20],
+    "datasets.linear.fidelity.repeats": 1,
+    "datasets.digits.fidelity.halves": 10,
+    "datasets.digits.fidelity.seeds": 1,
+    "datasets.digits.fidelity.samples": [50],
+    "datasets.digits.fidelity.repeats": 1,
     "datasets.digits.train.epochs": 3,
     "datasets.digits.train.width": 2,
     "datasets.digits.removal.seeds": 2,
@@ -74,7 +81,7 @@ def workspace(tmp_path_factory):
     space("git", "config", "user.name", "test")
     space("git", "config", "user.email", "test@localhost")
     first = space.repro()
-    assert len(first) == 2 * 8 + 1  # eight stages per data set, and the report
+    assert len(first) == 2 * 9 + 1  # nine stages per data set, and the report
     space("git", "add", "-A")
     space("git", "commit", "-qm", "tiny")
     return space
@@ -86,7 +93,7 @@ def test_the_same_again_runs_nothing(workspace):
 
 def test_the_same_seed_gives_the_same_bytes_for_every_output(workspace):
     lock = (workspace.folder / "dvc.lock").read_text()
-    assert len(workspace.repro("--force")) == 17
+    assert len(workspace.repro("--force")) == 19
     assert (workspace.folder / "dvc.lock").read_text() == lock
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from catwise import tracking
 from catwise.errors import InputError
-from stages.track import fingerprint, flat
+from stages.track import STAGES, fingerprint, flat
 
 # SQLAlchemy 2.1 warns about a strategy that mlflow 3.17 still uses
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy is deprecated")
@@ -247,9 +247,7 @@ def test_the_stage_logs_the_files_of_the_pipeline_and_writes_the_key_alone(clien
     files = {
         "data/linear/card.json": json.dumps({"sha256": "7" * 64}),
         "reports/figures/linear/captions.json": "{}",
-        **{
-            f"reports/{stage}/linear/metrics.json": '{"x": 1}' for stage in ("train", "influence", "removal", "ceiling")
-        },
+        **{f"reports/{stage}/linear/metrics.json": '{"x": 1}' for stage in STAGES},
     }
     for name, text in files.items():
         Path(name).parent.mkdir(parents=True, exist_ok=True)
