@@ -234,6 +234,9 @@ def benchmark(bench: dict[str, Any], ranking: dict[str, Any]) -> Picture:
         curve.plot(means.loc[draw, "mean"], f"{marker}-", color=colour, label=f"{draw}, mean")
         curve.plot(means.loc[draw, "worst class"], f"{marker}--", color=colour, mfc="white", label="worst class")
     curve.set(xscale="log", xlabel="pairs drawn", ylabel="Spearman's $\\rho$", title="C  ranking of P, narrow ResNet-9")
+    sizes = means.index.unique("samples")
+    curve.set_xticks(sizes, labels=sizes)
+    curve.minorticks_off()
     curve.legend(frameon=False, fontsize="small")
     return Picture(
         figure,
