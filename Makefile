@@ -2,6 +2,9 @@
 # make test        set up, run the tests
 # make check       what CI runs: format, lint, types, tests
 # make bench       time influence vectors and factor fits against kronfluence, 30 minutes; reports/bench.json
+# make paper DATASET=cifar10 [START=removal]
+#                  measure a data set that is not embedded, minutes to hours; reports/measured/cifar10, for git
+#                  (cifar10, stl10, emotion, ag_news; or _small, a part of each: cifar10_small ...)
 # make gpu         check and time everything on CUDA, under 8 minutes; gpu.json
 # make ui          compare runs in the MLflow UI, http://127.0.0.1:5000
 # make readme      renew the generated parts of README.md
@@ -13,7 +16,7 @@ BIN := $(abspath $(VENV))/bin
 SETUP := $(VENV)/.complete
 export PATH := $(BIN):$(PATH)
 
-.PHONY: reproduce test check format lint types bench gpu ui readme constraints
+.PHONY: reproduce test check format lint types bench paper gpu ui readme constraints
 
 reproduce: $(SETUP)
 	@python -m catwise.params
@@ -39,6 +42,9 @@ types: $(SETUP)
 
 bench: $(SETUP)
 	python -m benchmarks.influence reports/bench.json
+
+paper: $(SETUP)
+	python -m stages.measure $(DATASET) $(if $(START),--start $(START))
 
 gpu: $(SETUP)
 	python -m benchmarks.gpu gpu.json

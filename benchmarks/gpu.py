@@ -18,6 +18,8 @@ import torch
 
 from benchmarks.cases import CASES, Case, load
 from benchmarks.influence import BATCH, DRAWN, QUICK, compared, machine
+from benchmarks.together import together
+from benchmarks.training import throughput
 from catwise import factors, fidelity, influence, models
 from catwise.layers import Precision, precision
 from catwise.metrics import Batch
@@ -37,6 +39,8 @@ def main() -> None:
     parts: dict[str, Callable[[], Any]] = {
         "cuda equals cpu": lambda: same(device),
         "precisions": lambda: precisions(device, NARROW if arguments.quick else FULL, 4_000 // smaller),
+        "training": lambda: throughput(device, smaller),
+        "several models at once": lambda: together(device, 2 if arguments.quick else 9),
         "paper size": lambda: paper_size(device, replace(_smaller(LARGE, 500), width=16) if arguments.quick else LARGE),
         "cases": lambda: {name: compared(name, _smaller(case, smaller), device) for name, case in CASES.items()},
     }

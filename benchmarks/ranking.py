@@ -7,6 +7,7 @@ Real images are needed, because the ranking is that of a trained model.
 
 import argparse
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from catwise.factors import Draw
 
 CASE = Case("resnet9", 16, 5_000, 1_000, 0, 0)
 RANKED = 2_000  # training samples whose vectors are compared
-RECIPE = {"epochs": 8, "batch_size": 100, "learning_rate": 0.4, "weight_decay": 0.001, "seed": 0}
+RECIPE = training.Recipe(seed=0, epochs=8, batch_size=100, optimizer="sgd", learning_rate=0.4, weight_decay=0.001)
 SAMPLES = (250, 500, 1000, 2000)
 
 
@@ -38,8 +39,8 @@ def ranked(device: str) -> dict[str, Any]:
     model, train, query, images = load(CASE, CASE.n, CASE.m, device)
     if images == "random":
         raise SystemExit("ranking: expected CATWISE_MIRROR to name a folder with CIFAR-10; it is not set")
-    for epoch in training.train_epochs(model, train[0], train[1], **RECIPE):  # type: ignore[arg-type]
-        print(f"epoch {epoch}: accuracy {metrics.per_class(model, query[0], query[1], 10)[0].mean():.3f}", flush=True)
+    for epoch in training.train_epochs(model, train, RECIPE):
+        print(f"epoch {epoch}: accuracy {metrics.per_class(model, query, 10)[0].mean():.3f}", flush=True)
     model.eval()
 
     def vectors(draw: Draw, samples: int | None, seed: int) -> np.ndarray:
@@ -58,14 +59,14 @@ def ranked(device: str) -> dict[str, Any]:
             row = {"draw": draw, "samples": samples, "mean": float(rho_k.mean()), "worst class": float(rho_k.min())}
             rows.append(row)
             print(row, flush=True)
-    accuracy = float(metrics.per_class(model, query[0], query[1], 10)[0].mean())
+    accuracy = float(metrics.per_class(model, query, 10)[0].mean())
     return {
         "n": CASE.n,
         "m": CASE.m,
         "ranked": RANKED,
         "images": images,
         "accuracy": accuracy,
-        "recipe": RECIPE,
+        "recipe": asdict(RECIPE),
         "rows": rows,
     }
 

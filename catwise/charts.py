@@ -1,19 +1,17 @@
-"""What is counted and measured: Figures 3, 4 and 8, training curves, fidelity, benchmark."""
+"""What is counted and measured: Figure 8, training curves, fidelity, benchmark."""
 
 from itertools import cycle
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from catwise.plots import BLUE, COLOURS, GREY, ORANGE, Picture, check_vectors, styled
 
-__all__ = ["benchmark", "counts", "fidelity", "removal", "top_counts", "training_curves"]
+__all__ = ["benchmark", "counts", "fidelity", "top_counts", "training_curves"]
 
 
 def top_counts(p_nk: np.ndarray, y_n: np.ndarray, share: float) -> np.ndarray:
@@ -88,8 +86,9 @@ def training_curves(history: pd.DataFrame, classes: tuple[str, ...]) -> Picture:
 @styled
 def fidelity(found: dict[str, Any], scores: pd.DataFrame, samples: pd.DataFrame) -> Picture:
     """The linear datamodeling score of each kind of curvature, and how the ranking depends on the factors' samples."""
-    figure = Figure(figsize=(10, 3.8), layout="constrained")
-    bars, curve = figure.subplots(1, 2)
+    panels = 1 if samples.empty else 2
+    figure = Figure(figsize=(5 * panels, 3.8), layout="constrained")
+    bars, *others = np.atleast_1d(figure.subplots(1, panels))
     kinds = [name for name in found["lds"] if name != "best - next"]
     mean, low, high = np.array([found["lds"][kind] for kind in kinds]).T
     bars.bar(kinds, mean, color="#cfe3f3", edgecolor="black", linewidth=0.8)
@@ -98,17 +97,7 @@ def fidelity(found: dict[str, Any], scores: pd.DataFrame, samples: pd.DataFrame)
         rho = scores.loc[scores["kind"] == kind, "lds"]
         bars.scatter(np.full(len(rho), place + 0.25), rho, marker="o", s=9, c="white", edgecolor="black", linewidth=0.6)
     bars.set(ylabel="linear datamodeling score", title="A  predicts retraining on halves")
-    by_class = samples.groupby(["draw", "samples", "class"])["spearman"].mean()
-    by_draw = by_class.groupby(["draw", "samples"]).agg(["mean", "min"])
-    for draw, colour, marker in (("importance", BLUE, "o"), ("balanced", ORANGE, "s")):
-        line = by_draw.loc[draw]
-        curve.plot(line["mean"], f"{marker}-", color=colour, label=f"{draw}, mean over classes")
-        curve.plot(line["min"], f"{marker}--", color=colour, markerfacecolor="white", label=f"{draw}, worst class")
-    curve.set(xscale="log", xlabel="pairs drawn for the factors", ylabel="Spearman's $\\rho$ with every label")
-    curve.set(title="B  ranking of P")
-    curve.set_xticks(line.index, labels=line.index)
-    curve.minorticks_off()
-    curve.legend(frameon=False, fontsize="small")
+    words = "".join(_agreement(axes, samples) for axes in others)
     best, *_ = sorted(kinds, key=lambda kind: -found["lds"][kind][0])
     auc = "".join(f" {kind} {value:.3f}" for kind, value in found["flipped_label_auc"].items())
     paired = found["lds"].get("best - next")
@@ -119,82 +108,28 @@ def fidelity(found: dict[str, Any], scores: pd.DataFrame, samples: pd.DataFrame)
         "How well the influence vectors predict retraining, by kind of curvature",
         f"A: Spearman's rho between predicted and actual loss of a class after training on random halves; bars: mean"
         f" over the classes with its 95 % bootstrap interval over the halves, circles: classes. First is {best}{ahead}."
-        f"{f' AUC of flipped labels:{auc}.' if auc else ''} B: EKFAC from drawn pairs of sample and label against every"
-        f" label of every sample; with as many pairs as samples (last point) rho is"
-        f" {by_draw.loc['importance', 'mean'].iloc[-1]:.3f} by importance,"
-        f" {by_draw.loc['balanced', 'mean'].iloc[-1]:.3f} for one label of each sample.",
-        "Bar chart of scores by kind of curvature, and a line chart of rank agreement over the number of samples.",
+        f"{f' AUC of flipped labels:{auc}.' if auc else ''}{words}",
+        f"Bar chart of scores by kind of curvature{', line chart of rank agreement by number of samples' * len(others)}.",
     )
 
 
-def _heat(axes: Axes, grid: pd.DataFrame, bound: float, decimals: int) -> None:
-    """A heat map with its numbers; the diagonal, the class aimed at, is framed and hatched, the numbers left clear."""
-    numbers = grid.round(decimals) + 0.0  # no -0
-    style = {"cmap": "vlag", "square": True, "cbar_kws": {"shrink": 0.8, "extend": "both"}, "annot_kws": {"size": 6.5}}
-    sns.heatmap(grid, ax=axes, vmin=-bound or -1, vmax=bound or 1, annot=numbers, fmt=f".{decimals}f", **style)
-    colours = axes.collections[0].get_facecolor()
-    for k in range(len(grid)):
-        axes.add_patch(Rectangle((k, k), 1, 1, fill=False, edgecolor="grey", hatch="/////", linewidth=0))
-        axes.add_patch(Rectangle((k, k), 1, 1, fill=False, edgecolor="black", linewidth=2))
-        cell = k * (len(grid) + 1)
-        axes.texts[cell].set_bbox({"facecolor": colours[cell], "edgecolor": "none", "pad": 1})
-
-
-def _rho(changes: pd.DataFrame) -> float:
-    """Spearman's rho of predicted and actual change: +1 if influence ranks all changes."""
-    return float(changes[["predicted", "change"]].corr(method="spearman").iloc[0, 1])
-
-
-def _cloud(axes: Axes, points: pd.DataFrame, control: pd.DataFrame) -> None:
-    """Influence against change of each pair of classes, before the control."""
-    aimed = points.index.get_level_values("target") == points.index.get_level_values("class")
-    for part, label, style in (
-        (control, "random removal", {"c": GREY, "marker": "x", "s": 14, "linewidth": 0.7}),
-        (points[~aimed], "other classes", {"c": "white", "marker": "o", "s": 26, "edgecolor": "black"}),
-        (points[aimed], "class aimed at", {"c": BLUE, "marker": "D", "s": 26, "edgecolor": "black"}),
-    ):
-        axes.scatter(part["influence"], part["change"], label=label, **style)
-    axes.legend(loc="best", fontsize="small")
-
-
-@styled
-def removal(changes: pd.DataFrame, classes: tuple[str, ...], measure: str) -> Picture:
-    """Figures 3 and 4: cumulative influence of what was removed, the change after training again, one by the other.
-
-    Removing what is beneficial lowers the accuracy and raises the loss: predicted is minus or plus the influence.
-    """
-    sign, factor, unit, decimals = {"accuracy": ("-", 100, "points", 0), "loss": ("", 1, "nats", 2)}[measure]
-    changes = changes.assign(change=factor * changes[f"{measure}_change"])
-    changes["predicted"] = -changes["influence"] if sign else changes["influence"]
-    mean = changes.groupby(["group", "target", "class"])[["influence", "predicted", "change"]].mean()
-    bounds = mean.drop(index="random", level="group").abs().quantile(0.95)
-    figure = Figure(figsize=(12, 7), layout="constrained")
-    rho = {}
-    rows = zip(figure.subplots(2, 3), ("beneficial", "detrimental"), ("ABC", "DEF"), strict=True)
-    for (predicted, actual, cloud), group, letters in rows:
-        points = mean.loc[group]
-        for axes, column, places in ((predicted, "influence", 0), (actual, "change", decimals)):
-            grid = points[column].unstack().reindex(index=list(classes), columns=list(classes))
-            _heat(axes, grid, bounds[column], places)
-            axes.set(xlabel="class measured", ylabel=f"removed: {group} for class")
-        _cloud(cloud, points, changes[changes["group"] == "random"])
-        rho[group] = _rho(points)
-        predicted.set_title(f"{letters[0]}  cumulative influence")
-        actual.set_title(f"{letters[1]}  {measure} change, {unit}")
-        cloud.set_title(f"{letters[2]}  Spearman's $\\rho$({sign}influence, change) = {rho[group]:.2f}")
-        cloud.set(xlabel="cumulative influence", ylabel=f"{measure} change, {unit}")
-    single = changes.groupby(["group", "seed"])[["predicted", "change"]].apply(_rho).groupby("group").mean()
-    own = changes[changes["target"] == changes["class"]].groupby("group")["change"].mean()
-    return Picture(
-        figure,
-        "Figures 3 and 4" if measure == "accuracy" else None,
-        f"Influence of the removed samples and the change of {measure}",
-        f"Changes are means over {changes['seed'].nunique()} seeds. Framed and hatched: the class aimed at; it changes"
-        f" by {own['beneficial']:+.2f} {unit} on average without its beneficial, by {own['detrimental']:+.2f} without"
-        f" its detrimental samples. Spearman's rho (+1: perfect, paper: above 0.8): {rho['beneficial']:.2f} and"
-        f" {rho['detrimental']:.2f}; within one seed {single['beneficial']:.2f} and {single['detrimental']:.2f}, and"
-        f" {single['random']:.2f} when as many are removed at random (grey crosses).",
-        f"Four heat maps, class removed for by class measured, and two scatter plots of influence against {measure}.",
+def _agreement(axes: Axes, samples: pd.DataFrame) -> str:
+    """How the ranking depends on the number of pairs drawn, and the words about it."""
+    by_class = samples.groupby(["draw", "samples", "class"])["spearman"].mean()
+    by_draw = by_class.groupby(["draw", "samples"]).agg(["mean", "min"])
+    for draw, colour, marker in (("importance", BLUE, "o"), ("balanced", ORANGE, "s")):
+        line = by_draw.loc[draw]
+        axes.plot(line["mean"], f"{marker}-", color=colour, label=f"{draw}, mean over classes")
+        axes.plot(line["min"], f"{marker}--", color=colour, markerfacecolor="white", label=f"{draw}, worst class")
+    axes.set(xscale="log", xlabel="pairs drawn for the factors", ylabel="Spearman's $\\rho$ with every label")
+    axes.set(title="B  ranking of P")
+    axes.set_xticks(line.index, labels=line.index)
+    axes.minorticks_off()
+    axes.legend(frameon=False, fontsize="small")
+    return (
+        " B: EKFAC from drawn pairs of sample and label against every label of every sample; with as many pairs as"
+        f" samples (last point) rho is {by_draw.loc['importance', 'mean'].iloc[-1]:.3f} by importance,"
+        f" {by_draw.loc['balanced', 'mean'].iloc[-1]:.3f} for one label of each sample."
     )
 
 

@@ -20,11 +20,13 @@ def per_sample_loss(model: nn.Module, batch: Batch) -> Tensor:
 
 
 @torch.no_grad()
-def per_class(model: nn.Module, x: Tensor, y: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
+def per_class(model: nn.Module, batch: Batch, num_classes: int) -> tuple[Tensor, Tensor]:
     """Accuracy and mean loss of each class over its own samples, each (k,) in float64; NaN for an absent class."""
+    *inputs, y = batch
     training = model.training
     model.eval()
-    logits = torch.cat([model(batch) for batch in x.split(1000)])
+    parts = zip(*(values.split(1000) for values in inputs), strict=True)
+    logits = torch.cat([model(*part) for part in parts])
     model.train(training)
     hit = (logits.argmax(1) == y).double()
     loss = F.cross_entropy(logits, y, reduction="none").double()

@@ -84,11 +84,14 @@ class Tokens(Subset):
     max_length: Annotated[int, Field(ge=4)]
     vocabulary: Literal["learned", "bert-base-cased"]
     vocabulary_size: Count
+    weights: Literal["none", "bert-base-cased"]  # which pretrained ones are kept beside the data
 
     @model_validator(mode="after")
     def a_pretrained_vocabulary_has_its_size(self) -> "Tokens":
         if self.vocabulary == "bert-base-cased" and self.vocabulary_size != 28996:
             raise ValueError("vocabulary_size of 28996 for bert-base-cased")
+        if self.weights != "none" and self.vocabulary != self.weights:
+            raise ValueError(f"vocabulary {self.weights} with weights {self.weights}")
         return self
 
 
@@ -126,13 +129,33 @@ class Logistic(Section):
 
 
 class Epochs(Section):
-    model: Literal["cnn", "resnet9"]
-    width: Count
+    """The recipe that ``catwise.training`` follows."""
+
     seed: Seed
     epochs: Count
     batch_size: Count
+    optimizer: Literal["sgd", "adamw"]
     learning_rate: Positive
     weight_decay: NonNegative
+    precision: Precision
+    compile: bool
+
+
+class Convolutional(Epochs):
+    model: Literal["cnn", "resnet9"]
+    width: Count
+    augment: bool
+    channels_last: bool
+
+
+class Transformer(Epochs):
+    model: Literal["bert"]
+    width: Annotated[int, Field(ge=32, multiple_of=32)]
+    layers: Count
+
+
+class Pretrained(Epochs):
+    model: Literal["bert-base-cased"]
 
 
 class Exact(Section):
@@ -158,6 +181,7 @@ class Fidelity(Section):
     kinds: Annotated[list[Literal["exact", "ekfac", "kfac", "diagonal", "identity"]], Field(min_length=1)]
     halves: Annotated[int, Field(ge=10)]
     seeds: Count
+    draw: Literal["importance", "balanced", "every"]
     samples: list[Count]
     repeats: Count
     damping: Positive
@@ -175,6 +199,7 @@ class TopShare(Section):
     method: Literal["top_share"]
     share: Annotated[float, Field(gt=0, lt=1)]
     seeds: Annotated[int, Field(ge=2)]
+    controls: Count
 
 
 class Figures(Section):
@@ -187,7 +212,7 @@ class DataSet(Section):
     device: Literal["auto", "cpu", "cuda"]
     threads: Count
     prepare: Annotated[Synthetic | Digits | Images | Texts | ImageFolder | Csv, Field(discriminator="source")]
-    train: Annotated[Logistic | Epochs, Field(discriminator="model")]
+    train: Annotated[Logistic | Convolutional | Transformer | Pretrained, Field(discriminator="model")]
     curvature: Annotated[Exact | Factored, Field(discriminator="kind")]
     influence: Influence
     fidelity: Fidelity
@@ -235,12 +260,29 @@ def _check_names(path: Path, params: Params) -> None:
             if chosen not in classes:
                 key = f"datasets.{name}.figures.classes.{position}"
                 raise InputError(f"{path}: {key}: expected one of {', '.join(classes)}; came {chosen!r}")
+        _check_model(path, name, dataset)
         if dataset.train.model != "logistic" and dataset.curvature.kind == "exact":
             key = f"datasets.{name}.curvature.kind"
             raise InputError(f"{path}: {key}: expected a factored kind for a {dataset.train.model}; came 'exact'")
         if dataset.train.model != "logistic" and "exact" in dataset.fidelity.kinds:
             key = f"datasets.{name}.fidelity.kinds"
             raise InputError(f"{path}: {key}: expected factored kinds for a {dataset.train.model}; came 'exact'")
+
+
+def _check_model(path: Path, name: str, dataset: DataSet) -> None:
+    """A model takes what ``prepare`` makes: points, grey or coloured images, texts with or without weights to start."""
+    match dataset.prepare:
+        case Synthetic():
+            fitting = ["logistic"]
+        case Tokens(weights=weights):
+            fitting = ["bert", "bert-base-cased"] if weights != "none" else ["bert"]
+        case Digits() | ImageFolder(colour="grey"):
+            fitting = ["cnn"]
+        case _:
+            fitting = ["resnet9"]
+    if (model := dataset.train.model) not in fitting:
+        key = f"datasets.{name}.train.model"
+        raise InputError(f"{path}: {key}: expected {' or '.join(fitting)} for these data; came {model!r}")
 
 
 def _one_line(path: Path, raw: Any, error: ValidationError) -> str:

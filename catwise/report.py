@@ -1,23 +1,33 @@
 """One self-contained page over all data sets, from their reports alone."""
 
 import base64
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
-__all__ = ["Chapter", "Cost", "costs", "render"]
+__all__ = ["Chapter", "Cost", "costs", "diagonal", "measured_on", "render", "times"]
+
+AGREES = "as the paper says"  # a reading of ``catwise.removal.diagonal``
+CLAIM = {"beneficial": -1, "detrimental": 1}  # sign of the paper's change of a class's accuracy without these samples
 
 
 @dataclass(frozen=True)
 class Chapter:
-    """What the page shows of one data set: its card, metrics by stage, ceiling, and figures with their captions."""
+    """What the page shows of one data set: its card, metrics by stage, ceiling, and figures with their captions.
+
+    ``diagonal``: the rows of ``catwise.removal.diagonal``; none where nothing is removed for one class.
+    ``measured``: the provenance of results that are carried; None for those of this run.
+    """
 
     card: dict[str, Any]
     metrics: dict[str, dict[str, Any]]
     ceiling: dict[str, Any]
     figures: dict[str, bytes]
     captions: dict[str, dict[str, str]]
+    diagonal: Sequence[dict[str, str]]
+    measured: dict[str, Any] | None
 
 
 @dataclass(frozen=True)
@@ -44,11 +54,77 @@ def costs(bench: dict[str, Any]) -> list[list[str]]:
     return rows
 
 
+def measured_on(about: dict[str, Any]) -> str:
+    """Machine and date of each run, then the time of all: "a processor, 2 cores, 2025-01-31; 12 minutes"."""
+    runs = [
+        f"{run['gpu'] + ' and ' if run['gpu'] else ''}{run['processor']}, {run['cores']} cores, {run['date']}"
+        for run in about["runs"]
+    ]
+    return f"{', then '.join(dict.fromkeys(runs))}; {duration(about['seconds'])}"
+
+
+def revision(about: dict[str, Any]) -> str:
+    """The commit and whether the code was as committed, or where there was no git the hash of the code."""
+    words = [
+        f"commit {run['commit'][:7]}{'' if run['clean'] else ' with changes'}"
+        if run["commit"]
+        else f"code {run['code_sha256'][:12]} (no git there)"
+        for run in about["runs"]
+    ]
+    return ", ".join(dict.fromkeys(words))
+
+
+def duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} minutes"
+
+
+def times(chapters: dict[str, Chapter]) -> list[list[str]]:
+    """A heading and a row per measured data set: the time of each stage and of all; empty without such a set."""
+    found: dict[str, dict[str, float]] = {}
+    for name, chapter in chapters.items():
+        for run in chapter.measured["runs"] if chapter.measured else []:
+            spent = found.setdefault(name, {})
+            for stage, seconds in run["seconds"].items():
+                spent[stage] = spent.get(stage, 0) + seconds
+    stages = list(dict.fromkeys(stage for spent in found.values() for stage in spent))
+    heading = [["data set", *stages, "all"]] if found else []
+    return heading + [
+        [name, *(duration(spent[stage]) if stage in spent else "-" for stage in stages), duration(sum(spent.values()))]
+        for name, spent in found.items()
+    ]
+
+
+def diagonal(rows: Sequence[dict[str, str]]) -> tuple[list[list[str]], list[str]]:
+    """How a class's own accuracy changes without the samples that most help or harm it: a table, and the verdicts.
+
+    A row per class, in points with the 95 % interval. The paper: without beneficial samples it falls, without
+    detrimental ones it rises. A class agrees significantly if its reading says so, in sign if its mean alone does. The
+    second verdict is about the change less that of removing as many at random.
+    """
+    own = {(row["class"], row["group"]): row for row in rows if row["measure"] == "accuracy"}
+    classes, groups = (list(dict.fromkeys(names)) for names in zip(*own, strict=True))
+    table = [["class", *(f"without {group}" for group in groups)]]
+    for name in classes:
+        points = [[100 * float(own[name, group][key] or "nan") for key in ("mean", "low", "high")] for group in groups]
+        table.append([name, *("{:+.2f} ({:+.2f} to {:+.2f})".format(*cell) for cell in points)])
+    verdicts = []
+    for prefix in ("", "net_"):
+        words = []
+        for group, sign in CLAIM.items():
+            members = [own[name, group] for name in classes]
+            agree = sum(sign * float(row[f"{prefix}mean"] or "nan") > 0 for row in members)
+            surely = sum(row[f"{prefix}reading"] == AGREES for row in members)
+            words.append(f"{group} {surely} significantly, {agree - surely} in sign, {len(classes) - agree} not")
+        verdicts.append("; ".join(words))
+    return table, verdicts
+
+
 def render(template: str, chapters: dict[str, Chapter], cost: Cost) -> str:
     """The page as HTML; pictures are embedded, nothing is fetched from anywhere."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"number": number, "picture": picture}
-    return environment.from_string(template).render(chapters=chapters, cost=cost)
+    filters = (number, picture, diagonal, measured_on, revision)
+    environment.filters |= {call.__name__: call for call in filters}
+    return environment.from_string(template).render(chapters=chapters, cost=cost, times=times(chapters))
 
 
 def number(value: Any) -> str:

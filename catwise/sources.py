@@ -13,7 +13,7 @@ import json
 import os
 import shutil
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -24,7 +24,7 @@ import numpy as np
 from catwise.errors import InputError
 from catwise.files import Part, Raw, decoded_image
 
-__all__ = ["KNOWN", "Known", "known", "pretrained_tokenizer", "require_space"]
+__all__ = ["KNOWN", "Known", "known", "pretrained_folder", "pretrained_tokenizer", "require_space"]
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ KNOWN = {
         partial={"train": (6209, 4549, 4561, 6130)},
     ),
 }
-TOKENIZER = "google-bert/bert-base-cased"
+BERT = "google-bert/bert-base-cased"
 DOWNLOAD_ERRORS: tuple[type[Exception], ...] = (
     OSError,  # no network, no space; with it URLError and most errors of the hub
     http.client.HTTPException,  # a connection that ends too early
@@ -218,7 +218,8 @@ def _shards(folder: Path, part: str) -> list[Path]:
 def _verified(path: Path, mirror: Path) -> bytes:
     """The content of a file of the mirror, checked if the mirror has the ``SHA256SUMS`` that ``sha256sum`` writes."""
     if not path.is_file():
-        raise InputError(f"{path}: expected this file in the mirror, found none")
+        way_out = "copy it there from the hub, or unset CATWISE_MIRROR to download it"
+        raise InputError(f"{path}: expected this file in the mirror, found none; {way_out}")
     data, sums = path.read_bytes(), mirror / "SHA256SUMS"
     if not sums.is_file():
         return data
@@ -281,24 +282,41 @@ def _from_hub(name: str) -> Raw:
 
 def pretrained_tokenizer() -> str:
     """BERT's own cased WordPiece tokenizer, as JSON, from the mirror or the hub."""
-    if mirror := _mirror():
-        path = mirror / TOKENIZER / "tokenizer.json"
-        content = _verified(path, mirror)
-    else:
-        import httpx2
-        import huggingface_hub
+    path = _of_bert("tokenizer.json")
+    content = path.read_text()
+    _require_vocabulary(path, "a tokenizer", lambda: len(json.loads(content)["model"]["vocab"]))
+    return content
 
-        huggingface_hub.logging.set_verbosity_error()
-        with _one_line(TOKENIZER, "a download", WAY_OUT, httpx2.HTTPError):
-            path = Path(huggingface_hub.hf_hub_download(TOKENIZER, "tokenizer.json", cache_dir=_cache() / "hub"))
-            content = path.read_bytes()
+
+def pretrained_folder() -> str:
+    """The folder of BERT's ``config.json`` and ``model.safetensors`` (0.4 GB), in the mirror or from the hub."""
+    if not _mirror():
+        require_space(_cache(), 500_000_000)
+    config, weights = _of_bert("config.json"), _of_bert("model.safetensors")
+    _require_vocabulary(config, "a model's configuration", lambda: json.loads(config.read_text())["vocab_size"])
+    return str(weights.parent)
+
+
+def _of_bert(file: str) -> Path:
+    if mirror := _mirror():
+        path = mirror / BERT / file
+        _verified(path, mirror)
+        return path
+    import httpx2
+    import huggingface_hub
+
+    huggingface_hub.logging.set_verbosity_error()
+    with _one_line(BERT, "a download", WAY_OUT, httpx2.HTTPError):
+        return Path(huggingface_hub.hf_hub_download(BERT, file, cache_dir=_cache() / "hub"))
+
+
+def _require_vocabulary(path: Path, what: str, size: Callable[[], int]) -> None:
     try:
-        size = len(json.loads(content)["model"]["vocab"])
+        came = size()
     except (ValueError, KeyError, TypeError):
-        raise InputError(f"{path}: expected a tokenizer in JSON; came something else, or a part of it") from None
-    if size != 28996:
-        raise InputError(f"{path}: expected a vocabulary of 28996; came {size}")
-    return content.decode()
+        raise InputError(f"{path}: expected {what} in JSON; came something else, or a part of it") from None
+    if came != 28996:
+        raise InputError(f"{path}: expected a vocabulary of 28996; came {came}")
 
 
 def _pixels(encoded: list[bytes], where: str, shape: tuple[int, ...]) -> np.ndarray:

@@ -1,60 +1,37 @@
-"""Training with one weight per sample: to convergence for a convex model, epoch by epoch otherwise."""
+"""Training epoch by epoch with one weight per sample; any epoch can be taken again from the one before."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 import torch
-from scipy.optimize import minimize
 from torch import Tensor, nn
-from torch.func import functional_call
-from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
-from catwise.errors import InputError
-from catwise.metrics import per_sample_loss
+from catwise.augment import crop_and_flip
+from catwise.layers import Precision, precision
+from catwise.metrics import Batch, per_sample_loss
 
-__all__ = ["fit_convex", "train_epochs", "triangle"]
+__all__ = ["Recipe", "load_optimizer", "new_optimizer", "optimizer_tensors", "train_epoch", "train_epochs", "triangle"]
 
 
-def fit_convex(model: nn.Module, x: Tensor, y: Tensor, l2: float, weights: Tensor | None = None) -> float:
-    """Minimises F(theta) = 1/n sum_i w_i l(z_i; theta) + l2/2 |theta|^2 in place, by a trust-region Newton method.
+@dataclass(frozen=True)
+class Recipe:
+    """How a model is trained (Table 2); ``precision``, ``channels_last`` and ``compile`` change the speed alone.
 
-    Differs from the paper: it is silent on the penalty; ours makes the optimum of separable data finite.
-    Returns |grad F| at the end. Raises InputError where there is no finite optimum.
+    The order of the samples, the crops and the dropout of epoch e depend on ``seed`` and e and on nothing before.
     """
-    w = torch.ones(len(y), dtype=x.dtype) if weights is None else weights
-    names = [name for name, _ in model.named_parameters()]
-    shapes = [parameter.shape for parameter in model.parameters()]
 
-    def objective(theta: Tensor) -> Tensor:
-        parts = theta.split([shape.numel() for shape in shapes])
-        named = {name: part.view(shape) for name, part, shape in zip(names, parts, shapes, strict=True)}
-        losses = torch.nn.functional.cross_entropy(functional_call(model, named, x), y, reduction="none")
-        return (w * losses).mean() + l2 / 2 * theta.square().sum()
-
-    gradient, hessian = torch.func.grad(objective), torch.func.hessian(objective)
-
-    def call(function):  # type: ignore[no-untyped-def]
-        return lambda theta: function(torch.from_numpy(theta).to(x.dtype)).detach().numpy()
-
-    theta = parameters_to_vector(model.parameters()).detach()
-    found = minimize(
-        call(objective),
-        theta.numpy(),
-        jac=call(gradient),
-        hess=call(hessian),
-        method="trust-exact",
-        options={"gtol": 1e-12},
-    ).x
-    # The trust region stops where the objective no longer changes in its last digit; full Newton steps go on.
-    # On separable data without a penalty their gradient vanishes too, but the steps do not: the optimum is at infinity.
-    for _ in range(3):
-        step = np.linalg.lstsq(call(hessian)(found), call(gradient)(found))[0]
-        found = found - step
-    norm = float(np.linalg.norm(call(gradient)(found)))
-    if not (norm <= 1e-8 and np.linalg.norm(step) <= 1e-6 * (1 + np.linalg.norm(found))):
-        raise InputError(f"train.l2: expected a penalty under which the optimum is finite; came {l2}")
-    vector_to_parameters(torch.from_numpy(found).to(x.dtype), model.parameters())
-    return norm
+    seed: int
+    epochs: int
+    batch_size: int
+    optimizer: Literal["sgd", "adamw"]
+    learning_rate: float
+    weight_decay: float
+    augment: bool = False
+    channels_last: bool = False
+    precision: Precision = "float32"
+    compile: bool = False
 
 
 def triangle(progress: float, epochs: int) -> float:
@@ -62,36 +39,74 @@ def triangle(progress: float, epochs: int) -> float:
     return float(np.interp(progress, [0, max(1, epochs // 5), epochs], [0, 1, 0]))
 
 
-def train_epochs(
-    model: nn.Module,
-    x: Tensor,
-    y: Tensor,
-    *,
-    epochs: int,
-    batch_size: int,
-    learning_rate: float,
-    weight_decay: float,
-    seed: int,
-    weights: Tensor | None = None,
-) -> Iterator[int]:
-    """Trains in place by plain SGD on 1/|B| sum_{i in B} w_i l(z_i), yielding the number of each finished epoch.
+def new_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    """SGD without momentum, as kronfluence's recipe that Table 2 copies, or AdamW."""
+    kind = {"sgd": torch.optim.SGD, "adamw": torch.optim.AdamW}[recipe.optimizer]
+    return kind(model.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
 
-    The order of the samples in epoch e depends on ``seed`` and e alone, so any epoch can be taken again from the one
-    before; all-ones weights give the bits of no weights.
+
+def train_epochs(model: nn.Module, train: Batch, recipe: Recipe, weights: Tensor | None = None) -> Iterator[int]:
+    """Trains in place from the start, yielding the number of each finished epoch."""
+    optimizer = new_optimizer(model, recipe)
+    for epoch in range(1, recipe.epochs + 1):
+        train_epoch(model, optimizer, train, recipe, epoch, weights)
+        yield epoch
+
+
+def train_epoch(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    train: Batch,
+    recipe: Recipe,
+    epoch: int,
+    weights: Tensor | None = None,
+) -> None:
+    """One epoch in place: steps on 1/|B| sum_{i in B} w_i l(z_i), each batch full, what is left over left out.
+
+    The learning rate is stepped at each batch (``triangle``). All-ones weights give the bits of no weights.
     """
-    optimizer = torch.optim.SGD(model.parameters(), lr=learning_rate, weight_decay=weight_decay)
-    steps = max(1, len(y) // batch_size)
+    device, n = train[-1].device, len(train[-1])
+    rng = np.random.default_rng((recipe.seed, epoch))
+    order = torch.from_numpy(rng.permutation(n)).to(device)
+    steps = max(1, n // recipe.batch_size)
+    called: nn.Module = torch.compile(model) if recipe.compile else model  # type: ignore[assignment]
+    if recipe.channels_last:
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     model.train()
-    for epoch in range(1, epochs + 1):
-        order = torch.from_numpy(np.random.default_rng((seed, epoch)).permutation(len(y))).to(y.device)
-        for step, batch in enumerate(order[: steps * batch_size].split(batch_size)):
-            rate = learning_rate * triangle(epoch - 1 + (step + 1) / steps, epochs)
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(int(rng.integers(2**62)))
+        for step, rows in enumerate(order[: steps * recipe.batch_size].split(recipe.batch_size)):
+            rate = recipe.learning_rate * triangle(epoch - 1 + (step + 1) / steps, recipe.epochs)
             for group in optimizer.param_groups:
                 group["lr"] = rate
-            losses = per_sample_loss(model, (x[batch], y[batch]))
+            with precision(recipe.precision, device.type):  # anew: autocast keeps its copies of the weights inside
+                losses = per_sample_loss(called, _batch(train, rows, recipe))
             if weights is not None:
-                losses = weights[batch] * losses
+                losses = weights[rows] * losses
             optimizer.zero_grad(set_to_none=True)
             losses.mean().backward()
             optimizer.step()
-        yield epoch
+
+
+def _batch(train: Batch, rows: Tensor, recipe: Recipe) -> Batch:
+    x, *others = (part[rows] for part in train)
+    if recipe.augment:
+        x = crop_and_flip(x)
+    if recipe.channels_last:
+        x = x.contiguous(memory_format=torch.channels_last)
+    return (x, *others)
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """What the optimiser remembers, by ``parameter/name``, for a safetensors file; empty for SGD without momentum."""
+    state: dict[int, dict[str, Any]] = optimizer.state_dict()["state"]
+    return {f"{number}/{name}": value for number, values in state.items() for name, value in values.items()}
+
+
+def load_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    """The inverse of ``optimizer_tensors``, for an optimiser of the same model."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        number, _, name = key.partition("/")
+        state.setdefault(int(number), {})[name] = value
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": state})

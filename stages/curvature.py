@@ -8,16 +8,16 @@ from catwise import curvature, factors, layers, models
 from catwise.errors import InputError
 from catwise.progress import progress
 from stages.io import folder, run, settings, write_json
-from stages.tensors import last_epoch, load_model, read_splits, write_tensors
+from stages.tensors import last_epoch, load_model, read_splits, real_positions, write_tensors
 
 
 def main(dataset: str) -> None:
     train, chosen, device, threads = settings(dataset, "train", "curvature", "device", "threads")
     torch.set_num_threads(threads)
-    splits, classes = read_splits(dataset, device)
+    splits, _ = read_splits(dataset, device)
     part = splits["train"]
     epoch = last_epoch(train)
-    model = load_model(dataset, train, part[0], len(classes), epoch)
+    model = load_model(dataset, train, part, epoch)
     if chosen.kind == "exact":
         fitted: curvature.Curvature = curvature.exact(model, part, train.l2)
     elif chosen.kind == "kronfluence":
@@ -29,7 +29,7 @@ def main(dataset: str) -> None:
         samples = None if chosen.samples == "all" else chosen.samples
         shown = partial(progress, label=f"curvature {dataset}")
         with layers.precision(chosen.precision, part[0].device.type):
-            fitted = factors.fit(model, part, samples=samples, progress=shown, **options)
+            fitted = factors.fit(model, part, samples=samples, mask=real_positions(part), progress=shown, **options)
     tensors = fitted.tensors()
     for name, tensor in tensors.items():
         if not tensor.isfinite().all():

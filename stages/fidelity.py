@@ -10,7 +10,7 @@ from catwise import curvature, factors, fidelity, influence
 from catwise.progress import progress
 from stages.io import folder, read_npz, run, settings, write_csv, write_json
 from stages.retrain import retrained
-from stages.tensors import last_epoch, load_model, read_splits
+from stages.tensors import last_epoch, load_model, read_splits, real_positions
 
 
 def main(dataset: str) -> None:
@@ -18,10 +18,10 @@ def main(dataset: str) -> None:
     torch.set_num_threads(threads)
     splits, classes = read_splits(dataset, device)
     part, query = splits["train"], splits["validation_a"]
-    model = load_model(dataset, train, part[0], len(classes), last_epoch(train))
-    options = chosen.model_dump(include={"damping", "batch_size"})
+    model = load_model(dataset, train, part, last_epoch(train))
+    options = {**chosen.model_dump(include={"damping", "batch_size"}), "mask": real_positions(part)}
 
-    def vectors(kind: str, draw: str = "every", samples: int | None = None, seed: int = chosen.seed) -> np.ndarray:
+    def vectors(kind: str, draw: str = chosen.draw, samples: int | None = None, seed: int = chosen.seed) -> np.ndarray:
         if kind == "exact":
             fitted: curvature.Curvature = curvature.exact(model, part, train.l2)
         else:
@@ -37,7 +37,8 @@ def main(dataset: str) -> None:
 
     kept = fidelity.halves(len(part[-1]), chosen.halves, np.random.default_rng(chosen.seed))
     jobs = [(mask, seed) for mask in kept for seed in range(chosen.seeds)]
-    found = progress(retrained(train, threads, part, query, len(classes), jobs), f"fidelity {dataset}", len(jobs))
+    again = retrained(dataset, device, threads, train, "validation_a", jobs, "fidelity")
+    found = progress(again, f"fidelity {dataset}", len(jobs))
     loss_hk = np.stack([loss_k.numpy() for _, loss_k in found]).reshape(len(kept), chosen.seeds, -1).mean(axis=1)
 
     kinds = {kind: vectors(kind) for kind in chosen.kinds}
@@ -47,8 +48,12 @@ def main(dataset: str) -> None:
     for kind, p_nk in kinds.items():
         score_k = fidelity.linear_datamodeling_score(p_nk, kept, loss_hk)
         scores += [{"kind": kind, "class": name, "lds": rho} for name, rho in zip(classes, score_k, strict=True)]
-    reference = vectors("ekfac")  # of every label: what is drawn is compared with what it stands for
-    cases = [(draw, samples) for draw in ("importance", "balanced") for samples in [*chosen.samples, len(part[-1])]]
+    cases = [
+        (draw, samples)
+        for draw in ("importance", "balanced")
+        for samples in ([*chosen.samples, len(part[-1])] if chosen.samples else [])
+    ]
+    reference = vectors("ekfac", "every") if cases else None  # what is drawn is compared with what it stands for
     for draw, samples in progress(cases, f"fidelity {dataset}", len(cases)):
         for seed in range(chosen.repeats):
             rho_k = fidelity.agreement(vectors("ekfac", draw, samples, chosen.seed + seed), reference)
@@ -56,7 +61,7 @@ def main(dataset: str) -> None:
             curve += [{**state, "class": name, "spearman": rho} for name, rho in zip(classes, rho_k, strict=True)]
     out = folder("reports", "fidelity", dataset)
     write_csv(out / "scores.csv", scores)
-    write_csv(out / "samples.csv", curve)
+    write_csv(out / "samples.csv", curve, columns=["draw", "samples", "seed", "class", "spearman"])
     auc = {kind: roc_auc_score(flipped, -p_nk.sum(axis=1)) for kind, p_nk in kinds.items()} if flipped.any() else {}
     write_json(out / "fidelity.json", {"lds": mean, "flipped_label_auc": auc})
     best = max(chosen.kinds, key=lambda kind: mean[kind][0])

@@ -7,27 +7,35 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from catwise import charts, plots
-from catwise.errors import InputError
+from catwise import charts, heatmaps, plots
 from stages.io import folder, read_json, read_npz, run, settings, write_json, written
+from stages.results import Place, live, made
+
+PAPER = {"cifar10": "Figure 3", "emotion": "Figure 4", "stl10": "Figure 6", "ag_news": "Figure 7"}
 
 
 def main(dataset: str) -> None:
     chosen, removal = settings(dataset, "figures", "removal")
-    data, experiment = Path("data", dataset), Path("reports", "removal", dataset, "experiment")
-    history = read_csv(Path("reports", "train", dataset, "history.csv"))
-    arrays = read_npz(made(data / "arrays.npz"))
+    write(folder("reports", "figures", dataset), draw(live(dataset), tuple(chosen.classes), removal.method))
+
+
+def draw(place: Place, pair: tuple[str, ...], method: str) -> dict[str, plots.Picture]:
+    """The pictures of one data set by file name; ``pair``: the classes of the plane, ``method``: of removal."""
+    experiment = place("removal") / "experiment"
+    history = read_csv(place("train") / "history.csv")
+    arrays = read_npz(made(place("data") / "arrays.npz"))
     y, flipped = arrays["train/y"], arrays["flipped"]
-    classes = tuple(read_json(made(data / "card.json"))["classes"])
-    p_nk = read_npz(made(Path("reports", "influence", dataset, "vectors.npz")))["P"].astype(np.float64)
+    card = read_json(made(place("data") / "card.json"))
+    classes = tuple(card["classes"])
+    p_nk = read_npz(made(place("influence") / "vectors.npz"))["P"].astype(np.float64)
     pictures = {
-        "influence_plane.png": plots.influence_plane(p_nk, y, flipped, classes, tuple(chosen.classes)),
+        "influence_plane.png": plots.influence_plane(p_nk, y, flipped, classes, pair),
         "counts.png": charts.counts(p_nk, y, classes),
-        "fidelity.png": charts.fidelity(*read_fidelity(Path("reports", "fidelity", dataset))),
+        "fidelity.png": charts.fidelity(*read_fidelity(place("fidelity"))),
     }
     if history["epoch"].max() > 1:
         pictures["training_curves.png"] = charts.training_curves(history, classes)
-    if removal.method == "trimming":
+    if method == "trimming":
         rounds = read_csv(experiment / "rounds.csv")
         states = read_states(made(experiment / "rounds.npz"), rounds, classes)
         samples = (arrays["train/x"], y, flipped)
@@ -37,16 +45,11 @@ def main(dataset: str) -> None:
         if len(states) > 1:
             pictures["trimming_control.png"] = plots.trimming_control(rounds, classes)
     else:
-        changes = read_csv(experiment / "changes.csv")
-        pictures["removal.png"] = charts.removal(changes, classes, "accuracy")
-        pictures["removal_loss.png"] = charts.removal(changes, classes, "loss")
-    write(folder("reports", "figures", dataset), pictures)
-
-
-def made(path: Path) -> Path:
-    if not path.exists():
-        raise InputError(f"{path}: expected a file that an earlier stage writes, found none; run `dvc repro`")
-    return path
+        tables = [read_csv(experiment / f"{name}.csv") for name in ("changes", "correlations", "diagonal")]
+        paper = PAPER.get(card["source"], "Figures 3 and 4")
+        pictures["removal.png"] = heatmaps.removal(*tables, classes, "accuracy", paper)
+        pictures["removal_loss.png"] = heatmaps.removal(*tables, classes, "loss", None)
+    return pictures
 
 
 def read_csv(path: Path) -> pd.DataFrame:

@@ -20,7 +20,7 @@ def main(dataset: str) -> None:
     splits, classes = read_splits(dataset, device)
     factors = Path("models", "curvature", dataset)
     about = read_json(factors / "curvature.json")
-    model = load_model(dataset, train, splits["train"][0], len(classes), about["epoch"])
+    model = load_model(dataset, train, splits["train"], about["epoch"])
     if models.fingerprint(model) != about["weights"]:
         raise InputError(f"{factors}: expected factors of this checkpoint; came those of other weights")
     query = splits["validation_a"]
@@ -32,7 +32,8 @@ def main(dataset: str) -> None:
     vectors = found.cpu().numpy()
     out = folder("reports", "influence", dataset)
     write_npz(out / "vectors.npz", P=vectors.astype(np.float32))
-    write_json(out / "metrics.json", summary(vectors, read_npz(Path("data", dataset, "arrays.npz"))["flipped"]))
+    flipped = read_npz(Path("data", dataset, "arrays.npz"))["flipped"]
+    write_json(out / "metrics.json", {"coverage": about["coverage"], **summary(vectors, flipped)})
 
 
 def summary(vectors: np.ndarray, flipped: np.ndarray) -> dict[str, float]:

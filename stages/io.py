@@ -89,5 +89,6 @@ def read_json(path: Path) -> Any:
     return json.loads(path.read_text())
 
 
-def write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
-    written(path, lambda scratch: pd.DataFrame(rows).to_csv(scratch, index=False))
+def write_csv(path: Path, rows: list[dict[str, Any]], columns: list[str] | None = None) -> None:
+    """A header and a line per row; ``columns`` names them where there may be no row."""
+    written(path, lambda scratch: pd.DataFrame(rows, columns=columns).to_csv(scratch, index=False))

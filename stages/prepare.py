@@ -1,6 +1,8 @@
 """Generate or load a data set, split it in four, and describe it in a data card."""
 
 import hashlib
+import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,10 @@ def main(dataset: str) -> None:
     sources.require_space(Path("data", dataset), sum(array.nbytes for array in arrays.values()) + 2**24)
     out = folder("data", dataset)
     write_npz(out / "arrays.npz", **arrays, flipped=data.flipped)
+    if getattr(prepare, "weights", "none") != "none":
+        weights = folder("data", dataset, "pretrained")
+        for name in sources.WEIGHTS:
+            written(weights / name, partial(shutil.copyfile, Path(sources.pretrained_folder(), name)))
     if data.tokenizer:
         written(out / "tokenizer.json", lambda scratch: scratch.write_text(data.tokenizer))
     write_json(

@@ -1,12 +1,15 @@
-"""Write one page over all data sets."""
+"""Write one page over all data sets: of this run, and those that were measured once and are carried in git."""
 
+import csv
 from pathlib import Path
+from typing import Any
 
 from catwise import charts, params, plots
 from catwise.report import Chapter, Cost, costs, render
 from stages.io import read_json, run, written
+from stages.results import Place, live, made, measured, names, record
 
-MEASURED = ("train", "influence", "fidelity", "removal", "ceiling")
+STAGES = ("train", "influence", "fidelity", "removal", "ceiling")  # those that write a metrics.json
 
 
 def main() -> None:
@@ -14,20 +17,34 @@ def main() -> None:
     bench, ranking = (read_json(Path("reports", f"{name}.json")) for name in ("bench", "ranking"))
     drawn = charts.benchmark(bench, ranking)
     cost = Cost(costs(bench), plots.png(drawn.figure), drawn.title, drawn.caption, drawn.alt)
-    page = render(template, {dataset: chapter(dataset) for dataset in params.load().run.datasets}, cost)
+    here = params.load().run.datasets
+    chapters = {name: chapter(live(name), Path("reports", "figures", name)) for name in here}
+    for name in names():
+        if name not in here:
+            chapters[name] = chapter(measured(name), Path("reports", "figures_measured", name), record(name))
+    page = render(template, chapters, cost)
     written(Path("reports", "index.html"), lambda scratch: scratch.write_text(page))
 
 
-def chapter(dataset: str) -> Chapter:
-    figures = Path("reports", "figures", dataset)
-    captions = read_json(figures / "captions.json")
+def chapter(place: Place, figures: Path, about: dict[str, Any] | None = None) -> Chapter:
+    captions = read_json(made(figures / "captions.json"))
     return Chapter(
-        card=read_json(Path("data", dataset, "card.json")),
-        metrics={stage: read_json(Path("reports", stage, dataset, "metrics.json")) for stage in MEASURED},
-        ceiling=read_json(Path("reports", "ceiling", dataset, "ceiling.json")),
+        card=read_json(place("data") / "card.json"),
+        metrics={stage: read_json(place(stage) / "metrics.json") for stage in STAGES},
+        ceiling=read_json(place("ceiling") / "ceiling.json"),
         figures={name: (figures / name).read_bytes() for name in captions},
         captions=captions,
+        diagonal=read_rows(place("removal") / "experiment" / "diagonal.csv"),
+        measured=about,
     )
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """The rows of a table that only some data sets have."""
+    if not path.exists():
+        return []
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
 
 
 if __name__ == "__main__":

@@ -1,42 +1,111 @@
 """A model trained from the start as the ``train`` section says: what the experiments repeat on other samples."""
 
-from collections.abc import Iterable, Iterator
+import functools
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from joblib import Parallel, delayed
 from torch import Tensor, nn
 
-from catwise import metrics, training
-from stages.tensors import Split, new_model
+from catwise import augment, bert, convex, layers, metrics, models, training
+from catwise.errors import InputError
+from catwise.metrics import Batch
+from stages import scratch, tensors
+from stages.pool import spread
+from stages.tensors import chosen_device, new_model, read_splits, recipe
 
-__all__ = ["retrain", "retrained"]
+__all__ = ["Job", "retrain", "retrained"]
 
-Job = tuple[Any, int]  # rows (or a mask of them) to train on, and what to add to the seed
+Job = tuple[np.ndarray, int]  # rows to train on (or a mask of them), and what to add to the seed of the section
+DECIDING = (augment, bert, convex, layers, metrics, models, training, tensors)  # modules that the result depends on
 
 
-def retrain(train: Any, split: Split, rows: Any, num_classes: int, seed: int = 0) -> nn.Module:
-    """The model after training on ``rows`` of the split alone; ``seed`` is added to that of the section."""
-    x, y = (part[rows] for part in split)
+def retrain(train: Any, dataset: str, batch: Batch, rows: np.ndarray, num_classes: int, seed: int = 0) -> nn.Module:
+    """The model after training on ``rows`` of the batch alone; ``seed`` is added to that of the section."""
+    part = tuple(values[rows] for values in batch)
     if train.model == "logistic":
-        model = new_model(train, x, num_classes)
-        training.fit_convex(model, x, y, train.l2)
+        model = new_model(dataset, train, part)
+        convex.fit_convex(model, *part, train.l2)
         return model
     train = train.model_copy(update={"seed": train.seed + seed})
-    model = new_model(train, x, num_classes)
-    recipe = train.model_dump(include={"epochs", "batch_size", "learning_rate", "weight_decay", "seed"})
-    for _ in training.train_epochs(model, x, y, **recipe):
+    model = new_model(dataset, train, part)
+    for _ in training.train_epochs(model, part, recipe(train)):
         pass
     return model
 
 
+@dataclass(frozen=True)
+class Setting:
+    """What the jobs of one call have in common; the data are not in it, each worker reads them itself."""
+
+    dataset: str
+    device: str
+    threads: int
+    train: Any  # the section of the parameters
+    measured_on: str
+
+
 def retrained(
-    train: Any, threads: int, split: Split, measured_on: Split, num_classes: int, jobs: Iterable[Job]
+    dataset: str, device: str, threads: int, train: Any, measured_on: str, jobs: Sequence[Job], stage: str
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Accuracy and loss of each class after each job, in order; one process per core, each with ``threads`` threads."""
+    """Accuracy and loss of each class on the split ``measured_on`` after each job, in order.
 
-    def measure(rows: Any, seed: int) -> tuple[Tensor, Tensor]:
-        torch.set_num_threads(threads)
-        return metrics.per_class(retrain(train, split, rows, num_classes, seed), *measured_on, num_classes)
+    Each result is in the stage's scratch as soon as it is there, and a job that is found there is not done again.
+    """
+    setting = Setting(dataset, device, threads, train, measured_on)
+    whole = [(np.flatnonzero(rows) if rows.dtype == bool else rows.astype(np.int64), seed) for rows, seed in jobs]
+    places = [scratch.place(stage, dataset, _key(setting, *job)) for job in whole]
+    done = {place: scratch.found(place) for place in places}
+    missing = {place: job for place, job in zip(places, whole, strict=True) if done[place] is None}
+    calls = ((setting, *job, place) for place, job in missing.items())
+    with closing(spread(_measured, calls, chosen_device(device), threads)) as fresh:
+        for place in places:
+            if done[place] is None:
+                done[place] = next(fresh)
+            accuracy_k, loss_k = torch.tensor(done[place], dtype=torch.float64)
+            yield accuracy_k, loss_k
 
-    return Parallel(n_jobs=-1, return_as="generator")(delayed(measure)(*job) for job in jobs)
+
+def _measured(setting: Setting, rows: np.ndarray, seed: int, place: Path) -> list[list[float]]:
+    """One job, in a worker: accuracy and loss of each class, kept in ``place`` before they are handed back."""
+    if _key(setting, rows, seed) != place.stem:
+        raise InputError(
+            "CATWISE_BACKEND: expected workers with the data, code, torch and device of this process; "
+            "came another: start them anew, in this folder"
+        )
+    torch.set_num_threads(setting.threads)
+    splits, classes = _splits(setting.dataset, setting.device, _card(setting.dataset))
+    model = retrain(setting.train, setting.dataset, splits["train"], rows, len(classes), seed)
+    measured = [values.tolist() for values in metrics.per_class(model, splits[setting.measured_on], len(classes))]
+    return scratch.keep(place, measured)
+
+
+def _key(setting: Setting, rows: np.ndarray, seed: int) -> str:
+    """sha256 of all that the result depends on, as this process sees it."""
+    section, device = setting.train.model_dump_json(), chosen_device(setting.device).type
+    state = [section, setting.threads, device, torch.__version__, _card(setting.dataset), setting.measured_on, _code()]
+    return hashlib.sha256(json.dumps([*state, seed]).encode() + rows.tobytes()).hexdigest()
+
+
+def _card(dataset: str) -> str:
+    """The data card, which holds the sha256 of the data and the classes."""
+    return Path("data", dataset, "card.json").read_text()
+
+
+@functools.lru_cache(maxsize=1)
+def _splits(dataset: str, device: str, card: str) -> tuple[dict[str, Batch], list[str]]:
+    """Read once in each process; ``card`` is there to read again what has changed."""
+    return read_splits(dataset, device)
+
+
+@functools.cache
+def _code() -> str:
+    """sha256 of the modules that decide, when the process first asks: what it runs, not what is edited later."""
+    files = [Path(module.__file__) for module in DECIDING] + [Path(__file__)]
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()

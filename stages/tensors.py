@@ -1,5 +1,6 @@
 """Arrays of ``data/`` and checkpoints of ``models/`` as torch objects on the way in and out of a stage."""
 
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -7,27 +8,42 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from catwise import models
+from catwise import bert, models
 from catwise.errors import InputError
+from catwise.factors import Mask
+from catwise.metrics import Batch
+from catwise.training import Recipe
 from stages.io import read_json, read_npz, written
 
-__all__ = ["checkpoint", "chosen_device", "last_epoch", "load_model", "new_model", "read_splits", "write_tensors"]
+__all__ = [
+    "checkpoint",
+    "chosen_device",
+    "last_epoch",
+    "load_model",
+    "new_model",
+    "read_splits",
+    "real_positions",
+    "recipe",
+    "write_tensors",
+]
 
-Split = tuple[Tensor, Tensor]
 
+def read_splits(dataset: str, device: str) -> tuple[dict[str, Batch], list[str]]:
+    """The batch of every split on the device, (x, y) or (ids, mask, y), and the names of the classes.
 
-def read_splits(dataset: str, device: str) -> tuple[dict[str, Split], list[str]]:
-    """(x, y) of every split on the device, and the names of the classes; images in bytes become (x/255 - mean)/std."""
+    Images in bytes become (x / 255 - mean) / std.
+    """
     place = chosen_device(device)
     arrays = read_npz(Path("data", dataset, "arrays.npz"))
     card = read_json(Path("data", dataset, "card.json"))
     splits = {}
     for split in card["counts"]:
-        x, y = (torch.from_numpy(arrays[f"{split}/{part}"]).to(place) for part in ("x", "y"))
+        parts = [part for part in ("x", "mask", "y") if f"{split}/{part}" in arrays]
+        x, *others = (torch.from_numpy(arrays[f"{split}/{part}"]).to(place) for part in parts)
         if x.dtype == torch.uint8:
             mean, std = (torch.tensor(card[key], device=place)[:, None, None] for key in ("mean", "std"))
-            x = x.float().div(255).sub(mean).div(std)
-        splits[split] = (x, y)
+            x = x.float().div_(255).sub_(mean).div_(std)
+        splits[split] = (x, *others)
     return splits, card["classes"]
 
 
@@ -43,14 +59,30 @@ def write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
     written(path, lambda scratch: save_file(contiguous, scratch))
 
 
-def checkpoint(dataset: str, epoch: int) -> Path:
-    return Path("models", "train", dataset, f"epoch_{epoch:03d}.safetensors")
+def checkpoint(dataset: str, epoch: int, what: str = "epoch") -> Path:
+    """The file of the weights after ``epoch``, or with ``what="optimizer"`` of what the optimiser then remembered."""
+    return Path("models", "train", dataset, f"{what}_{epoch:03d}.safetensors")
 
 
-def new_model(train: Any, x: Tensor, num_classes: int) -> nn.Module:
-    """The model that the ``train`` section describes, as initialised."""
-    architecture = train.model_dump(include={"model", "width", "seed"})
-    return models.build(x=x, num_classes=num_classes, **architecture).to(x.device)
+def recipe(train: Any) -> Recipe:
+    """The part of the ``train`` section that says how to train, not what."""
+    names = {field.name for field in fields(Recipe)}
+    return Recipe(**train.model_dump(include=names))
+
+
+def new_model(dataset: str, train: Any, batch: Batch) -> nn.Module:
+    """The model that the ``train`` section describes for this data set, as initialised, on the device of the batch."""
+    x, card = batch[0], read_json(Path("data", dataset, "card.json"))
+    num_classes = len(card["classes"])
+    if len(batch) == 2:
+        architecture = train.model_dump(include={"model", "width", "seed"})
+        return models.build(x=x, num_classes=num_classes, **architecture).to(x.device)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(train.seed)
+        if train.model == "bert":
+            size = {"vocabulary_size": card["vocabulary_size"], "max_length": x.shape[1]}
+            return bert.small(num_classes=num_classes, width=train.width, layers=train.layers, **size).to(x.device)
+        return bert.pretrained(str(Path("data", dataset, "pretrained")), num_classes).to(x.device)
 
 
 def last_epoch(train: Any) -> int:
@@ -58,8 +90,13 @@ def last_epoch(train: Any) -> int:
     return 1 if train.model == "logistic" else train.epochs
 
 
-def load_model(dataset: str, train: Any, x: Tensor, num_classes: int, epoch: int) -> nn.Module:
+def load_model(dataset: str, train: Any, batch: Batch, epoch: int) -> nn.Module:
     """The same model with the weights after ``epoch``."""
-    model = new_model(train, x, num_classes)
+    model = new_model(dataset, train, batch)
     model.load_state_dict(load_file(checkpoint(dataset, epoch)))
     return model.eval()
+
+
+def real_positions(batch: Batch) -> Mask | None:
+    """What tells the words of a text from its padding; None for images."""
+    return bert.real_positions if len(batch) == 3 else None

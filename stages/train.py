@@ -3,35 +3,38 @@
 import torch
 
 from catwise import metrics, training
+from catwise.convex import fit_convex
 from catwise.progress import progress
 from stages.io import folder, run, settings, write_csv, write_json
-from stages.tensors import checkpoint, new_model, read_splits, write_tensors
+from stages.tensors import checkpoint, new_model, read_splits, recipe, write_tensors
 
 
 def main(dataset: str) -> None:
     train, device, threads = settings(dataset, "train", "device", "threads")
     torch.set_num_threads(threads)
     splits, classes = read_splits(dataset, device)
-    x, y = splits["train"]
-    model = new_model(train, x, len(classes))
+    model = new_model(dataset, train, splits["train"])
     folder("models", "train", dataset)
     history = []
 
     def keep(epoch: int) -> None:
         write_tensors(checkpoint(dataset, epoch), model.state_dict())
-        for split, (x_split, y_split) in splits.items():
-            measured = metrics.per_class(model, x_split, y_split, len(classes))
+        for split, batch in splits.items():
+            measured = metrics.per_class(model, batch, len(classes))
             history.extend(metrics.table(*measured, classes, {"epoch": epoch, "split": split}))
 
     summary: dict[str, float | str | int] = {}
     keep(0)
     if train.model == "logistic":
-        summary["gradient_norm"] = training.fit_convex(model, x, y, train.l2)
+        summary["gradient_norm"] = fit_convex(model, *splits["train"], train.l2)
         keep(1)
     else:
-        recipe = train.model_dump(include={"epochs", "batch_size", "learning_rate", "weight_decay", "seed"})
-        for epoch in progress(training.train_epochs(model, x, y, **recipe), f"train {dataset}", train.epochs):
+        optimizer = training.new_optimizer(model, recipe(train))
+        for epoch in progress(range(1, train.epochs + 1), f"train {dataset}"):
+            training.train_epoch(model, optimizer, splits["train"], recipe(train), epoch)
             keep(epoch)
+            if state := training.optimizer_tensors(optimizer):
+                write_tensors(checkpoint(dataset, epoch, "optimizer"), state)
     last = [row for row in history if row["epoch"] == history[-1]["epoch"] and row["split"] == "test"]
     worst = min(last, key=lambda row: row["accuracy"])
     summary |= {

@@ -4,7 +4,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from catwise import models, training
+from catwise import models
+from catwise.convex import fit_convex
 
 Split = tuple[Tensor, Tensor]
 
@@ -18,7 +19,7 @@ def blobs(rng: np.random.Generator, n: int, num_classes: int = 3, features: int 
 
 def logistic(train: Split, l2: float, weights: Tensor | None = None, num_classes: int = 3) -> nn.Module:
     model = models.build("logistic", train[0], num_classes)
-    training.fit_convex(model, *train, l2, weights)
+    fit_convex(model, *train, l2, weights)
     return model
 
 

@@ -36,20 +36,6 @@ def rounds_of_trimming(p_n2, rounds):
     return states
 
 
-def changes(predict, classes=("a", "b", "c"), seeds=2):
-    """A removal experiment in which ``predict`` gives the change of accuracy; the loss does the opposite."""
-    rng = np.random.default_rng(3)
-    rows = []
-    for group in ("beneficial", "detrimental", "random"):
-        for target in classes:
-            for name in classes:
-                influence = rng.normal()
-                change = predict(influence)
-                rows += [(group, target, seed, name, influence, change, -change) for seed in range(seeds)]
-    columns = ["group", "target", "seed", "class", "influence", "accuracy_change", "loss_change"]
-    return pd.DataFrame(rows, columns=columns)
-
-
 def history(classes, epochs=3):
     rng = np.random.default_rng(4)
     index = pd.MultiIndex.from_product(
@@ -72,7 +58,6 @@ def control(seeds=4):
 def every_picture(seed=0):
     x, y, flipped, p = points(seed=seed)
     states = rounds_of_trimming(p, 2)
-    scale = 1 + seed
     return {
         "influence_plane": plots.influence_plane(p, y, flipped, PAIR, PAIR),
         "synthetic": plots.synthetic(x, y, flipped, p, states[0], PAIR, "Figure 2 A-C"),
@@ -80,8 +65,6 @@ def every_picture(seed=0):
         "trimming_control": plots.trimming_control(control(4 + seed), PAIR),
         "counts": charts.counts(p, y, PAIR),
         "training_curves": charts.training_curves(history(PAIR, 3 + seed), PAIR),
-        "removal": charts.removal(changes(lambda i: -scale * i), ("a", "b", "c"), "accuracy"),
-        "removal_loss": charts.removal(changes(lambda i: -scale * i), ("a", "b", "c"), "loss"),
     }
 
 
@@ -207,30 +190,6 @@ def test_top_counts_equal_those_of_a_loop():
         for group, rows in enumerate((order[-6:], order[:6])):
             own = sum(y[i] == k for i in rows)
             assert found[group, :, k].tolist() == [own, 6 - own]
-
-
-def test_diagonal_cells_and_no_others_are_hatched_and_framed():
-    axes = charts.removal(changes(lambda i: -i), ("a", "b", "c"), "accuracy").figure.axes
-    maps = [a for a in axes if a.texts]
-    assert len(maps) == 4
-    for heat in maps:
-        for wanted in ([p for p in heat.patches if p.get_hatch()], [p for p in heat.patches if p.get_linewidth() >= 2]):
-            assert [patch.get_xy() for patch in wanted] == [(0, 0), (1, 1), (2, 2)]
-
-
-@pytest.mark.parametrize("measure", ["accuracy", "loss"])
-@pytest.mark.parametrize(("predict", "rho"), [(lambda i: -i, "1.00"), (lambda i: i**3, "-1.00")])
-def test_rho_is_one_when_removing_help_hurts(measure, predict, rho):
-    picture = charts.removal(changes(predict), ("a", "b", "c"), measure)
-    titles = [axes.get_title() for axes in picture.figure.axes if "rho" in axes.get_title()]
-    assert [title.split(" = ")[1] for title in titles] == [rho, rho]
-
-
-def test_heat_maps_have_rows_by_target_and_columns_by_class_measured():
-    table = changes(lambda i: -i)
-    heat = charts.removal(table, ("a", "b", "c"), "loss").figure.axes[1]
-    means = table[table["group"] == "beneficial"].groupby(["target", "class"])["loss_change"].mean()
-    assert [text.get_text() for text in heat.texts] == [f"{round(value, 2) + 0.0:.2f}" for value in means]
 
 
 def test_training_curves_name_the_worst_class_of_the_last_epoch():

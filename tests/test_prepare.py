@@ -15,7 +15,7 @@ from stages import prepare
 
 ROOT = Path(__file__).parents[1]
 SUBSET = {"seed": 0, "train": "all", "flip_share": 0.1, "validation_a": 6, "validation_b": 6, "test": 8}
-TOKENS = {"max_length": 8, "vocabulary": "learned", "vocabulary_size": 60}
+TOKENS = {"max_length": 8, "vocabulary": "learned", "vocabulary_size": 60, "weights": "none"}
 CSV = SUBSET | TOKENS | {"source": "csv", "path": "mine.csv", "classes": ["spam", "ham"]}
 FOLDER = SUBSET | {"source": "imagefolder", "path": "mine", "classes": ["up", "down"], "size": 4, "colour": "grey"}
 EMOTION = SUBSET | TOKENS | {"source": "emotion"}
@@ -23,9 +23,10 @@ CIFAR = SUBSET | {"source": "cifar10"}
 
 
 def write_params(section, classes):
-    """The project's params.yaml, in which digits are another set."""
+    """The project's params.yaml, in which a set of the same kind is another one."""
     tree = YAML(typ="safe", pure=True).load((ROOT / "params.yaml").read_text())
-    tree["datasets"] = {"mine": tree["datasets"]["digits"]}
+    like = "emotion_small" if "vocabulary" in section else "digits" if section.get("colour") == "grey" else "cifar10"
+    tree["datasets"] = {"mine": tree["datasets"][like]}
     tree["run"]["datasets"] = ["mine"]
     tree["datasets"]["mine"]["prepare"] = section
     tree["datasets"]["mine"]["figures"]["classes"] = classes[:2]

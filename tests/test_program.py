@@ -6,6 +6,7 @@ from scipy.optimize import linprog, minimize
 
 from catwise.errors import InputError
 from catwise.program import TOLERANCE, Program, Solution, as_printed, beta_floors, printed_floors
+from catwise.reweight import effective_samples
 
 KINDS = ["plain", "heavy", "ties", "duplicate columns", "zero column", "constant column", "few distinct", "opposed"]
 
@@ -260,7 +261,7 @@ def test_linear_weights_are_bang_bang_and_only_a_few_are_fractions(rng):
     p_nk = vectors(rng, 2000, 5)
     solution = Program(p_nk, [0]).solve(beta_floors(p_nk, np.full(5, 0.01)))
     assert ((solution.weights_n > 1e-9) & (solution.weights_n < 2 - 1e-9)).sum() <= 6
-    assert solution.effective_share == pytest.approx(0.5, abs=0.005)
+    assert effective_samples(solution.weights_n) == pytest.approx(1000, abs=10)
 
 
 def test_a_floor_that_binds_has_a_multiplier_and_a_loose_one_has_none(rng):
@@ -339,17 +340,17 @@ def test_quadratic_goes_from_the_linear_optimum_to_ones(rng):
     floors_k = beta_floors(p_nk, rng.uniform(0, 0.02, 4))
     program = Program(p_nk, [0])
     linear = program.solve(floors_k)
-    gains, shares = [], []
+    gains, effective = [], []
     for eps in (1e-3, 1e-2, 0.1, 1.0, 10.0, 1e6):
         solution = program.quadratic(floors_k, eps)
         assert solution.outcome == "optimal"
         assert_quadratic_proved(solution, p_nk, floors_k, 2.0, eps)
         gains.append((solution.weights_n - 1) @ p_nk[:, 0] / ((linear.weights_n - 1) @ p_nk[:, 0]))
-        shares.append(solution.effective_share)
+        effective.append(effective_samples(solution.weights_n))
     assert gains == sorted(gains, reverse=True)
-    assert shares == sorted(shares)
+    assert effective == sorted(effective)
     assert gains[0] == pytest.approx(1, abs=1e-4)
-    assert shares[0] == pytest.approx(linear.effective_share, abs=0.01)
+    assert effective[0] == pytest.approx(effective_samples(linear.weights_n), abs=20)
     np.testing.assert_allclose(program.quadratic(floors_k, 1e6).weights_n, 1, atol=1e-4)
 
 
@@ -360,7 +361,7 @@ def test_a_wide_trust_region_has_the_effective_samples_of_its_closed_form(rng):
     z_n /= np.abs(z_n).mean()
     solution = Program(p_nk, [0]).quadratic(beta_floors(p_nk, [1.0]), 4.0)
     np.testing.assert_allclose(solution.weights_n, 1 + z_n / 4, atol=1e-9)
-    assert solution.effective_share == pytest.approx(1 / (1 + (z_n**2).mean() / 16), rel=1e-9)
+    assert effective_samples(solution.weights_n) == pytest.approx(1000 / (1 + (z_n**2).mean() / 16), rel=1e-9)
 
 
 def test_a_trust_region_keeps_most_of_the_gain_with_most_of_the_samples(rng):
@@ -371,7 +372,7 @@ def test_a_trust_region_keeps_most_of_the_gain_with_most_of_the_samples(rng):
     linear, solution = program.solve(floors_k), program.quadratic(floors_k, 2.5)
     gain = ((solution.weights_n - 1) @ p_nk[:, 0]) / ((linear.weights_n - 1) @ p_nk[:, 0])
     assert gain > 0.5
-    assert solution.effective_share > 0.8
+    assert effective_samples(solution.weights_n) > 0.8 * 5000
 
 
 def test_quadratic_warm_equals_cold_and_names_what_cannot_be(rng):

@@ -1,77 +1,151 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import small
 import torch
+from torch import nn
 
 from catwise import metrics, models
-from catwise.errors import InputError
-from catwise.training import fit_convex, train_epochs, triangle
+from catwise.augment import crop_and_flip
+from catwise.training import (
+    Recipe,
+    load_optimizer,
+    new_optimizer,
+    optimizer_tensors,
+    train_epoch,
+    train_epochs,
+    triangle,
+)
 
-RECIPE = {"epochs": 4, "batch_size": 10, "learning_rate": 0.1, "weight_decay": 0.01}
+SGD = Recipe(seed=0, epochs=4, batch_size=10, optimizer="sgd", learning_rate=0.1, weight_decay=0.01)
+RECIPES = {
+    "sgd": SGD,
+    "adamw": replace(SGD, optimizer="adamw", learning_rate=0.01),
+    "augmented": replace(SGD, augment=True),
+    "bfloat16, channels last": replace(SGD, precision="bfloat16", channels_last=True),
+}
 
 
-def trained(x, y, weights=None, epochs=4, seed=0):
-    model = models.build("cnn", x, 3, width=2, seed=0)
-    for epoch in train_epochs(model, x, y, **RECIPE, seed=seed, weights=weights):
-        if epoch == epochs:
-            break
+class Dropping(nn.Module):
+    """A classifier of which every forward pass in training draws random numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Linear(64, 3))
+
+    def forward(self, x):
+        return self.layers(x)
+
+
+def dropping():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return Dropping()
+
+
+def trained(batch, recipe=SGD, weights=None, model=None):
+    model = model or models.build("cnn", batch[0], 3, width=2, seed=0)
+    for _ in train_epochs(model, batch, recipe, weights):
+        pass
     return models.fingerprint(model)
+
+
+def flat(model):
+    return torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
 
 
 @pytest.fixture
 def greys():
     x, y = small.images(45)
-    return x[:, :1], y
+    return x[:, :1].float(), y
 
 
-def test_convergence_is_reported_and_reached(rng):
-    x, y = small.blobs(rng, 60)
-    model = models.build("logistic", x, 3)
-    assert fit_convex(model, x, y, 0.01) < 1e-12
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
+def test_all_ones_weights_give_the_bits_of_no_weights(greys, recipe):
+    assert trained(greys, recipe) == trained(greys, recipe, weights=torch.ones(45))
 
 
-def test_separable_data_without_a_penalty_is_refused():
-    x = torch.tensor([[-2.0], [-1.0], [1.0], [2.0]], dtype=torch.float64)
-    y = torch.tensor([0, 0, 1, 1])
-    with pytest.raises(InputError, match=r"train\.l2: expected a penalty"):
-        fit_convex(models.build("logistic", x, 2), x, y, 0.0)
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
+def test_the_seed_decides_the_bits(greys, recipe):
+    assert trained(greys, recipe) == trained(greys, recipe)
+    assert trained(greys, recipe) != trained(greys, replace(recipe, seed=1))
 
 
-def test_a_weight_of_two_is_a_sample_seen_twice(rng):
-    """Up to the factor n of the mean, which scales the penalty: n/(n+1) l2 for the repeated set."""
-    x, y = small.blobs(rng, 60)
-    weights = torch.ones(60, dtype=torch.float64)
-    weights[5] = 2
-    weighted, repeated = models.build("logistic", x, 3), models.build("logistic", x, 3)
-    fit_convex(weighted, x, y, 0.01, weights)
-    fit_convex(repeated, torch.cat([x, x[5:6]]), torch.cat([y, y[5:6]]), 0.01 * 60 / 61)
-    torch.testing.assert_close(weighted.linear.weight, repeated.linear.weight, rtol=1e-9, atol=1e-10)
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
+def test_an_epoch_can_be_taken_again_from_the_one_before(greys, recipe):
+    """From the weights and the optimiser's memory after epoch 2 alone, whatever was drawn before."""
+    straight = dropping()
+    optimizer = new_optimizer(straight, recipe)
+    for epoch in (1, 2):
+        train_epoch(straight, optimizer, greys, recipe, epoch)
+    weights = {name: value.clone() for name, value in straight.state_dict().items()}
+    memory = {name: value.clone() for name, value in optimizer_tensors(optimizer).items()}
+    train_epoch(straight, optimizer, greys, recipe, 3)
+
+    torch.manual_seed(99)
+    again = dropping()
+    again.load_state_dict(weights)
+    optimizer = new_optimizer(again, recipe)
+    load_optimizer(optimizer, memory)
+    train_epoch(again, optimizer, greys, recipe, 3)
+    assert models.fingerprint(again) == models.fingerprint(straight)
 
 
-def test_all_ones_weights_give_the_bits_of_no_weights(greys):
-    assert trained(*greys) == trained(*greys, weights=torch.ones(45, dtype=torch.float64))
-
-
-def test_the_seed_decides_the_bits(greys):
-    assert trained(*greys) == trained(*greys)
-    assert trained(*greys) != trained(*greys, seed=1)
+def test_only_adamw_has_a_memory(greys):
+    for name, expected in (("sgd", 0), ("adamw", 3 * 2)):
+        model = dropping()
+        optimizer = new_optimizer(model, RECIPES[name])
+        train_epoch(model, optimizer, greys, RECIPES[name], 1)
+        assert len(optimizer_tensors(optimizer)) == expected
 
 
 def test_a_weight_of_zero_hides_the_sample(greys):
     x, y = greys
-    weights = torch.ones(45, dtype=torch.float64)
+    weights = torch.ones(45)
     weights[7] = 0
     spoiled = x.clone()
     spoiled[7] = 100
-    assert trained(x, y, weights) == trained(spoiled, y, weights)
-    assert trained(x, y) != trained(spoiled, y)
+    assert trained((x, y), weights=weights) == trained((spoiled, y), weights=weights)
+    assert trained((x, y)) != trained((spoiled, y))
 
 
 def test_the_global_random_state_is_left_alone(greys):
     torch.manual_seed(5)
     state = torch.get_rng_state()
-    trained(*greys)
+    trained(greys, RECIPES["augmented"], model=dropping())
     assert torch.equal(state, torch.get_rng_state())
+
+
+@pytest.mark.parametrize(("switch", "tolerance"), [({"channels_last": True}, 1e-4), ({"precision": "bfloat16"}, 0.1)])
+def test_speed_switches_change_the_last_digits_alone(greys, switch, tolerance):
+    """Relative to how far training moves the weights; autocast's copies of old weights would change much more."""
+    moved = []
+    for recipe in (replace(SGD, learning_rate=0.5), replace(SGD, learning_rate=0.5, **switch)):
+        model = models.build("cnn", greys[0], 3, width=2, seed=0)
+        before = flat(model)
+        trained(greys, recipe, model=model)
+        moved.append(flat(model) - before)
+    assert (moved[1] - moved[0]).norm() < tolerance * moved[0].norm()
+
+
+def test_a_crop_is_a_window_of_the_padded_image_or_of_its_mirror():
+    torch.manual_seed(0)
+    x = torch.rand(200, 2, 6, 5)
+    padded = torch.nn.functional.pad(x, (4,) * 4)
+    seen = set()
+    for image, around in zip(crop_and_flip(x), padded, strict=True):
+        places = [
+            (top, left, flip)
+            for top in range(9)
+            for left in range(9)
+            for flip in (False, True)
+            if torch.equal(image.flip(2) if flip else image, around[:, top : top + 6, left : left + 5])
+        ]
+        assert len(places) == 1 or not image.any()
+        seen.add(places[0])
+    assert len({place[:2] for place in seen}) > 60  # of 81, in 200 draws
+    assert {place[2] for place in seen} == {False, True}
 
 
 def test_the_learning_rate_is_a_triangle():
@@ -82,7 +156,7 @@ def test_the_learning_rate_is_a_triangle():
 def test_per_class_figures_are_means_over_the_class(rng):
     x, y = small.blobs(rng, 50)
     model = small.logistic((x, y), 0.01)
-    accuracy_k, loss_k = metrics.per_class(model, x, y, 4)
+    accuracy_k, loss_k = metrics.per_class(model, (x, y), 4)
     with torch.no_grad():
         logits = model(x)
     for k in range(3):

@@ -1,0 +1,57 @@
+"""What made a result: the machine, the versions and the code; no name of a host or a user, and no path."""
+
+import hashlib
+import platform
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import joblib
+import torch
+
+from stages.tensors import chosen_device
+
+__all__ = ["ROOT", "code", "machine"]
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("torch", "numpy", "scipy", "scikit-learn", "pandas", "joblib")
+
+
+def machine(device: str) -> dict[str, Any]:
+    """Processor, cores that are used, GPU (None where ``device`` means none here) and versions."""
+    on_gpu = chosen_device(device).type == "cuda"
+    return {
+        "processor": processor(),
+        "cores": joblib.cpu_count(),
+        "gpu": torch.cuda.get_device_name() if on_gpu else None,
+        "versions": {"python": platform.python_version()} | {package: version(package) for package in PACKAGES},
+    }
+
+
+def processor() -> str:
+    about = Path("/proc/cpuinfo")
+    lines = about.read_text().splitlines() if about.exists() else []
+    named = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    return next(named, platform.processor() or platform.machine())
+
+
+def code() -> dict[str, Any]:
+    """Commit (None without git), whether the code is as committed there, and the sha256 of all of it."""
+    digest = hashlib.sha256()
+    for path in sorted([*ROOT.glob("catwise/*.py"), *ROOT.glob("stages/*.py")]):
+        digest.update(path.relative_to(ROOT).as_posix().encode() + path.read_bytes())
+    # an unpacked archive may lie in a repository that is not ours
+    ours = git("ls-files", "--error-unmatch", "catwise/__init__.py") is not None
+    commit = git("rev-parse", "HEAD") if ours else None
+    clean = None if commit is None else git("status", "--porcelain", "catwise", "stages") == ""
+    return {"commit": commit, "clean": clean, "code_sha256": digest.hexdigest()}
+
+
+def git(*arguments: str) -> str | None:
+    """What git says; None where it fails or is missing."""
+    try:
+        done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
