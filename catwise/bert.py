@@ -28,7 +28,12 @@ class Bert(nn.Module):
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
         mask = _cut(mask)
-        return self.classifier(input_ids=ids[:, : mask.shape[1]], attention_mask=mask).logits
+        ids = ids[:, : mask.shape[1]]
+        # an input of each sample for every embedding, so that each has a gradient of its own
+        positions = torch.arange(ids.shape[1], device=ids.device).expand_as(ids)
+        return self.classifier(
+            input_ids=ids, attention_mask=mask, position_ids=positions, token_type_ids=torch.zeros_like(positions)
+        ).logits
 
 
 def _cut(mask: Tensor) -> Tensor:

@@ -109,7 +109,7 @@ def fidelity(found: dict[str, Any], scores: pd.DataFrame, samples: pd.DataFrame)
         f"A: Spearman's rho between predicted and actual loss of a class after training on random halves; bars: mean"
         f" over the classes with its 95 % bootstrap interval over the halves, circles: classes. First is {best}{ahead}."
         f"{f' AUC of flipped labels:{auc}.' if auc else ''}{words}",
-        f"Bar chart of scores by kind of curvature{', line chart of rank agreement by number of samples' * len(others)}.",
+        f"Bar chart of scores by kind of curvature{', line chart of rank agreement over samples' * len(others)}.",
     )
 
 

@@ -8,16 +8,18 @@ from torch.func import functional_call
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from catwise.errors import InputError
+from catwise.metrics import Batch
 
 __all__ = ["fit_convex"]
 
 
-def fit_convex(model: nn.Module, x: Tensor, y: Tensor, l2: float, weights: Tensor | None = None) -> float:
+def fit_convex(model: nn.Module, train: Batch, l2: float, weights: Tensor | None = None) -> float:
     """Minimises F(theta) = 1/n sum_i w_i l(z_i; theta) + l2/2 |theta|^2 in place, by a trust-region Newton method.
 
     Differs from the paper: it is silent on the penalty; ours makes the optimum of separable data finite.
     Returns |grad F| at the end. Raises InputError where there is no finite optimum.
     """
+    x, y = train
     w = torch.ones(len(y), dtype=x.dtype) if weights is None else weights
     names = [name for name, _ in model.named_parameters()]
     shapes = [parameter.shape for parameter in model.parameters()]

@@ -25,6 +25,11 @@ class Exact:
     hessian: Tensor
     shapes: Shapes
 
+    @property
+    def names(self) -> list[str]:
+        """The covered layers."""
+        return list(self.shapes)
+
     def solve(self, q: dict[str, Tensor]) -> dict[str, Tensor]:
         """v_k = H^-1 q_k, per layer (k, o, i)."""
         flat_kp = torch.cat([q[name].flatten(1) for name in self.shapes], dim=1)
@@ -40,7 +45,7 @@ class Factored:
     """Per layer H = n (U_o x U_i) (diag(eigenvalues_oi) + damping mean(eigenvalues)) (U_o x U_i)^T.
 
     ``layers[name]`` holds ``eigenvalues`` (o, i) of the *mean* curvature; ``n`` makes it the sum of Eq. 1. It holds the
-    bases ``outputs`` (o, o) and ``inputs`` (i, i) too, unless they are the identity. The damping is a share of each
+    bases ``outputs`` (o, o) and ``inputs`` (i, i) too, each unless it is the identity. The damping is a share of each
     layer's mean eigenvalue (0.1 is kronfluence's heuristic); it stands for the penalty and for what is uncertain.
     """
 
@@ -48,17 +53,22 @@ class Factored:
     damping: float
     layers: dict[str, dict[str, Tensor]]
 
+    @property
+    def names(self) -> list[str]:
+        """The covered layers."""
+        return list(self.layers)
+
     def solve(self, q: dict[str, Tensor]) -> dict[str, Tensor]:
         """v_k = H^-1 q_k, per layer (k, o, i)."""
         v = {}
         for name, layer in self.layers.items():
             eigenvalues = layer["eigenvalues"]
             damped = self.n * (eigenvalues + self.damping * eigenvalues.mean())
-            if "outputs" in layer:
-                u_o, u_i = layer["outputs"], layer["inputs"]
-                v[name] = u_o @ ((u_o.T @ q[name] @ u_i) / damped) @ u_i.T
-            else:
-                v[name] = q[name] / damped
+            u_o, u_i = layer.get("outputs"), layer.get("inputs")
+            rotated = q[name] if u_o is None else u_o.T @ q[name]
+            rotated = (rotated if u_i is None else rotated @ u_i) / damped
+            rotated = rotated if u_o is None else u_o @ rotated
+            v[name] = rotated if u_i is None else rotated @ u_i.T
         return v
 
     def tensors(self) -> dict[str, Tensor]:
@@ -99,7 +109,7 @@ def exact(model: nn.Module, train: Batch, l2: float) -> Exact:
         losses = F.cross_entropy(functional_call(model, named, tuple(inputs)), y, reduction="sum")
         return losses + len(y) * l2 / 2 * flat_p.square().sum()
 
-    theta = torch.cat([matrix.flatten() for matrix in matrices(model, dict(model.named_parameters())).values()])
+    theta = torch.cat([matrix.flatten() for matrix in matrices(layers, dict(model.named_parameters())).values()])
     return Exact(torch.func.hessian(total)(theta.detach()).contiguous(), shapes)
 
 

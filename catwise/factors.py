@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from catwise.curvature import Factored
 from catwise.errors import InputError
-from catwise.layers import covered, frozen, matrix_shape, per_layer
+from catwise.layers import Layer, covered, frozen, matrix_shape, per_layer
 from catwise.metrics import Batch
 
 __all__ = ["Draw", "Kind", "Pairs", "draw_pairs", "fit"]
@@ -109,17 +109,19 @@ def fit(
     samples: int | None = None,
     logits: Logits = logits_of,
     mask: Mask | None = None,
+    embeddings: bool = False,
     progress: Progress = iter,
 ) -> Factored:
     """Fits the factors at the model's weights on ``samples`` pairs (None: as many as training samples).
 
     ``seed`` decides which pairs; the result is the same for the same seed. ``n`` of the result is the size of the whole
-    training set, for which the weighted mean of the pairs stands.
+    training set, for which the weighted mean of the pairs stands. ``embeddings`` covers Embedding layers too; the basis
+    of their inputs is the identity, for E[a a^T] of a single 1 is diagonal.
 
     Differs from kronfluence (whose fit is ``draw="balanced"`` of all samples, but for the labels that it draws): both
     passes see the same pairs, and the per-sample gradient is rotated by whichever side has fewer operations.
     """
-    n, layers = len(train[-1]), covered(model)
+    n, layers = len(train[-1]), covered(model, embeddings)
     for name, value, known in (("kind", kind, Kind), ("draw", draw, Draw)):
         if value not in get_args(known):
             raise InputError(f"curvature.{name}: expected one of {', '.join(get_args(known))}; came {value!r}")
@@ -137,9 +139,9 @@ def fit(
     batches = [_Batch(train, pairs, chosen, logits, mask) for chosen in torch.arange(len(pairs.rows)).split(batch_size)]
     found: dict[str, dict[str, Tensor]] = {name: {} for name in layers}
     if kind != "diagonal":
-        found = _bases(model, batches, kind, progress)
+        found = _bases(model, layers, batches, kind, progress)
     if kind != "kfac":
-        for name, eigenvalues in _second_moments(model, batches, found, progress).items():
+        for name, eigenvalues in _second_moments(model, layers, batches, found, progress).items():
             found[name]["eigenvalues"] = eigenvalues
     return Factored(n, damping, found)
 
@@ -160,43 +162,62 @@ class _Batch:
         return (self.weights.sqrt().to(losses) * losses).sum()
 
 
-def _bases(model: nn.Module, batches: list[_Batch], kind: Kind, progress: Progress) -> dict[str, dict[str, Tensor]]:
+def _bases(
+    model: nn.Module, layers: dict[str, Layer], batches: list[_Batch], kind: Kind, progress: Progress
+) -> dict[str, dict[str, Tensor]]:
     """Eigenvectors of E[g g^T] and E[a a^T] per layer; for kfac the eigenvalues of F too."""
-    layers = covered(model)
-    a_ii = {name: layer.weight.new_zeros(2 * (matrix_shape(layer)[1],)) for name, layer in layers.items()}
+    a_ii = {
+        name: layer.weight.new_zeros((1 if isinstance(layer, nn.Embedding) else 2) * (matrix_shape(layer)[1],))
+        for name, layer in layers.items()
+    }
     g_oo = {name: layer.weight.new_zeros(2 * (matrix_shape(layer)[0],)) for name, layer in layers.items()}
     positions = dict.fromkeys(layers, 0.0)
     for batch in progress(batches):
 
         def add(name: str, a_nti: Tensor, g_nto: Tensor, batch: _Batch = batch) -> None:
-            weight_nt = batch.inputs.to(a_nti)[:, None].expand(a_nti.shape[:2])
+            weight_nt = batch.inputs.to(g_nto)[:, None].expand(a_nti.shape[:2])
             if batch.real_nt is not None and batch.real_nt.shape == a_nti.shape[:2]:
                 weight_nt = weight_nt * batch.real_nt
-            a = (weight_nt.sqrt()[..., None] * a_nti).flatten(0, 1)
             g = g_nto.flatten(0, 1)
-            a_ii[name].addmm_(a.T, a)
             g_oo[name].addmm_(g.T, g)
+            if a_nti.dim() == 2:
+                a_ii[name].index_add_(0, a_nti.flatten(), weight_nt.flatten())  # its diagonal
+            else:
+                a = (weight_nt.sqrt()[..., None] * a_nti).flatten(0, 1)
+                a_ii[name].addmm_(a.T, a)
             positions[name] += float(weight_nt.sum())
 
-        per_layer(model, lambda batch=batch: batch.loss(model), add, batch.samples)  # type: ignore[misc]
+        per_layer(model, layers, lambda batch=batch: batch.loss(model), add, batch.samples)  # type: ignore[misc]
     found = {}
     for name, layer in layers.items():
         values_o, u_o = torch.linalg.eigh(g_oo[name].double())
-        values_i, u_i = torch.linalg.eigh(a_ii[name].double() / positions[name])
-        found[name] = {"outputs": u_o.to(layer.weight).contiguous(), "inputs": u_i.to(layer.weight).contiguous()}
+        found[name] = {"outputs": u_o.to(layer.weight).contiguous()}
+        values_i = a_ii[name].double() / positions[name]
+        if values_i.dim() == 2:
+            values_i, u_i = torch.linalg.eigh(values_i)
+            found[name]["inputs"] = u_i.to(layer.weight).contiguous()
         if kind == "kfac":  # g_oo sums over the positions, a_ii is their mean: that is the factor T
             found[name]["eigenvalues"] = torch.outer(values_o, values_i).clamp(min=0).to(layer.weight)
     return found
 
 
 def _second_moments(
-    model: nn.Module, batches: list[_Batch], bases: dict[str, dict[str, Tensor]], progress: Progress
+    model: nn.Module,
+    layers: dict[str, Layer],
+    batches: list[_Batch],
+    bases: dict[str, dict[str, Tensor]],
+    progress: Progress,
 ) -> dict[str, Tensor]:
     """E[(U_o^T G U_i)^2] per layer: (o, i)."""
-    sums = {name: layer.weight.new_zeros(matrix_shape(layer)) for name, layer in covered(model).items()}
+    sums = {name: layer.weight.new_zeros(matrix_shape(layer)) for name, layer in layers.items()}
 
     def add(name: str, a_nti: Tensor, g_nto: Tensor) -> None:
         basis = bases[name]
+        if a_nti.dim() == 2:
+            g_nto = g_nto @ basis["outputs"] if basis else g_nto
+            occurring, columns_so = _token_gradients(a_nti, g_nto, sums[name].shape[1])
+            sums[name].T.index_add_(0, occurring, columns_so.square())
+            return
         if a_nti.shape[1] == 1:
             a, g = a_nti[:, 0], g_nto[:, 0]
             if basis:
@@ -213,5 +234,13 @@ def _second_moments(
         sums[name] += rotated_noi.square().sum(0)
 
     for batch in progress(batches):
-        per_layer(model, lambda batch=batch: batch.loss(model), add, batch.samples)  # type: ignore[misc]
+        per_layer(model, layers, lambda batch=batch: batch.loss(model), add, batch.samples)  # type: ignore[misc]
     return sums
+
+
+def _token_gradients(a_nt: Tensor, g_nto: Tensor, num_tokens: int) -> tuple[Tensor, Tensor]:
+    """The columns of every sample's G that are not zero: their tokens (s,), each summed over positions (s, o)."""
+    sample_n1 = torch.arange(len(a_nt), device=a_nt.device)[:, None]
+    pairs, place = torch.unique(a_nt + num_tokens * sample_n1, return_inverse=True)
+    sums = g_nto.new_zeros(len(pairs), g_nto.shape[2]).index_add_(0, place.flatten(), g_nto.flatten(0, 1))
+    return pairs % num_tokens, sums

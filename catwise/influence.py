@@ -2,13 +2,15 @@
 
 import warnings
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from catwise.curvature import Curvature
 from catwise.errors import InputError
-from catwise.layers import covered, frozen, matrices, per_layer
+from catwise.layers import Layer, covered, frozen, matrices, per_layer
 from catwise.metrics import Batch, per_sample_loss
 
 __all__ = ["directional_derivatives", "group_gradients", "influence_vectors"]
@@ -49,10 +51,11 @@ def influence_vectors(
     >>> p_nk.shape
     torch.Size([40, 3])
     """
-    q = group_gradients(model, query, groups, num_groups, batch_size=batch_size, measure=measure, progress=progress)
+    passes: dict[str, Any] = {"batch_size": batch_size, "progress": progress}
+    q = group_gradients(model, query, groups, num_groups, layers=curvature.names, measure=measure, **passes)
     with torch.autocast(train[-1].device.type, enabled=False):
         v = curvature.solve(q)
-    return directional_derivatives(model, train, v, batch_size=batch_size, loss=loss, progress=progress)
+    return directional_derivatives(model, train, v, loss=loss, **passes)
 
 
 def group_gradients(
@@ -62,16 +65,19 @@ def group_gradients(
     num_groups: int,
     *,
     batch_size: int,
+    layers: Iterable[str] | None = None,
     measure: Loss = per_sample_loss,
     progress: Progress = iter,
 ) -> dict[str, Tensor]:
-    """q_k = sum over the query samples of group k of grad measure(z), per covered layer: (k, o, i).
+    """q_k = sum over the query samples of group k of grad measure(z), per covered layer (or ``layers``): (k, o, i).
 
     A group without samples has a zero gradient, and a warning that names it.
     """
     if groups.min() < 0 or groups.max() >= num_groups:
         raise InputError(f"groups: expected 0 to {num_groups - 1}; came {int(groups.min())} to {int(groups.max())}")
-    named = {name: parameter for name, parameter in model.named_parameters() if name in _covered_parameters(model)}
+    chosen = _chosen(model, layers)
+    inside = {f"{layer}.{part}".lstrip(".") for layer in chosen for part in ("weight", "bias")}
+    named = {name: parameter for name, parameter in model.named_parameters() if name in inside}
     sums = {name: parameter.new_zeros(num_groups, *parameter.shape) for name, parameter in named.items()}
     empty = [k for k in range(num_groups) if not (groups == k).any()]
     if empty:
@@ -85,15 +91,18 @@ def group_gradients(
                 batch = tuple(part[rows] for part in query)
                 gradients = torch.autograd.grad(measure(model, batch).sum(), list(named.values()))
                 if not all(gradient.isfinite().all() for gradient in gradients):
-                    per_layer(model, lambda batch=batch: measure(model, batch).sum(), lambda *_: None, rows)  # type: ignore[misc]
+                    per_layer(model, chosen, lambda b=batch: measure(model, b).sum(), lambda *_: None, rows)  # type: ignore[misc]
                 for name, gradient in zip(named, gradients, strict=True):
                     sums[name][k] += gradient
-    per_group = [matrices(model, {name: value[k] for name, value in sums.items()}) for k in range(num_groups)]
-    return {name: torch.stack([layers[name] for layers in per_group]) for name in covered(model)}
+    per_group = [matrices(chosen, {name: value[k] for name, value in sums.items()}) for k in range(num_groups)]
+    return {name: torch.stack([found[name] for found in per_group]) for name in chosen}
 
 
-def _covered_parameters(model: nn.Module) -> set[str]:
-    return {f"{layer}.{part}".lstrip(".") for layer in covered(model) for part in ("weight", "bias")}
+def _chosen(model: nn.Module, names: Iterable[str] | None) -> dict[str, Layer]:
+    if names is None:
+        return covered(model)
+    layers = covered(model, embeddings=True)
+    return {name: layers[name] for name in names}
 
 
 def directional_derivatives(
@@ -107,17 +116,21 @@ def directional_derivatives(
 ) -> Tensor:
     """g_i . v_k for every sample and direction, in one forward and backward pass: (n, k).
 
-    With many positions t the per-sample gradient (n, o, i) is formed once and shared by all k directions;
-    with one position it is of rank one and never formed. Raises InputError where a value is not finite.
+    With many positions t the per-sample gradient (n, o, i) is formed once and shared by all k directions; with one
+    position it is of rank one and never formed; of an embedding only the rows of v that occur are read. Raises
+    InputError where a value is not finite.
     """
     n, num_directions = len(train[-1]), len(next(iter(v.values())))
     scores_nk = next(iter(v.values())).new_zeros(n, num_directions)
+    chosen = _chosen(model, v)
 
     for batch in progress(torch.arange(n, device=scores_nk.device).split(batch_size)):
 
         def add(name: str, a_nti: Tensor, g_nto: Tensor, batch: Tensor = batch) -> None:
             v_koi = v[name]
-            if a_nti.shape[1] == 1:
+            if a_nti.dim() == 2:  # places of the ones
+                found_nk = torch.stack([(F.embedding(a_nti, v_oi.T) * g_nto).sum((1, 2)) for v_oi in v_koi], dim=1)
+            elif a_nti.shape[1] == 1:
                 projected_nko = torch.einsum("ni,koi->nko", a_nti[:, 0], v_koi)
                 found_nk = torch.einsum("nko,no->nk", projected_nko, g_nto[:, 0])
             else:
@@ -126,5 +139,5 @@ def directional_derivatives(
             scores_nk[batch] += found_nk
 
         rows = tuple(part[batch] for part in train)
-        per_layer(model, lambda rows=rows: loss(model, rows).sum(), add, batch)  # type: ignore[misc]
+        per_layer(model, chosen, lambda rows=rows: loss(model, rows).sum(), add, batch)  # type: ignore[misc]
     return scores_nk

@@ -1,7 +1,8 @@
 """The layers that influence covers, seen as matrices: a weight is (o, i), the bias its last column.
 
 For one sample the gradient of such a layer's matrix is G = sum_t g_t a_t^T: ``g`` the gradient at its output,
-``a`` its input (for a convolution the patch under the kernel, with a 1 for the bias) at position t.
+``a`` its input (for a convolution the patch under the kernel, with a 1 for the bias) at position t. An embedding is a
+layer whose ``a`` has a single 1, at the place of the token: it is given as that place, a_nt in integers.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,14 +15,19 @@ from torch import Tensor, nn
 
 from catwise.errors import InputError
 
-__all__ = ["Precision", "coverage", "covered", "frozen", "matrices", "matrix_shape", "per_layer", "precision"]
+__all__ = ["Layer", "Precision", "coverage", "covered", "frozen", "matrices", "matrix_shape", "per_layer", "precision"]
 
-Layer = nn.Linear | nn.Conv2d
+Layer = nn.Linear | nn.Conv2d | nn.Embedding
 
 
-def covered(model: nn.Module) -> dict[str, Layer]:
-    """The Linear and Conv2d layers by name. Raises InputError where there is none, or one that is grouped."""
-    layers = {name: module for name, module in model.named_modules() if isinstance(module, Layer)}
+def covered(model: nn.Module, embeddings: bool = False) -> dict[str, Layer]:
+    """The Linear and Conv2d layers by name, and the Embedding layers too if they are asked for.
+
+    Raises InputError where there is none, or one that is grouped.
+    Differs from the paper: kronfluence covers no embedding, which is most of a small language model.
+    """
+    kinds = (nn.Linear, nn.Conv2d, nn.Embedding) if embeddings else (nn.Linear, nn.Conv2d)
+    layers = {name: module for name, module in model.named_modules() if isinstance(module, kinds)}
     if not layers:
         raise InputError("model: expected a Linear or Conv2d layer; came none, so no parameter has an influence")
     for name, layer in layers.items():
@@ -30,29 +36,38 @@ def covered(model: nn.Module) -> dict[str, Layer]:
     return layers
 
 
-def coverage(model: nn.Module) -> float:
+def coverage(model: nn.Module, embeddings: bool = False) -> float:
     """The share of the model's parameters that lie in covered layers."""
-    inside = sum(parameter.numel() for layer in covered(model).values() for parameter in layer.parameters())
+    layers = covered(model, embeddings).values()
+    inside = sum(parameter.numel() for layer in layers for parameter in layer.parameters())
     return inside / sum(parameter.numel() for parameter in model.parameters())
 
 
 def matrix_shape(layer: Layer) -> tuple[int, int]:
     """(o, i) of the layer's matrix, the bias counted in i."""
+    if isinstance(layer, nn.Embedding):
+        return layer.embedding_dim, layer.num_embeddings
     return layer.weight.shape[0], layer.weight[0].numel() + (layer.bias is not None)
 
 
-def matrices(model: nn.Module, values: dict[str, Tensor]) -> dict[str, Tensor]:
+def matrices(layers: dict[str, Layer], values: dict[str, Tensor]) -> dict[str, Tensor]:
     """Parameters, or gradients of them, by the parameters' names -> matrices (o, i) by the layers' names."""
     found = {}
-    for name, layer in covered(model).items():
+    for name, layer in layers.items():
         weight = values[f"{name}.weight".lstrip(".")].flatten(1)
+        if isinstance(layer, nn.Embedding):
+            found[name] = weight.T
+            continue
         bias = [] if layer.bias is None else [values[f"{name}.bias".lstrip(".")][:, None]]
         found[name] = torch.cat([weight, *bias], dim=1)
     return found
 
 
 def rows(layer: Layer, x: Tensor) -> Tensor:
-    """The layer's inputs ``a`` as (n, t, i)."""
+    """The layer's inputs ``a`` as (n, t, i); of an embedding, the places of the ones as (n, t)."""
+    if isinstance(layer, nn.Embedding):
+        return x.reshape(len(x), -1).long()
+    x = x.to(layer.weight.dtype)
     if isinstance(layer, nn.Conv2d):
         padding = layer.padding
         if isinstance(padding, str):
@@ -109,8 +124,10 @@ def frozen(model: nn.Module) -> Iterator[None]:
 Use = Callable[[str, Tensor, Tensor], None]
 
 
-def per_layer(model: nn.Module, loss: Callable[[], Tensor], use: Use, samples: Tensor | None = None) -> None:
-    """Runs ``loss()`` forward and backward once and hands (name, a_nti, g_nto) of each covered layer to ``use``.
+def per_layer(
+    model: nn.Module, layers: dict[str, Layer], loss: Callable[[], Tensor], use: Use, samples: Tensor | None = None
+) -> None:
+    """Runs ``loss()`` forward and backward once and hands (name, a_nti, g_nto) of each of the layers to ``use``.
 
     ``loss`` is a sum over samples, so row n of g belongs to sample n alone (the model is in evaluation mode meanwhile).
     Only gradients of activations are computed: no weight gradient, and nothing below the first covered layer.
@@ -121,15 +138,20 @@ def per_layer(model: nn.Module, loss: Callable[[], Tensor], use: Use, samples: T
 
     def watch(name: str, layer: Layer) -> Callable[..., Tensor | None]:
         def forward_hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor | None:
-            x, dtype = inputs[0].detach(), layer.weight.dtype  # of a lower precision under autocast
+            x, dtype = inputs[0].detach(), layer.weight.dtype  # the activations are lower under autocast
+            if samples is not None and len(x) != len(samples):
+                wanted = f"an input for each of the {len(samples)} samples, such as position_ids of (n, t)"
+                raise InputError(f"model.{name}: expected {wanted}; came {len(x)}; or leave embeddings out")
             is_end = not output.requires_grad
             if is_end:
                 ends.append(output.requires_grad_())
 
             def backward_hook(gradient: Tensor) -> None:
                 _require_finite(name, samples, x, gradient)
+                if isinstance(layer, nn.Embedding) and layer.padding_idx is not None:
+                    gradient = gradient * (x != layer.padding_idx)[..., None]  # that row is never trained
                 with torch.autocast(x.device.type, enabled=False):
-                    use(name, rows(layer, x.to(dtype)), columns(layer, gradient.to(dtype)))
+                    use(name, rows(layer, x), columns(layer, gradient.to(dtype)))
 
             output.register_hook(backward_hook)
             return output.clone() if is_end else None  # a copy, so that what follows may work in place
@@ -137,7 +159,7 @@ def per_layer(model: nn.Module, loss: Callable[[], Tensor], use: Use, samples: T
         return forward_hook
 
     with frozen(model), ExitStack() as hooks:
-        for name, layer in covered(model).items():
+        for name, layer in layers.items():
             hooks.callback(layer.register_forward_hook(watch(name, layer)).remove)
         torch.autograd.grad(loss(), ends)
 

@@ -167,6 +167,7 @@ class Factored(Section):
     damping: Positive
     draw: Literal["importance", "balanced", "every"]
     samples: Count | Literal["all"]
+    embeddings: bool
     seed: Seed
     batch_size: Count
     precision: Precision
@@ -183,6 +184,7 @@ class Fidelity(Section):
     seeds: Count
     draw: Literal["importance", "balanced", "every"]
     samples: list[Count]
+    embeddings: bool
     repeats: Count
     damping: Positive
     seed: Seed

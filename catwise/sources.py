@@ -24,7 +24,7 @@ import numpy as np
 from catwise.errors import InputError
 from catwise.files import Part, Raw, decoded_image
 
-__all__ = ["KNOWN", "Known", "known", "pretrained_folder", "pretrained_tokenizer", "require_space"]
+__all__ = ["BERT", "KNOWN", "WEIGHTS", "Known", "known", "pretrained_folder", "pretrained_tokenizer", "require_space"]
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,7 @@ KNOWN = {
     ),
 }
 BERT = "google-bert/bert-base-cased"
+WEIGHTS = ("config.json", "model.safetensors")  # all that a model is made of
 DOWNLOAD_ERRORS: tuple[type[Exception], ...] = (
     OSError,  # no network, no space; with it URLError and most errors of the hub
     http.client.HTTPException,  # a connection that ends too early
@@ -292,7 +293,7 @@ def pretrained_folder() -> str:
     """The folder of BERT's ``config.json`` and ``model.safetensors`` (0.4 GB), in the mirror or from the hub."""
     if not _mirror():
         require_space(_cache(), 500_000_000)
-    config, weights = _of_bert("config.json"), _of_bert("model.safetensors")
+    config, weights = (_of_bert(file) for file in WEIGHTS)
     _require_vocabulary(config, "a model's configuration", lambda: json.loads(config.read_text())["vocab_size"])
     return str(weights.parent)
 

@@ -25,7 +25,7 @@ def main(dataset: str) -> None:
 
         fitted = reference.fit(model, part, **chosen.model_dump(include={"damping", "seed", "batch_size"}))
     else:
-        options = chosen.model_dump(include={"kind", "damping", "draw", "seed", "batch_size"})
+        options = chosen.model_dump(include={"kind", "damping", "draw", "seed", "batch_size", "embeddings"})
         samples = None if chosen.samples == "all" else chosen.samples
         shown = partial(progress, label=f"curvature {dataset}")
         with layers.precision(chosen.precision, part[0].device.type):
@@ -42,7 +42,7 @@ def main(dataset: str) -> None:
             "kind": chosen.kind,
             "epoch": epoch,
             "weights": models.fingerprint(model),
-            "coverage": layers.coverage(model),
+            "coverage": layers.coverage(model, getattr(chosen, "embeddings", False)),
         },
     )
 

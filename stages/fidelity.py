@@ -19,7 +19,7 @@ def main(dataset: str) -> None:
     splits, classes = read_splits(dataset, device)
     part, query = splits["train"], splits["validation_a"]
     model = load_model(dataset, train, part, last_epoch(train))
-    options = {**chosen.model_dump(include={"damping", "batch_size"}), "mask": real_positions(part)}
+    options = {**chosen.model_dump(include={"damping", "batch_size", "embeddings"}), "mask": real_positions(part)}
 
     def vectors(kind: str, draw: str = chosen.draw, samples: int | None = None, seed: int = chosen.seed) -> np.ndarray:
         if kind == "exact":
@@ -53,7 +53,7 @@ def main(dataset: str) -> None:
         for draw in ("importance", "balanced")
         for samples in ([*chosen.samples, len(part[-1])] if chosen.samples else [])
     ]
-    reference = vectors("ekfac", "every") if cases else None  # what is drawn is compared with what it stands for
+    reference = vectors("ekfac", "every") if cases else np.empty(0)  # what is drawn, compared with what it stands for
     for draw, samples in progress(cases, f"fidelity {dataset}", len(cases)):
         for seed in range(chosen.repeats):
             rho_k = fidelity.agreement(vectors("ekfac", draw, samples, chosen.seed + seed), reference)

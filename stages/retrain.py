@@ -31,7 +31,7 @@ def retrain(train: Any, dataset: str, batch: Batch, rows: np.ndarray, num_classe
     part = tuple(values[rows] for values in batch)
     if train.model == "logistic":
         model = new_model(dataset, train, part)
-        convex.fit_convex(model, *part, train.l2)
+        convex.fit_convex(model, part, train.l2)
         return model
     train = train.model_copy(update={"seed": train.seed + seed})
     model = new_model(dataset, train, part)
@@ -77,7 +77,7 @@ def _measured(setting: Setting, rows: np.ndarray, seed: int, place: Path) -> lis
     if _key(setting, rows, seed) != place.stem:
         raise InputError(
             "CATWISE_BACKEND: expected workers with the data, code, torch and device of this process; "
-            "came another: start them anew, in this folder"
+            "came others: run again, after a new start of the cluster if there is one"
         )
     torch.set_num_threads(setting.threads)
     splits, classes = _splits(setting.dataset, setting.device, _card(setting.dataset))

@@ -1,5 +1,6 @@
 """Arrays of ``data/`` and checkpoints of ``models/`` as torch objects on the way in and out of a stage."""
 
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,6 @@ from torch import Tensor, nn
 
 from catwise import bert, models
 from catwise.errors import InputError
-from catwise.factors import Mask
 from catwise.metrics import Batch
 from catwise.training import Recipe
 from stages.io import read_json, read_npz, written
@@ -97,6 +97,6 @@ def load_model(dataset: str, train: Any, batch: Batch, epoch: int) -> nn.Module:
     return model.eval()
 
 
-def real_positions(batch: Batch) -> Mask | None:
+def real_positions(batch: Batch) -> Callable[[Batch], Tensor] | None:
     """What tells the words of a text from its padding; None for images."""
     return bert.real_positions if len(batch) == 3 else None

@@ -26,7 +26,7 @@ def main(dataset: str) -> None:
     summary: dict[str, float | str | int] = {}
     keep(0)
     if train.model == "logistic":
-        summary["gradient_norm"] = fit_convex(model, *splits["train"], train.l2)
+        summary["gradient_norm"] = fit_convex(model, splits["train"], train.l2)
         keep(1)
     else:
         optimizer = training.new_optimizer(model, recipe(train))

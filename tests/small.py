@@ -19,7 +19,7 @@ def blobs(rng: np.random.Generator, n: int, num_classes: int = 3, features: int 
 
 def logistic(train: Split, l2: float, weights: Tensor | None = None, num_classes: int = 3) -> nn.Module:
     model = models.build("logistic", train[0], num_classes)
-    fit_convex(model, *train, l2, weights)
+    fit_convex(model, train, l2, weights)
     return model
 
 

@@ -28,7 +28,7 @@ def test_coverage_counts_the_parameters_of_linear_and_convolution():
 def test_rows_and_columns_give_back_the_gradient_of_the_weight(layer):
     model, (x, _) = nn.Sequential(layer).double(), small.images(4)
     seen = {}
-    per_layer(model, lambda: model(x).sin().sum(), lambda name, a, g: seen.update({name: (a, g)}))
+    per_layer(model, covered(model), lambda: model(x).sin().sum(), lambda name, a, g: seen.update({name: (a, g)}))
     a_nti, g_nto = seen["0"]
     gradients = torch.autograd.grad(model(x).sin().sum(), list(layer.parameters()))
     matrix = torch.einsum("nto,nti->oi", g_nto, a_nti)
@@ -40,7 +40,7 @@ def test_rows_and_columns_give_back_the_gradient_of_the_weight(layer):
 def test_sequences_keep_their_positions():
     model, x = nn.Sequential(nn.Linear(3, 2)).double(), torch.randn(4, 5, 3, dtype=torch.float64)
     shapes = []
-    per_layer(model, lambda: model(x).sum(), lambda name, a, g: shapes.append((a.shape, g.shape)))
+    per_layer(model, covered(model), lambda: model(x).sum(), lambda name, a, g: shapes.append((a.shape, g.shape)))
     assert shapes == [((4, 5, 4), (4, 5, 2))]
 
 
@@ -51,7 +51,7 @@ def test_hooks_are_gone_afterwards_even_after_an_error():
         raise RuntimeError("on purpose")
 
     with pytest.raises(RuntimeError, match="on purpose"):
-        per_layer(model, lambda: model(x).sum(), fail)
+        per_layer(model, covered(model), lambda: model(x).sum(), fail)
     assert not any(module._forward_hooks for module in model.modules())
 
 

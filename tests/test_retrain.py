@@ -68,14 +68,7 @@ def files():
     return sorted(Path("scratch").rglob("*.json"))
 
 
-@pytest.mark.parametrize(
-    "backend",
-    [
-        "loky",
-        pytest.param("dask", marks=pytest.mark.filterwarnings("ignore::ResourceWarning")),
-        pytest.param("ray", marks=pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::FutureWarning")),
-    ],
-)
+@pytest.mark.parametrize("backend", ["loky", "dask", "ray"])
 def test_every_backend_gives_the_bytes_of_this_process_in_the_same_order(backend, monkeypatch, tmp_path):
     if importlib.util.find_spec({"loky": "joblib", "dask": "distributed"}.get(backend, backend)) is None:
         pytest.skip(f"requirements-cluster.txt is not installed: no {backend}")
