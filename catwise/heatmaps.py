@@ -126,16 +126,21 @@ def _told(row: pd.Series) -> str:
     return "none" if np.isnan(rho) else f"{rho:.2f} ({low:.2f} to {high:.2f})"
 
 
+def _number(rho: float) -> str:
+    return "none" if np.isnan(rho) else f"{rho:.2f}"
+
+
 def _correlations(rho: dict[Any, pd.DataFrame]) -> str:
     one, mean, within = (
         ", ".join(_told(rho[case].loc[group]) for group in GROUPS)
         for case in (("all", "one"), ("all", "mean"), ("within", "mean"))
     )
+    counted = ", ".join(_number(rho["all", "mean"].loc[group, "counted"]) for group in GROUPS)
     chance = rho["all", "mean"]["shuffled_high"].max()
     words = (
         "Spearman's rho, 1 where influence ranks all changes (paper: above 0.8), for beneficial, detrimental and random"
         f" removals: {mean} (95 % bootstrap over the targets); of one training {one} (over the seeds); ranked within"
-        f" each class measured {within}."
+        f" each class measured {within}. Counting the removed samples of the class in place of influence: {counted}."
     )
     if np.isnan(chance):
         return words

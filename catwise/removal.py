@@ -62,11 +62,16 @@ Measured = tuple[Sequence[float], Sequence[float]]  # accuracy and loss of each 
 
 
 def changes(
-    planned: Sequence[tuple[int, Removal]], measured: Sequence[Measured], p_nk: np.ndarray, classes: Sequence[str]
+    planned: Sequence[tuple[int, Removal]],
+    measured: Sequence[Measured],
+    p_nk: np.ndarray,
+    y_n: np.ndarray,
+    classes: Sequence[str],
 ) -> list[dict[str, Any]]:
     """One row per removal and class: sum_{i removed} P[i, k], and after minus before in accuracy and loss.
 
-    Before: the training of the same seed that removes nothing, from the same initial weights.
+    Before: the training of the same seed that removes nothing, from the same initial weights. ``labelled``: how many of
+    the removed bear the label of the class, which predicts the change without any influence.
     """
     before = {seed: found for (seed, removed), found in zip(planned, measured, strict=True) if removed.group == "none"}
     rows = []
@@ -78,6 +83,7 @@ def changes(
         for k, name in enumerate(classes):
             row = {"group": removed.group, "target": target, "seed": seed, "class": name}
             row["influence"] = float(p_nk[removed.rows, k].sum())
+            row["labelled"] = int((y_n[removed.rows] == k).sum())
             row["accuracy_change"] = float(accuracy_k[k] - accuracy_before[k])
             row["loss_change"] = float(loss_k[k] - loss_before[k])
             rows.append(row)
@@ -95,13 +101,14 @@ def correlations(changed: pd.DataFrame) -> pd.DataFrame:
     ``pairs``: ``all`` pairs of target and class; or ``within`` classes, both sides ranked over the targets for each
     class measured, which takes away that some classes are easier to move than others.
     ``shuffled`` and ``shuffled_high``: mean and 97.5 % quantile of the same rho when the targets' predictions change
-    places: what chance gives. Random removals do not tell that, for influence ranks those too.
+    places: what chance gives. Random removals do not tell that, for influence ranks those too. ``counted``: rho of a
+    prediction that knows the labels alone, how many samples of the class were removed.
     Differs from the paper: it gives ``all`` alone, without interval, and does not say of how many trainings.
     """
     rng = np.random.default_rng(0)
     rows = []
     for group, members in changed.dropna().groupby("group"):
-        influence_tk = _by_seed(members, "influence").mean(axis=0)
+        influence_tk, labelled_tk = (_by_seed(members, column)[0] for column in ("influence", "labelled"))
         targets = len(influence_tk)
         drawn = rng.integers(targets, size=(DRAWS, targets))
         shuffled = rng.permuted(np.tile(np.arange(targets), (DRAWS, 1)), axis=1)
@@ -111,13 +118,16 @@ def correlations(changed: pd.DataFrame) -> pd.DataFrame:
             for pairs, ranks in (("all", _ranks), ("within", _ranks_within)):
                 predicted, by_chance = sign * ranks(influence_tk[None]), sign * ranks(influence_tk[shuffled])
                 case = {"group": group, "measure": measure, "pairs": pairs}
+                counted = sign * ranks(labelled_tk[None])
                 actual = ranks(change_stk)
                 one = {key: np.clip(value, -1, 1) for key, value in _interval(_rho(predicted, actual)).items()}
-                rows.append({**case, "trainings": "one"} | one | _chance(_rho(by_chance[:, None], actual)))
+                one |= {"counted": float(_rho(counted, actual).mean())} | _chance(_rho(by_chance[:, None], actual))
+                rows.append({**case, "trainings": "one"} | one)
                 actual = ranks(mean_tk[None])
                 low, high = _rho(sign * ranks(influence_tk[drawn]), ranks(mean_tk[drawn])).quantile([0.025, 0.975])
                 mean = {"mean": _rho(predicted, actual).item(), "low": low, "high": high}
-                rows.append({**case, "trainings": "mean"} | mean | _chance(_rho(by_chance[:, None], actual)))
+                mean |= {"counted": _rho(counted, actual).item()} | _chance(_rho(by_chance[:, None], actual))
+                rows.append({**case, "trainings": "mean"} | mean)
     return pd.DataFrame(rows).rename(columns={"mean": "rho"})
 
 
@@ -149,8 +159,9 @@ def summary(correlated: pd.DataFrame, own: pd.DataFrame) -> dict[str, float]:
     """The headline numbers of both tables, flat.
 
     ``spearman_``: of one training, with its interval; ``spearman_mean_``: of the changes averaged over the seeds;
-    ``spearman_within_``: of those within classes. ``signs_``: in how many classes the sign of the mean is the paper's,
-    ``significant_``: in how many its interval leaves out 0 as well; ``net_``: both against the random draws.
+    ``spearman_within_``: of those within classes; ``counted_``: as ``spearman_mean_``, by counting labels. ``signs_``:
+    in how many classes the sign of the mean is the paper's, ``significant_``: in how many its interval leaves out 0 as
+    well; ``net_``: both against the random draws.
     """
     found: dict[str, float] = {}
     for row in correlated.to_dict("records"):
@@ -160,6 +171,7 @@ def summary(correlated: pd.DataFrame, own: pd.DataFrame) -> dict[str, float]:
             found |= {f"spearman_{name}_{end}": row[end] for end in ("low", "high")}
         elif row["trainings"] == "mean":
             found[f"spearman_{'mean' if row['pairs'] == 'all' else 'within'}_{name}"] = row["rho"]
+            found |= {f"counted_{name}": row["counted"]} if row["pairs"] == "all" else {}
     for (measure, group), rows in own[own["group"] != "random"].groupby(["measure", "group"]):
         expected = MEASURES[measure] * (1 if group == "beneficial" else -1)
         for net in ("", "net_"):

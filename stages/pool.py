@@ -1,8 +1,8 @@
 """Who does the work of a long map: the processes that the environment names, here or on other machines.
 
 CATWISE_BACKEND: loky (processes of this machine, the default), dask or ray. CATWISE_WORKERS: how many. With
-DASK_SCHEDULER_ADDRESS or RAY_ADDRESS a cluster that runs already is used; its workers see this folder on a shared disk.
-None of them is a parameter of the pipeline, because none changes a result.
+DASK_SCHEDULER_ADDRESS or RAY_ADDRESS a cluster that runs already is used: start it in this folder, on a disk that all
+its machines share, and with PYTHONPATH=. All of this is no parameter of the pipeline, because it changes no result.
 """
 
 import logging
@@ -87,6 +87,7 @@ def _dask(workers: int) -> Iterator[dict[str, Any]]:
 
     if address := os.environ.get("DASK_SCHEDULER_ADDRESS"):
         with Client(address) as client:
+            client.submit(_backend).result()  # fails if this code is not on its path; joblib would wait for ever
             yield {"client": client}
         return
     here = {"threads_per_worker": 1, "memory_limit": 0, "dashboard_address": None, "silence_logs": logging.CRITICAL}

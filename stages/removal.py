@@ -35,7 +35,8 @@ def top_share(dataset: str, device: str, threads: int, train: Any, chosen: Any, 
     jobs = [(removed.kept(len(p_nk)), seed) for seed, removed in planned]
     again = retrained(dataset, device, threads, train, "test", jobs, "removal")
     measured = [(a_k.tolist(), l_k.tolist()) for a_k, l_k in progress(again, f"removal {dataset}", len(jobs))]
-    rows = removal.changes(planned, measured, p_nk, classes)
+    y_n = read_npz(Path("data", dataset, "arrays.npz"))["train/y"]
+    rows = removal.changes(planned, measured, p_nk, y_n, classes)
     correlated, own = removal.correlations(pd.DataFrame(rows)), removal.diagonal(pd.DataFrame(rows))
     write_csv(out / "changes.csv", rows)
     write_csv(out / "correlations.csv", correlated.to_dict("records"))

@@ -20,9 +20,9 @@ def changes(predict, classes=ABC, seeds=2, controls=2, scale=1.0):
         for target in classes if group != "random" else [f"draw {draw + 1}" for draw in range(controls)]:
             for name in classes:
                 influence = rng.normal()
-                change = predict(influence)
-                rows += [(group, target, seed, name, scale * influence, change, -change) for seed in range(seeds)]
-    columns = ["group", "target", "seed", "class", "influence", "accuracy_change", "loss_change"]
+                change, labelled = predict(influence), rng.integers(50)
+                rows += [(group, target, n, name, scale * influence, labelled, change, -change) for n in range(seeds)]
+    columns = ["group", "target", "seed", "class", "influence", "labelled", "accuracy_change", "loss_change"]
     return pd.DataFrame(rows, columns=columns)
 
 

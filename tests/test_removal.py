@@ -19,7 +19,13 @@ def experiment(p_nk, answer, seeds=3, controls=4, classes=CLASSES):
     """The table of changes where ``answer(removed, seed)`` gives the loss of each class; accuracy is 1 - loss."""
     planned = plan(p_nk, 0.1, controls, seeds)
     losses = [np.asarray(answer(removed, seed), dtype=float) for seed, removed in planned]
-    return pd.DataFrame(changes(planned, [(1 - loss_k, loss_k) for loss_k in losses], p_nk, classes))
+    measured = [(1 - loss_k, loss_k) for loss_k in losses]
+    return pd.DataFrame(changes(planned, measured, p_nk, labels(len(p_nk)), classes))
+
+
+def labels(n):
+    """Uneven, so that each removal has its own counts."""
+    return np.sort(np.arange(n) ** 2 % 3)
 
 
 @pytest.fixture
@@ -81,15 +87,24 @@ def test_changes_equal_those_taken_one_by_one(rng):
             assert row["loss_change"] == change
             assert row["accuracy_change"] == pytest.approx(-change)
             assert row["influence"] == pytest.approx(p_nk[:, k].sum() - p_nk[removed.kept(40), k].sum())
+            assert row["labelled"] == sum(labels(40)[i] == k for i in removed.rows)
 
 
 def test_changes_do_not_depend_on_the_order_of_the_jobs(rng):
     p_nk = rng.normal(size=(40, 3))
     planned = plan(p_nk, 0.1, 2, 2)
     measured = [(rng.random(3), rng.random(3)) for _ in planned]
-    forward, backward = (changes(planned[::step], measured[::step], p_nk, CLASSES) for step in (1, -1))
+    forward, backward = (changes(planned[::step], measured[::step], p_nk, labels(40), CLASSES) for step in (1, -1))
     key = ["group", "target", "seed", "class"]
     pd.testing.assert_frame_equal(*(pd.DataFrame(rows).set_index(key).sort_index() for rows in (forward, backward)))
+
+
+def test_the_labels_alone_predict_a_change_that_hangs_on_them_alone(rng):
+    y_n = labels(90)
+    table = experiment(rng.normal(size=(90, 3)), lambda removed, _: np.bincount(y_n[removed.rows], minlength=3))
+    found = correlations(table)
+    np.testing.assert_allclose(found["counted"].astype(float), 1, atol=1e-12)
+    assert (found["rho"].astype(float) < 0.9).all()
 
 
 def test_a_perfect_prediction_has_correlation_one_in_every_way(faithful):

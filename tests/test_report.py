@@ -132,7 +132,7 @@ def test_readings_are_those_that_the_removal_writes():
     removal = pytest.importorskip("catwise.removal")
     rows = [
         {"group": group, "target": target, "seed": seed, "class": name, "accuracy_change": change + seed / 1e4}
-        | {"loss_change": -change, "influence": 0.0}
+        | {"loss_change": -change, "influence": 0.0, "labelled": 0}
         for group, change in (("beneficial", -0.1), ("detrimental", 0.1), ("random", 0.0))
         for target in (("draw 0", "draw 1") if group == "random" else "ab")
         for seed in (0, 1, 2)
