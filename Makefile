@@ -1,7 +1,7 @@
 # make reproduce   set up, run the pipeline, say where the figures and the report are
 # make test        set up, run the tests
 # make check       what CI runs: format, lint, types, tests
-# make bench       time influence vectors and factor fits against kronfluence, 30 minutes; reports/bench.json
+# make bench       time influence vectors, factor fits (against kronfluence) and training, 35 minutes; reports/*.json
 # make paper DATASET=cifar10 [START=removal]
 #                  measure a data set that is not embedded, minutes to hours; reports/measured/cifar10, for git
 #                  (cifar10, stl10, emotion, ag_news; or _small, a part of each: cifar10_small ...)
@@ -42,6 +42,7 @@ types: $(SETUP)
 
 bench: $(SETUP)
 	python -m benchmarks.influence reports/bench.json
+	python -m benchmarks.training reports/training.json
 
 paper: $(SETUP)
 	python -m stages.measure $(DATASET) $(if $(START),--start $(START))

@@ -1,16 +1,11 @@
 """Does it pay to train several small models at once (torch.func.vmap) instead of one after the other?
 
-    python -m benchmarks.together reports/together.json           under a minute
-
 One step of each of M models on a batch of its own: by vmap over stacked weights, and in a loop. Beside M processes on M
 cores, vmap must win by more than a loop does not lose; on a GPU it may hide the launches.
 """
 
-import argparse
 import copy
-import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,7 +13,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call, grad, stack_module_state, vmap
 
-from benchmarks.influence import machine
 from benchmarks.turns import ratio, turns
 from catwise import models
 
@@ -29,16 +23,6 @@ CASES = {
     "resnet9 width 64, 2 models": ("resnet9", 64, (3, 32, 32), 64, 2),
 }
 REPEATS = 9
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("out", nargs="?", type=Path, default=Path("reports/together.json"))
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    arguments = parser.parse_args()
-    found = together(arguments.device)
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.write_text(json.dumps({"machine": machine(arguments.device), "cases": found}, indent=1) + "\n")
 
 
 def together(device: str, repeats: int = REPEATS) -> dict[str, Any]:
@@ -79,7 +63,3 @@ def _calls(some: list[nn.Module], x: Tensor, y: Tensor) -> dict[str, Callable[[]
 def _error(stacked: list[Tensor], by_model: list[tuple[Tensor, ...]]) -> float:
     pairs = zip(stacked, zip(*by_model, strict=True), strict=True)
     return max(float((ours.detach() - torch.stack(one)).norm() / torch.stack(one).norm()) for ours, one in pairs)
-
-
-if __name__ == "__main__":
-    main()

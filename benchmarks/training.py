@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from benchmarks.influence import machine
+from benchmarks.together import together
 from benchmarks.turns import ratio, turns
 from catwise import bert, models
 from catwise.layers import precision
@@ -51,19 +52,22 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     arguments = parser.parse_args()
-    found = throughput(arguments.device, 10 if arguments.quick else 1)
+    device, smaller = arguments.device, 10 if arguments.quick else 1
+    result = {"epoch": throughput(device, smaller), "together": together(device)}  # torch has one thread from here on
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.write_text(json.dumps({"machine": machine(arguments.device), "cases": found}, indent=1) + "\n")
+    arguments.out.write_text(
+        json.dumps({"machine": machine(device), "quick": arguments.quick, **result}, indent=1) + "\n"
+    )
 
 
-def throughput(device: str, smaller: int = 1) -> dict[str, Any]:
+def throughput(device: str, smaller: int = 1, repeats: int = REPEATS) -> dict[str, Any]:
     """Samples per second of an epoch, and its share of the rate of the bare passes, by case."""
     torch.set_num_threads(1)
     found = {}
     for name, (kind, width, recipe, n) in (CUDA if device == "cuda" else CPU).items():
         model, train = _case(kind, width, max(2 * recipe.batch_size, n // smaller), device)
         calls = _calls(model, train, recipe)
-        seconds = turns(calls, REPEATS, device)
+        seconds = turns(calls, repeats, device)
         seen = len(train[-1]) // recipe.batch_size * recipe.batch_size
         found[name] = {
             "samples per second": seen / median(seconds["epoch"]),

@@ -7,7 +7,7 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
-__all__ = ["Chapter", "Cost", "costs", "diagonal", "measured_on", "render", "times"]
+__all__ = ["Chapter", "Cost", "costs", "diagonal", "measured_on", "removals", "render", "speeds", "times"]
 
 AGREES = "as the paper says"  # a reading of ``catwise.removal.diagonal``
 CLAIM = {"beneficial": -1, "detrimental": 1}  # sign of the paper's change of a class's accuracy without these samples
@@ -32,9 +32,10 @@ class Chapter:
 
 @dataclass(frozen=True)
 class Cost:
-    """The benchmark: a table (rows of text) and its picture."""
+    """The benchmarks: tables (rows of text) and a picture."""
 
     rows: list[list[str]]
+    speeds: list[list[str]]
     figure: bytes
     title: str
     caption: str
@@ -52,6 +53,45 @@ def costs(bench: dict[str, Any]) -> list[list[str]]:
                 peak, held = f"{value['peak bytes'] / 1e6:.0f}", "-" if memory is None else f"{memory / 1e6:.2f}"
                 rows.append([case, size, f"{part}: {method}", seconds, ratio, peak, held])
     return rows
+
+
+def speeds(training: dict[str, Any]) -> list[list[str]]:
+    """A heading and a row per case: training against a bare forward and backward, several models at once or in turn."""
+    rows = [["case", "what", "median", "lowest to highest"]]
+    for case, found in training["epoch"].items():
+        what = f"epoch, {found['samples per second']:,.0f} samples a second: share of the bare rate"
+        rows.append([case, what, *_spread(found["of the bare rate"])])
+    for case, found in training["together"].items():
+        rows.append([case, "seconds one after the other, over at once", *_spread(found["loop / vmap"])])
+    return rows
+
+
+def _spread(ratio: dict[str, float]) -> list[str]:
+    return [f"{ratio['median']:.2f}", f"{ratio['lowest']:.2f} to {ratio['highest']:.2f}"]
+
+
+def removals(metrics: dict[str, dict[str, Any]]) -> list[list[str]]:
+    """Does influence rank what removal does? Spearman's rho by data set and group; the paper says above 0.8.
+
+    ``metrics``: those of the removal stage by data set; the trimming of the synthetic sets has none of these. Of one
+    training with its interval over the seeds, of the mean over the seeds, and of counting labels instead.
+    """
+    measures, groups = ("accuracy", "loss"), ("beneficial", "detrimental", "random")
+    heading = [f"{measure}: {what}" for measure in measures for what in ("one training", "mean", "labels counted")]
+    rows = [["data set", "removed", *heading]]
+    for dataset, found in metrics.items():
+        for group in groups if "spearman_accuracy_random" in found else ():
+            cells = []
+            for name in (f"{measure}_{group}" for measure in measures):
+                rho, low, high = (_rho(found[f"spearman_{name}{end}"]) for end in ("", "_low", "_high"))
+                others = (_rho(found[f"{way}_{name}"]) for way in ("spearman_mean", "counted"))
+                cells += [f"{rho} ({low} to {high})", *others]
+            rows.append([dataset, group, *cells])
+    return rows
+
+
+def _rho(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
 
 
 def measured_on(about: dict[str, Any]) -> str:
@@ -124,7 +164,9 @@ def render(template: str, chapters: dict[str, Chapter], cost: Cost) -> str:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     filters = (number, picture, diagonal, measured_on, revision)
     environment.filters |= {call.__name__: call for call in filters}
-    return environment.from_string(template).render(chapters=chapters, cost=cost, times=times(chapters))
+    removed = removals({name: chapter.metrics["removal"] for name, chapter in chapters.items()})
+    tables = {"times": times(chapters), "removals": removed}
+    return environment.from_string(template).render(chapters=chapters, cost=cost, **tables)
 
 
 def number(value: Any) -> str:

@@ -10,7 +10,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from itertools import starmap
@@ -28,7 +28,7 @@ __all__ = ["spread"]
 
 def spread(
     function: Callable[..., Any], calls: Iterable[tuple[Any, ...]], device: torch.device, threads: int
-) -> Iterator[Any]:
+) -> Generator[Any]:
     """``function(*call)`` for each call, in order; each worker may use ``threads`` threads.
 
     One worker of loky is this process itself. The workers are gone when the iterator ends, fails or is closed.

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from catwise import charts, params, plots
-from catwise.report import Chapter, Cost, costs, render
+from catwise.report import Chapter, Cost, costs, render, speeds
 from stages.io import read_json, run, written
 from stages.results import Place, live, made, measured, names, record
 
@@ -14,9 +14,9 @@ STAGES = ("train", "influence", "fidelity", "removal", "ceiling")  # those that 
 
 def main() -> None:
     template = Path("catwise", "report.html").read_text()
-    bench, ranking = (read_json(Path("reports", f"{name}.json")) for name in ("bench", "ranking"))
+    bench, ranking, training = (read_json(Path("reports", f"{name}.json")) for name in ("bench", "ranking", "training"))
     drawn = charts.benchmark(bench, ranking)
-    cost = Cost(costs(bench), plots.png(drawn.figure), drawn.title, drawn.caption, drawn.alt)
+    cost = Cost(costs(bench), speeds(training), plots.png(drawn.figure), drawn.title, drawn.caption, drawn.alt)
     here = params.load().run.datasets
     chapters = {name: chapter(live(name), Path("reports", "figures", name)) for name in here}
     for name in names():

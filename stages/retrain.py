@@ -2,7 +2,9 @@
 
 import functools
 import hashlib
+import inspect
 import json
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -28,7 +30,8 @@ DECIDING = (augment, bert, convex, layers, metrics, models, training, tensors)  
 
 def retrain(train: Any, dataset: str, batch: Batch, rows: np.ndarray, num_classes: int, seed: int = 0) -> nn.Module:
     """The model after training on ``rows`` of the batch alone; ``seed`` is added to that of the section."""
-    part = tuple(values[rows] for values in batch)
+    chosen = torch.tensor(rows, device=batch[-1].device)  # a copy: what a worker is sent may be read-only
+    part = tuple(values[chosen] for values in batch)
     if train.model == "logistic":
         model = new_model(dataset, train, part)
         convex.fit_convex(model, part, train.l2)
@@ -107,5 +110,5 @@ def _splits(dataset: str, device: str, card: str) -> tuple[dict[str, Batch], lis
 @functools.cache
 def _code() -> str:
     """sha256 of the modules that decide, when the process first asks: what it runs, not what is edited later."""
-    files = [Path(module.__file__) for module in DECIDING] + [Path(__file__)]
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+    modules = [*DECIDING, sys.modules[__name__]]
+    return hashlib.sha256("".join(inspect.getsource(module) for module in modules).encode()).hexdigest()

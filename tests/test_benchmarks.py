@@ -6,7 +6,9 @@ from pathlib import Path
 
 from benchmarks import gpu
 from benchmarks.influence import measure
-from catwise.report import costs
+from benchmarks.together import CASES, together
+from benchmarks.training import throughput
+from catwise.report import costs, speeds
 
 ROOT = Path(__file__).parents[1]
 
@@ -28,7 +30,17 @@ def test_every_measurement_gives_seconds_and_memory():
         assert found["peak bytes"] >= 0
 
 
+def test_training_is_compared_in_turns_and_models_at_once_have_the_gradients_of_each(monkeypatch):
+    few = {name: case for name, case in CASES.items() if "width 64" not in name}
+    monkeypatch.setattr("benchmarks.together.CASES", few)
+    assert all(found["of the bare rate"]["median"] > 0 for found in throughput("cpu", 20, repeats=1).values())
+    assert all(found["relative error of gradients"] < 0.05 for found in together("cpu", repeats=1).values())
+
+
 def test_the_benchmark_in_the_repository_is_a_whole_one():
+    training = json.loads((ROOT / "reports/training.json").read_text())
+    assert not training["quick"]
+    assert len(speeds(training)) == 1 + len(training["epoch"]) + len(training["together"])
     bench = json.loads((ROOT / "reports/bench.json").read_text())
     assert not bench["quick"]
     assert len(costs(bench)) == 1 + 6 * len(bench["cases"]) == 19

@@ -24,7 +24,7 @@ ABOUT = {
 }
 
 
-def chapter(about=None, rows=()):
+def chapter(about=None, rows=(), removal=None):
     return Chapter(
         card={
             "counts": {"train": [5, 5], "test": [2, 2]},
@@ -36,6 +36,7 @@ def chapter(about=None, rows=()):
         metrics={
             "train": {"worst_class": "a", "worst_class_accuracy": 0.5, "mean_class_accuracy": 0.6},
             "influence": {"coverage": 0.98},
+            "removal": removal or {},
         },
         ceiling={"headroom": 0.1, "first_component_ratio": 0.2, "exchange": {"a": 0.5, "b": 0.5}},
         figures={},
@@ -48,7 +49,7 @@ def chapter(about=None, rows=()):
 def page(**chapters):
     with open("catwise/report.html") as file:
         template = file.read()
-    return report.render(template, chapters, Cost([["case"]], b"", "cost", "", ""))
+    return report.render(template, chapters, Cost([["case"]], [["case"]], b"", "cost", "", ""))
 
 
 @pytest.fixture(autouse=True)
@@ -125,6 +126,26 @@ def test_the_diagonal_counts_classes_that_agree_with_the_paper():
 
 def test_the_share_that_the_curvature_covers_is_on_the_page():
     assert "<td>coverage<td>0.98" in page(here=chapter())
+
+
+def test_every_group_of_a_removal_is_a_row_with_its_interval_and_its_baseline():
+    found = {
+        f"{way}_{measure}_{group}{end}": 0.1 + number / 10
+        for measure in ("accuracy", "loss")
+        for number, group in enumerate(("beneficial", "detrimental", "random"))
+        for way, ends in (("spearman", ("", "_low", "_high")), ("spearman_mean", ("",)), ("counted", ("",)))
+        for end in ends
+    }
+    found["counted_loss_random"] = None  # all counts alike
+    _, *rows = report.removals({"digits": found, "linear": {"rounds": 3}})
+    assert [row[:3] for row in rows] == [
+        ["digits", "beneficial", "0.10 (0.10 to 0.10)"],
+        ["digits", "detrimental", "0.20 (0.20 to 0.20)"],
+        ["digits", "random", "0.30 (0.30 to 0.30)"],
+    ]
+    assert rows[2][-1] == "-"
+    assert rows[1][2] in page(here=chapter(removal=found))
+    assert "labels counted" not in page(here=chapter())
 
 
 def test_readings_are_those_that_the_removal_writes():
