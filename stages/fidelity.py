@@ -8,6 +8,7 @@ from sklearn.metrics import roc_auc_score
 
 from catwise import curvature, factors, fidelity, influence
 from catwise.progress import progress
+from stages import scratch
 from stages.io import folder, read_npz, run, settings, write_csv, write_json
 from stages.retrain import retrained
 from stages.tensors import last_epoch, load_model, read_splits, real_positions
@@ -66,6 +67,7 @@ def main(dataset: str) -> None:
     write_json(out / "fidelity.json", {"lds": mean, "flipped_label_auc": auc})
     best = max(chosen.kinds, key=lambda kind: mean[kind][0])
     write_json(out / "metrics.json", {"best_kind": best, "lds_best": mean[best][0]})
+    scratch.clear("fidelity", dataset)
 
 
 if __name__ == "__main__":

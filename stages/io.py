@@ -5,7 +5,10 @@ import inspect
 import json
 import math
 import os
+import signal
 import sys
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,11 +27,23 @@ def run(main: Callable[..., None], description: str | None) -> None:
     parser = argparse.ArgumentParser(description=description)
     if inspect.signature(main).parameters:
         parser.add_argument("dataset", help="a name under `datasets` in params.yaml")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what is open is closed
+    if os.environ.get("DVC_ROOT"):
+        threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     try:
         main(**vars(parser.parse_args()))
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+
+
+def _end_with(parent: int) -> None:
+    """Ends this process when its parent is gone: DVC, told to end, leaves its stage running."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def settings(dataset: str, *sections: str) -> tuple[Any, ...]:
@@ -48,7 +63,7 @@ def folder(root: str, *parts: str) -> Path:
 
 def written(path: Path, write: Callable[[Path], object]) -> None:
     """``write`` to a scratch name beside ``path``, then move it there: a killed stage leaves no half a file."""
-    scratch = path.with_name(f".{path.name}.part")
+    scratch = path.with_name(f".{path.name}.{os.getpid()}.part")  # two experiments may write the same
     try:
         write(scratch)
         os.replace(scratch, path)

@@ -28,7 +28,7 @@ Job = tuple[np.ndarray, int]  # rows to train on (or a mask of them), and what t
 DECIDING = (augment, bert, convex, layers, metrics, models, training, tensors)  # modules that the result depends on
 
 
-def retrain(train: Any, dataset: str, batch: Batch, rows: np.ndarray, num_classes: int, seed: int = 0) -> nn.Module:
+def retrain(train: Any, dataset: str, batch: Batch, rows: np.ndarray, seed: int = 0) -> nn.Module:
     """The model after training on ``rows`` of the batch alone; ``seed`` is added to that of the section."""
     chosen = torch.tensor(rows, device=batch[-1].device)  # a copy: what a worker is sent may be read-only
     part = tuple(values[chosen] for values in batch)
@@ -84,7 +84,7 @@ def _measured(setting: Setting, rows: np.ndarray, seed: int, place: Path) -> lis
         )
     torch.set_num_threads(setting.threads)
     splits, classes = _splits(setting.dataset, setting.device, _card(setting.dataset))
-    model = retrain(setting.train, setting.dataset, splits["train"], rows, len(classes), seed)
+    model = retrain(setting.train, setting.dataset, splits["train"], rows, seed)
     measured = [values.tolist() for values in metrics.per_class(model, splits[setting.measured_on], len(classes))]
     return scratch.keep(place, measured)
 

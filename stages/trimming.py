@@ -22,7 +22,7 @@ def trim(dataset: str, device: str, train: Any, chosen: Any, out: Path) -> dict[
     part, query, n = splits["train"], splits["validation_a"], len(splits["train"][-1])
 
     def vectors(kept: np.ndarray) -> np.ndarray:
-        model, left = retrain(train, dataset, part, kept, len(classes)), tuple(values[kept] for values in part)
+        model, left = retrain(train, dataset, part, kept), tuple(values[kept] for values in part)
         hessian = curvature.exact(model, left, train.l2)
         found = influence.influence_vectors(model, hessian, left, query, query[-1], len(classes), batch_size=len(kept))
         return found.numpy()
@@ -36,7 +36,7 @@ def trim(dataset: str, device: str, train: Any, chosen: Any, out: Path) -> dict[
     rows, arrays = [], {}
     for (arm, seed), states in progress(arms.items(), f"removal {dataset}", len(arms)):
         for number, kept in enumerate(states):
-            model = retrain(train, dataset, part, kept, len(classes))
+            model = retrain(train, dataset, part, kept)
             state = {"arm": arm, "seed": seed, "round": number, "removed": n - len(kept)}
             state["flipped_removed"] = int(flipped.sum() - flipped[kept].sum())
             rows += metrics.table(*metrics.per_class(model, splits["test"], len(classes)), classes, state)

@@ -51,9 +51,9 @@ def runs(monkeypatch):
     """(rows, seed) of each training that is really done in this process."""
     seen = []
 
-    def spy(train, dataset, batch, rows, num_classes, seed=0):
+    def spy(train, dataset, batch, rows, seed=0):
         seen.append((rows, seed))
-        return retrain(train, dataset, batch, rows, num_classes, seed)
+        return retrain(train, dataset, batch, rows, seed)
 
     monkeypatch.setattr(module, "retrain", spy)
     return seen
@@ -86,9 +86,9 @@ def test_every_row_and_no_seed_is_the_training_of_the_pipeline_bit_for_bit():
     baseline = new_model("mine", SECTION, splits["train"])
     for _ in training.train_epochs(baseline, splits["train"], recipe(SECTION)):
         pass
-    again = retrain(SECTION, "mine", splits["train"], np.arange(60), 3)
+    again = retrain(SECTION, "mine", splits["train"], np.arange(60))
     assert fingerprint(again) == fingerprint(baseline)
-    other = retrain(SECTION, "mine", splits["train"], np.arange(60), 3, seed=1)
+    other = retrain(SECTION, "mine", splits["train"], np.arange(60), seed=1)
     assert fingerprint(other) != fingerprint(baseline)
 
 
@@ -119,7 +119,7 @@ if __name__ == "__main__":
 def test_rows_may_be_read_only_as_some_backends_send_them():
     rows = np.arange(60)
     rows.flags.writeable = False
-    retrain(SECTION, "mine", read_splits("mine", "cpu")[0]["train"], rows, 3)
+    retrain(SECTION, "mine", read_splits("mine", "cpu")[0]["train"], rows)
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
