@@ -179,7 +179,9 @@ class Influence(Section):
 
 
 class Fidelity(Section):
-    kinds: Annotated[list[Literal["exact", "ekfac", "kfac", "diagonal", "identity"]], Field(min_length=1)]
+    kinds: Annotated[
+        list[Literal["exact", "ekfac", "ekfac_linear", "kfac", "diagonal", "identity"]], Field(min_length=1)
+    ]
     halves: Annotated[int, Field(ge=10)]
     seeds: Count
     draw: Literal["importance", "balanced", "every"]

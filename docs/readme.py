@@ -7,6 +7,8 @@ from pathlib import Path
 
 import yaml
 
+from catwise.report import removals
+
 ROOT = Path(__file__).parents[1]
 PICTURES = {"linear": "trimming.png"}
 
@@ -33,25 +35,42 @@ def stage_map(pipeline: dict) -> str:
     return "\n".join(rows)
 
 
+def places(root: Path) -> dict[str, tuple[Path, str]]:
+    """By data set: the folder of a stage's report, with STAGE in place of its name, and the command that renews it."""
+    reports = root / "reports"
+    here = {path.name: (reports / "STAGE" / path.name, "dvc repro") for path in sorted((reports / "ceiling").iterdir())}
+    measured = sorted(path for path in (reports / "measured").iterdir() if path.is_dir())
+    return here | {
+        path.name: (path / "STAGE", f"make paper DATASET={path.name}") for path in measured if path.name not in here
+    }
+
+
+def read(folder: Path, stage: str) -> dict:
+    return json.loads(
+        (Path(*(stage if part == "STAGE" else part for part in folder.parts)) / "metrics.json").read_text()
+    )
+
+
+def table(rows: list[list[str]]) -> str:
+    heading, *others = rows
+    return "\n".join(f"| {' | '.join(row)} |" for row in [heading, ["---"] * len(heading), *others])
+
+
 def results(root: Path) -> str:
-    """One row per data set, from the reports of the last run."""
-    rows = [
-        "| data set | headroom t* | paper's ratio | worst class, accuracy | AUC of flipped labels | again |",
-        "|---|---|---|---|---|---|",
-    ]
-    for folder in sorted((root / "reports/ceiling").iterdir()):
-        name = folder.name
+    """One row per data set, from the reports of the last run and of those that were measured once."""
+    rows = [["data set", "headroom t*", "paper's ratio", "worst class, accuracy", "AUC of flipped labels", "again"]]
+    for name, (folder, command) in places(root).items():
+        room, train = read(folder, "ceiling"), read(folder, "train")
+        auc = read(folder, "influence").get("flipped_label_auc")
+        worst = f"{train['worst_class']}, {train['worst_class_accuracy']:.3f}"
+        figures = [f"{room['headroom']:.3f}", f"{room['first_component_ratio']:.3f}", worst]
+        rows.append([name, *figures, "-" if auc is None else f"{auc:.3f}", f"`{command}`"])
+    return table(rows)
 
-        def read(stage: str, name: str = name) -> dict:
-            return json.loads((root / "reports" / stage / name / "metrics.json").read_text())
 
-        room, train, auc = read("ceiling"), read("train"), read("influence").get("flipped_label_auc")
-        rows.append(
-            f"| {name} | {room['headroom']:.3f} | {room['first_component_ratio']:.3f} "
-            f"| {train['worst_class']}, {train['worst_class_accuracy']:.3f} "
-            f"| {'-' if auc is None else f'{auc:.3f}'} | `dvc repro ceiling@{name}` |"
-        )
-    return "\n".join(rows)
+def removed(root: Path) -> str:
+    """Spearman's rho of influence and the effect of removal, by data set and group."""
+    return table(removals({name: read(folder, "removal") for name, (folder, _) in places(root).items()}))
 
 
 def cost(root: Path) -> str:
@@ -76,6 +95,7 @@ def main() -> None:
     path = ROOT / "README.md"
     text = renewed(path.read_text(), "stages", stage_map(yaml.safe_load((ROOT / "dvc.yaml").read_text())))
     text = renewed(text, "results", results(ROOT))
+    text = renewed(text, "removed", removed(ROOT))
     text = renewed(text, "cost", cost(ROOT))
     path.write_text(text)
     for dataset, name in PICTURES.items():

@@ -20,14 +20,15 @@ def main(dataset: str) -> None:
     splits, classes = read_splits(dataset, device)
     part, query = splits["train"], splits["validation_a"]
     model = load_model(dataset, train, part, last_epoch(train))
-    options = {**chosen.model_dump(include={"damping", "batch_size", "embeddings"}), "mask": real_positions(part)}
+    options = {**chosen.model_dump(include={"damping", "batch_size"}), "mask": real_positions(part)}
 
     def vectors(kind: str, draw: str = chosen.draw, samples: int | None = None, seed: int = chosen.seed) -> np.ndarray:
         if kind == "exact":
             fitted: curvature.Curvature = curvature.exact(model, part, train.l2)
         else:
             drawn = {"draw": draw, "samples": samples, "seed": seed}
-            fitted = factors.fit(model, part, kind=kind, **drawn, **options)  # type: ignore[arg-type]
+            drawn["embeddings"] = chosen.embeddings and kind != "ekfac_linear"
+            fitted = factors.fit(model, part, kind=kind.removesuffix("_linear"), **drawn, **options)  # type: ignore[arg-type]
         size = {"batch_size": chosen.batch_size}
         return (
             influence.influence_vectors(model, fitted, part, query, query[-1], len(classes), **size)
