@@ -22,6 +22,7 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 Precision = Literal["float32", "tf32", "bfloat16"]
+Kind = Literal["exact", "ekfac", "ekfac_linear", "kfac", "diagonal", "identity"]
 
 
 class Section(BaseModel):
@@ -179,9 +180,7 @@ class Influence(Section):
 
 
 class Fidelity(Section):
-    kinds: Annotated[
-        list[Literal["exact", "ekfac", "ekfac_linear", "kfac", "diagonal", "identity"]], Field(min_length=1)
-    ]
+    kinds: Annotated[list[Kind], Field(min_length=1)]
     halves: Annotated[int, Field(ge=10)]
     seeds: Count
     draw: Literal["importance", "balanced", "every"]
