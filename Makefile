@@ -1,5 +1,6 @@
 # make reproduce   set up, run the pipeline, say where the figures and the report are
 # make test        set up, run the tests
+# make doctor      look for what would stop the pipeline on this machine, and say what to do
 # make check       what CI runs: format, lint, types, tests
 # make bench       time influence vectors, factor fits (against kronfluence) and training, 35 minutes; reports/*.json
 # make paper DATASET=cifar10 [START=removal]
@@ -16,15 +17,17 @@ BIN := $(abspath $(VENV))/bin
 SETUP := $(VENV)/.complete
 export PATH := $(BIN):$(PATH)
 
-.PHONY: reproduce test check format lint types bench paper gpu ui readme constraints
+.PHONY: reproduce doctor test check format lint types bench paper gpu ui readme constraints
 
-reproduce: $(SETUP)
-	@python -m catwise.params
+reproduce: doctor
 	dvc repro
 	@echo
 	@echo "figures: reports/figures/<data set>/*.png"
 	@echo "report:  reports/index.html"
 	@echo "compare: make ui"
+
+doctor: $(SETUP)
+	@python -m stages.doctor
 
 test: $(SETUP)
 	pytest -n 2 --dist loadfile
