@@ -36,6 +36,8 @@ def counts(p_nk: np.ndarray, y_n: np.ndarray, classes: tuple[str, ...], share: f
         axes.bar_label(bars, own_k, padding=2)
         top = 1.15 * (own_k + other_k).max()
         axes.set(title=f"{group}; number: own class", xlabel="class", ylabel="training samples", ylim=(0, top))
+        if max(map(len, classes)) > 4:
+            axes.set_xticks(range(len(classes)), classes, rotation=45, ha="right", rotation_mode="anchor")
     figure.legend(*axes.get_legend_handles_labels(), loc="outside right upper", frameon=False)
     own, _ = 100 * found.sum(axis=2).T / found.sum(axis=(1, 2))
     member_nk = y_n[:, None] == np.arange(len(classes))
