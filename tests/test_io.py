@@ -11,9 +11,10 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 STAGE = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
 from stages.io import run
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what starts in the background has it ignored
 def main():
     try:
         Path("began").write_text("")
