@@ -46,6 +46,7 @@ types: $(SETUP)
 bench: $(SETUP)
 	python -m benchmarks.influence reports/bench.json
 	python -m benchmarks.training reports/training.json
+	python -m benchmarks.ceiling reports/ceiling.json
 
 paper: $(SETUP)
 	python -m stages.measure $(DATASET) $(if $(START),--start $(START))

@@ -47,11 +47,15 @@ class Factored:
     ``layers[name]`` holds ``eigenvalues`` (o, i) of the *mean* curvature; ``n`` makes it the sum of Eq. 1. It holds the
     bases ``outputs`` (o, o) and ``inputs`` (i, i) too, each unless it is the identity. The damping is a share of each
     layer's mean eigenvalue (0.1 is kronfluence's heuristic); it stands for the penalty and for what is uncertain.
+
+    With a ``horizon`` h, H^-1 is instead what descent does of it while its learning rates sum to h: eigenvalue e of the
+    mean curvature counts (1 - exp(-h e))/(n e), no more than h/n (Bae et al. 2024, arXiv 2405.12186).
     """
 
     n: int
     damping: float
     layers: dict[str, dict[str, Tensor]]
+    horizon: float | None = None
 
     @property
     def names(self) -> list[str]:
@@ -62,17 +66,22 @@ class Factored:
         """v_k = H^-1 q_k, per layer (k, o, i)."""
         v = {}
         for name, layer in self.layers.items():
-            eigenvalues = layer["eigenvalues"]
-            damped = self.n * (eigenvalues + self.damping * eigenvalues.mean())
+            divisor = self._divisor(layer["eigenvalues"])
             u_o, u_i = layer.get("outputs"), layer.get("inputs")
             rotated = q[name] if u_o is None else u_o.T @ q[name]
-            rotated = (rotated if u_i is None else rotated @ u_i) / damped
+            rotated = (rotated if u_i is None else rotated @ u_i) / divisor
             rotated = rotated if u_o is None else u_o @ rotated
             v[name] = rotated if u_i is None else rotated @ u_i.T
         return v
 
+    def _divisor(self, eigenvalues: Tensor) -> Tensor:
+        if self.horizon is None:
+            return self.n * (eigenvalues + self.damping * eigenvalues.mean())
+        reached = (self.horizon * eigenvalues).clamp(min=torch.finfo(eigenvalues.dtype).tiny)
+        return self.n / self.horizon * (reached / -torch.expm1(-reached))
+
     def tensors(self) -> dict[str, Tensor]:
-        """Everything, for a safetensors file."""
+        """Everything but the horizon, which belongs to a question and not to the fit; for a safetensors file."""
         scale = {"n": torch.tensor(self.n), "damping": torch.tensor(self.damping, dtype=torch.float64)}
         return scale | {f"{part}/{name}": value for name, layer in self.layers.items() for part, value in layer.items()}
 

@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -13,7 +14,7 @@ from catwise.errors import InputError
 from catwise.layers import Layer, covered, frozen, matrices, per_layer
 from catwise.metrics import Batch, per_sample_loss
 
-__all__ = ["directional_derivatives", "group_gradients", "influence_vectors"]
+__all__ = ["directional_derivatives", "group_gradients", "influence_vectors", "validation_bins"]
 
 Loss = Callable[[nn.Module, Batch], Tensor]  # (model, batch) -> one value per sample, (n,)
 Progress = Callable[[Iterable], Iterable]
@@ -141,3 +142,15 @@ def directional_derivatives(
         rows = tuple(part[batch] for part in train)
         per_layer(model, chosen, lambda rows=rows: loss(model, rows).sum(), add, batch)  # type: ignore[misc]
     return scores_nk
+
+
+def validation_bins(labels_m: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+    """Deals the samples of each class into ``count`` bins, alike in size but for one: class * count + bin, (m,)."""
+    sizes = np.unique(labels_m, return_counts=True)[1]
+    if sizes.min() < count:
+        raise InputError(f"influence.bins: expected at most {sizes.min()}, the smallest class's samples; came {count}")
+    groups_m = np.empty(len(labels_m), dtype=np.int64)
+    for label in np.unique(labels_m):
+        rows = rng.permutation(np.flatnonzero(labels_m == label))
+        groups_m[rows] = label * count + np.arange(len(rows)) % count
+    return groups_m

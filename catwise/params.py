@@ -4,6 +4,7 @@ The file is parsed as YAML 1.2, because ``dvc exp run -S`` writes 1e-05, which Y
 """
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -165,6 +166,7 @@ class Exact(Section):
 
 class Factored(Section):
     kind: Literal["ekfac", "kfac", "diagonal", "identity", "kronfluence"]
+    earlier: list[Count]  # epochs before the last
     damping: Positive
     draw: Literal["importance", "balanced", "every"]
     samples: Count | Literal["all"]
@@ -175,6 +177,8 @@ class Factored(Section):
 
 
 class Influence(Section):
+    bins: Annotated[int, Field(ge=3)]
+    seed: Seed
     batch_size: Count
     precision: Precision
 
@@ -205,6 +209,62 @@ class TopShare(Section):
     controls: Count
 
 
+class Steps(Section):
+    """The recipe of the extra epoch, at a constant learning rate and with the optimiser of the training."""
+
+    batch_size: Count
+    learning_rate: Positive
+    weight_decay: NonNegative
+
+
+class Case(Section):
+    kind: Literal["direct_improvement", "course_correction"]
+    epoch: Count | Literal["auto"]
+    targets: Annotated[list[str], Field(min_length=1)] | Literal["auto"]
+    recipe: Steps | Literal["as_trained"]
+
+    @model_validator(mode="after")
+    def an_epoch_to_improve_is_given(self) -> "Case":
+        if self.epoch == "auto" and self.kind == "direct_improvement":
+            raise ValueError("a number as epoch of direct_improvement")
+        return self
+
+
+class Search(Section):
+    """How Algorithm 1 finds weights: where P is taken, the right-hand side of line 4, and its objective."""
+
+    anchor: Literal["start", "end"]
+    rule: Literal["printed", "beta"]
+    program: Literal["linear", "quadratic"]
+
+
+class Direction(Section):
+    """How P is measured of which every column is raised at once."""
+
+    anchor: Literal["start", "end"]
+    filter: Literal["damped", "horizon"]
+    measure: Literal["loss", "probability", "margin"]
+
+
+class Reweight(Section):
+    cases: Annotated[list[Case], Field(min_length=1)]
+    generations: Count
+    population: Annotated[int, Field(ge=8, multiple_of=4)]
+    seeds: Annotated[int, Field(ge=2)]
+    w_max: Annotated[float, Field(ge=1)]
+    slack: Positive
+    trust: Positive
+    searches: Annotated[list[Search], Field(min_length=1)]
+    directions: Annotated[list[Direction], Field(min_length=1)]
+    sizes: Annotated[list[Positive], Field(min_length=1)]
+    tradeoff: Annotated[int, Field(ge=2)]
+
+
+class Ceiling(Section):
+    permutations: Annotated[int, Field(ge=20)]
+    seed: Seed
+
+
 class Figures(Section):
     classes: Annotated[list[str], Field(min_length=2, max_length=2)]
 
@@ -220,6 +280,8 @@ class DataSet(Section):
     influence: Influence
     fidelity: Fidelity
     removal: Annotated[Trimming | TopShare, Field(discriminator="method")]
+    reweight: Reweight | None
+    ceiling: Ceiling
     figures: Figures
 
 
@@ -264,6 +326,8 @@ def _check_names(path: Path, params: Params) -> None:
                 key = f"datasets.{name}.figures.classes.{position}"
                 raise InputError(f"{path}: {key}: expected one of {', '.join(classes)}; came {chosen!r}")
         _check_model(path, name, dataset)
+        _check_cases(path, name, dataset, classes)
+        _check_epochs(path, name, dataset)
         if dataset.train.model != "logistic" and dataset.curvature.kind == "exact":
             key = f"datasets.{name}.curvature.kind"
             raise InputError(f"{path}: {key}: expected a factored kind for a {dataset.train.model}; came 'exact'")
@@ -286,6 +350,31 @@ def _check_model(path: Path, name: str, dataset: DataSet) -> None:
     if (model := dataset.train.model) not in fitting:
         key = f"datasets.{name}.train.model"
         raise InputError(f"{path}: {key}: expected {' or '.join(fitting)} for these data; came {model!r}")
+
+
+def _check_cases(path: Path, name: str, dataset: DataSet, classes: Sequence[str]) -> None:
+    """A case starts from a checkpoint that the training keeps, and names classes that there are, but not all."""
+    if dataset.reweight and isinstance(dataset.train, Logistic):
+        key = f"datasets.{name}.reweight"
+        raise InputError(f"{path}: {key}: expected null, as logistic regression has no epochs; came cases")
+    for position, case in enumerate(dataset.reweight.cases if dataset.reweight else []):
+        key = f"datasets.{name}.reweight.cases.{position}"
+        needed = case.kind == "course_correction" or case.recipe == "as_trained"  # the epoch after it
+        last = dataset.train.epochs - needed  # type: ignore[union-attr]
+        if case.epoch != "auto" and case.epoch > last:
+            raise InputError(f"{path}: {key}.epoch: expected at most {last}; came {case.epoch}")
+        targets = [] if case.targets == "auto" else case.targets
+        if not set(targets) <= set(classes) or len(set(targets)) == len(classes):
+            raise InputError(f"{path}: {key}.targets: expected some of {', '.join(classes)}; came {', '.join(targets)}")
+
+
+def _check_epochs(path: Path, name: str, dataset: DataSet) -> None:
+    """Earlier checkpoints rise and come before the last; logistic regression has no other."""
+    last = getattr(dataset.train, "epochs", 1)
+    earlier = getattr(dataset.curvature, "earlier", [])
+    if earlier != sorted({epoch for epoch in earlier if epoch < last}):
+        key = f"datasets.{name}.curvature.earlier"
+        raise InputError(f"{path}: {key}: expected rising epochs before the last, {last}; came {earlier}")
 
 
 def _one_line(path: Path, raw: Any, error: ValidationError) -> str:

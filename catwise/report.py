@@ -2,7 +2,7 @@
 
 import base64
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined
@@ -19,6 +19,7 @@ class Chapter:
 
     ``diagonal``: the rows of ``catwise.removal.diagonal``; none where nothing is removed for one class.
     ``measured``: the provenance of results that are carried; None for those of this run.
+    ``reweight``, ``printed``: by case the grids of ``catwise.digest``; none where no epoch is reweighted.
     """
 
     card: dict[str, Any]
@@ -28,6 +29,8 @@ class Chapter:
     captions: dict[str, dict[str, str]]
     diagonal: Sequence[dict[str, str]]
     measured: dict[str, Any] | None
+    reweight: dict[str, list[list[str]]] = field(default_factory=dict)
+    printed: dict[str, list[list[str]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

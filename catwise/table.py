@@ -1,6 +1,7 @@
 """Table 1, with what it lacks: the effect net of a control, with its interval over seeds."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.stats import t
@@ -8,7 +9,10 @@ from scipy.stats import t
 from catwise.errors import InputError
 from catwise.reweight import relative_change
 
-__all__ = ["Net", "Row", "net_effect", "rows"]
+__all__ = ["COLUMNS", "Net", "Row", "long", "net_effect", "rows"]
+
+MEANS = ("before", "control", "after", "predicted")
+COLUMNS = ("method", "measure", "class", "target", *MEANS, "gain", "low", "high", "reading")
 
 
 @dataclass(frozen=True)
@@ -62,3 +66,26 @@ def net_effect(treated_sk: np.ndarray, control_sk: np.ndarray, confidence: float
     error_k = differences_sk.std(axis=0, ddof=1) / seeds**0.5
     half_k = t.ppf((1 + confidence) / 2, seeds - 1) * error_k
     return Net(mean_k, mean_k - half_k, mean_k + half_k)
+
+
+def long(
+    state: dict[str, str],
+    classes: list[str],
+    targets: list[int],
+    means: dict[str, np.ndarray | None],
+    net: Net,
+) -> list[dict[str, Any]]:
+    """A row per class in long form: ``state``, ``means`` over the seeds, and what is gained beyond the control."""
+    return [
+        {
+            **state,
+            "class": name,
+            "target": k in targets,
+            **{key: None if values is None else values[k] for key, values in means.items()},
+            "gain": net.mean_k[k],
+            "low": net.low_k[k],
+            "high": net.high_k[k],
+            "reading": "better" if k in net.better else "worse" if k in net.worse else "",
+        }
+        for k, name in enumerate(classes)
+    ]

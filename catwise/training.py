@@ -12,7 +12,16 @@ from catwise.augment import crop_and_flip
 from catwise.layers import Precision, precision
 from catwise.metrics import Batch, per_sample_loss
 
-__all__ = ["Recipe", "load_optimizer", "new_optimizer", "optimizer_tensors", "train_epoch", "train_epochs", "triangle"]
+__all__ = [
+    "Recipe",
+    "load_optimizer",
+    "new_optimizer",
+    "optimizer_tensors",
+    "rates",
+    "train_epoch",
+    "train_epochs",
+    "triangle",
+]
 
 
 @dataclass(frozen=True)
@@ -28,6 +37,7 @@ class Recipe:
     optimizer: Literal["sgd", "adamw"]
     learning_rate: float
     weight_decay: float
+    schedule: Literal["triangle", "constant"] = "triangle"
     augment: bool = False
     channels_last: bool = False
     precision: Precision = "float32"
@@ -37,6 +47,14 @@ class Recipe:
 def triangle(progress: float, epochs: int) -> float:
     """The learning rate's factor after ``progress`` epochs: from 0 up to 1 at epochs // 5 and back to 0."""
     return float(np.interp(progress, [0, max(1, epochs // 5), epochs], [0, 1, 0]))
+
+
+def rates(recipe: Recipe, epoch: int, n: int) -> list[float]:
+    """The learning rate of each step of an epoch over n samples; their sum is how far plain descent goes in it."""
+    steps = max(1, n // recipe.batch_size)
+    if recipe.schedule == "constant":
+        return [recipe.learning_rate] * steps
+    return [recipe.learning_rate * triangle(epoch - 1 + (step + 1) / steps, recipe.epochs) for step in range(steps)]
 
 
 def new_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
@@ -63,20 +81,20 @@ def train_epoch(
 ) -> None:
     """One epoch in place: steps on 1/|B| sum_{i in B} w_i l(z_i), each batch full, what is left over left out.
 
-    The learning rate is stepped at each batch (``triangle``). All-ones weights give the bits of no weights.
+    The learning rate is stepped at each batch (``rates``). All-ones weights give the bits of no weights.
     """
     device, n = train[-1].device, len(train[-1])
     rng = np.random.default_rng((recipe.seed, epoch))
     order = torch.from_numpy(rng.permutation(n)).to(device)
-    steps = max(1, n // recipe.batch_size)
+    steps = rates(recipe, epoch, n)
     called: nn.Module = torch.compile(model) if recipe.compile else model  # type: ignore[assignment]
     if recipe.channels_last:
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     model.train()
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(int(rng.integers(2**62)))
-        for step, rows in enumerate(order[: steps * recipe.batch_size].split(recipe.batch_size)):
-            rate = recipe.learning_rate * triangle(epoch - 1 + (step + 1) / steps, recipe.epochs)
+        full = order[: len(steps) * recipe.batch_size].split(recipe.batch_size)
+        for rate, rows in zip(steps, full, strict=True):
             for group in optimizer.param_groups:
                 group["lr"] = rate
             with precision(recipe.precision, device.type):  # anew: autocast keeps its copies of the weights inside

@@ -47,7 +47,7 @@ def carry(dataset: str, work: Path, out: Path, stages: list[str]) -> None:
     place = live(dataset)
     for stage in stages:
         if (work / place(stage)).is_dir():
-            shutil.copytree(work / place(stage), out / stage, ignore=shutil.ignore_patterns(".*"))
+            shutil.copytree(work / place(stage), out / stage, ignore=shutil.ignore_patterns(".*", "bins"))
     data = folder(str(out), "data")
     shutil.copy(work / place("data") / "card.json", data)
     arrays = read_npz(work / place("data") / "arrays.npz")

@@ -1,11 +1,14 @@
-"""Fit the curvature at the last checkpoint: the exact Hessian, or factors per layer."""
+"""Fit the curvature at the last checkpoint and chosen earlier ones: the exact Hessian, or factors per layer."""
 
 from functools import partial
+from typing import Any
 
 import torch
+from torch import nn
 
 from catwise import curvature, factors, layers, models
 from catwise.errors import InputError
+from catwise.metrics import Batch
 from catwise.progress import progress
 from stages.io import folder, run, settings, write_json
 from stages.tensors import last_epoch, load_model, read_splits, real_positions, write_tensors
@@ -16,35 +19,33 @@ def main(dataset: str) -> None:
     torch.set_num_threads(threads)
     splits, _ = read_splits(dataset, device)
     part = splits["train"]
-    epoch = last_epoch(train)
-    model = load_model(dataset, train, part, epoch)
+    out = folder("models", "curvature", dataset)
+    weights = {}
+    for epoch in [*getattr(chosen, "earlier", []), last_epoch(train)]:
+        model = load_model(dataset, train, part, epoch)
+        tensors = fit(model, part, train, chosen, f"curvature {dataset} {epoch}").tensors()
+        for name, tensor in tensors.items():
+            if not tensor.isfinite().all():
+                raise InputError(f"curvature of {dataset}: expected finite factors; came a {name} that is not")
+        write_tensors(out / f"epoch_{epoch:03d}.safetensors", tensors)
+        weights[epoch] = models.fingerprint(model)
+    coverage = layers.coverage(model, getattr(chosen, "embeddings", False))
+    write_json(out / "curvature.json", {"kind": chosen.kind, "weights": weights, "coverage": coverage})
+
+
+def fit(model: nn.Module, part: Batch, train: Any, chosen: Any, label: str) -> curvature.Curvature:
+    """The curvature as the section says, at the model's weights."""
     if chosen.kind == "exact":
-        fitted: curvature.Curvature = curvature.exact(model, part, train.l2)
-    elif chosen.kind == "kronfluence":
+        return curvature.exact(model, part, train.l2)
+    if chosen.kind == "kronfluence":
         from catwise import reference
 
-        fitted = reference.fit(model, part, **chosen.model_dump(include={"damping", "seed", "batch_size"}))
-    else:
-        options = chosen.model_dump(include={"kind", "damping", "draw", "seed", "batch_size", "embeddings"})
-        samples = None if chosen.samples == "all" else chosen.samples
-        shown = partial(progress, label=f"curvature {dataset}")
-        with layers.precision(chosen.precision, part[0].device.type):
-            fitted = factors.fit(model, part, samples=samples, mask=real_positions(part), progress=shown, **options)
-    tensors = fitted.tensors()
-    for name, tensor in tensors.items():
-        if not tensor.isfinite().all():
-            raise InputError(f"curvature of {dataset}: expected finite factors; came a {name} that is not")
-    out = folder("models", "curvature", dataset)
-    write_tensors(out / "factors.safetensors", tensors)
-    write_json(
-        out / "curvature.json",
-        {
-            "kind": chosen.kind,
-            "epoch": epoch,
-            "weights": models.fingerprint(model),
-            "coverage": layers.coverage(model, getattr(chosen, "embeddings", False)),
-        },
-    )
+        return reference.fit(model, part, **chosen.model_dump(include={"damping", "seed", "batch_size"}))
+    options = chosen.model_dump(include={"kind", "damping", "draw", "seed", "batch_size", "embeddings"})
+    samples = None if chosen.samples == "all" else chosen.samples
+    shown = partial(progress, label=label)
+    with layers.precision(chosen.precision, part[0].device.type):
+        return factors.fit(model, part, samples=samples, mask=real_positions(part), progress=shown, **options)
 
 
 if __name__ == "__main__":

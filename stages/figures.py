@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from catwise import charts, heatmaps, plots
+from catwise import charts, heatmaps, outcomes, plots
 from stages.io import folder, read_json, read_npz, run, settings, write_json, written
 from stages.results import Place, live, made
 
@@ -33,6 +33,10 @@ def draw(place: Place, pair: tuple[str, ...], method: str) -> dict[str, plots.Pi
         "counts.png": charts.counts(p_nk, y, classes),
         "fidelity.png": charts.fidelity(*read_fidelity(place("fidelity"))),
     }
+    checked = place("ceiling") / "epochs.csv"
+    if checked.exists():  # not beside what was measured before there was one
+        said = read_json(place("ceiling") / "ceiling.json")["verdict"]
+        pictures["ceiling.png"] = charts.ceiling(read_csv(checked), said)
     if history["epoch"].max() > 1:
         pictures["training_curves.png"] = charts.training_curves(history, classes)
     if method == "trimming":
@@ -49,6 +53,11 @@ def draw(place: Place, pair: tuple[str, ...], method: str) -> dict[str, plots.Pi
         paper = PAPER.get(card["source"], "Figures 3 and 4")
         pictures["removal.png"] = heatmaps.removal(*tables, classes, "accuracy", paper)
         pictures["removal_loss.png"] = heatmaps.removal(*tables, classes, "loss", None)
+    reweight = place("reweight")
+    if (reweight / "table.csv").exists() and not (table := read_csv(reweight / "table.csv")).empty:
+        pictures["reweight_table.png"] = outcomes.table_one(table)
+        pictures["reweight_tradeoff.png"] = outcomes.tradeoff(read_csv(reweight / "tradeoff.csv"))
+        pictures["reweight_search.png"] = outcomes.searches(read_csv(reweight / "history.csv"))
     return pictures
 
 

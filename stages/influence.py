@@ -20,17 +20,29 @@ def main(dataset: str) -> None:
     splits, classes = read_splits(dataset, device)
     factors = Path("models", "curvature", dataset)
     about = read_json(factors / "curvature.json")
-    model = load_model(dataset, train, splits["train"], about["epoch"])
-    if models.fingerprint(model) != about["weights"]:
-        raise InputError(f"{factors}: expected factors of this checkpoint; came those of other weights")
     query = splits["validation_a"]
     place = query[0].device
-    fitted = curvature.from_tensors(load_file(factors / "factors.safetensors", device=str(place)))
-    options = {"batch_size": chosen.batch_size, "progress": partial(progress, label=f"influence {dataset}")}
-    with layers.precision(chosen.precision, place.type):
-        found = influence.influence_vectors(model, fitted, splits["train"], query, query[-1], len(classes), **options)
-    vectors = found.cpu().numpy()
+    groups = influence.validation_bins(query[-1].cpu().numpy(), chosen.bins, np.random.default_rng(chosen.seed))
+    shape = (-1, len(classes), chosen.bins)
     out = folder("reports", "influence", dataset)
+    binned = folder("reports", "influence", dataset, "bins")
+    for stale in binned.glob("epoch_*.npz"):
+        stale.unlink()
+    for epoch, weights in about["weights"].items():
+        model = load_model(dataset, train, splits["train"], int(epoch))
+        if models.fingerprint(model) != weights:
+            raise InputError(f"{factors}: expected factors of checkpoint {epoch}; came those of other weights")
+        path = factors / f"epoch_{int(epoch):03d}.safetensors"
+        fitted = curvature.from_tensors(load_file(path, device=str(place)))
+        shown = partial(progress, label=f"influence {dataset} {epoch}")
+        options = {"batch_size": chosen.batch_size, "progress": shown}
+        count = len(classes) * chosen.bins
+        with layers.precision(chosen.precision, place.type):
+            asked = (query, torch.from_numpy(groups).to(place), count)
+            found = influence.influence_vectors(model, fitted, splits["train"], *asked, **options)
+        p_nkb = found.cpu().numpy().astype(np.float32).reshape(shape)
+        write_npz(binned / f"epoch_{int(epoch):03d}.npz", P=p_nkb)
+    vectors = p_nkb.sum(axis=2, dtype=np.float64)  # at the last checkpoint
     write_npz(out / "vectors.npz", P=vectors.astype(np.float32))
     flipped = read_npz(Path("data", dataset, "arrays.npz"))["flipped"]
     write_json(out / "metrics.json", {"coverage": about["coverage"], **summary(vectors, flipped)})

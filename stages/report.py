@@ -4,12 +4,12 @@ import csv
 from pathlib import Path
 from typing import Any
 
-from catwise import charts, params, plots
+from catwise import charts, digest, params, plots
 from catwise.report import Chapter, Cost, costs, render, speeds
 from stages.io import read_json, run, written
 from stages.results import Place, live, made, measured, names, record
 
-STAGES = ("train", "influence", "fidelity", "removal", "ceiling")  # those that write a metrics.json
+STAGES = ("train", "influence", "fidelity", "removal", "ceiling", "reweight")  # those that write a metrics.json
 
 
 def main() -> None:
@@ -30,12 +30,14 @@ def chapter(place: Place, figures: Path, about: dict[str, Any] | None = None) ->
     captions = read_json(made(figures / "captions.json"))
     return Chapter(
         card=read_json(place("data") / "card.json"),
-        metrics={stage: read_json(place(stage) / "metrics.json") for stage in STAGES},
+        metrics={stage: read_json(path) for stage in STAGES if (path := place(stage) / "metrics.json").exists()},
         ceiling=read_json(place("ceiling") / "ceiling.json"),
         figures={name: (figures / name).read_bytes() for name in captions},
         captions=captions,
         diagonal=read_rows(place("removal") / "experiment" / "diagonal.csv"),
         measured=about,
+        reweight=digest.digest(read_rows(place("reweight") / "table.csv")),
+        printed=digest.layout(read_rows(place("reweight") / "printed.csv")),
     )
 
 

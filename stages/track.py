@@ -13,7 +13,7 @@ from stages.io import folder, read_json, run, settings, write_json
 
 __all__ = ["fingerprint"]
 
-STAGES = ("train", "influence", "fidelity", "removal", "ceiling")  # those that write a metrics.json
+STAGES = ("train", "influence", "fidelity", "removal", "ceiling", "reweight")  # those that write a metrics.json
 
 
 def main(dataset: str) -> None:

@@ -96,3 +96,17 @@ def test_bad_vectors_are_named(rng):
         headroom(p_nk)
     with pytest.raises(InputError, match="differ"):
         first_component_ratio(np.ones((5, 2)))
+
+
+@pytest.mark.parametrize("k", [2, 10])
+def test_many_samples_are_solved_over_the_few_that_matter_with_the_same_certificate(rng, k):
+    """At a ceiling, at a little room and at much: the gap is that of the whole program."""
+    p_nk, _ = ceiling_vectors(rng, n=5000, k=k)
+    for size in (0, 0.05, 0.5):
+        raised = p_nk + size * rng.normal(size=(5000, 1))
+        room = headroom(raised)
+        scaled_nk = raised / np.abs(raised).sum(0)
+        assert room.gap <= 1e-9
+        assert np.abs(scaled_nk @ room.exchange_k).sum() - room.value == pytest.approx(room.gap, abs=1e-12)
+        assert (room.direction_n @ scaled_nk).min() == pytest.approx(room.value, abs=1e-12)
+        assert (room.value > 0) == (size > 0)

@@ -69,3 +69,24 @@ def test_the_fingerprint_sees_a_single_bit(net):
         weight[0, 0, 0, 0] = old
     assert before != after
     assert models.fingerprint(net) == before
+
+
+def test_a_horizon_is_gradient_flow_for_that_long():
+    """d theta = (1 - exp(-h C)) C^-1 g / n of the mean curvature C, as a dense matrix; far away it is the inverse."""
+    generator = torch.Generator().manual_seed(2)
+    bases = [torch.linalg.qr(torch.randn(s, s, dtype=torch.float64, generator=generator))[0] for s in (3, 4)]
+    eigenvalues = torch.rand(3, 4, dtype=torch.float64, generator=generator) + 0.05
+    layer = {"outputs": bases[0], "inputs": bases[1], "eigenvalues": eigenvalues}
+    q = torch.randn(2, 3, 4, dtype=torch.float64, generator=generator)
+    basis = torch.kron(*bases)
+    dense = basis @ torch.diag(eigenvalues.flatten()) @ basis.T
+    for horizon in (0.1, 3.0, 1e4):
+        v = curvature.Factored(50, 0.1, {"": layer}, horizon).solve({"": q})[""]
+        flow = torch.eye(12, dtype=torch.float64) - torch.linalg.matrix_exp(-horizon * dense)
+        expected = q.flatten(1) @ torch.linalg.solve(dense, flow) / 50
+        torch.testing.assert_close(v.flatten(1), expected, rtol=1e-9, atol=1e-9)
+
+
+def test_a_horizon_goes_no_further_than_its_rates_where_nothing_curves():
+    flat = curvature.Factored(50, 0.1, {"": {"eigenvalues": torch.zeros(3, 4)}}, 2.0)
+    torch.testing.assert_close(flat.solve({"": torch.ones(1, 3, 4)})[""], torch.full((1, 3, 4), 2.0 / 50))

@@ -21,6 +21,7 @@ ROOT = Path(__file__).parents[1]
 FEW = {
     "prepare": {"validation_a": 500, "validation_b": 500, "test": 500},
     "train": {"epochs": 2, "width": 2},
+    "curvature": {"earlier": [1]},
     "fidelity": {"halves": 10, "seeds": 1, "samples": [], "repeats": 1},
     "removal": {"seeds": 2, "controls": 2},
 }
@@ -110,7 +111,7 @@ def test_of_the_data_only_labels_and_flips_are_carried(whole):
     with np.load(carried / "data/arrays.npz") as arrays:
         assert set(arrays) == {"train/y", "flipped"}
     assert {path.name for path in (carried / "data").iterdir()} == {"arrays.npz", "card.json"}
-    assert not [path for path in carried.rglob("*") if path.suffix == ".safetensors"]
+    assert not [path for path in carried.rglob("*") if path.suffix == ".safetensors" or path.name == "bins"]
 
 
 def test_measured_and_live_figures_of_the_same_results_are_the_same_bytes(place):
@@ -119,7 +120,7 @@ def test_measured_and_live_figures_of_the_same_results_are_the_same_bytes(place)
     figures.main("digits")
     measured.main()
     drawn = hashes(place / "reports/figures/digits")
-    assert "influence_plane.png" in drawn
+    assert {"influence_plane.png", "ceiling.png"} <= set(drawn)
     assert drawn == hashes(place / "reports/figures_measured/digits")
 
 

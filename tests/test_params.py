@@ -50,6 +50,9 @@ def test_the_projects_own_file_is_valid():
         ("datasets.linear.prepare.source", "circle", "datasets.linear.prepare"),
         ("datasets.digits.curvature.kind", "exact", "datasets.digits.curvature"),
         ("datasets.digits.curvature.damping", 0, "curvature.damping: expected greater than 0; came 0"),
+        ("datasets.digits.curvature.earlier", [2, 20], "rising epochs before the last, 20; came [2, 20]"),
+        ("datasets.digits.curvature.earlier", [2, 1], "rising epochs before the last, 20; came [2, 1]"),
+        ("datasets.digits.influence.bins", 2, "influence.bins: expected greater than or equal to 3; came 2"),
         ("datasets.digits.figures.classes.1", "10", "figures.classes.1: expected one of 0, 1, 2"),
         (
             "run.datasets",
@@ -65,6 +68,11 @@ def test_the_projects_own_file_is_valid():
         ("datasets.emotion_small.train.width", 40, "train.width: expected a multiple of 32; came 40"),
         ("run.datasets", "linear", "run.datasets: expected a valid list; came 'linear'"),
         ("run.colour", 1, "run.colour: expected no such key"),
+        ("datasets.digits.reweight.cases.0.epoch", "auto", "reweight.cases.0: expected a number as epoch"),
+        ("datasets.digits.reweight.cases.0.epoch", 20, "reweight.cases.0.epoch: expected at most 19; came 20"),
+        ("datasets.digits.reweight.cases.0.targets", ["10"], "reweight.cases.0.targets: expected some of 0, 1"),
+        ("datasets.digits.reweight.population", 10, "reweight.population: expected a multiple of 4; came 10"),
+        ("datasets.digits.reweight-", None, "datasets.digits.reweight: expected this key, it is missing"),
         ("datasets.digits", None, "datasets.digits: expected"),
         ("datasets.digits.train", 7, "datasets.digits.train: expected"),
     ],
@@ -84,6 +92,12 @@ def test_a_file_that_is_no_mapping_is_one_line(tmp_path, text):
     with pytest.raises(InputError, match="expected") as caught:
         load(path)
     assert "\n" not in str(caught.value)
+
+
+def test_logistic_regression_has_no_epoch_to_reweight(tmp_path):
+    cases = load(ROOT / "params.yaml").datasets["digits"].reweight.model_dump()
+    with pytest.raises(InputError, match=r"datasets\.linear\.reweight: expected null"):
+        load(written(tmp_path / "params.yaml", "datasets.linear.reweight", cases))
 
 
 def test_numbers_as_dvc_writes_them_are_numbers(tmp_path):

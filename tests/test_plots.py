@@ -277,3 +277,24 @@ def test_the_fidelity_names_the_best_kind_and_how_far_it_is_ahead():
     picture = charts.fidelity(found, scores, samples)
     assert "First is ekfac, ahead of the next by 0.200 (95 % 0.100 to 0.300)" in picture.caption
     assert [bar.get_height() for bar in picture.figure.axes[0].patches] == [0.5, 0.7]
+
+
+@pytest.mark.parametrize("epochs", [(1,), (1, 2, 8)])
+def test_the_ceiling_is_drawn_at_every_checkpoint_with_interval_null_and_the_verdict_in_words(epochs):
+    names = ("first_component_ratio", "smallest_share", "headroom", "crossfitted")
+    table = pd.DataFrame(
+        {"epoch": epoch, "figure": name, "value": 0.2, "low": 0.1, "high": 0.4}
+        | ({"null_middle": 0.0, "null_low": -0.1, "null_high": 0.1} if name in names[2:] else {})
+        for epoch in epochs
+        for name in names
+    )
+    picture = charts.ceiling(table, "at its ceiling within noise")
+    assert "At the last checkpoint: at its ceiling within noise." in picture.caption
+    left, right = picture.figure.axes
+    for axes, factor in ((left, 100), (right, 1)):
+        assert len(axes.containers) == 2
+        for bars in axes.containers:
+            np.testing.assert_allclose(bars.lines[0].get_ydata().astype(float), factor * 0.2)
+            for segment in bars.lines[2][0].get_segments():
+                np.testing.assert_allclose(segment[:, 1], [factor * 0.1, factor * 0.4])
+            assert len(bars.lines[2][0].get_segments()) == len(epochs)

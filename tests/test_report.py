@@ -36,9 +36,10 @@ def chapter(about=None, rows=(), removal=None):
         metrics={
             "train": {"worst_class": "a", "worst_class_accuracy": 0.5, "mean_class_accuracy": 0.6},
             "influence": {"coverage": 0.98},
+            "ceiling": {"headroom": 0.1, "first_component_ratio": 0.2, "verdict": "room for all"},
             "removal": removal or {},
         },
-        ceiling={"headroom": 0.1, "first_component_ratio": 0.2, "exchange": {"a": 0.5, "b": 0.5}},
+        ceiling={"exchange": {"a": 0.5, "b": 0.5}},
         figures={},
         captions={},
         diagonal=rows,
@@ -83,6 +84,18 @@ def test_what_was_measured_elsewhere_is_marked_and_what_was_not_is_not():
     table = text.split('<h2 id="here">')[0]
     assert table.count("this run") == 1
     assert table.count("a processor, 2 cores, 2025-01-31; 10 minutes") == 1
+
+
+def test_the_verdict_is_in_the_first_table_and_in_the_chapter():
+    table, text = page(here=chapter()).split('<h2 id="here">')
+    assert '<td class="note">room for all' in table
+    assert "<strong>Verdict:</strong> room for all." in text
+
+
+def test_a_set_measured_before_there_were_verdicts_has_none():
+    old = chapter(ABOUT)
+    del old.metrics["ceiling"]["verdict"]
+    assert "Verdict" not in page(there=old)
 
 
 def test_without_a_measured_set_no_table_of_times_is_shown():

@@ -26,8 +26,23 @@ TINY = {
     "datasets.digits.fidelity.samples": [50],
     "datasets.digits.fidelity.repeats": 1,
     "datasets.digits.train.epochs": 3,
+    "datasets.digits.curvature.earlier": [1, 2],
+    "datasets.digits.ceiling.permutations": 20,
     "datasets.digits.train.width": 2,
     "datasets.digits.removal.seeds": 2,
+    "datasets.digits.reweight": {
+        "cases": [{"kind": "direct_improvement", "epoch": 2, "targets": "auto", "recipe": "as_trained"}],
+        "generations": 1,
+        "population": 8,
+        "seeds": 2,
+        "w_max": 2.0,
+        "slack": 0.1,
+        "trust": 1.0,
+        "searches": [{"anchor": "start", "rule": "printed", "program": "linear"}],
+        "directions": [{"anchor": "end", "filter": "horizon", "measure": "loss"}],
+        "sizes": [0.5],
+        "tradeoff": 2,
+    },
 }
 
 
@@ -81,7 +96,7 @@ def workspace(tmp_path_factory):
     space("git", "config", "user.name", "test")
     space("git", "config", "user.email", "test@localhost")
     first = space.repro()
-    assert len(first) == 2 * 9 + 2  # nine stages per data set; what was measured elsewhere, and the report
+    assert len(first) == 2 * 10 + 2  # ten stages per data set; what was measured elsewhere, and the report
     space("git", "add", "-A")
     space("git", "commit", "-qm", "tiny")
     return space
@@ -93,7 +108,7 @@ def test_the_same_again_runs_nothing(workspace):
 
 def test_the_same_seed_gives_the_same_bytes_for_every_output(workspace):
     lock = (workspace.folder / "dvc.lock").read_text()
-    assert len(workspace.repro("--force")) == 20
+    assert len(workspace.repro("--force")) == 22
     assert (workspace.folder / "dvc.lock").read_text() == lock
 
 

@@ -13,6 +13,7 @@ from catwise.training import (
     load_optimizer,
     new_optimizer,
     optimizer_tensors,
+    rates,
     train_epoch,
     train_epochs,
     triangle,
@@ -165,3 +166,9 @@ def test_per_class_figures_are_means_over_the_class(rng):
         expected = -logits[mine].log_softmax(1)[:, k].mean()
         assert float(loss_k[k]) == pytest.approx(float(expected), rel=1e-12)
     assert np.isnan([accuracy_k[3], loss_k[3]]).all()  # absent
+
+
+def test_the_rates_of_an_epoch_follow_the_triangle_or_stay():
+    assert rates(SGD, 1, 35) == [0.1 * triangle((step + 1) / 3, 4) for step in range(3)]
+    assert rates(replace(SGD, schedule="constant"), 9, 35) == [0.1] * 3
+    assert len(rates(SGD, 2, 7)) == 1  # fewer samples than a batch: one step on all of them

@@ -1,0 +1,120 @@
+"""Does the predicted room for a joint improvement come true? Digits with planted noise, many epochs and trainings.
+
+    python -m benchmarks.calibration reports/calibration.json      about 5 minutes on one core
+
+A case is an epoch of a training. Predicted: weights that raise every class at once, from one half of validation A, and
+the worst class's gain by P of the other half; both ways, and the mean. Realised: what one epoch with the weights from
+all of A gives the worst class on the test split, net of all-ones weights with the same seeds. P is anchored at the end
+of the all-ones epoch, with its horizon. Intervals are over trainings, because epochs of one training are alike.
+"""
+
+import argparse
+import copy
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.stats import spearmanr
+from torch import Tensor, nn
+
+from catwise import datasets, factors, influence, metrics, models, params, training
+from catwise.curvature import Factored
+from catwise.metrics import Batch
+from catwise.pareto import joint
+from catwise.training import Recipe
+from stages.tensors import recipe
+
+SHARES, EPOCHS, TRAININGS = (0.0, 0.1, 0.2, 0.3), (7, 10, 13, 16), 3
+SEEDS, SIZE = range(1, 11), 0.5  # of the extra epoch; mean of |w - 1|
+DRAWS = 2000  # of the bootstrap
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", nargs="?", type=Path, default=Path("reports/calibration.json"))
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    rows = [row for share in SHARES for seed in range(TRAININGS) for row in cases(share, seed, EPOCHS)]
+    arguments.out.write_text(json.dumps({"correlations": correlations(rows), "rows": rows}, indent=1) + "\n")
+
+
+def cases(share: float, seed: int, epochs: tuple[int, ...], seeds: range = SEEDS) -> list[dict[str, Any]]:
+    """One training with this share of flipped labels, taken again from each of the epochs."""
+    section = params.load().datasets["digits"]
+    sizes = section.prepare.model_dump(include=set(datasets.SPLITS))
+    data = datasets.digits(np.random.default_rng(100 + seed), sizes, share)
+    splits: dict[str, Batch] = {s: (torch.from_numpy(data.x[s]), torch.from_numpy(data.y[s])) for s in data.x}
+    how = replace(recipe(section.train), seed=seed)
+    part = splits["train"]
+    model = models.build("cnn", part[0], 10, width=section.train.width, seed=seed)  # type: ignore[union-attr]
+    rows = []
+    for epoch in training.train_epochs(model, part, how):
+        if epoch in epochs:
+            rows.append({"share": share, "training": seed, "epoch": epoch} | case(model, splits, how, epoch, seeds))
+            print(rows[-1], flush=True)
+    return rows
+
+
+def case(model: nn.Module, splits: dict[str, Batch], how: Recipe, epoch: int, seeds: range) -> dict[str, Any]:
+    part, query = splits["train"], splits["validation_a"]
+
+    def again(weights: np.ndarray | None, seed: int) -> nn.Module:
+        other, own = copy.deepcopy(model), replace(how, seed=how.seed + 1000 * seed)
+        given = None if weights is None else torch.from_numpy(weights.astype(np.float32))
+        training.train_epoch(other, training.new_optimizer(other, own), part, own, epoch + 1, given)
+        return other.eval()
+
+    half = torch.arange(len(query[-1])) % 2  # of each class, whose samples are in a random order
+    p_nkh = vectors(again(None, 0), part, query, half, sum(training.rates(how, epoch + 1, len(part[-1]))))
+    labels_n = part[-1].numpy()
+    count_kh = np.stack([torch.bincount(query[-1][half == h], minlength=10) for h in (0, 1)], axis=1)
+    predicted, headroom = [], []
+    for mine, other in ((0, 1), (1, 0)):
+        (weights_n,) = joint(p_nkh[..., mine], labels_n, [SIZE], 2.0)
+        gain_k = (weights_n - 1) @ p_nkh[..., other]
+        predicted.append(float((gain_k / count_kh[:, other]).min()))
+        headroom.append(float((gain_k / np.abs(p_nkh[..., other]).sum(axis=0)).min()))
+    (weights_n,) = joint(p_nkh.sum(axis=2), labels_n, [SIZE], 2.0)
+    measured = [
+        [metrics.per_class(again(w_n, seed), splits["test"], 10) for seed in seeds] for w_n in (weights_n, None)
+    ]
+    treated, control = (np.array([[values.numpy() for values in pair] for pair in found]) for found in measured)
+    net_mk = (treated - control).mean(axis=0) * np.array([[1], [-1]])
+    found: dict[str, Any] = {"predicted": float(np.mean(predicted)), "headroom": float(np.mean(headroom))}
+    for measure, net_k in zip(("accuracy", "loss"), net_mk, strict=True):
+        found |= {f"{measure}_worst": float(net_k.min()), f"{measure}_mean": float(net_k.mean())}
+    return found
+
+
+def vectors(model: nn.Module, part: Batch, query: Batch, half: Tensor, horizon: float) -> np.ndarray:
+    """P of both halves of the query, (n, k, 2), in one pass of 2k groups."""
+    chosen = params.load().datasets["digits"].curvature
+    options = chosen.model_dump(include={"kind", "damping", "draw", "seed", "batch_size"})
+    fitted = factors.fit(model, part, **options)
+    reach = Factored(fitted.n, fitted.damping, fitted.layers, horizon)
+    found = influence.influence_vectors(model, reach, part, query, 2 * query[-1] + half, 20, batch_size=300)
+    return found.double().numpy().reshape(-1, 10, 2)
+
+
+def correlations(rows: list[dict[str, Any]]) -> dict[str, list[float]]:
+    """Spearman's rho of prediction and outcome over the cases, with its 95 % bootstrap interval over trainings."""
+    groups: dict[tuple[float, int], list[int]] = {}
+    for place, row in enumerate(rows):
+        groups.setdefault((row["share"], row["training"]), []).append(place)
+    members, rng = list(groups.values()), np.random.default_rng(0)
+    draws = [np.concatenate([members[m] for m in rng.integers(0, len(members), len(members))]) for _ in range(DRAWS)]
+    found = {}
+    for before in ("predicted", "headroom"):
+        for after in ("loss_worst", "loss_mean", "accuracy_worst", "accuracy_mean"):
+            x, y = (np.array([row[key] for row in rows]) for key in (before, after))
+            some = [spearmanr(x[draw], y[draw]).statistic for draw in draws]
+            low, high = np.nanquantile(some, (0.025, 0.975))
+            found[f"{before}, {after}"] = [float(spearmanr(x, y).statistic), float(low), float(high)]
+    return found
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""Reweight one epoch by PARETO-LP-GA, as printed and with honest splits, and compare with controls (Table 1)."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from catwise import table
+from stages import scratch
+from stages.anchors import Anchors
+from stages.arms import Arms
+from stages.cases import resolved
+from stages.io import folder, read_npz, run, settings, write_csv, write_json, write_npz
+from stages.tensors import read_splits
+
+COLUMNS: dict[str, tuple[str, ...]] = {  # of each table, where there is no case; the first is "case" of all
+    "room": ("anchor", "filter", "headroom", "crossfitted", "low", "high", "sum_over_mass", "verdict"),
+    "table": table.COLUMNS,
+    "printed": ("class", "target", "before", "original", "all_ones", "after", "change"),
+    "history": ("search", "generation", "evaluations", "trained"),
+    "tradeoff": ("method", "gene", "measure", "target_gain", "worst_other"),
+}
+
+
+def main(dataset: str) -> None:
+    train, fit, passes, chosen, device, threads = settings(
+        dataset, "train", "curvature", "influence", "reweight", "device", "threads"
+    )
+    torch.set_num_threads(threads)
+    tables: dict[str, list[dict[str, Any]]] = {name: [] for name in COLUMNS}
+    weights: dict[str, np.ndarray] = {}
+    summary: dict[str, Any] = {"cases": 0}
+    if chosen:
+        splits, classes = read_splits(dataset, device)
+        history = pd.read_csv(Path("reports", "train", dataset, "history.csv"), dtype={"class": str})
+        flipped_n = read_npz(Path("data", dataset, "arrays.npz"))["flipped"].astype(bool)
+        counts_k = np.bincount(splits["validation_b"][-1].cpu(), minlength=len(classes))
+        for number, section in enumerate(chosen.cases):
+            case = resolved(dataset, section, train, history, counts_k, device, threads)
+            arms = Arms(case, chosen, Anchors(case.start, fit, passes, splits, len(classes)), flipped_n, history)
+            arms.run()
+            state = {"case": case.name}
+            for name, found in arms.tables(classes).items():
+                tables[name] += [state | row for row in found]
+            weights |= {f"{number}/{name}": w_n.astype(np.float32) for name, w_n in arms.weights.items()}
+            summary |= {f"{number}.{key}": value for key, value in arms.summary().items()} | {"cases": number + 1}
+    out = folder("reports", "reweight", dataset)
+    for name, columns in COLUMNS.items():
+        write_csv(out / f"{name}.csv", tables[name], None if tables[name] else ["case", *columns])
+    write_npz(out / "weights.npz", **weights)
+    write_json(out / "metrics.json", summary)
+    scratch.clear("reweight", dataset)
+
+
+if __name__ == "__main__":
+    run(main, __doc__)
