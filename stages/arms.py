@@ -1,6 +1,7 @@
 """Every method's weights for one case, and what an epoch with them does to each class on a split nobody chose by."""
 
-from functools import cached_property
+from collections.abc import Callable
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -8,15 +9,18 @@ import pandas as pd
 from sklearn.metrics import roc_auc_score
 
 from catwise import pareto, table, verdict
+from catwise.progress import progress
 from catwise.reweight import fitness, relative_change, shuffled
 from stages.anchors import Anchors
 from stages.cases import Case
-from stages.epoch import Measured, taken
+from stages.epoch import Job, Measured, taken
+from stages.pool import Spread
 
 __all__ = ["Arms"]
 
 ELITE = 3  # of a search's candidates, measured anew under other seeds before one is chosen
 LUCKY = 1000  # the seed from which the search over seeds counts, far from those that are reported
+ORACLE = "oracle: no flipped label"
 WHAT = ("mean", "worst", "better", "hurt")  # of a method, over the classes
 BOTH = ("validation_b", "test")
 ANCHORED = (("start", "damped"), ("end", "horizon"))  # the headroom as printed, and beyond plain training
@@ -29,8 +33,10 @@ class Arms:
     Seed 0 is that of the training: the searches' and the control's whose end point is an anchor. Reported are others.
     """
 
-    def __init__(self, case: Case, chosen: Any, anchors: Anchors, flipped_n: np.ndarray, history: pd.DataFrame) -> None:
-        self.case, self.chosen, self.anchors, self.flipped_n = case, chosen, anchors, flipped_n
+    def __init__(
+        self, case: Case, chosen: Any, anchors: Anchors, flipped_n: np.ndarray, history: pd.DataFrame, spread: Spread
+    ) -> None:
+        self.case, self.chosen, self.anchors, self.flipped_n, self.spread = case, chosen, anchors, flipped_n, spread
         self.history = history[history["epoch"].isin([case.start.epoch, case.reference])]
         self.labels_n = anchors.splits["train"][-1].cpu().numpy()
         self.ones_n = np.ones(len(self.labels_n))
@@ -39,17 +45,21 @@ class Arms:
         self.measured: dict[str, Measured] = {}
         self.predicted: dict[str, np.ndarray] = {}  # fall of each class's mean loss, to first order
         self.searched: list[dict[str, Any]] = []
+        self.printed: list[dict[str, Any]] = []
         self.curve: list[dict[str, Any]] = []
 
-    def run(self) -> None:
+    def run(self, label: str) -> None:
+        """``label``: of the progress that is shown."""
         self._add("all ones", self.ones_n)
-        searches = [self._search(option, place == 0) for place, option in enumerate(self.chosen.searches)]
-        directions = [self._direction(option, place == 0) for place, option in enumerate(self.chosen.directions)]
-        self.headline = {"search": searches[0], "direction": directions[0]}
+        searches = [partial(self._search, option, place == 0) for place, option in enumerate(self.chosen.searches)]
+        directions = [
+            partial(self._direction, option, place == 0) for place, option in enumerate(self.chosen.directions)
+        ]
+        steps: list[Callable[[], Any]] = [*searches, *directions, self._oracle, self._luck, self._print]
+        names = [step() for step in progress(steps, label)]
+        self.headline = {"search": names[0], "direction": names[len(searches)]}
         if self.flipped_n.any():
-            self.headline["oracle"] = "oracle: no flipped label"
-            self._add(self.headline["oracle"], pareto.drop(self.flipped_n))
-        self._luck()
+            self.headline["oracle"] = ORACLE
 
     def _search(self, option: Any, shuffle: bool) -> str:
         """Algorithm 1 with fitness on validation B, and the trade-off curve of the same program without a search.
@@ -89,17 +99,24 @@ class Arms:
             self._add(f"shuffled {name}", shuffled(best, np.random.default_rng(0), self.labels_n))
         return name
 
+    def _oracle(self) -> None:
+        if self.flipped_n.any():
+            self._add(ORACLE, pareto.drop(self.flipped_n))
+
     def _luck(self) -> None:
         """As many epochs of ones as a search has evaluations, under other seeds; the best few by its fitness on B."""
         budget = self.chosen.population + self.chosen.generations * (self.chosen.population * 3 // 4)
         seeds = range(LUCKY, LUCKY + budget)
-        found = taken(self.case.start, [(self.ones_n, seed) for seed in seeds], ("validation_b",))
+        found = self._taken([(self.ones_n, seed) for seed in seeds], ("validation_b",))
         before_k = self.reference("validation_b")
         changes = (relative_change(before_k, measured["validation_b"][0]) for measured in found)
         fit = [tuple(fitness(change_k, self.case.targets)) for change_k in changes]
         best = sorted(range(budget), key=fit.__getitem__, reverse=True)[: len(self.seeds)]
         jobs = [(self.ones_n, seeds[place]) for place in best]
-        self._keep("all ones, best seeds", self.ones_n, _stacked(taken(self.case.start, jobs, BOTH)))
+        self._keep("all ones, best seeds", self.ones_n, _stacked(self._taken(jobs, BOTH)))
+
+    def _taken(self, jobs: list[Job], measured_on: tuple[str, ...]) -> list[Measured]:
+        return taken(self.case.start, jobs, measured_on, self.spread)
 
     def _line(self, p_nk: np.ndarray, rule: Any, program: str) -> pareto.Linear:
         trust = self.chosen.trust if program == "quadratic" else None
@@ -107,7 +124,7 @@ class Arms:
 
     def _lp_ga(self, line: pareto.Linear, before_k: np.ndarray, name: str, split: str) -> list[np.ndarray]:
         def accuracy(weights: list[np.ndarray]) -> list[np.ndarray]:
-            found = taken(self.case.start, [(w_n, 0) for w_n in weights], (split,))
+            found = self._taken([(w_n, 0) for w_n in weights], (split,))
             return [measured[split][0] for measured in found]
 
         size = {"generations": self.chosen.generations, "population": self.chosen.population}
@@ -132,7 +149,7 @@ class Arms:
 
     def _report(self, weights: list[np.ndarray]) -> list[Measured]:
         """Of each of the weights, split to (s, 2, k), under the reported seeds."""
-        found = taken(self.case.start, [(w_n, seed) for w_n in weights for seed in self.seeds], BOTH)
+        found = self._taken([(w_n, seed) for w_n in weights for seed in self.seeds], BOTH)
         return [_stacked(found[at : at + len(self.seeds)]) for at in range(0, len(found), len(self.seeds))]
 
     def _net(self, measured: Measured, split: str, number: int) -> np.ndarray:
@@ -148,7 +165,7 @@ class Arms:
 
     @cached_property
     def _plain(self) -> np.ndarray:
-        return taken(self.case.start, [(self.ones_n, 0)], ("validation_b",))[0]["validation_b"][0]
+        return self._taken([(self.ones_n, 0)], ("validation_b",))[0]["validation_b"][0]
 
     def reference(self, split: str, epoch: int | None = None, measure: str = "accuracy") -> np.ndarray:
         """Each class at the epoch that a result is compared with, or at another one, in the history of the training."""
@@ -162,7 +179,7 @@ class Arms:
         return {
             "room": self._room(classes),
             "table": found,
-            "printed": self._printed(classes),
+            "printed": [{**row, "class": classes[row["class"]]} for row in self.printed],
             "history": self.searched,
             "tradeoff": self.curve + points,
         }
@@ -200,18 +217,16 @@ class Arms:
             rows.append({"anchor": anchor, "filter": filter, **figures, **ends, **said})
         return rows
 
-    def _printed(self, classes: list[str]) -> list[dict[str, Any]]:
+    def _print(self) -> None:
         """Table 1: influence, fitness and report on one split, test; one seed, no control. Ours beside it: all ones."""
         line = self._line(self.anchors.vectors("start", on="test"), "printed", "linear")
         before_k = self.reference("test")
         best = self._lp_ga(line, before_k, "as printed, one split", "test")[0]
-        after_k, ones_k = (
-            found["test"][0] for found in taken(self.case.start, [(best, 0), (self.ones_n, 0)], ("test",))
-        )
+        after_k, ones_k = (found["test"][0] for found in self._taken([(best, 0), (self.ones_n, 0)], ("test",)))
         start_k = self.reference("test", self.case.start.epoch)
-        return [
+        self.printed = [
             {
-                "class": classes[row.category],
+                "class": row.category,
                 "target": row.target,
                 "before": start_k[row.category],
                 "original": row.before if self.case.reference > self.case.start.epoch else None,

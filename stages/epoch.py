@@ -19,7 +19,7 @@ from catwise.errors import InputError
 from catwise.metrics import Batch
 from catwise.training import Recipe
 from stages import scratch, tensors
-from stages.pool import spread
+from stages.pool import Spread
 from stages.tensors import checkpoint, chosen_device, load_model, read_splits
 
 __all__ = ["Job", "Measured", "Start", "next_epoch", "taken"]
@@ -53,8 +53,8 @@ def next_epoch(start: Start, part: Batch, weights: Tensor | None = None, seed: i
     return model.eval()
 
 
-def taken(start: Start, jobs: Sequence[Job], measured_on: tuple[str, ...]) -> list[Measured]:
-    """Each class's accuracy and loss on the splits after each job; the jobs are one parallel map.
+def taken(start: Start, jobs: Sequence[Job], measured_on: tuple[str, ...], spread: Spread) -> list[Measured]:
+    """Each class's accuracy and loss on the splits after each job; the jobs are one parallel map of ``stages.pool``.
 
     A result is in the stage's scratch as soon as it is there, and a job found there or given twice is done once: a
     stage that was killed repeats what it asked for, finds it, and goes on to the same answer.
@@ -63,7 +63,7 @@ def taken(start: Start, jobs: Sequence[Job], measured_on: tuple[str, ...]) -> li
     done = {place: scratch.found(place) for place in places}
     missing = {place: job for place, job in zip(places, jobs, strict=True) if done[place] is None}
     calls = ((start, *job, measured_on, place) for place, job in missing.items())
-    with closing(spread(_measured, calls, chosen_device(start.device), start.threads)) as fresh:
+    with closing(spread(_measured, calls)) as fresh:
         done |= zip(missing, fresh, strict=True)
     return [{split: np.array(values) for split, values in (done[place] or {}).items()} for place in places]
 

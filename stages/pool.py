@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
-from itertools import starmap
 from pathlib import Path
 from typing import Any
 
@@ -23,24 +22,31 @@ from joblib.externals.loky import get_reusable_executor
 
 from catwise.errors import InputError
 
-__all__ = ["spread"]
+__all__ = ["Spread", "pool"]
 
 
-def spread(
-    function: Callable[..., Any], calls: Iterable[tuple[Any, ...]], device: torch.device, threads: int
-) -> Generator[Any]:
-    """``function(*call)`` for each call, in order; each worker may use ``threads`` threads.
+Spread = Callable[[Callable[..., Any], Iterable[tuple[Any, ...]]], Generator[Any]]
 
-    One worker of loky is this process itself. The workers are gone when the iterator ends, fails or is closed.
+
+@contextmanager
+def pool(device: torch.device, threads: int) -> Iterator[Spread]:
+    """Opens the workers and gives ``spread(function, calls)``: function(*call) for each call, in order.
+
+    Each worker may use ``threads`` threads; one worker of loky is this process itself. They serve every map of the
+    block, because a new one needs seconds to import torch, and are gone when the block ends or fails.
     """
     backend, workers = _backend(), _workers(device, threads)
     if backend == "loky" and workers == 1:
-        yield from starmap(function, calls)
+        yield lambda function, calls: (function(*call) for call in calls)
         return
     with BACKENDS[backend](workers) as options:
-        with joblib.parallel_config(backend, n_jobs=workers, **options):
-            parallel = joblib.Parallel(return_as="generator")
-        yield from parallel(joblib.delayed(function)(*call) for call in calls)
+
+        def spread(function: Callable[..., Any], calls: Iterable[tuple[Any, ...]]) -> Generator[Any]:
+            with joblib.parallel_config(backend, n_jobs=workers, **options):
+                parallel = joblib.Parallel(return_as="generator")
+            yield from parallel(joblib.delayed(function)(*call) for call in calls)
+
+        yield spread
 
 
 def _backend() -> str:

@@ -19,7 +19,7 @@ from catwise import augment, bert, convex, layers, metrics, models, training
 from catwise.errors import InputError
 from catwise.metrics import Batch
 from stages import scratch, tensors
-from stages.pool import spread
+from stages.pool import pool
 from stages.tensors import chosen_device, new_model, read_splits, recipe
 
 __all__ = ["Job", "retrain", "retrained"]
@@ -67,7 +67,7 @@ def retrained(
     done = {place: scratch.found(place) for place in places}
     missing = {place: job for place, job in zip(places, whole, strict=True) if done[place] is None}
     calls = ((setting, *job, place) for place, job in missing.items())
-    with closing(spread(_measured, calls, chosen_device(device), threads)) as fresh:
+    with pool(chosen_device(device), threads) as spread, closing(spread(_measured, calls)) as fresh:
         for place in places:
             if done[place] is None:
                 done[place] = next(fresh)

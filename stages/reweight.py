@@ -13,7 +13,8 @@ from stages.anchors import Anchors
 from stages.arms import Arms
 from stages.cases import resolved
 from stages.io import folder, read_npz, run, settings, write_csv, write_json, write_npz
-from stages.tensors import read_splits
+from stages.pool import pool
+from stages.tensors import chosen_device, read_splits
 
 COLUMNS: dict[str, tuple[str, ...]] = {  # of each table, where there is no case; the first is "case" of all
     "room": ("anchor", "filter", "headroom", "crossfitted", "low", "high", "sum_over_mass", "verdict"),
@@ -31,21 +32,22 @@ def main(dataset: str) -> None:
     torch.set_num_threads(threads)
     tables: dict[str, list[dict[str, Any]]] = {name: [] for name in COLUMNS}
     weights: dict[str, np.ndarray] = {}
-    summary: dict[str, Any] = {"cases": 0}
-    if chosen:
-        splits, classes = read_splits(dataset, device)
-        history = pd.read_csv(Path("reports", "train", dataset, "history.csv"), dtype={"class": str})
-        flipped_n = read_npz(Path("data", dataset, "arrays.npz"))["flipped"].astype(bool)
-        counts_k = np.bincount(splits["validation_b"][-1].cpu(), minlength=len(classes))
-        for number, section in enumerate(chosen.cases):
+    cases = chosen.cases if chosen else []
+    summary: dict[str, Any] = {"cases": len(cases)}
+    splits, classes = read_splits(dataset, device)
+    history = pd.read_csv(Path("reports", "train", dataset, "history.csv"), dtype={"class": str})
+    flipped_n = read_npz(Path("data", dataset, "arrays.npz"))["flipped"].astype(bool)
+    counts_k = np.bincount(splits["validation_b"][-1].cpu(), minlength=len(classes))
+    with pool(chosen_device(device), threads) as spread:
+        for number, section in enumerate(cases):
             case = resolved(dataset, section, train, history, counts_k, device, threads)
-            arms = Arms(case, chosen, Anchors(case.start, fit, passes, splits, len(classes)), flipped_n, history)
-            arms.run()
-            state = {"case": case.name}
+            anchors = Anchors(case.start, fit, passes, splits, len(classes))
+            arms = Arms(case, chosen, anchors, flipped_n, history, spread)
+            arms.run(f"reweight {dataset}, case {number + 1} of {len(cases)}")
             for name, found in arms.tables(classes).items():
-                tables[name] += [state | row for row in found]
+                tables[name] += [{"case": case.name} | row for row in found]
             weights |= {f"{number}/{name}": w_n.astype(np.float32) for name, w_n in arms.weights.items()}
-            summary |= {f"{number}.{key}": value for key, value in arms.summary().items()} | {"cases": number + 1}
+            summary |= {f"{number}.{key}": value for key, value in arms.summary().items()}
     out = folder("reports", "reweight", dataset)
     for name, columns in COLUMNS.items():
         write_csv(out / f"{name}.csv", tables[name], None if tables[name] else ["case", *columns])

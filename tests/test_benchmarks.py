@@ -18,7 +18,7 @@ def test_the_gpu_script_runs_on_a_cpu():
     found = gpu.precisions("cpu", gpu.NARROW, 60)
     assert found["float32"]["relative error"] == 0
     assert 0 < found["bfloat16"]["relative error"] < 0.1  # 8 bits of mantissa
-    size = gpu.paper_size("cpu", replace(gpu.LARGE, width=16, n=50, m=40))
+    size = gpu.paper_size("cpu", replace(gpu.LARGE, width=16, n=50, m=100))
     assert size["n"] == 50
     assert size["vectors of 20 groups, seconds"] > 0
 

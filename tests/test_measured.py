@@ -24,6 +24,13 @@ FEW = {
     "curvature": {"earlier": [1]},
     "fidelity": {"halves": 10, "seeds": 1, "samples": [], "repeats": 1},
     "removal": {"seeds": 2, "controls": 2},
+    "reweight": {
+        "cases": [{"kind": "direct_improvement", "epoch": 1, "targets": "auto", "recipe": "as_trained"}],
+        "generations": 1,
+        "population": 8,
+        "seeds": 2,
+        "tradeoff": 2,
+    },
 }
 BLOCKED = "import sys\nfor name in ('dvc', 'mlflow'):\n    sys.modules[name] = None\n"  # any import of them fails
 

@@ -18,7 +18,7 @@ def written(path: Path, key: str, value: object) -> Path:
     *parents, last = key.rstrip("-").split(".")
     node = tree
     for parent in parents:
-        node = node[parent]
+        node = node[int(parent) if isinstance(node, list) else parent]
     if key.endswith("-"):
         del node[last]
     else:

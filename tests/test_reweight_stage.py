@@ -16,6 +16,7 @@ from stages.cases import resolved, steps
 from stages.epoch import Start, next_epoch, taken
 from stages.figures import read_csv
 from stages.io import read_npz
+from stages.pool import pool
 from stages.tensors import load_model, read_splits, recipe
 
 ROOT = Path(__file__).parents[1]
@@ -42,7 +43,7 @@ def trained(tmp_path_factory):
     tree = yaml.load((ROOT / "params.yaml").read_text())
     digits = tree["datasets"]["digits"]
     digits["train"] |= {"epochs": 3, "width": 2}
-    digits["curvature"]["samples"] = 100
+    digits["curvature"] |= {"samples": 100, "earlier": []}
     digits["reweight"] |= TINY
     with (folder / "params.yaml").open("w") as file:
         yaml.dump(tree, file)
@@ -94,7 +95,8 @@ def test_equal_jobs_are_done_once_and_seeds_differ(start, monkeypatch):
     done = []
     monkeypatch.setattr(epoch, "next_epoch", lambda *job: done.append(job) or next_epoch(*job))
     ones = np.ones(len(read_splits("digits", "cpu")[0]["train"][-1]))
-    first, again, other = taken(start, [(ones, 0), (ones, 0), (ones, 5)], ("test",))
+    with pool(torch.device("cpu"), 1) as spread:
+        first, again, other = taken(start, [(ones, 0), (ones, 0), (ones, 5)], ("test",), spread)
     scratch.clear("reweight", "digits")
     assert len(done) == 2
     assert (first["test"] == again["test"]).all()
@@ -157,7 +159,8 @@ def test_a_killed_stage_goes_on_to_the_same_bytes(whole, here, monkeypatch):
 def test_without_cases_the_tables_are_empty_but_whole(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
-    reweight.main("linear")
+    for stage in (prepare, train, reweight):
+        stage.main("linear")
     for name in reweight.COLUMNS:
         assert pd.read_csv(f"reports/reweight/linear/{name}.csv").columns[0] == "case"
 
