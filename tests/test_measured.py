@@ -211,24 +211,24 @@ def test_results_that_cannot_be_replaced_stay_as_they_were(place, monkeypatch):
 
 def test_from_a_later_stage_on_the_earlier_times_and_results_stay(place):
     before = record(place)
-    code, said = run(place, "--start", "ceiling")
+    code, said = run(place, "--start", "removal")
     assert code == 0, said
     assert "prepare," not in said
     after = record(place)
     assert after["sha256"] == before["sha256"]
-    assert {**seconds(after), "ceiling": 0} == {**seconds(before), "ceiling": 0}
+    assert {**seconds(after), "removal": 0} == {**seconds(before), "removal": 0}
 
 
 def test_a_later_stage_needs_the_earlier_ones_with_the_same_parameters(place):
     path = place / "scratch/measure/digits.json"
     parameters, stages = json.loads(path.read_text())["parameters"], measure.stage_names()
-    later = parameters | {"removal": {"method": "top_share", "share": 0.2}}
-    assert measure.begun(path, later, stages, stages.index("removal"))["finished"] == stages[:-2]
-    with pytest.raises(InputError, match="removal: expected the parameters that removal was measured with"):
-        measure.begun(path, later, stages, stages.index("ceiling"))
+    later = parameters | {"fidelity": {"halves": 20}}
+    assert measure.begun(path, later, stages, stages.index("fidelity"))["finished"] == stages[:-2]
+    with pytest.raises(InputError, match="fidelity: expected the parameters that fidelity was measured with"):
+        measure.begun(path, later, stages, stages.index("removal"))
     path.unlink()
-    with pytest.raises(InputError, match="--start: expected prepare, which is not measured yet; came 'ceiling'"):
-        measure.begun(path, parameters, stages, stages.index("ceiling"))
+    with pytest.raises(InputError, match="--start: expected prepare, which is not measured yet; came 'removal'"):
+        measure.begun(path, parameters, stages, stages.index("removal"))
 
 
 def test_time_of_an_attempt_that_did_not_finish_is_counted(tmp_path):
