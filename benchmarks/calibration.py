@@ -20,6 +20,7 @@ import torch
 from scipy.stats import spearmanr
 from torch import Tensor, nn
 
+from benchmarks.influence import machine
 from catwise import datasets, factors, influence, metrics, models, params, training
 from catwise.curvature import Factored
 from catwise.metrics import Batch
@@ -37,28 +38,32 @@ def main() -> None:
     parser.add_argument("out", nargs="?", type=Path, default=Path("reports/calibration.json"))
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    rows = [row for share in SHARES for seed in range(TRAININGS) for row in cases(share, seed, EPOCHS)]
-    arguments.out.write_text(json.dumps({"correlations": correlations(rows), "rows": rows}, indent=1) + "\n")
-
-
-def cases(share: float, seed: int, epochs: tuple[int, ...], seeds: range = SEEDS) -> list[dict[str, Any]]:
-    """One training with this share of flipped labels, taken again from each of the epochs."""
     section = params.load().datasets["digits"]
+    rows = [row for share in SHARES for seed in range(TRAININGS) for row in cases(section, share, seed, EPOCHS)]
+    found = {"machine": machine("cpu"), "correlations": correlations(rows), "rows": rows}
+    arguments.out.write_text(json.dumps(found, indent=1) + "\n")
+
+
+def cases(section: Any, share: float, seed: int, epochs: tuple[int, ...], seeds: range = SEEDS) -> list[dict[str, Any]]:
+    """One training with this share of flipped labels, taken again from each of the epochs."""
     sizes = section.prepare.model_dump(include=set(datasets.SPLITS))
     data = datasets.digits(np.random.default_rng(100 + seed), sizes, share)
     splits: dict[str, Batch] = {s: (torch.from_numpy(data.x[s]), torch.from_numpy(data.y[s])) for s in data.x}
     how = replace(recipe(section.train), seed=seed)
     part = splits["train"]
-    model = models.build("cnn", part[0], 10, width=section.train.width, seed=seed)  # type: ignore[union-attr]
+    model = models.build("cnn", part[0], 10, width=section.train.width, seed=seed)
     rows = []
     for epoch in training.train_epochs(model, part, how):
         if epoch in epochs:
-            rows.append({"share": share, "training": seed, "epoch": epoch} | case(model, splits, how, epoch, seeds))
+            rows.append(
+                {"share": share, "training": seed, "epoch": epoch}
+                | case(model, splits, how, section.curvature, epoch, seeds)
+            )
             print(rows[-1], flush=True)
     return rows
 
 
-def case(model: nn.Module, splits: dict[str, Batch], how: Recipe, epoch: int, seeds: range) -> dict[str, Any]:
+def case(model: nn.Module, splits: dict[str, Batch], how: Recipe, fit: Any, epoch: int, seeds: range) -> dict[str, Any]:
     part, query = splits["train"], splits["validation_a"]
 
     def again(weights: np.ndarray | None, seed: int) -> nn.Module:
@@ -68,7 +73,7 @@ def case(model: nn.Module, splits: dict[str, Batch], how: Recipe, epoch: int, se
         return other.eval()
 
     half = torch.arange(len(query[-1])) % 2  # of each class, whose samples are in a random order
-    p_nkh = vectors(again(None, 0), part, query, half, sum(training.rates(how, epoch + 1, len(part[-1]))))
+    p_nkh = vectors(again(None, 0), part, query, half, fit, sum(training.rates(how, epoch + 1, len(part[-1]))))
     labels_n = part[-1].numpy()
     count_kh = np.stack([torch.bincount(query[-1][half == h], minlength=10) for h in (0, 1)], axis=1)
     predicted, headroom = [], []
@@ -89,10 +94,9 @@ def case(model: nn.Module, splits: dict[str, Batch], how: Recipe, epoch: int, se
     return found
 
 
-def vectors(model: nn.Module, part: Batch, query: Batch, half: Tensor, horizon: float) -> np.ndarray:
+def vectors(model: nn.Module, part: Batch, query: Batch, half: Tensor, fit: Any, horizon: float) -> np.ndarray:
     """P of both halves of the query, (n, k, 2), in one pass of 2k groups."""
-    chosen = params.load().datasets["digits"].curvature
-    options = chosen.model_dump(include={"kind", "damping", "draw", "seed", "batch_size"})
+    options = fit.model_dump(include={"kind", "damping", "draw", "seed", "batch_size"})
     fitted = factors.fit(model, part, **options)
     reach = Factored(fitted.n, fitted.damping, fitted.layers, horizon)
     found = influence.influence_vectors(model, reach, part, query, 2 * query[-1] + half, 20, batch_size=300)

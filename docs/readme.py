@@ -1,5 +1,6 @@
 """Renews what README.md takes from elsewhere: the stage map (dvc.yaml), the results and figures (reports/)."""
 
+import csv
 import json
 import re
 import shutil
@@ -7,6 +8,8 @@ from pathlib import Path
 
 import yaml
 
+from catwise.digest import digest
+from catwise.outcomes import shown
 from catwise.report import removals
 
 ROOT = Path(__file__).parents[1]
@@ -45,10 +48,12 @@ def places(root: Path) -> dict[str, tuple[Path, str]]:
     }
 
 
+def inside(folder: Path, stage: str) -> Path:
+    return Path(*(stage if part == "STAGE" else part for part in folder.parts))
+
+
 def read(folder: Path, stage: str) -> dict:
-    return json.loads(
-        (Path(*(stage if part == "STAGE" else part for part in folder.parts)) / "metrics.json").read_text()
-    )
+    return json.loads((inside(folder, stage) / "metrics.json").read_text())
 
 
 def table(rows: list[list[str]]) -> str:
@@ -58,14 +63,27 @@ def table(rows: list[list[str]]) -> str:
 
 def results(root: Path) -> str:
     """One row per data set, from the reports of the last run and of those that were measured once."""
-    rows = [["data set", "headroom t*", "paper's ratio", "worst class, accuracy", "AUC of flipped labels", "again"]]
+    rows = [["data set", "verdict", "t*", "paper's ratio", "worst class, accuracy", "AUC of flipped labels", "again"]]
     for name, (folder, command) in places(root).items():
         room, train = read(folder, "ceiling"), read(folder, "train")
         auc = read(folder, "influence").get("flipped_label_auc")
         worst = f"{train['worst_class']}, {train['worst_class_accuracy']:.3f}"
         figures = [f"{room['headroom']:.3f}", f"{room['first_component_ratio']:.3f}", worst]
-        rows.append([name, *figures, "-" if auc is None else f"{auc:.3f}", f"`{command}`"])
+        rows.append([name, room.get("verdict", "-"), *figures, "-" if auc is None else f"{auc:.3f}", f"`{command}`"])
     return table(rows)
+
+
+def reweighted(root: Path) -> str:
+    """Table 1 net of its control: of each data set and case the methods that its figure shows."""
+    found: list[list[str]] = []
+    for name, (folder, _) in places(root).items():
+        path = inside(folder, "reweight") / "table.csv"
+        lines = list(csv.DictReader(path.read_text().splitlines())) if path.exists() else []
+        for case, (heading, *rows) in digest(lines).items():
+            found = found or [["data set, case", *heading]]
+            methods = shown([row[0] for row in rows])
+            found += [[f"{name}, {case}", *row] for row in rows if row[0] in methods]
+    return table(found)
 
 
 def removed(root: Path) -> str:
@@ -95,6 +113,7 @@ def main() -> None:
     path = ROOT / "README.md"
     text = renewed(path.read_text(), "stages", stage_map(yaml.safe_load((ROOT / "dvc.yaml").read_text())))
     text = renewed(text, "results", results(ROOT))
+    text = renewed(text, "reweighted", reweighted(ROOT))
     text = renewed(text, "removed", removed(ROOT))
     text = renewed(text, "cost", cost(ROOT))
     path.write_text(text)
