@@ -1,6 +1,7 @@
-"""Does the predicted room for a joint improvement come true? Digits with planted noise, many epochs and trainings.
+"""Does the predicted room for a joint improvement come true? With planted noise, over many epochs and trainings.
 
-    python -m benchmarks.calibration reports/calibration.json      about 5 minutes on one core
+    python -m benchmarks.calibration digits reports/calibration.json      about 5 minutes on one core
+    python -m benchmarks.calibration cifar10_small reports/calibration_cifar10_small.json      half an hour
 
 A case is an epoch of a training. Predicted: weights that raise every class at once, from one half of validation A, and
 the worst class's gain by P of the other half; both ways, and the mean. Realised: what one epoch with the weights from
@@ -11,7 +12,7 @@ of the all-ones epoch, with its horizon. Intervals are over trainings, because e
 import argparse
 import copy
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,46 +22,69 @@ from scipy.stats import spearmanr
 from torch import Tensor, nn
 
 from benchmarks.influence import machine
-from catwise import datasets, factors, influence, metrics, models, params, training
+from catwise import factors, influence, metrics, models, params, training
 from catwise.curvature import Factored
+from catwise.datasets import SPLITS, Data
 from catwise.metrics import Batch
 from catwise.pareto import joint
 from catwise.training import Recipe
+from stages.prepare import load
 from stages.tensors import recipe
 
-SHARES, EPOCHS, TRAININGS = (0.0, 0.1, 0.2, 0.3), (7, 10, 13, 16), 3
-SEEDS, SIZE = range(1, 11), 0.5  # of the extra epoch; mean of |w - 1|
+SHARES, SIZE = (0.0, 0.1, 0.2, 0.3), 0.5  # of flipped labels; mean of |w - 1|
 DRAWS = 2000  # of the bootstrap
+
+
+@dataclass(frozen=True)
+class Plan:
+    """``epochs``: from which one more is taken, ``trainings`` by share, ``seeds`` of each epoch that is compared."""
+
+    epochs: tuple[int, ...]
+    trainings: int
+    seeds: int
+
+
+PLANS = {"digits": Plan((7, 10, 13, 16), 3, 10), "cifar10_small": Plan((4, 5), 1, 4)}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("out", nargs="?", type=Path, default=Path("reports/calibration.json"))
+    parser.add_argument("dataset", choices=PLANS)
+    parser.add_argument("out", type=Path)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    section = params.load().datasets["digits"]
-    rows = [row for share in SHARES for seed in range(TRAININGS) for row in cases(section, share, seed, EPOCHS)]
-    found = {"machine": machine("cpu"), "correlations": correlations(rows), "rows": rows}
-    arguments.out.write_text(json.dumps(found, indent=1) + "\n")
+    section, plan = params.load().datasets[arguments.dataset], PLANS[arguments.dataset]
+    rows = []
+    for share in SHARES:
+        for seed in range(plan.trainings):
+            rows += cases(section, share, seed, plan)
+            found = {"dataset": arguments.dataset, "machine": machine("cpu"), "correlations": {}, "rows": rows}
+            arguments.out.write_text(json.dumps(found, indent=1) + "\n")
+    arguments.out.write_text(json.dumps({**found, "correlations": correlations(rows)}, indent=1) + "\n")
 
 
-def cases(section: Any, share: float, seed: int, epochs: tuple[int, ...], seeds: range = SEEDS) -> list[dict[str, Any]]:
+def cases(section: Any, share: float, seed: int, plan: Plan) -> list[dict[str, Any]]:
     """One training with this share of flipped labels, taken again from each of the epochs."""
-    sizes = section.prepare.model_dump(include=set(datasets.SPLITS))
-    data = datasets.digits(np.random.default_rng(100 + seed), sizes, share)
-    splits: dict[str, Batch] = {s: (torch.from_numpy(data.x[s]), torch.from_numpy(data.y[s])) for s in data.x}
-    how = replace(recipe(section.train), seed=seed)
-    part = splits["train"]
-    model = models.build("cnn", part[0], 10, width=section.train.width, seed=seed)
+    data = load(section.prepare.model_copy(update={"flip_share": share, "seed": 100 + seed}))
+    splits: dict[str, Batch] = {s: (pixels(data, s), torch.from_numpy(data.y[s])) for s in SPLITS}
+    how, part = replace(recipe(section.train), seed=seed), splits["train"]
+    architecture = section.train.model_dump(include={"model", "width"})
+    model = models.build(x=part[0], num_classes=len(data.classes), seed=seed, **architecture)
     rows = []
     for epoch in training.train_epochs(model, part, how):
-        if epoch in epochs:
-            rows.append(
-                {"share": share, "training": seed, "epoch": epoch}
-                | case(model, splits, how, section.curvature, epoch, seeds)
-            )
+        if epoch in plan.epochs:
+            found = case(model, splits, how, section.curvature, epoch, range(1, plan.seeds + 1))
+            rows.append({"share": share, "training": seed, "epoch": epoch, **found})
             print(rows[-1], flush=True)
     return rows
+
+
+def pixels(data: Data, split: str) -> Tensor:
+    x = torch.from_numpy(data.x[split])
+    if x.dtype != torch.uint8:
+        return x
+    mean, std = (torch.tensor(data.card[key])[:, None, None] for key in ("mean", "std"))
+    return (x.float() / 255 - mean) / std
 
 
 def case(model: nn.Module, splits: dict[str, Batch], how: Recipe, fit: Any, epoch: int, seeds: range) -> dict[str, Any]:
@@ -73,9 +97,10 @@ def case(model: nn.Module, splits: dict[str, Batch], how: Recipe, fit: Any, epoc
         return other.eval()
 
     half = torch.arange(len(query[-1])) % 2  # of each class, whose samples are in a random order
+    k = int(query[-1].max()) + 1
     p_nkh = vectors(again(None, 0), part, query, half, fit, sum(training.rates(how, epoch + 1, len(part[-1]))))
     labels_n = part[-1].numpy()
-    count_kh = np.stack([torch.bincount(query[-1][half == h], minlength=10) for h in (0, 1)], axis=1)
+    count_kh = np.stack([torch.bincount(query[-1][half == h], minlength=k) for h in (0, 1)], axis=1)
     predicted, headroom = [], []
     for mine, other in ((0, 1), (1, 0)):
         (weights_n,) = joint(p_nkh[..., mine], labels_n, [SIZE], 2.0)
@@ -83,9 +108,7 @@ def case(model: nn.Module, splits: dict[str, Batch], how: Recipe, fit: Any, epoc
         predicted.append(float((gain_k / count_kh[:, other]).min()))
         headroom.append(float((gain_k / np.abs(p_nkh[..., other]).sum(axis=0)).min()))
     (weights_n,) = joint(p_nkh.sum(axis=2), labels_n, [SIZE], 2.0)
-    measured = [
-        [metrics.per_class(again(w_n, seed), splits["test"], 10) for seed in seeds] for w_n in (weights_n, None)
-    ]
+    measured = [[metrics.per_class(again(w_n, seed), splits["test"], k) for seed in seeds] for w_n in (weights_n, None)]
     treated, control = (np.array([[values.numpy() for values in pair] for pair in found]) for found in measured)
     net_mk = (treated - control).mean(axis=0) * np.array([[1], [-1]])
     found: dict[str, Any] = {"predicted": float(np.mean(predicted)), "headroom": float(np.mean(headroom))}
@@ -97,10 +120,13 @@ def case(model: nn.Module, splits: dict[str, Batch], how: Recipe, fit: Any, epoc
 def vectors(model: nn.Module, part: Batch, query: Batch, half: Tensor, fit: Any, horizon: float) -> np.ndarray:
     """P of both halves of the query, (n, k, 2), in one pass of 2k groups."""
     options = fit.model_dump(include={"kind", "damping", "draw", "seed", "batch_size"})
-    fitted = factors.fit(model, part, **options)
+    fitted = factors.fit(model, part, samples=None if fit.samples == "all" else fit.samples, **options)
+    k = int(query[-1].max()) + 1
     reach = Factored(fitted.n, fitted.damping, fitted.layers, horizon)
-    found = influence.influence_vectors(model, reach, part, query, 2 * query[-1] + half, 20, batch_size=300)
-    return found.double().numpy().reshape(-1, 10, 2)
+    found = influence.influence_vectors(
+        model, reach, part, query, 2 * query[-1] + half, 2 * k, batch_size=fit.batch_size
+    )
+    return found.double().numpy().reshape(-1, k, 2)
 
 
 def correlations(rows: list[dict[str, Any]]) -> dict[str, list[float]]:

@@ -4,10 +4,14 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks import gpu
+import pytest
+import torch
+
+from benchmarks import budget, gpu
 from benchmarks.influence import measure
 from benchmarks.together import CASES, together
 from benchmarks.training import throughput
+from catwise import metrics, models, params
 from catwise.report import costs, speeds
 
 ROOT = Path(__file__).parents[1]
@@ -47,3 +51,15 @@ def test_the_benchmark_in_the_repository_is_a_whole_one():
     assert {"n", "m", "k"} == set(bench["growth"])
     ranking = json.loads((ROOT / "reports/ranking.json").read_text())
     assert {row["draw"] for row in ranking["rows"]} == {"importance", "balanced"}
+
+
+def test_an_epoch_of_the_papers_resnet9_is_87_tflop_and_the_budget_follows_the_parameters():
+    x, y = torch.zeros(8, 3, 32, 32), torch.arange(8) % 2
+    model = models.build("resnet9", x, 10, width=64, seed=0).eval()
+    step = budget.counted(lambda part: metrics.per_sample_loss(model, part).sum().backward(), (x, y)) / 8
+    assert 50_000 * step == pytest.approx(87e12, rel=0.02)
+    small = params.load(ROOT / "params.yaml").datasets["cifar10_rehearsal"]
+    twice = small.model_copy(update={"train": small.train.model_copy(update={"epochs": 2 * small.train.epochs})})
+    one, two = budget.budget(small), budget.budget(twice)
+    for stage, factor in (("train", 2), ("removal", 2), ("reweight", 1), ("influence", 1)):
+        assert two[stage]["TFLOP"] == pytest.approx(factor * one[stage]["TFLOP"], rel=0.02)

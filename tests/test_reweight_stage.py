@@ -9,6 +9,7 @@ import pytest
 import torch
 from ruamel.yaml import YAML
 
+from benchmarks.budget import extra_epochs
 from catwise import outcomes, params, plots
 from catwise.models import fingerprint
 from stages import epoch, prepare, reweight, scratch, train
@@ -153,6 +154,8 @@ def test_a_killed_stage_goes_on_to_the_same_bytes(whole, here, monkeypatch):
     reweight.main("digits")
     assert outputs(here) == whole
     assert len(set(kept)) == len(kept)  # nothing was trained again
+    bound = extra_epochs(params.load().datasets["digits"].reweight)
+    assert bound / 2 < len(kept) <= bound  # what the budget counts; equal weights are trained once
     assert not list((here / "scratch").rglob("*.json"))
 
 
