@@ -109,6 +109,18 @@ def cost(root: Path) -> str:
     )
 
 
+def budget(root: Path) -> str:
+    """Operations of each stage at the paper's size, and what they ask of a GPU, from `benchmarks.budget`."""
+    found = json.loads((root / "reports/budget.json").read_text())
+    rows = [["stage", "TFLOP", "wanted", f"share of {found['peak'] / 1e12:.0f} TFLOP/s that this asks for"]]
+    for stage, cost in found["stages"].items():
+        asked = "wanted seconds" in cost
+        many = f" a {cost['per']}, {cost['parts']} of them" if cost["parts"] > 1 else ""
+        words = [f"{cost['wanted seconds']} s{many}", f"{100 * cost['share of peak']:.1f} %"] if asked else ["-", "-"]
+        rows.append([stage, f"{cost['TFLOP']:,.0f}", *words])
+    return table(rows)
+
+
 def main() -> None:
     path = ROOT / "README.md"
     text = renewed(path.read_text(), "stages", stage_map(yaml.safe_load((ROOT / "dvc.yaml").read_text())))
@@ -116,6 +128,7 @@ def main() -> None:
     text = renewed(text, "reweighted", reweighted(ROOT))
     text = renewed(text, "removed", removed(ROOT))
     text = renewed(text, "cost", cost(ROOT))
+    text = renewed(text, "budget", budget(ROOT))
     path.write_text(text)
     for dataset, name in PICTURES.items():
         shutil.copy(ROOT / "reports/figures" / dataset / name, ROOT / "docs" / f"{dataset}_{name}")
