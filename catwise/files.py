@@ -12,7 +12,7 @@ import numpy as np
 
 from catwise.errors import InputError
 
-__all__ = ["Part", "Raw", "counted", "csv_file", "decoded_image", "image_folder"]
+__all__ = ["Part", "Raw", "counted", "csv_file", "decoded_image", "image_folder", "side_and_colour"]
 
 OWN = "the user's own data, under the user's own terms"
 Part = tuple[Any, np.ndarray]  # images as uint8 (n, channels, height, width) or a list of n texts; n labels
@@ -80,6 +80,17 @@ def _images(folder: Path) -> list[Path]:
     return sorted(child for child in folder.iterdir() if child.name[0] != ".")
 
 
+def side_and_colour(path: str, each: int = 20) -> tuple[int, bool]:
+    """Of the first ``each`` images of every class: the median of their shorter sides, and whether any has colour."""
+    sides, colour = [], False
+    for name in _folders(path):
+        for file in _images(Path(path, name))[:each]:
+            pixels = np.asarray(decoded_image(file.read_bytes(), str(file), "RGB"))
+            sides.append(min(pixels.shape[:2]))
+            colour = colour or bool((pixels != pixels[:, :, :1]).any())
+    return int(np.median(sides)), colour
+
+
 def csv_file(path: str, classes: Sequence[str]) -> Raw:
     """A file of UTF-8 with a header; the columns ``text`` and ``label``, one of ``classes``, are read."""
     samples: list[str] = []
@@ -127,4 +138,9 @@ def counted(path: str) -> dict[str, int]:
     """The samples of each class in a folder of images or a CSV, the classes in order of their names."""
     if Path(path).is_dir():
         return {name: len(_images(Path(path, name))) for name in _folders(path)}
-    return dict(sorted(Counter(label for _, _, label in _rows(path)).items()))
+    counts: Counter[str] = Counter()
+    for line, _, label in _rows(path):
+        if not label.strip():
+            raise InputError(f"{path}: line {line}: expected a label; came none")
+        counts[label] += 1
+    return dict(sorted(counts.items()))
