@@ -30,7 +30,6 @@ from stages.results import Place, live
 
 ALIKE = {"grey": "digits", "rgb": "cifar10_small", "text": "emotion_small"}  # whose parameters are followed
 FEWEST = 20  # samples of a class; a quarter of them are its noise
-STEPS = 1000  # of the training, about
 
 
 def main(path: str, name: str) -> None:
@@ -74,9 +73,8 @@ def section(path: str) -> dict[str, Any]:
     kept = {key: value for key, value in found["prepare"].items() if key not in ("train", "flip_share", "source")}
     found["prepare"] = kept | own | sizes | format
     left = total - sum(sizes.values())
-    batch_size = min(max(left // 20, 8), found["train"]["batch_size"])
-    epochs = min(max(ceil(STEPS * batch_size / left), 4), 40)
-    found["train"] |= {"epochs": epochs, "batch_size": batch_size}
+    batch_size = min(max(left // 20, 8), found["train"]["batch_size"])  # more epochs would learn wrong labels by heart
+    found["train"]["batch_size"] = batch_size
     found["curvature"] |= {"earlier": [], "samples": "all"}
     found["influence"]["bins"] = min(8, counts[rarest] // 4 - 1)
     found["fidelity"]["samples"] = []
