@@ -12,12 +12,12 @@ import numpy as np
 import torch
 from sklearn.datasets import load_digits
 from torch import nn
-from torch.utils.data import DataLoader, Dataset, TensorDataset, default_collate
+from torch.utils.data import DataLoader, TensorDataset
 
 from catwise.diagnosis import diagnose
 
 
-def digits() -> tuple[Dataset, Dataset, torch.Tensor]:
+def digits() -> tuple[TensorDataset, TensorDataset, torch.Tensor]:
     """Training and query samples, and which training labels are wrong."""
     x, y = load_digits(return_X_y=True)
     images, labels = torch.tensor(x / 16, dtype=torch.float32).reshape(-1, 1, 8, 8), torch.tensor(y)
@@ -26,7 +26,7 @@ def digits() -> tuple[Dataset, Dataset, torch.Tensor]:
     return TensorDataset(images[:1200], given), TensorDataset(images[1200:], labels[1200:]), flipped
 
 
-def trained(train: Dataset) -> nn.Module:
+def trained(train: TensorDataset) -> nn.Module:
     model = nn.Sequential(nn.Conv2d(1, 16, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(144, 10))
     optimizer = torch.optim.Adam(model.parameters(), lr=0.003)
     for _ in range(20):
@@ -42,7 +42,8 @@ def main(path: str) -> None:
     train, query, flipped = digits()
     model = trained(train)
 
-    found = diagnose(model, *(default_collate(list(part)) for part in (train, query)), classes="0123456789")
+    # tensors: inputs, then labels; of any other Dataset: default_collate(list(train))
+    found = diagnose(model, train[:], query[:], classes="0123456789")
     first, second = found.checked.exchange_k.argsort()[:-3:-1]
     print(f"{found.verdict}; classes {first} and {second} stand in each other's way most")
     print("the ten most detrimental samples:")
