@@ -6,6 +6,8 @@
 # make paper DATASET=cifar10 [START=removal]
 #                  measure a data set that is not embedded, minutes to hours; reports/measured/cifar10, for git
 #                  (cifar10, stl10, emotion, ag_news; or _small, a part of each: cifar10_small ...)
+# make mine DATA=photos [NAME=mine]
+#                  the ceiling of your own data, a folder of images per class or a csv (text,label); scratch/mine/NAME
 # make gpu         check and time everything on CUDA, under 8 minutes; gpu.json
 # make ui          compare runs in the MLflow UI, http://127.0.0.1:5000
 # make readme      renew the generated parts of README.md
@@ -17,7 +19,7 @@ BIN := $(abspath $(VENV))/bin
 SETUP := $(VENV)/.complete
 export PATH := $(BIN):$(PATH)
 
-.PHONY: reproduce doctor test check format lint types bench paper gpu ui readme constraints
+.PHONY: reproduce doctor test check format lint types bench paper mine gpu ui readme constraints
 
 reproduce: doctor
 	dvc repro
@@ -50,6 +52,9 @@ bench: $(SETUP)
 
 paper: $(SETUP)
 	python -m stages.measure $(DATASET) $(if $(START),--start $(START))
+
+mine: $(SETUP)
+	@python -m stages.mine "$(DATA)" $(if $(NAME),--name "$(NAME)")
 
 gpu: $(SETUP)
 	python -m benchmarks.gpu gpu.json

@@ -51,6 +51,7 @@ class Data:
 
     Images are uint8 (n, channels, height, width), texts token ids (n, length) with ``mask`` 1 on tokens and 0 on
     padding, and the ``texts`` themselves; ``tokenizer`` is theirs, as JSON. ``card`` goes into the data card.
+    ``names``, of the user's own samples alone, tell where they are from.
     """
 
     classes: tuple[str, ...]
@@ -60,15 +61,18 @@ class Data:
     flipped: np.ndarray
     mask: dict[str, np.ndarray] = field(default_factory=dict)
     texts: dict[str, list[str]] = field(default_factory=dict)
+    names: dict[str, list[str]] = field(default_factory=dict)
     tokenizer: str = ""
     card: dict[str, Any] = field(default_factory=dict)
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """What is stored of each split, by name: ``train/x``, ``train/y`` and, of texts, mask, bytes and offsets."""
+        """What is stored of each split: ``train/x``, ``train/y``; of texts and names, bytes and offsets."""
         named = {f"{split}/{part}": getattr(self, part)[split] for split in SPLITS for part in ("x", "y")}
         for split, some in self.texts.items():
             named[f"{split}/mask"] = self.mask[split]
             named[f"{split}/text"], named[f"{split}/offsets"] = pack(some)
+        for split, some in self.names.items():
+            named[f"{split}/name"], named[f"{split}/name_offsets"] = pack(some)
         return named
 
 
@@ -236,10 +240,12 @@ def _split(rng: np.random.Generator, raw: Raw, sizes: Sizes, flip_share: float) 
     x = {split: _take(raw.parts[home[split]][0], rows[split]) for split in SPLITS}
     y = {split: raw.parts[home[split]][1][rows[split]] for split in SPLITS}
     y["train"], flipped = flip_labels(flips, y["train"], flip_share, len(raw.classes))
+    names = {split: [raw.names[row] for row in rows[split]] for split in SPLITS} if raw.names else {}
     copies = len(rows["train"]) - len({keys[home["train"]][row] for row in rows["train"]})
     card = {"origin": raw.origin, "notes": raw.notes, "copies_dropped": dropped, "copies_within_train": copies}
     is_text = isinstance(x["train"], list)
-    return Data(raw.classes, raw.licence, {} if is_text else x, y, flipped, texts=x if is_text else {}, card=card)
+    kept: dict[str, Any] = {"texts": x if is_text else {}, "names": names, "card": card}
+    return Data(raw.classes, raw.licence, {} if is_text else x, y, flipped, **kept)
 
 
 def _fingerprints(x: Sequence[Any]) -> list[bytes]:

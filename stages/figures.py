@@ -22,23 +22,13 @@ def main(dataset: str) -> None:
 def draw(place: Place, pair: tuple[str, ...], method: str) -> dict[str, plots.Picture]:
     """The pictures of one data set by file name; ``pair``: the classes of the plane, ``method``: of removal."""
     experiment = place("removal") / "experiment"
-    history = read_csv(place("train") / "history.csv")
     arrays = read_npz(made(place("data") / "arrays.npz"))
     y, flipped = arrays["train/y"], arrays["flipped"]
     card = read_json(made(place("data") / "card.json"))
     classes = tuple(card["classes"])
     p_nk = read_npz(made(place("influence") / "vectors.npz"))["P"].astype(np.float64)
-    pictures = {
-        "influence_plane.png": plots.influence_plane(p_nk, y, flipped, classes, pair),
-        "counts.png": charts.counts(p_nk, y, classes),
-        "fidelity.png": charts.fidelity(*read_fidelity(place("fidelity"))),
-    }
-    checked = place("ceiling") / "epochs.csv"
-    if checked.exists():  # not beside what was measured before there was one
-        said = read_json(place("ceiling") / "ceiling.json")["verdict"]
-        pictures["ceiling.png"] = charts.ceiling(read_csv(checked), said)
-    if history["epoch"].max() > 1:
-        pictures["training_curves.png"] = charts.training_curves(history, classes)
+    pictures = draw_vectors(place, pair)
+    pictures["fidelity.png"] = charts.fidelity(*read_fidelity(place("fidelity")))
     if method == "trimming":
         rounds = read_csv(experiment / "rounds.csv")
         states = read_states(made(experiment / "rounds.npz"), rounds, classes)
@@ -61,9 +51,29 @@ def draw(place: Place, pair: tuple[str, ...], method: str) -> dict[str, plots.Pi
     return pictures
 
 
+def draw_vectors(place: Place, pair: tuple[str, ...]) -> dict[str, plots.Picture]:
+    """Those pictures for which nothing was retrained."""
+    history = read_csv(place("train") / "history.csv")
+    arrays = read_npz(made(place("data") / "arrays.npz"))
+    y, flipped = arrays["train/y"], arrays["flipped"]
+    classes = tuple(read_json(made(place("data") / "card.json"))["classes"])
+    p_nk = read_npz(made(place("influence") / "vectors.npz"))["P"].astype(np.float64)
+    pictures = {
+        "influence_plane.png": plots.influence_plane(p_nk, y, flipped, classes, pair),
+        "counts.png": charts.counts(p_nk, y, classes),
+    }
+    checked = place("ceiling") / "epochs.csv"
+    if checked.exists():  # not beside what was measured before there was one
+        said = read_json(place("ceiling") / "ceiling.json")["verdict"]
+        pictures["ceiling.png"] = charts.ceiling(read_csv(checked), said)
+    if history["epoch"].max() > 1:
+        pictures["training_curves.png"] = charts.training_curves(history, classes)
+    return pictures
+
+
 def read_csv(path: Path) -> pd.DataFrame:
-    """Names of classes stay text: those of digits look like numbers."""
-    return pd.read_csv(made(path), dtype={"class": str, "target": str})
+    """Names of classes stay text: those of digits look like numbers, and a class may be called None."""
+    return pd.read_csv(made(path), dtype={"class": str, "target": str}, keep_default_na=False, na_values=[""])
 
 
 def read_fidelity(folder: Path) -> tuple[dict[str, Any], pd.DataFrame, pd.DataFrame]:

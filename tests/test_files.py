@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from catwise.errors import InputError
-from catwise.files import csv_file, image_folder
+from catwise.files import counted, csv_file, image_folder, side_and_colour
 
 
 def folder(root, **sizes):
@@ -19,7 +19,11 @@ def test_a_folder_per_class_becomes_squares_in_the_given_order(tmp_path):
     folder(tmp_path, dogs=[10, 20], cats=[30])
     (tmp_path / "cats" / ".DS_Store").write_text("")
     (tmp_path / "README.md").write_text("")
-    x, y = image_folder(str(tmp_path), ["dogs", "cats"], 4, "rgb").parts["all"]
+    raw = image_folder(str(tmp_path), ["dogs", "cats"], 4, "rgb")
+    x, y = raw.parts["all"]
+    assert raw.names == ("dogs/0.png", "dogs/1.png", "cats/0.png")
+    assert counted(str(tmp_path)) == {"cats": 1, "dogs": 2}
+    assert side_and_colour(str(tmp_path)) == (3, True)
     assert x.shape == (3, 3, 4, 4)
     assert x.dtype == np.uint8
     assert x[:, 0, 0, 0].tolist() == [10, 20, 30]
@@ -64,6 +68,8 @@ def test_a_csv_is_read_with_quotes_commas_and_lines(tmp_path):
     raw = csv_file(str(path), ["spam", "ham"])
     assert raw.parts["all"][0] == ['one, "two",\nthree', "vier für fünf"]
     assert raw.parts["all"][1].tolist() == [1, 0]
+    assert raw.names == ("line 3", "line 5")  # where each row ends
+    assert counted(str(path)) == {"ham": 1, "spam": 1}
 
 
 @pytest.mark.parametrize(
@@ -94,3 +100,16 @@ def test_what_is_wrong_in_a_csv_is_named_by_its_line(tmp_path, content, said):
 def test_a_csv_that_is_not_there_is_said(tmp_path):
     with pytest.raises(InputError, match=r"prepare.path: expected a CSV file; came .*: No such file"):
         csv_file(str(tmp_path / "none.csv"), ["spam", "ham"])
+
+
+def test_grey_images_are_grey_in_whatever_mode(tmp_path):
+    for name, mode in (("a", "RGB"), ("b", "L")):
+        (tmp_path / name).mkdir()
+        Image.new("L", (9, 7), 50).convert(mode).save(tmp_path / name / "0.png")
+    assert side_and_colour(str(tmp_path)) == (7, False)
+
+
+def test_a_label_that_is_missing_is_named_by_its_line(tmp_path):
+    (tmp_path / "mine.csv").write_text("text,label\na,ham\nb,\n")
+    with pytest.raises(InputError, match=r"mine.csv: line 3: expected a label; came none"):
+        counted(str(tmp_path / "mine.csv"))

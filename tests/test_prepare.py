@@ -65,6 +65,22 @@ def test_the_same_bytes_are_written_twice_and_no_pickle(workspace):
         assert sum(len(arrays[f"{split}/y"]) for split in datasets.SPLITS) == 60
 
 
+def test_every_sample_keeps_its_name(workspace):
+    prepare.main("mine")
+    with np.load("data/mine/arrays.npz", allow_pickle=False) as arrays:
+        seen = []
+        for split in datasets.SPLITS:
+            names = datasets.unpack(arrays[f"{split}/name"], arrays[f"{split}/name_offsets"])
+            if workspace == "csv":
+                true = [int(name.removeprefix("line ")) % 2 for name in names]  # the first row, in line 2, is spam
+            else:
+                true = [FOLDER["classes"].index(name.split("/")[0]) for name in names]
+            flipped = arrays["flipped"] if split == "train" else np.zeros(len(names), dtype=bool)
+            np.testing.assert_array_equal(arrays[f"{split}/y"] != true, flipped)
+            seen += names
+        assert len(set(seen)) == 60
+
+
 @pytest.mark.usefixtures("workspace")
 def test_too_little_disk_is_one_line_and_nothing_is_written(monkeypatch):
     monkeypatch.setattr("shutil.disk_usage", lambda _: namedtuple("usage", "free")(10**6))

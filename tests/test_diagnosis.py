@@ -1,0 +1,125 @@
+import csv
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from small import blobs, conv_net, images
+from torch import nn
+
+from catwise.diagnosis import diagnose
+from catwise.errors import InputError
+from catwise.factors import fit
+from catwise.influence import influence_vectors
+
+ROOT = Path(__file__).parents[1]
+
+
+def trained(train, steps=200):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 3)).double()
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(model(train[0]), train[1]).backward()
+        optimizer.step()
+    return model
+
+
+@pytest.fixture
+def noisy(rng):
+    """A model, its training samples, every tenth with another label, and query samples."""
+    x, y = blobs(rng, 360)
+    given = y[:240].clone()
+    given[::10] = (given[::10] + 1) % 3
+    return trained((x[:240], given)), (x[:240], given), (x[240:], y[240:])
+
+
+def test_it_is_the_way_that_can_be_gone_step_by_step(noisy):
+    model, train, query = noisy
+    options = {"kind": "ekfac", "damping": 0.1, "seed": 0}
+    p_nk = influence_vectors(
+        model, fit(model, train, batch_size=50, **options), train, query, query[1], 3, batch_size=50
+    )
+    found = diagnose(model, train, query, "abc", batch_size=50)
+    np.testing.assert_allclose(found.p_nk, p_nk.numpy(), rtol=1e-9, atol=1e-12)  # the bins add up in another order
+    assert found.coverage == 1
+
+
+def test_the_weights_keep_each_class_and_raise_every_class_to_first_order(noisy):
+    found = diagnose(*noisy, "abc")
+    assert found.weights_n.min() >= 0
+    assert found.weights_n.max() <= 2
+    labels = noisy[1][1].numpy()
+    np.testing.assert_allclose([found.weights_n[labels == k].mean() for k in range(3)], 1, rtol=1e-9)  # bisection
+    assert ((found.weights_n - 1) @ found.p_nk > 0).all()
+
+
+def test_the_model_is_left_as_it_was():
+    model, train, query = conv_net().train(), images(40), images(30, seed=1)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    diagnose(model, train, query, ("a", "b", "c"))
+    assert model.training
+    assert all(parameter.requires_grad for parameter in model.parameters())
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, before[name])
+
+
+def test_a_model_of_several_inputs_is_diagnosed(rng):
+    class Pair(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second = nn.Linear(2, 3), nn.Linear(2, 3)
+
+        def forward(self, one, two):
+            return self.first(one) + self.second(two)
+
+    x, y = blobs(rng, 60)
+    parts = [(x[rows, :2], x[rows, 2:], y[rows]) for rows in (slice(30), slice(30, 60))]
+    assert diagnose(Pair().double(), *parts, "abc").p_nk.shape == (30, 3)
+
+
+def test_what_is_wrong_with_the_samples_is_one_line(noisy):
+    model, train, query = noisy
+
+    def said(match, *parts):
+        with pytest.raises(InputError, match=match) as caught:
+            diagnose(model, *parts, "abc")
+        assert "\n" not in str(caught.value)
+
+    said("query: expected labels 0 to 2; came 0 to 3", train, (query[0], query[1] + (query[1] == 2)))
+    said("train: expected inputs and as many labels; came parts of .* samples", (train[0][:-1], train[1]), query)
+    few = torch.cat([(query[1] < 2).nonzero()[:, 0], (query[1] == 2).nonzero()[:2, 0]])
+    said("query: expected 3 samples or more of every class; came 2 of one", train, tuple(part[few] for part in query))
+
+
+def test_the_example_finds_the_labels_that_it_changed_and_writes_weights(tmp_path):
+    lines = (ROOT / "examples/own_classifier.py").read_text().splitlines()
+    assert len(lines) < 60
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-m", "examples.own_classifier", "weights.csv"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    verdict, _, *samples = done.stdout.splitlines()
+    assert re.match(r"room for a joint improvement of about [\d.]+ % .* \(95 % .* to .*\); classes \d and \d", verdict)
+    assert [
+        bool(re.match(r"sample +\d+, given \d: influence +-[\d.]+, most on class \d", line)) for line in samples
+    ] == ([True] * 10)
+    assert sum(line.endswith("wrong on purpose") for line in samples) >= 7  # of the training set a tenth is
+    with (tmp_path / "weights.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    weights = np.array([float(row["weight"]) for row in rows])
+    assert [int(row["sample"]) for row in rows] == list(range(1200))
+    assert weights.min() >= 0
+    assert weights.max() <= 2
+    assert weights.mean() == pytest.approx(1, abs=1e-6)  # six digits are written
