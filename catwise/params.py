@@ -15,7 +15,7 @@ from ruamel.yaml.error import YAMLError
 from catwise.datasets import CLASSES
 from catwise.errors import InputError
 
-__all__ = ["DataSet", "Params", "Run", "load"]
+__all__ = ["DataSet", "Params", "Run", "load", "parse"]
 
 Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
@@ -291,14 +291,17 @@ class Params(Section):
 
 
 def load(path: Path = Path("params.yaml")) -> Params:
-    """Reads and checks the whole file, so that a mistake anywhere stops the first stage that runs.
-
-    Raises InputError with one line: the key, what was expected and what came.
-    """
+    """Reads and checks the whole file, so that a mistake anywhere stops the first stage that runs."""
     try:
-        raw = YAML(typ="safe", pure=True).load(path.read_text())
+        return parse(path.read_bytes(), path)
     except FileNotFoundError:
         raise InputError(f"{path}: expected the parameters file, found none here") from None
+
+
+def parse(text: bytes, path: Path) -> Params:
+    """``text`` checked. Raises InputError with one line: the key in ``path``, what was expected and what came."""
+    try:
+        raw = YAML(typ="safe", pure=True).load(text.decode())
     except (YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: expected YAML, came: {' '.join(str(error).split())}") from None
     try:

@@ -21,7 +21,6 @@ __all__ = ["Arms"]
 ELITE = 3  # of a search's candidates, measured anew under other seeds before one is chosen
 LUCKY = 1000  # the seed from which the search over seeds counts, far from those that are reported
 ORACLE = "oracle: no flipped label"
-WHAT = ("mean", "worst", "better", "hurt")  # of a method, over the classes
 BOTH = ("validation_b", "test")
 ANCHORED = (("start", "damped"), ("end", "horizon"))  # the headroom as printed, and beyond plain training
 
@@ -58,8 +57,6 @@ class Arms:
         steps: list[Callable[[], Any]] = [*searches, *directions, self._oracle, self._luck, self._print]
         names = [step() for step in progress(steps, label)]
         self.headline = {"search": names[0], "direction": names[len(searches)]}
-        if self.flipped_n.any():
-            self.headline["oracle"] = ORACLE
 
     def _search(self, option: Any, shuffle: bool) -> str:
         """Algorithm 1 with fitness on validation B, and the trade-off curve of the same program without a search.
@@ -237,15 +234,14 @@ class Arms:
             for row in table.rows(before_k, after_k, self.case.targets)
         ]
 
-    def summary(self) -> dict[str, float]:
-        """Of the first search, the first direction and the oracle: mean and worst class net of the control, and how
-        many classes are significantly better or worse; how well the weights find the flipped labels."""
-        found: dict[str, float] = {}
+    def summary(self) -> dict[str, Any]:
+        """Of the first search and the first direction, net of the control: what the worst class gains, how many are
+        significantly hurt, in accuracy and in loss; how well the weights find the flipped labels."""
+        found: dict[str, Any] = {"case": self.case.name}
         for short, name in self.headline.items():
             for number, measure in enumerate(("accuracy", "loss")):
                 net = self._effect(self.measured[name], number)
-                values = net.mean_k.mean(), net.mean_k.min(), len(net.better), len(net.worse)
-                found |= {f"{short}.{measure}.{what}": value for what, value in zip(WHAT, values, strict=True)}
+                found |= {f"{short}.{measure}.worst": net.mean_k.min(), f"{short}.{measure}.hurt": len(net.worse)}
             if self.flipped_n.any():
                 found[f"{short}.flipped_auc"] = roc_auc_score(self.flipped_n, -self.weights[name])
         return found

@@ -1,5 +1,6 @@
 """Reweight one epoch by PARETO-LP-GA, as printed and with honest splits, and compare with controls (Table 1)."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ def main(dataset: str) -> None:
     tables: dict[str, list[dict[str, Any]]] = {name: [] for name in COLUMNS}
     weights: dict[str, np.ndarray] = {}
     cases = chosen.cases if chosen else []
-    summary: dict[str, Any] = {"cases": len(cases)}
+    summary: dict[str, Any] = {}
     splits, classes = read_splits(dataset, device)
     history = pd.read_csv(Path("reports", "train", dataset, "history.csv"), dtype={"class": str})
     flipped_n = read_npz(Path("data", dataset, "arrays.npz"))["flipped"].astype(bool)
@@ -47,13 +48,20 @@ def main(dataset: str) -> None:
             for name, found in arms.tables(classes).items():
                 tables[name] += [{"case": case.name} | row for row in found]
             weights |= {f"{number}/{name}": w_n.astype(np.float32) for name, w_n in arms.weights.items()}
-            summary |= {f"{number}.{key}": value for key, value in arms.summary().items()}
+            summary[short(cases, number)] = arms.summary()
     out = folder("reports", "reweight", dataset)
     for name, columns in COLUMNS.items():
         write_csv(out / f"{name}.csv", tables[name], None if tables[name] else ["case", *columns])
     write_npz(out / "weights.npz", **weights)
     write_json(out / "metrics.json", summary)
     scratch.clear("reweight", dataset)
+
+
+def short(cases: Sequence[Any], number: int) -> str:
+    """A case's key in metrics.json: its kind, from the second of a kind on with a number; no epoch, which may be auto,
+    so that two experiments are compared case by case."""
+    earlier = sum(case.kind == cases[number].kind for case in cases[:number])
+    return cases[number].kind + (f"_{earlier + 1}" if earlier else "")
 
 
 if __name__ == "__main__":

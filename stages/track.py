@@ -1,6 +1,5 @@
 """Log this state of the pipeline to MLflow, once, whether its stages ran or came from the cache."""
 
-import csv
 import hashlib
 import json
 from collections.abc import Sequence
@@ -10,37 +9,57 @@ from typing import Any
 from catwise import params, tracking
 from catwise.errors import InputError
 from stages.io import folder, read_json, run, settings, write_json
+from stages.logged import curves, note, weights
 
 __all__ = ["fingerprint"]
 
 STAGES = ("train", "influence", "fidelity", "removal", "ceiling", "reweight")  # those that write a metrics.json
+TABLES = {"train": ["history"], "ceiling": ["epochs"], "reweight": ["table", "printed", "room", "tradeoff", "history"]}
 
 
 def main(dataset: str) -> None:
     settings(dataset)  # refuses an unknown name
     parameters = flat(params.load().datasets[dataset].model_dump())
     card = Path("data", dataset, "card.json")
-    history = Path("reports", "train", dataset, "history.csv")
     summaries = {stage: Path("reports", stage, dataset, "metrics.json") for stage in STAGES}
+    tables = [Path("reports", stage, dataset, f"{name}.csv") for stage, names in TABLES.items() for name in names]
     drawn = Path("reports", "figures", dataset)
     figures = sorted(path for path in drawn.rglob("*") if path.is_file())
     if not figures:
         raise InputError(f"{drawn}: expected figures, found none; `dvc repro figures@{dataset}` draws them")
-    files = [card, history, *summaries.values(), *figures]
-    key = fingerprint(parameters, files)
-    with history.open(newline="") as file:
-        rows = list(csv.DictReader(file))
+    files = [card, *summaries.values(), *tables, *figures]
+    packed = Path("reports", "reweight", dataset, "weights.npz")
+    key = fingerprint(parameters, [*files, packed])
+    table = weights(dataset)
     state = tracking.State(
         dataset=dataset,
         key=key,
         data_sha256=read_json(card)["sha256"],
         parameters=parameters,
-        history=rows,
+        points=list(curves(dataset)),
         summaries={stage: flat(read_json(path)) for stage, path in summaries.items()},
         files=files,
+        texts={packed.with_suffix(".csv").as_posix(): table} if table else {},
+        note=note(dataset),
+        changes=changes(dataset, parameters),
     )
     print(tracking.log(state), flush=True)
     write_json(folder("reports", "track") / f"{dataset}.json", {"key": key})
+
+
+def changes(dataset: str, parameters: dict[str, Any]) -> dict[str, Any] | None:
+    """Those of the parameters that are not as in the commit that this state starts from, if that can be known."""
+    path = Path("params.yaml")
+    if (text := tracking.committed(path)) is None:
+        return None
+    try:
+        before = params.parse(text, path).datasets
+    except InputError:  # of an earlier version of this project
+        return None
+    if dataset not in before:
+        return None
+    known = flat(before[dataset].model_dump())
+    return {name: value for name, value in parameters.items() if name not in known or known[name] != value}
 
 
 def fingerprint(parameters: dict[str, Any], files: Sequence[Path]) -> str:
