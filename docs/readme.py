@@ -91,6 +91,22 @@ def removed(root: Path) -> str:
     return table(removals({name: read(folder, "removal") for name, (folder, _) in places(root).items()}))
 
 
+def claimed(root: Path) -> str:
+    """One row per claim of the paper: what it says, and of each data set the figures that say most, and the verdict."""
+    rows = [["the paper says", "there", "here"]]
+    found = json.loads((root / "reports/claims.json").read_text())["claims"]
+    for key in dict.fromkeys(claim["key"] for claim in found):
+        mine = [claim for claim in found if claim["key"] == key]
+        says = f"{mine[0]['says']} ({mine[0]['place']})"
+        rows.append([says, mine[0]["value"], "<br>".join(told(claim) for claim in mine)])
+    return table(rows)
+
+
+def told(claim: dict) -> str:
+    name = f"{claim['dataset']}{', ' * bool(claim['case'])}{claim['case']}{' (reduced)' * claim['reduced']}"
+    return f"{name}: {claim['head'] or claim['why']}: **{claim['verdict']}**"
+
+
 def cost(root: Path) -> str:
     """Ours against kronfluence, from the last `make bench`."""
     bench = json.loads((root / "reports/bench.json").read_text())
@@ -127,6 +143,7 @@ def main() -> None:
     text = renewed(text, "results", results(ROOT))
     text = renewed(text, "reweighted", reweighted(ROOT))
     text = renewed(text, "removed", removed(ROOT))
+    text = renewed(text, "claims", claimed(ROOT))
     text = renewed(text, "cost", cost(ROOT))
     text = renewed(text, "budget", budget(ROOT))
     path.write_text(text)

@@ -79,8 +79,8 @@ def test_every_path_of_a_stage_belongs_to_its_data_set(name):
     assert all(f".{ITEM}" in key for key in stage.get("params", []))
 
 
-def test_two_stages_stand_beside_the_data_sets():
-    assert {name for name, stage in STAGES.items() if "matrix" not in stage} == {"measured", "report"}
+def test_three_stages_stand_beside_the_data_sets():
+    assert {name for name, stage in STAGES.items() if "matrix" not in stage} == {"measured", "claims", "report"}
 
 
 def test_only_track_and_report_switch_the_run_cache_off():
