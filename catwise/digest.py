@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from statistics import fmean
 
-__all__ = ["digest", "layout"]
+__all__ = ["digest", "layout", "rooms"]
 
 
 def digest(rows: Sequence[dict[str, str]]) -> dict[str, list[list[str]]]:
@@ -40,4 +40,17 @@ def layout(rows: Sequence[dict[str, str]]) -> dict[str, list[list[str]]]:
         change = [f"{float(row['change']):+.2f}", f"{ones:.3f}", f"{100 * (ones - compared) / (compared or 1):+.2f}"]
         mark = " (target)" if row["target"] == "True" else ""
         found.setdefault(row["case"], [heading]).append([row["class"] + mark, *values, *change])
+    return found
+
+
+def rooms(rows: Sequence[dict[str, str]]) -> dict[str, list[list[str]]]:
+    """By case a heading and a row per anchor: t*, the cross-fitted headroom with its interval, and the verdict."""
+    where = {"start": "before the epoch, as printed", "end": "beyond plain training"}
+    heading = ["room", "filter", "t*, %", "cross-fitted, % (95 %)", "sum over mass", "verdict"]
+    found: dict[str, list[list[str]]] = {}
+    for row in rows:
+        top, value, low, high = (f"{100 * float(row[key]):.2f}" for key in ("headroom", "crossfitted", "low", "high"))
+        cells = [where[row["anchor"]], row["filter"], top, f"{value} ({low} to {high})"]
+        cells += [f"{float(row['sum_over_mass']):.3f}", row["verdict"]]
+        found.setdefault(row["case"], [heading]).append(cells)
     return found

@@ -1,175 +1,149 @@
 """One self-contained page over all data sets, from their reports alone."""
 
 import base64
-from collections.abc import Sequence
+import json
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup, escape
 
-__all__ = ["Chapter", "Cost", "costs", "diagonal", "measured_on", "removals", "render", "speeds", "times"]
+from catwise import digest, hyper, samples
+from catwise.answer import Answer, answer
+from catwise.benches import Bench
+from catwise.paper import FIGURES
+from catwise.plots import png
+from catwise.samples import Seen
+from catwise.told import diagonal, measured_on, removals, revision, times
 
-AGREES = "as the paper says"  # a reading of ``catwise.removal.diagonal``
-CLAIM = {"beneficial": -1, "detrimental": 1}  # sign of the paper's change of a class's accuracy without these samples
+__all__ = ["Chapter", "Page", "render"]
+
+VERDICTS = ("holds", "holds in part", "does not hold", "not run here")
 
 
 @dataclass(frozen=True)
 class Chapter:
     """What the page shows of one data set: its card, metrics by stage, ceiling, and figures with their captions.
 
-    ``diagonal``: the rows of ``catwise.removal.diagonal``; none where nothing is removed for one class.
-    ``measured``: the provenance of results that are carried; None for those of this run.
-    ``reweight``, ``printed``: by case the grids of ``catwise.digest``; none where no epoch is reweighted.
+    ``tables``: rows as text of diagonal, rounds, table, printed and room; those that a data set has not are missing.
+    ``measured``: the provenance of results that are carried; None for those of this run. ``seen``: its samples.
     """
 
     card: dict[str, Any]
+    parameters: Mapping[str, Any]
     metrics: dict[str, dict[str, Any]]
     ceiling: dict[str, Any]
     figures: dict[str, bytes]
     captions: dict[str, dict[str, str]]
-    diagonal: Sequence[dict[str, str]]
-    measured: dict[str, Any] | None
-    reweight: dict[str, list[list[str]]] = field(default_factory=dict)
-    printed: dict[str, list[list[str]]] = field(default_factory=dict)
+    seen: Seen
+    measured: dict[str, Any] | None = None
+    tables: dict[str, Sequence[dict[str, str]]] = field(default_factory=dict)
+
+    def rows(self, name: str) -> Sequence[dict[str, str]]:
+        return self.tables.get(name, ())
+
+    @property
+    def answer(self) -> Answer:
+        names = ("diagonal", "rounds", "table", "room")
+        return answer(self.metrics, self.ceiling, self._noise(), *(self.rows(name) for name in names))
+
+    def _noise(self) -> tuple[int, int, int] | None:
+        flipped_n = self.seen.flipped_n.astype(bool)
+        if not flipped_n.any():
+            return None
+        tenth = np.argsort(self.seen.p_nk.sum(axis=1), kind="stable")[: max(1, len(flipped_n) // 10)]
+        return len(tenth), int(flipped_n[tenth].sum()), int(flipped_n.sum())
 
 
 @dataclass(frozen=True)
-class Cost:
-    """The benchmarks: tables (rows of text) and a picture."""
+class Page:
+    """All that the page is made of besides its template, ``style`` and ``script``."""
 
-    rows: list[list[str]]
-    speeds: list[list[str]]
-    figure: bytes
-    title: str
-    caption: str
-    alt: str
-
-
-def costs(bench: dict[str, Any]) -> list[list[str]]:
-    """A heading and a row per case and method: seconds, times ours, peak memory, memory of the query gradients."""
-    rows = [["case", "n, m", "method", "seconds", "times ours", "peak, MB", "query gradients, MB"]]
-    for case, found in bench["cases"].items():
-        for part, size in (("scores", f"{found['n']}, {found['m']}"), ("fits", f"{found['fitted']}")):
-            for method, value in found[part].items():
-                memory = found["query gradients, bytes"].get(method) if part == "scores" else None
-                seconds, ratio = f"{value['seconds']:.2f}", f"{value['seconds / ours']:.1f}"
-                peak, held = f"{value['peak bytes'] / 1e6:.0f}", "-" if memory is None else f"{memory / 1e6:.2f}"
-                rows.append([case, size, f"{part}: {method}", seconds, ratio, peak, held])
-    return rows
+    chapters: dict[str, Chapter]
+    claims: dict[str, Any]
+    benches: list[Bench]
+    differences: list[list[str]]
+    environment: list[list[str]]
 
 
-def speeds(training: dict[str, Any]) -> list[list[str]]:
-    """A heading and a row per case: training against a bare forward and backward, several models at once or in turn."""
-    rows = [["case", "what", "median", "lowest to highest"]]
-    for case, found in training["epoch"].items():
-        what = f"epoch, {found['samples per second']:,.0f} samples a second: share of the bare rate"
-        rows.append([case, what, *_spread(found["of the bare rate"])])
-    for case, found in training["together"].items():
-        rows.append([case, "seconds one after the other, over at once", *_spread(found["loop / vmap"])])
-    return rows
-
-
-def _spread(ratio: dict[str, float]) -> list[str]:
-    return [f"{ratio['median']:.2f}", f"{ratio['lowest']:.2f} to {ratio['highest']:.2f}"]
-
-
-def removals(metrics: dict[str, dict[str, Any]]) -> list[list[str]]:
-    """Does influence rank what removal does? Spearman's rho by data set and group; the paper says above 0.8.
-
-    ``metrics``: those of the removal stage by data set; the trimming of the synthetic sets has none of these. Of one
-    training with its interval over the seeds, of the mean over the seeds, and of counting labels instead.
-    """
-    measures, groups = ("accuracy", "loss"), ("beneficial", "detrimental", "random")
-    heading = [f"{measure}: {what}" for measure in measures for what in ("one training", "mean", "labels counted")]
-    rows = [["data set", "removed", *heading]]
-    for dataset, found in metrics.items():
-        for group in groups if "spearman_accuracy_random" in found else ():
-            cells = []
-            for name in (f"{measure}_{group}" for measure in measures):
-                rho, low, high = (_rho(found[f"spearman_{name}{end}"]) for end in ("", "_low", "_high"))
-                others = (_rho(found[f"{way}_{name}"]) for way in ("spearman_mean", "counted"))
-                cells += [f"{rho} ({low} to {high})", *others]
-            rows.append([dataset, group, *cells])
-    return rows
-
-
-def _rho(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2f}"
-
-
-def measured_on(about: dict[str, Any]) -> str:
-    """Machine and date of each run, then the time of all: "a processor, 2 cores, 2025-01-31; 12 minutes"."""
-    runs = [
-        f"{run['gpu'] + ' and ' if run['gpu'] else ''}{run['processor']}, {run['cores']} cores, {run['date']}"
-        for run in about["runs"]
-    ]
-    return f"{', then '.join(dict.fromkeys(runs))}; {duration(about['seconds'])}"
-
-
-def revision(about: dict[str, Any]) -> str:
-    """The commit and whether the code was as committed, or where there was no git the hash of the code."""
-    words = [
-        f"commit {run['commit'][:7]}{'' if run['clean'] else ' with changes'}"
-        if run["commit"]
-        else f"code {run['code_sha256'][:12]} (no git there)"
-        for run in about["runs"]
-    ]
-    return ", ".join(dict.fromkeys(words))
-
-
-def duration(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} minutes"
-
-
-def times(chapters: dict[str, Chapter]) -> list[list[str]]:
-    """A heading and a row per measured data set: the time of each stage and of all; empty without such a set."""
-    found: dict[str, dict[str, float]] = {}
-    for name, chapter in chapters.items():
-        for run in chapter.measured["runs"] if chapter.measured else []:
-            spent = found.setdefault(name, {})
-            for stage, seconds in run["seconds"].items():
-                spent[stage] = spent.get(stage, 0) + seconds
-    stages = list(dict.fromkeys(stage for spent in found.values() for stage in spent))
-    heading = [["data set", *stages, "all"]] if found else []
-    return heading + [
-        [name, *(duration(spent[stage]) if stage in spent else "-" for stage in stages), duration(sum(spent.values()))]
-        for name, spent in found.items()
-    ]
-
-
-def diagonal(rows: Sequence[dict[str, str]]) -> tuple[list[list[str]], list[str]]:
-    """How a class's own accuracy changes without the samples that most help or harm it: a table, and the verdicts.
-
-    A row per class, in points with the 95 % interval. The paper: without beneficial samples it falls, without
-    detrimental ones it rises. A class agrees significantly if its reading says so, in sign if its mean alone does. The
-    second verdict is about the change less that of removing as many at random.
-    """
-    own = {(row["class"], row["group"]): row for row in rows if row["measure"] == "accuracy"}
-    classes, groups = (list(dict.fromkeys(names)) for names in zip(*own, strict=True))
-    table = [["class", *(f"without {group}" for group in groups)]]
-    for name in classes:
-        points = [[100 * float(own[name, group][key] or "nan") for key in ("mean", "low", "high")] for group in groups]
-        table.append([name, *("{:+.2f} ({:+.2f} to {:+.2f})".format(*cell) for cell in points)])
-    verdicts = []
-    for prefix in ("", "net_"):
-        words = []
-        for group, sign in CLAIM.items():
-            members = [own[name, group] for name in classes]
-            agree = sum(sign * float(row[f"{prefix}mean"] or "nan") > 0 for row in members)
-            surely = sum(row[f"{prefix}reading"] == AGREES for row in members)
-            words.append(f"{group} {surely} significantly, {agree - surely} in sign, {len(classes) - agree} not")
-        verdicts.append("; ".join(words))
-    return table, verdicts
-
-
-def render(template: str, chapters: dict[str, Chapter], cost: Cost) -> str:
-    """The page as HTML; pictures are embedded, nothing is fetched from anywhere."""
+def render(template: str, page: Page, *, style: str, script: str) -> str:
+    """The page as HTML; pictures, style and script are in it, nothing is fetched from anywhere."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    filters = (number, picture, diagonal, measured_on, revision)
+    filters = (number, picture, diagonal, measured_on, revision, embedded, coded, png, listed, thumbnail, signed)
     environment.filters |= {call.__name__: call for call in filters}
-    removed = removals({name: chapter.metrics["removal"] for name, chapter in chapters.items()})
-    tables = {"times": times(chapters), "removals": removed}
-    return environment.from_string(template).render(chapters=chapters, cost=cost, **tables)
+    used = {name: (chapter.card["source"], chapter.parameters) for name, chapter in page.chapters.items()}
+    found = {
+        "times": times({name: chapter.measured for name, chapter in page.chapters.items() if chapter.measured}),
+        "removals": removals({name: chapter.metrics["removal"] for name, chapter in page.chapters.items()}),
+        "figures": figures(page.chapters),
+        "tally": tally(page.claims["claims"]),
+        "claims": grouped(page.claims["claims"]),
+        "training": hyper.training(used),
+        "searching": hyper.searching(used),
+    }
+    given = {"page": page, "style": Markup(style), "script": Markup(script), "digest": digest, **found}
+    return environment.from_string(template).render(**given)
+
+
+def tally(claims: Sequence[dict[str, Any]]) -> list[tuple[str, int]]:
+    """How many claims have each verdict."""
+    return [(verdict, sum(claim["verdict"] == verdict for claim in claims)) for verdict in VERDICTS]
+
+
+def grouped(claims: Sequence[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    """The rows of each claim, in the order of the claims."""
+    return [[claim for claim in claims if claim["key"] == key] for key in dict.fromkeys(row["key"] for row in claims)]
+
+
+def figures(chapters: Mapping[str, Chapter]) -> list[tuple[str, str, list[tuple[str, str]]]]:
+    """Each figure of the paper, what to see in it, and (data set, file) of the pictures that show it."""
+    rows = []
+    for name, see in FIGURES.items():
+        kind, own = name.split()
+        places = [
+            (dataset, file)
+            for dataset, chapter in chapters.items()
+            for file, caption in chapter.captions.items()
+            if (caption["paper"] or "").startswith(kind) and own in re.findall(r"\d+", caption["paper"])
+        ]
+        rows.append((name, see, places))
+    return rows
+
+
+def listed(seen: Seen) -> list[dict[str, Any]]:
+    """The most detrimental samples, for the table that needs no script."""
+    rows = []
+    for row in samples.worst(seen):
+        harmed = int(seen.p_nk[row].argmin())
+        found: dict[str, Any] = {"row": int(row), "given": seen.classes[seen.given_n[row]], "look": ""}
+        found |= {"flipped": bool(seen.flipped_n[row]), "harms": seen.classes[harmed], "predicted": "-"}
+        if seen.predicted_n is not None and seen.probability_n is not None:
+            found["predicted"] = f"{seen.classes[seen.predicted_n[row]]} ({seen.probability_n[row]:.2f})"
+        if seen.texts is not None:
+            found["look"] = seen.texts[row]
+        elif seen.points is not None:
+            found["look"] = "({:.2f}, {:.2f})".format(*seen.points[row])
+        rows.append(found | {"sum": f"{seen.p_nk[row].sum():.3g}"})
+    return rows
+
+
+def thumbnail(seen: Seen, row: int) -> str:
+    """One image as a data URL."""
+    assert seen.images is not None, "a data set without images has no thumbnails"
+    return samples.sheet(seen.images[[row]], 1)
+
+
+def embedded(seen: Seen) -> Markup:
+    """The samples as JSON inside a script element: no sign that could end it."""
+    return Markup(json.dumps(samples.payload(seen), separators=(",", ":")).replace("<", "\\u003c"))
+
+
+def coded(text: str) -> Markup:
+    """`this` as code."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 
 def number(value: Any) -> str:
@@ -177,6 +151,11 @@ def number(value: Any) -> str:
     if value is None:
         return "-"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def signed(value: float | None) -> str:
+    """Two digits with a sign; of a single seed there is no interval."""
+    return "?" if value is None else f"{value:+.2f}"
 
 
 def picture(content: bytes, name: str) -> str:

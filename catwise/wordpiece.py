@@ -7,7 +7,7 @@ import numpy as np
 
 from catwise.errors import InputError
 
-__all__ = ["SPECIAL", "encode", "learn", "size"]
+__all__ = ["SPECIAL", "decode", "encode", "learn", "size"]
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
@@ -56,6 +56,14 @@ def encode(tokenizer: str, texts: Sequence[str], max_length: int) -> tuple[np.nd
     ids = np.array([one.ids for one in coded], dtype=np.int32)
     mask = np.array([one.attention_mask for one in coded], dtype=np.int32)
     return ids, mask, sum(bool(one.overflowing) for one in coded)
+
+
+def decode(tokenizer: str, ids_nt: np.ndarray) -> list[str]:
+    """The words of each row as a reader sees them, without padding and the marks of beginning and end."""
+    names = {number: name for name, number in json.loads(tokenizer)["model"]["vocab"].items()}
+    hidden = {"[PAD]", "[CLS]", "[SEP]"}
+    rows = ([names[number] for number in row] for row in ids_nt.tolist())
+    return [" ".join(name for name in row if name not in hidden).replace(" ##", "") for row in rows]
 
 
 def size(tokenizer: str) -> int:

@@ -107,6 +107,13 @@ def told(claim: dict) -> str:
     return f"{name}: {claim['head'] or claim['why']}: **{claim['verdict']}**"
 
 
+def differences(root: Path) -> str:
+    """Of docs/differences.csv, which the page shows too."""
+    with (root / "docs/differences.csv").open(newline="") as file:
+        rows = [[row["what"], row["paper"], row["here"]] for row in csv.DictReader(file)]
+    return table([["", "paper", "here"], *rows])
+
+
 def cost(root: Path) -> str:
     """Ours against kronfluence, from the last `make bench`."""
     bench = json.loads((root / "reports/bench.json").read_text())
@@ -146,6 +153,7 @@ def main() -> None:
     text = renewed(text, "claims", claimed(ROOT))
     text = renewed(text, "cost", cost(ROOT))
     text = renewed(text, "budget", budget(ROOT))
+    text = renewed(text, "differences", differences(ROOT))
     path.write_text(text)
     for dataset, name in PICTURES.items():
         shutil.copy(ROOT / "reports/figures" / dataset / name, ROOT / "docs" / f"{dataset}_{name}")

@@ -1,21 +1,19 @@
 """What made a result: the machine, the versions and the code; no name of a host or a user, and no path."""
 
 import hashlib
-import platform
 import subprocess
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import joblib
 import torch
 
+from stages.environment import processor, versions
 from stages.tensors import chosen_device
 
 __all__ = ["ROOT", "code", "machine"]
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("torch", "numpy", "scipy", "scikit-learn", "pandas", "joblib")
 
 
 def machine(device: str) -> dict[str, Any]:
@@ -25,15 +23,8 @@ def machine(device: str) -> dict[str, Any]:
         "processor": processor(),
         "cores": joblib.cpu_count(),
         "gpu": torch.cuda.get_device_name() if on_gpu else None,
-        "versions": {"python": platform.python_version()} | {package: version(package) for package in PACKAGES},
+        "versions": versions(),
     }
-
-
-def processor() -> str:
-    about = Path("/proc/cpuinfo")
-    lines = about.read_text().splitlines() if about.exists() else []
-    named = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    return next(named, platform.processor() or platform.machine())
 
 
 def code() -> dict[str, Any]:

@@ -4,41 +4,83 @@ import csv
 from pathlib import Path
 from typing import Any
 
-from catwise import charts, digest, params, plots
-from catwise.report import Chapter, Cost, costs, render, speeds
-from stages.io import read_json, run, written
+import numpy as np
+
+from catwise import params, wordpiece
+from catwise.benches import benches
+from catwise.report import Chapter, Page, render
+from catwise.samples import Seen
+from stages.environment import processor, versions
+from stages.io import read_json, read_npz, run, written
 from stages.results import Place, live, made, measured, names, record
 
 STAGES = ("train", "influence", "fidelity", "removal", "ceiling", "reweight")  # those that write a metrics.json
+BENCHMARKS = ("bench", "ranking", "training", "ceiling", "calibration", "faults")  # those that were run are shown
+TABLES = {
+    "diagonal": ("removal", "experiment", "diagonal.csv"),
+    "rounds": ("removal", "experiment", "rounds.csv"),
+    "table": ("reweight", "table.csv"),
+    "printed": ("reweight", "printed.csv"),
+    "room": ("reweight", "room.csv"),
+}
 
 
 def main() -> None:
-    template = Path("catwise", "report.html").read_text()
-    bench, ranking, training = (read_json(Path("reports", f"{name}.json")) for name in ("bench", "ranking", "training"))
-    drawn = charts.benchmark(bench, ranking)
-    cost = Cost(costs(bench), speeds(training), plots.png(drawn.figure), drawn.title, drawn.caption, drawn.alt)
-    here = params.load().run.datasets
-    chapters = {name: chapter(live(name), Path("reports", "figures", name)) for name in here}
+    loaded = params.load()
+    here = {name: loaded.datasets[name] for name in loaded.run.datasets}
+    chapters = {
+        name: chapter(live(name), Path("reports", "figures", name), section.model_dump())
+        for name, section in here.items()
+    }
     for name in names():
         if name not in here:
-            chapters[name] = chapter(measured(name), Path("reports", "figures_measured", name), record(name))
-    page = render(template, chapters, cost)
-    written(Path("reports", "index.html"), lambda scratch: scratch.write_text(page))
+            about = record(name)
+            drawn = Path("reports", "figures_measured", name)
+            chapters[name] = chapter(measured(name), drawn, about["parameters"], about)
+    threads = ", ".join(f"{name} {section.threads}" for name, section in here.items())
+    page = Page(
+        chapters,
+        read_json(made(Path("reports", "claims.json"))),
+        benches({name: read_json(path) for name in BENCHMARKS if (path := Path("reports", f"{name}.json")).exists()}),
+        [[row["what"], row["paper"], row["here"]] for row in read_rows(Path("docs", "differences.csv"))],
+        [["processor", processor()], *map(list, versions().items()), ["threads", threads]],
+    )
+    template, style, script = (Path("catwise", f"report.{kind}").read_text() for kind in ("html", "css", "js"))
+    text = render(template, page, style=style, script=script)
+    written(Path("reports", "index.html"), lambda scratch: scratch.write_text(text))
 
 
-def chapter(place: Place, figures: Path, about: dict[str, Any] | None = None) -> Chapter:
+def chapter(place: Place, figures: Path, parameters: dict[str, Any], about: dict[str, Any] | None = None) -> Chapter:
     captions = read_json(made(figures / "captions.json"))
+    card = read_json(place("data") / "card.json")
     return Chapter(
-        card=read_json(place("data") / "card.json"),
+        card=card,
+        parameters=parameters,
         metrics={stage: read_json(path) for stage in STAGES if (path := place(stage) / "metrics.json").exists()},
         ceiling=read_json(place("ceiling") / "ceiling.json"),
         figures={name: (figures / name).read_bytes() for name in captions},
         captions=captions,
-        diagonal=read_rows(place("removal") / "experiment" / "diagonal.csv"),
+        seen=seen(place, tuple(card["classes"])),
         measured=about,
-        reweight=digest.digest(read_rows(place("reweight") / "table.csv")),
-        printed=digest.layout(read_rows(place("reweight") / "printed.csv")),
+        tables={name: read_rows(place(stage).joinpath(*path)) for name, (stage, *path) in TABLES.items()},
     )
+
+
+def seen(place: Place, classes: tuple[str, ...]) -> Seen:
+    """The training samples; of a carried data set neither images nor texts are there."""
+    arrays = read_npz(made(place("data") / "arrays.npz"))
+    p_nk = read_npz(made(place("influence") / "vectors.npz"))["P"].astype(np.float64)
+    said = read_npz(path) if (path := place("train") / "predicted.npz").exists() else {}
+    x = arrays.get("train/x")
+    shown: dict[str, Any] = {}
+    if x is not None and x.ndim == 4:
+        shown = {"images": x}
+    elif x is not None and np.issubdtype(x.dtype, np.integer):
+        shown = {"texts": wordpiece.decode((place("data") / "tokenizer.json").read_text(), x)}
+    elif x is not None:
+        shown = {"points": x}
+    shown |= {"predicted_n": said.get("label"), "probability_n": said.get("probability")}
+    return Seen(p_nk, arrays["train/y"], arrays["flipped"], classes, **shown)
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:

@@ -1,11 +1,13 @@
 """Train the classifier; keep a checkpoint and the accuracy and loss of every class after each epoch."""
 
 import torch
+from torch import Tensor, nn
 
 from catwise import metrics, training
 from catwise.convex import fit_convex
+from catwise.metrics import Batch
 from catwise.progress import progress
-from stages.io import folder, run, settings, write_csv, write_json
+from stages.io import folder, run, settings, write_csv, write_json, write_npz
 from stages.tensors import checkpoint, new_model, read_splits, recipe, write_tensors
 
 
@@ -46,6 +48,17 @@ def main(dataset: str) -> None:
     out = folder("reports", "train", dataset)
     write_csv(out / "history.csv", history)
     write_json(out / "metrics.json", summary)
+    label_n, probability_n = predicted(model, splits["train"])
+    write_npz(out / "predicted.npz", label=label_n.numpy(), probability=probability_n.numpy())
+
+
+@torch.no_grad()
+def predicted(model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
+    """What the model takes each sample for, and with which probability: (n,) and (n,)."""
+    model.eval()
+    parts = zip(*(values.split(1000) for values in batch[:-1]), strict=True)
+    probability, label = torch.cat([model(*part) for part in parts]).softmax(1).max(1)
+    return label.cpu(), probability.cpu()
 
 
 if __name__ == "__main__":

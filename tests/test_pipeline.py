@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from stages import claims, report
+
 ROOT = Path(__file__).parents[1]
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 EXEMPT = {"catwise/params.py", "catwise/tracking.py"}  # hold no default value, return nothing that reaches an output
@@ -54,10 +56,17 @@ def test_params_list_exactly_the_sections_that_the_stage_reads(name):
     listed = set(STAGES[name].get("params", []))
     if name == "track":
         assert listed == {f"datasets.{ITEM}"}  # it logs them all
-    elif name == "report":
-        assert listed == {"run.datasets"}
     else:
         assert listed == read
+
+
+@pytest.mark.parametrize(("name", "read"), [("report", report.BENCHMARKS), ("claims", (claims.BENCHMARK.stem,))])
+def test_every_benchmark_that_is_there_is_a_dep_of_the_stage_that_reads_it(name, read):
+    """DVC knows no dep that may be missing: a result that comes into git comes into dvc.yaml too."""
+    there = {f"reports/{stem}.json" for stem in read if (ROOT / "reports" / f"{stem}.json").exists()}
+    listed = {dep for dep in STAGES[name]["deps"] if dep.startswith("reports/") and dep.endswith(".json")}
+    assert listed - {"reports/claims.json"} == there
+    assert "params.yaml" in STAGES[name]["deps"]  # both read all of it, for what was run at which size
 
 
 @pytest.mark.parametrize("name", STAGES)

@@ -65,3 +65,9 @@ def test_a_long_text_is_cut_and_counted_and_an_unknown_character_is_unknown():
 def test_a_vocabulary_smaller_than_the_alphabet_is_refused():
     with pytest.raises(InputError, match="vocabulary_size: expected at least 11, for 3 characters; came 10"):
         wordpiece.learn(["abc cab"], 10)
+
+
+def test_decoding_gives_the_words_back_without_padding():
+    tokenizer = wordpiece.learn(TEXTS, 150)
+    ids, _, _ = wordpiece.encode(tokenizer, TEXTS[:5], 64)
+    assert wordpiece.decode(tokenizer, ids) == TEXTS[:5]
