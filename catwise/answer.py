@@ -37,9 +37,10 @@ def answer(
     state, headline = _ceiling(metrics["ceiling"])
     rates = sorted(ceiling["exchange"].items(), key=lambda item: -item[1])
     (first, most), (second, next_) = rates[:2]
+    unchanged = ", the others unchanged" if len(rates) > 2 else ""
     blocks = (
         f"{first} and {second} stand in each other's way most: what raises {second} by 1 % of its influence mass costs"
-        f" {first} at least {next_ / most:.2g} %, the others unchanged."
+        f" {first} at least {next_ / most:.2g} %{unchanged}."
     )
     helps = [*_labels(metrics["influence"], noise), *_removal(diagonal), *_trimming(rounds), *_room(room)]
     return Answer(state, headline, blocks, [*helps, *_weights(table)])
@@ -96,7 +97,7 @@ def _trimming(rounds: Rows) -> list[str]:
     first, last = ([row for row in ours if row["round"] == end] for end in (ours[0]["round"], ours[-1]["round"]))
     before, after = (100 * fmean(float(row["accuracy"]) for row in some) for some in (first, last))
     if first[0]["round"] == last[0]["round"]:
-        return ["Trimming finds no sample that harms both classes: nothing to remove."]
+        return []
     end = last[0]
     return [
         f"Removing what harms both classes, {end['round']} times, takes {end['removed']} samples away,"

@@ -20,6 +20,7 @@ FORMS = {  # factor, format of the value, format of the ends of its interval
     "share": (100, "{:.0f} %", "{:.0f}"),
     "points": (1, "{:+.1f}", "{:+.1f}"),
     "percent": (1, "{:+.2f} %", "{:+.2f}"),
+    "rate": (1, "{:.2f} %", "{:.2f}"),
     "count": (1, "{:.0f}", "{:.0f}"),
 }
 

@@ -91,9 +91,16 @@ def rounds_accuracy(evidence: Evidence) -> list[Answer]:
     ours = mean.loc["influence"].droplevel("seed")
     last = min(ROUNDS, ours.index.max())
     chance = mean_over(
-        "removed at random", mean.loc["random"].xs(last, level="round").to_numpy(), "seeds", "plain", head=True
+        "with as many removed at random",
+        mean.loc["random"].xs(last, level="round").to_numpy(),
+        "seeds",
+        "rate",
+        head=True,
     )
-    figures = [Figure(f"accuracy, %, after round {n}:", float(ours[n]), head=n in (0, last)) for n in range(last + 1)]
+    figures = [
+        Figure(f"after round {n}" if n else "accuracy at first", float(ours[n]), form="rate", head=n in (0, last))
+        for n in range(last + 1)
+    ]
     rises = last == ROUNDS and bool(((np.diff(ours.loc[:last]) > 0) | (ours.loc[: last - 1] == 100)).all())
     above = float(ours[last]) > (chance.value if chance.high is None else chance.high)
     return [{"figures": [*figures, chance], "verdict": graded(rises, above)}]
@@ -107,9 +114,15 @@ def diagonal(group: str, sign: int, evidence: Evidence) -> list[Answer]:
     rows = own[(own["measure"] == "accuracy") & (own["group"] == group)]
     right, sure = int((sign * rows["net_mean"] > 0).sum()), int((rows["net_reading"] == "as the paper says").sum())
     figures = [
-        mean_over("own class, points net of random:", (plain - chance).to_numpy(), "seeds", "points", head=True),
-        Figure("as it is:", float(plain.mean()), form="points"),
-        Figure(f"classes with the sign, of {len(rows)}:", right, form="count"),
+        mean_over(
+            "change of its own class, points, net of random removals:",
+            (plain - chance).to_numpy(),
+            "seeds",
+            "points",
+            head=True,
+        ),
+        Figure("not net:", float(plain.mean()), form="points"),
+        Figure(f"classes that do so, of {len(rows)}:", right, form="count"),
         Figure("significantly:", sure, form="count"),
     ]
     enough = sure >= MOST * len(rows)

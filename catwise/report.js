@@ -45,8 +45,23 @@ function browser(box) {
       return picture;
     }
     if (data.text) return make("span", {}, scale > 100 || data.text[i].length < 160 ? data.text[i] : data.text[i].slice(0, 160) + " …");
-    if (data.point) return make("span", {}, `x = (${data.point[i].map((value) => value.toFixed(2)).join(", ")})`);
-    return "";
+    if (!data.point) return "";
+    const words = make("span", {}, `x = (${data.point[i].map((value) => value.toFixed(2)).join(", ")})`);
+    return scale > 100 ? make("div", {}, words, map(i)) : words;
+  }
+
+  function map(at) {
+    const [left, right, low, high] = [0, 1].flatMap((axis) => [Math.min, Math.max].map((end) => end(...data.point.map((point) => point[axis]))));
+    const whole = Math.max(right - left, high - low);
+    const place = ([x, y]) => [10 + (280 * (x - left)) / whole, 10 + (280 * (high - y)) / whole];
+    const drawn = make("svg", { class: "map", viewBox: `0 0 300 ${20 + (280 * (high - low)) / whole}`, role: "img", "aria-label": "where the sample lies among all" });
+    data.point.forEach((point, i) => {
+      const [cx, cy] = place(point);
+      drawn.append(make("circle", { cx, cy, r: 2.2, fill: data.given[i] === 0 ? COLOURS.first : COLOURS.second }));
+    });
+    const [cx, cy] = place(data.point[at]);
+    drawn.append(make("circle", { class: "halo", cx, cy, r: 8 }));
+    return drawn;
   }
 
   function show(i) {
@@ -113,7 +128,7 @@ function browser(box) {
       const given = `given ${data.classes[data.given[i]]}`;
       const said = data.predicted ? make("span", {}, `model: ${data.classes[data.predicted[i]]}`) : "";
       const flip = data.flipped[i] ? make("span", { class: "flip" }, "flipped") : "";
-      const button = make("button", { type: "button", "data-i": i }, look(i, 48), make("span", {}, data.image || data.text ? given : `sample ${data.rows[i]}, ${given}`), said, flip, make("span", {}, told(of(i))));
+      const button = make("button", { type: "button", "data-i": i }, look(i, 48), make("span", {}, data.image || data.text ? given : `sample ${data.rows[i]}, ${given}`), said, flip, make("span", {}, `influence ${told(of(i))}`));
       button.addEventListener("click", () => show(i));
       return button;
     }));

@@ -71,7 +71,9 @@ class Page:
 
 def render(template: str, page: Page, *, style: str, script: str) -> str:
     """The page as HTML; pictures, style and script are in it, nothing is fetched from anywhere."""
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=bound
+    )
     filters = (number, picture, diagonal, measured_on, revision, embedded, coded, png, listed, thumbnail, signed)
     environment.filters |= {call.__name__: call for call in filters}
     used = {name: (chapter.card["source"], chapter.parameters) for name, chapter in page.chapters.items()}
@@ -151,6 +153,11 @@ def number(value: Any) -> str:
     if value is None:
         return "-"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def bound(value: Any) -> Any:
+    """A number and its % stay on one line."""
+    return value.replace(" %", "\u00a0%") if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def signed(value: float | None) -> str:

@@ -58,7 +58,7 @@ def test_trimming_is_told_from_its_first_to_its_last_round():
 
     (line,) = [line for line in said(rounds=[state(0, 0.9), state(2, 1.0)]).helps if "Removing" in line]
     assert "2 times, takes 7 samples away, 5 of them flipped, and the accuracy goes from 90.00 to 100.00 %" in line
-    assert any("nothing to remove" in line for line in said(rounds=[state(0, 0.9)]).helps)
+    assert said(rounds=[state(0, 0.9)]).helps == said().helps  # the line about labels says it
 
 
 @pytest.mark.parametrize(
