@@ -31,10 +31,11 @@ def benches(found: Mapping[str, Any]) -> list[Bench]:
         asks = "How often is the verdict right where the truth is known, and how often the paper's rule?"
         note = "Logistic regression on the synthetic sets and constructed vectors; 95 % intervals over the repetitions."
         shown.append(Bench("ceiling", asks, note, [hits(found["ceiling"])]))
-    if "calibration" in found:
-        asks = "Does predicted room come true?"
+    for name in (name for name in found if name.startswith("calibration")):
+        dataset = name.removeprefix("calibration").strip("_") or "digits"
+        asks = f"Does predicted room come true? ({dataset})"
         note = "Each point is an epoch of a training taken again, with weights that raise every class and with ones."
-        shown.append(Bench("calibration", asks, note, [rhos(found["calibration"])], calibration(found["calibration"])))
+        shown.append(Bench(name, asks, note, [rhos(found[name])], calibration(found[name], dataset)))
     if {"bench", "ranking"} <= set(found):
         asks = "What do influence vectors cost?"
         note = "Beside kronfluence, which fits the paper's EKFAC factors; the same scores."
@@ -104,7 +105,7 @@ def rhos(found: dict[str, Any]) -> list[list[str]]:
 
 
 @styled
-def calibration(found: dict[str, Any]) -> Picture:
+def calibration(found: dict[str, Any], dataset: str) -> Picture:
     """Predicted headroom against the realised net gain of the worst class, a mark per share of flipped labels."""
     figure = Figure(figsize=(6.4, 4.2), layout="constrained")
     axes = figure.subplots()
@@ -124,7 +125,7 @@ def calibration(found: dict[str, Any]) -> Picture:
         figure,
         None,
         "Predicted room against what it brought",
-        f"{len(found['rows'])} epochs of digits with planted noise. Spearman's rho {rho:.2f} (95 % {low:.2f} to"
+        f"{len(found['rows'])} epochs of {dataset} with planted noise. Spearman's rho {rho:.2f} (95 % {low:.2f} to"
         f" {high:.2f}, over trainings). Up: the weights that raise every class at once helped even the worst class,"
         " beyond plain training; were the prediction perfect, the points would rise, and ceilings lie at 0.",
         "Scatter plot of predicted headroom against the realised net gain of the worst class.",

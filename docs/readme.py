@@ -10,7 +10,7 @@ import yaml
 
 from catwise.digest import digest
 from catwise.outcomes import shown
-from catwise.report import removals
+from catwise.told import removals
 
 ROOT = Path(__file__).parents[1]
 PICTURES = {"linear": "trimming.png"}

@@ -15,7 +15,7 @@ from stages.io import read_json, read_npz, run, written
 from stages.results import Place, live, made, measured, names, record
 
 STAGES = ("train", "influence", "fidelity", "removal", "ceiling", "reweight")  # those that write a metrics.json
-BENCHMARKS = ("bench", "ranking", "training", "ceiling", "calibration", "faults")  # those that were run are shown
+BENCHMARKS = ("bench", "ranking", "training", "ceiling", "calibration", "calibration_cifar10_small", "faults")  # if run
 TABLES = {
     "diagonal": ("removal", "experiment", "diagonal.csv"),
     "rounds": ("removal", "experiment", "rounds.csv"),

@@ -214,7 +214,7 @@ def test_readings_are_those_that_the_removal_writes():
 class Outline(HTMLParser):
     """What a page fetches, its pictures, its ids and links, and whether every element ends where it should."""
 
-    VOID = ("meta", "img", "br", "input", "link", "hr")
+    VOID = ("meta", "img", "col", "br", "input", "link", "hr")
 
     def __init__(self):
         super().__init__()
