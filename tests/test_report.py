@@ -347,11 +347,14 @@ def test_benchmarks_that_were_not_run_are_not_shown_and_those_that_were_are():
     shown = benches.benches(
         {
             "ceiling": {"cases": {"one": case}},
-            "calibration": {"correlations": {"headroom, loss_worst": [0.9, 0.8, 0.95]}, "rows": points},
+            "calibration": {
+                "correlations": {f"headroom, {what}_worst": [0.9, 0.8, 0.95] for what in ("loss", "accuracy")},
+                "rows": points,
+            },
             "faults": {"faults": [fault | {"failures": []}]},
         }
     )
     assert [bench.name for bench in shown] == ["ceiling", "calibration", "faults"]
     assert shown[0].tables[0][1][3:5] == ["90 % (50 to 100)", "10 % (50 to 100)"]
-    assert "rho 0.90 (95 % 0.80 to 0.95" in shown[1].picture.caption
+    assert "rho 0.90 (95 % 0.80 to 0.95, over trainings)" in shown[1].picture.caption
     assert shown[2].tables[0][1] == ["SIGKILL", "the same bytes", "50", "50", "93.0 to 100.0 %", "-"]
