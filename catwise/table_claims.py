@@ -43,7 +43,7 @@ def _row(kind: str, k: int, printed: pd.Series, net: pd.Series, evidence: Eviden
     half, same = TABLE_1[kind], evidence.source == "cifar10"
     return {
         "class": evidence.classes[k],
-        "target": bool(printed["target"]),
+        "target": str(printed["target"]) == "True",  # read back from a file it is text
         "paper": half.rows[k][2] if same else None,
         "paper_target": k in half.targets if same else None,
         "printed": float(printed["change"]),

@@ -226,6 +226,13 @@ def test_table_one_is_judged_net_of_the_control_and_as_printed(gain, printed, ta
     assert (course.verdict, course.why) == (ABSENT, "no course correction is among its cases")
 
 
+def test_targets_that_are_read_from_a_file_as_text_are_the_same():
+    tables = reweighted({"a": 3, "b": 0.001, "c": -3}, {"a": 10, "b": -1, "c": 0})
+    text = tables | {"printed": tables["printed"].astype({"target": str})}
+    for key in ("direct.targets", "direct.others"):
+        assert found(key, evidence("digits", reweight=text)) == found(key, evidence("digits", reweight=tables))
+
+
 def test_the_papers_own_row_stands_beside_the_same_class_of_cifar10():
     tables = reweighted(dict.fromkeys(CLASSES, 1.0), dict.fromkeys(CLASSES, 1.0))
     (claim,) = found("direct.others", evidence("cifar10", reweight=tables))
