@@ -39,8 +39,8 @@ def answer(
     (first, most), (second, next_) = rates[:2]
     unchanged = ", the others unchanged" if len(rates) > 2 else ""
     blocks = (
-        f"{first} and {second} stand in each other's way most: what raises {second} by 1 % of its influence mass costs"
-        f" {first} at least {next_ / most:.2g} %{unchanged}."
+        f"Classes {first} and {second} stand in each other's way most: what raises class {second} by 1 % of its"
+        f" influence mass costs class {first} at least {next_ / most:.2g} %{unchanged}."
     )
     helps = [*_labels(metrics["influence"], noise), *_removal(diagonal), *_trimming(rounds), *_room(room)]
     return Answer(state, headline, blocks, [*helps, *_weights(table)])
@@ -84,8 +84,8 @@ def _removal(diagonal: Rows) -> list[str]:
     best = max(sure, key=lambda row: float(row["net_mean"]))
     mean, low, high = (100 * float(best[f"net_{key}"]) for key in ("mean", "low", "high"))
     return [
-        f"Removing the tenth that most harms {best['class']} raises its accuracy by {mean:.1f} points (95 % {low:.1f}"
-        f" to {high:.1f}), net of removing as many at random; this works significantly for {len(sure)} of {len(own)}"
+        f"Removing the tenth that most harms class {best['class']} raises its accuracy by {mean:.1f} points (95 %"
+        f" {low:.1f} to {high:.1f}), net of removing as many at random; this works significantly for {len(sure)} of {len(own)}"
         " classes, each for itself: what it costs the others is in the heat map."
     ]
 
@@ -114,7 +114,7 @@ def _room(room: Rows) -> list[str]:
             f" {100 * float(found[anchor]['high']):.2g})"
             for anchor in ("start", "end")
         )
-        said.append(f"{case}: room {start} before that epoch; beyond what plain training brings, {end}.")
+        said.append(f"Room in one epoch ({case}): {start} before it; beyond what plain training brings, {end}.")
     return said
 
 
@@ -129,6 +129,8 @@ def _weights(table: Rows) -> list[str]:
         readings = [row["reading"] for row in mine if row["method"] == best]
         better, worse, of = readings.count("better"), readings.count("worse"), len(readings)
         change = f"{gains[best]:+.4f} nats mean, {better} of {of} classes better and {worse} worse"
-        advice = "Train the epoch with these weights" if better > worse and gains[best] > 0 else "Weights did not help"
-        said.append(f"{advice} ({case}): {best}, net of plain training on the test split, {change}.")
+        advice = (
+            "Train the epoch with these weights" if better > worse and gains[best] > 0 else "No weights helped for sure"
+        )
+        said.append(f"{advice} ({case}); best: {best}, net of plain training on the test split, {change}.")
     return said

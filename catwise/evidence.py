@@ -18,7 +18,7 @@ HOLDS, PART, NOT, ABSENT = "holds", "holds in part", "does not hold", "not run h
 FORMS = {  # factor, format of the value, format of the ends of its interval
     "plain": (1, "{:.2f}", "{:.2f}"),
     "share": (100, "{:.0f} %", "{:.0f}"),
-    "points": (1, "{:+.1f}", "{:+.1f}"),
+    "points": (1, "{:+.1f} points", "{:+.1f}"),
     "percent": (1, "{:+.2f} %", "{:+.2f}"),
     "rate": (1, "{:.2f} %", "{:.2f}"),
     "count": (1, "{:.0f}", "{:.0f}"),

@@ -115,7 +115,7 @@ def diagonal(group: str, sign: int, evidence: Evidence) -> list[Answer]:
     right, sure = int((sign * rows["net_mean"] > 0).sum()), int((rows["net_reading"] == "as the paper says").sum())
     figures = [
         mean_over(
-            "change of its own class, points, net of random removals:",
+            "own class, net of random removals:",
             (plain - chance).to_numpy(),
             "seeds",
             "points",

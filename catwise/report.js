@@ -112,7 +112,7 @@ function browser(box) {
       else parts.push(make("path", { d: `M${x} ${y - 3}l2.8 5h-5.6z`, fill: COLOURS.other }));
     }
     const [a, b] = [data.classes[state.first], data.classes[state.second]];
-    const words = [[214, 34, "end", `helps ${b}, harms ${a}`], [226, 34, "start", "helps both"], [214, 414, "end", "harms both"], [226, 414, "start", `helps ${a}, harms ${b}`]];
+    const words = [[214, 14, "end", `helps ${b}, harms ${a}`], [226, 14, "start", "helps both"], [214, 435, "end", "harms both"], [226, 435, "start", `helps ${a}, harms ${b}`]];
     for (const [x, y, anchor, text] of words) parts.push(make("text", { x, y, "text-anchor": anchor, "font-weight": 600, "paint-order": "stroke", stroke: "#fff", "stroke-width": 4 }, text));
     plane.setAttribute("aria-label", `Influence on ${a} to the right, on ${b} upwards, of ${data.rows.length} samples`);
     plane.replaceChildren(...parts);

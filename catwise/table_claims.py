@@ -55,14 +55,14 @@ def _summed(kind: str, part: str, rows: list[dict[str, Any]], evidence: Evidence
     seeds = evidence.stages["reweight"]["seeds"]
     if part == "targets":
         better = [row["reading"] == "better" for row in rows]
-        figures = [Figure(f"as printed {row['class']}", row["printed"], form="percent") for row in rows]
+        figures = [Figure(f"class {row['class']} as printed", row["printed"], form="percent") for row in rows]
         figures += [_net(row, seeds) for row in rows]
         verdict = graded(all(better), any(better) or all(row["printed"] > 0 for row in rows))
         return {"figures": figures, "verdict": verdict}
     printed, worst = (min(rows, key=lambda row: row[key]) for key in ("printed", "gain"))
     worse = sum(row["reading"] == "worse" for row in rows)
     figures = [
-        Figure(f"as printed at worst {printed['class']}", printed["printed"], form="percent"),
+        Figure(f"at worst as printed class {printed['class']}", printed["printed"], form="percent"),
         _net(worst, seeds),
     ]
     figures.append(Figure(f"significantly worse, of {len(rows)}:", worse, form="count"))
@@ -71,4 +71,4 @@ def _summed(kind: str, part: str, rows: list[dict[str, Any]], evidence: Evidence
 
 
 def _net(row: dict[str, Any], seeds: int) -> Figure:
-    return Figure(f"net, points, {row['class']}", row["gain"], row["low"], row["high"], seeds, "seeds", "points", True)
+    return Figure(f"class {row['class']} net", row["gain"], row["low"], row["high"], seeds, "seeds", "points", True)

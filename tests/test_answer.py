@@ -24,8 +24,8 @@ def test_room_and_ceiling_are_told_by_the_verdict_and_its_absence_too():
 
 
 def test_the_two_classes_with_the_largest_rates_block_each_other():
-    assert said().blocks.startswith("b and c stand in each other's way")
-    assert "costs b at least 0.6 %" in said().blocks
+    assert said().blocks.startswith("Classes b and c stand in each other's way")
+    assert "costs class b at least 0.6 %" in said().blocks
 
 
 def test_labels_come_first_where_some_are_known_to_be_flipped():
@@ -41,7 +41,8 @@ def row(name: str, mean: float, reading: str) -> dict[str, str]:
 def test_the_class_that_gains_most_from_removal_is_named_if_it_gains_for_sure():
     rows = [row("a", 0.05, "as the paper says"), row("b", 0.2, "not significant")]
     assert any(
-        "most harms a raises its accuracy by 5.0 points (95 % 4.0 to 6.0)" in line for line in said(diagonal=rows).helps
+        "most harms class a raises its accuracy by 5.0 points (95 % 4.0 to 6.0)" in line
+        for line in said(diagonal=rows).helps
     )
     assert any("raised no class significantly" in line for line in said(diagonal=rows[1:]).helps)
 
@@ -62,7 +63,7 @@ def test_trimming_is_told_from_its_first_to_its_last_round():
 
 
 @pytest.mark.parametrize(
-    ("gain", "reading", "words"), [(0.1, "better", "Train the epoch"), (-0.1, "worse", "did not help")]
+    ("gain", "reading", "words"), [(0.1, "better", "Train the epoch"), (-0.1, "worse", "No weights helped")]
 )
 def test_weights_are_advised_only_if_more_classes_gain_than_lose(gain, reading, words):
     def rows(method, gain, reading):
@@ -71,4 +72,4 @@ def test_weights_are_advised_only_if_more_classes_gain_than_lose(gain, reading, 
     table = [rows("maximin", gain, reading), rows("oracle: none", 9, "better"), rows("shuffled maximin", 9, "better")]
     (line,) = [line for line in said(table=table).helps if "(c)" in line]
     assert words in line
-    assert "maximin, net of plain training" in line
+    assert "best: maximin, net of plain training" in line

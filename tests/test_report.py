@@ -1,13 +1,16 @@
 """The page: what was measured elsewhere is marked, and verdicts are those of the tables."""
 
+import base64
 import json
 import re
 from html.parser import HTMLParser
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from catwise import benches, genetic, hyper, paper, report, told
 from catwise.claims import RULES, claims
@@ -32,9 +35,18 @@ ABOUT = {
 }
 
 
+def drawn(size):
+    buffer = BytesIO()
+    Image.linear_gradient("L").resize(size).convert("RGB").save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+PICTURE = drawn((9, 5))
+
+
 def chapter(about=None, rows=(), removal=None, figures=None, seen=None, reweight=False):
     card = {"counts": {"train": [5, 5], "test": [2, 2]}, "classes": ["a", "b"], "flipped_training_labels": 0}
-    pictures = {"influence_plane.png": b"1", "removal.png": b"2"} if figures is None else figures
+    pictures = {"influence_plane.png": PICTURE, "removal.png": PICTURE} if figures is None else figures
     paper = {"influence_plane.png": "Figure 1", "removal.png": "Figures 3 and 4"}
     return Chapter(
         card=card | {"licence": "none", "sha256": "0" * 64, "source": "digits"},
@@ -358,3 +370,11 @@ def test_benchmarks_that_were_not_run_are_not_shown_and_those_that_were_are():
     assert shown[0].tables[0][1][3:5] == ["90 % (50 to 100)", "10 % (50 to 100)"]
     assert "rho 0.90 (95 % 0.80 to 0.95, over trainings)" in shown[1].picture.caption
     assert shown[2].tables[0][1] == ["SIGKILL", "the same bytes", "50", "50", "93.0 to 100.0 %", "-"]
+
+
+def test_a_picture_keeps_its_size_and_nearly_its_colours():
+    url = report.picture(drawn((60, 40)))
+    shown = Image.open(BytesIO(base64.b64decode(url.split(",")[1])))
+    assert shown.size == (60, 40)
+    difference = np.asarray(shown.convert("RGB"), int) - np.asarray(Image.open(BytesIO(drawn((60, 40)))), int)
+    assert np.abs(difference).max() <= 2
