@@ -85,8 +85,8 @@ def _removal(diagonal: Rows) -> list[str]:
     mean, low, high = (100 * float(best[f"net_{key}"]) for key in ("mean", "low", "high"))
     return [
         f"Removing the tenth that most harms class {best['class']} raises its accuracy by {mean:.1f} points (95 %"
-        f" {low:.1f} to {high:.1f}), net of removing as many at random; this works significantly for {len(sure)} of {len(own)}"
-        " classes, each for itself: what it costs the others is in the heat map."
+        f" {low:.1f} to {high:.1f}), net of removing as many at random; this works significantly for"
+        f" {len(sure)} of {len(own)} classes, each for itself: what it costs the others is in the heat map."
     ]
 
 

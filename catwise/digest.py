@@ -51,6 +51,6 @@ def rooms(rows: Sequence[dict[str, str]]) -> dict[str, list[list[str]]]:
     for row in rows:
         top, value, low, high = (f"{100 * float(row[key]):.2f}" for key in ("headroom", "crossfitted", "low", "high"))
         cells = [where[row["anchor"]], row["filter"], top, f"{value} ({low} to {high})"]
-        cells += [f"{float(row['sum_over_mass']):.3f}", row["verdict"]]
+        cells += [f"{float(row['sum_over_mass']):.3f}", "room" if float(row["low"]) > 0 else "ceiling, within noise"]
         found.setdefault(row["case"], [heading]).append(cells)
     return found

@@ -1,6 +1,6 @@
 import numpy as np
 
-from catwise.digest import digest, layout
+from catwise.digest import digest, layout, rooms
 from catwise.table import long, net_effect
 
 
@@ -25,3 +25,13 @@ def test_the_layout_is_the_papers_with_the_control_beside_it():
 
 def test_no_rows_are_no_cases():
     assert digest([]) == layout([]) == {}
+
+
+def test_there_is_room_where_the_interval_lies_above_zero():
+    row = {"case": "one", "filter": "f", "headroom": "0.5", "crossfitted": "0.1", "high": "0.2", "sum_over_mass": "0"}
+    rows = [row | {"anchor": "start", "low": "0.05"}, row | {"anchor": "end", "low": "-0.05"}]
+    heading, start, end = rooms(rows)["one"]
+    assert len(heading) == len(start) == len(end)
+    assert start[3:] == ["10.00 (5.00 to 20.00)", "0.000", "room"]
+    assert end[3:] == ["10.00 (-5.00 to 20.00)", "0.000", "ceiling, within noise"]
+    assert rooms([]) == {}
