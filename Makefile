@@ -2,6 +2,7 @@
 # make test        set up, run the tests
 # make doctor      look for what would stop the pipeline on this machine, and say what to do
 # make check       what CI runs: format, lint, types, tests
+# make faults      make things go wrong, and count how they are met, an hour; reports/faults.json, for git
 # make bench       time influence vectors, factor fits (against kronfluence) and training, 35 minutes; reports/*.json
 # make paper DATASET=cifar10 [START=removal]
 #                  measure a data set that is not embedded, minutes to hours; reports/measured/cifar10, for git
@@ -19,7 +20,7 @@ BIN := $(abspath $(VENV))/bin
 SETUP := $(VENV)/.complete
 export PATH := $(BIN):$(PATH)
 
-.PHONY: reproduce doctor test check format lint types bench paper mine gpu ui readme constraints
+.PHONY: reproduce doctor test check format lint types bench faults paper mine gpu ui readme constraints
 
 reproduce: doctor
 	dvc repro
@@ -49,6 +50,9 @@ bench: $(SETUP)
 	python -m benchmarks.influence reports/bench.json
 	python -m benchmarks.training reports/training.json
 	python -m benchmarks.ceiling reports/ceiling.json
+
+faults: $(SETUP)
+	python -m benchmarks.faults reports/faults.json
 
 paper: $(SETUP)
 	python -m stages.measure $(DATASET) $(if $(START),--start $(START))

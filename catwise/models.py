@@ -1,11 +1,12 @@
 """The classifiers: each maps a batch of inputs to (n, k) logits."""
 
 import hashlib
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Cnn", "Logistic", "ResNet9", "build", "fingerprint"]
+__all__ = ["Cnn", "Logistic", "ResNet9", "build", "checksum", "fingerprint"]
 
 
 class Logistic(nn.Module):
@@ -100,9 +101,14 @@ def build(model: str, x: Tensor, num_classes: int, *, width: int = 0, seed: int 
 
 
 def fingerprint(model: nn.Module) -> str:
-    """sha256 of the names, shapes and bytes of all parameters and buffers: which checkpoint is this?"""
+    """The checksum of all parameters and buffers: which checkpoint is this?"""
+    return checksum(model.state_dict())
+
+
+def checksum(tensors: Mapping[str, Tensor]) -> str:
+    """sha256 of the names, shapes and bytes."""
     digest = hashlib.sha256()
-    for name, tensor in model.state_dict().items():
+    for name, tensor in sorted(tensors.items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()

@@ -3,6 +3,7 @@
 The file is parsed as YAML 1.2, because ``dvc exp run -S`` writes 1e-05, which YAML 1.1 reads as a string.
 """
 
+import reprlib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +11,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from ruamel.yaml import YAML
+from ruamel.yaml.constructor import ConstructorError, SafeConstructor
 from ruamel.yaml.error import YAMLError
+from ruamel.yaml.reader import ReaderError
 
 from catwise.datasets import CLASSES
 from catwise.errors import InputError
@@ -296,20 +299,44 @@ def load(path: Path = Path("params.yaml")) -> Params:
         return parse(path.read_bytes(), path)
     except FileNotFoundError:
         raise InputError(f"{path}: expected the parameters file, found none here") from None
+    except OSError as error:
+        raise InputError(f"{path}: expected the parameters file; came: {error.strerror}") from None
 
 
 def parse(text: bytes, path: Path) -> Params:
     """``text`` checked. Raises InputError with one line: the key in ``path``, what was expected and what came."""
-    try:
-        raw = YAML(typ="safe", pure=True).load(text.decode())
-    except (YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: expected YAML, came: {' '.join(str(error).split())}") from None
+    raw = _parsed(text, path)
     try:
         params = Params.model_validate(raw)
     except ValidationError as error:
         raise InputError(_one_line(path, raw, error)) from None
     _check_names(path, params)
     return params
+
+
+def _parsed(content: bytes, path: Path) -> Any:
+    yaml = YAML(typ="safe", pure=True)
+    yaml.Constructor = Constructor
+    try:
+        return yaml.load(content.decode())
+    except RecursionError:
+        raise InputError(f"{path}: expected YAML, came sections within sections without end") from None
+    except (ReaderError, UnicodeDecodeError) as error:  # these know the position alone
+        bad = error.start if isinstance(error, UnicodeDecodeError) else len(content.decode()[: error.position].encode())
+        line = content[:bad].count(b"\n") + 1
+        raise InputError(f"{path}: line {line}: expected UTF-8 text, came byte {content[bad]:#04x}") from None
+    except YAMLError as error:
+        raise InputError(f"{path}: expected YAML, came: {' '.join(str(error).split())}") from None
+
+
+class Constructor(SafeConstructor):
+    """Says the line of a value that it cannot make, such as ``!!int ten`` or a date in a thirteenth month."""
+
+    def construct_object(self, node: Any, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep=deep)
+        except (ValueError, KeyError) as error:
+            raise ConstructorError(problem=str(error), problem_mark=node.start_mark) from None
 
 
 def _check_names(path: Path, params: Params) -> None:
@@ -400,15 +427,19 @@ def _real_keys(raw: Any, location: tuple[int | str, ...]) -> list[str]:
     keys = []
     for position, part in enumerate(location):
         is_last = position == len(location) - 1
-        if not isinstance(raw, dict | list) or (isinstance(raw, dict) and part not in raw and not is_last):
+        is_here = part in raw if isinstance(raw, dict) else isinstance(raw, list) and isinstance(part, int)
+        if not is_here and not (isinstance(raw, dict) and is_last):
             continue
-        keys.append(str(part))
-        raw = raw[part] if isinstance(raw, list) or part in raw else None  # type: ignore[index]
+        keys.append(" ".join(str(part).split()))
+        raw = raw[part] if is_here else None
     return keys
 
 
 def _short(value: Any) -> str:
-    text = " ".join(repr(value).split())
+    """Its beginning; aliases of aliases may stand for more than fits into memory."""
+    shown = reprlib.Repr()
+    shown.maxlevel, shown.maxstring, shown.maxlong, shown.maxother = 3, 200, 200, 200
+    text = " ".join(shown.repr(value).split())
     return text if len(text) <= 60 else text[:57] + "..."
 
 

@@ -13,8 +13,10 @@ import math
 import os
 import posixpath
 import re
+import sqlite3
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -28,6 +30,8 @@ os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
 
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, LifecycleStage, Metric, Param
+from mlflow.exceptions import MlflowException
+from sqlalchemy.exc import SQLAlchemyError
 
 __all__ = ["Point", "State", "committed", "log"]
 
@@ -68,8 +72,8 @@ def log(state: State) -> str:
     """Logs ``state`` into ``mlflow.db`` of the repository if it is new, and returns one line that says so."""
     root = Path(os.environ.get("DVC_ROOT") or ".").resolve()  # of the parent, when DVC runs in a folder of its own
     metrics, strings = _measurements(state)  # before a run exists, for a name can be refused
-    with FileLock(root / "mlflow.db.lock", timeout=PATIENCE):
-        client = MlflowClient(f"sqlite:///{root / 'mlflow.db'}")
+    with FileLock(root / "mlflow.db.lock", timeout=PATIENCE), _usable(root / "mlflow.db") as path:
+        client = MlflowClient(f"sqlite:///{path}")
         experiment = _experiment(client, state.dataset, root / "mlartifacts")
         for run in client.search_runs([experiment], f"tags.`dvc.key` = '{state.key}'"):
             if run.info.status == "FINISHED":
@@ -82,6 +86,22 @@ def log(state: State) -> str:
         _fill(client, run.info.run_id, state, points)
         client.set_terminated(run.info.run_id, "FINISHED")
     return f"mlflow: logged run {name}"
+
+
+@contextmanager
+def _usable(path: Path) -> Iterator[Path]:
+    """The database, if it is sound: MLflow tries a damaged one for minutes. What goes wrong with it is one line."""
+    expected = f"{path}: expected a sound MLflow database that has room"
+    try:
+        if path.exists():
+            with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
+                (said,) = database.execute("pragma quick_check(1)").fetchone()
+            if said != "ok":
+                raise sqlite3.DatabaseError(said)
+        yield path
+    except (sqlite3.Error, SQLAlchemyError, MlflowException) as error:
+        said = " ".join(str(error).split("[SQL")[0].split())[:200]
+        raise InputError(f"{expected}; came: {said}; `make doctor` looks at it") from None
 
 
 def _experiment(client: MlflowClient, name: str, artifacts: Path) -> str:

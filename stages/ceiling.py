@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from catwise import verdict
+from catwise.errors import InputError
 from catwise.progress import progress
 from stages.io import folder, read_json, read_npz, run, settings, write_csv, write_json, write_npz
 
@@ -17,7 +18,10 @@ def main(dataset: str) -> None:
     (chosen,) = settings(dataset, "ceiling")
     classes = tuple(read_json(Path("data", dataset, "card.json"))["classes"])
     out = folder("reports", "ceiling", dataset)
-    paths = sorted(Path("reports", "influence", dataset, "bins").glob("epoch_*.npz"))
+    binned = Path("reports", "influence", dataset, "bins")
+    paths = sorted(binned.glob("epoch_*.npz"))
+    if not paths:
+        raise InputError(f"{binned}: expected the vectors of each checkpoint, found none; run `dvc repro`")
     epochs = []
     for path in progress(paths, f"ceiling {dataset}"):
         p_nkb = read_npz(path)["P"].astype(np.float64)

@@ -1,5 +1,6 @@
 """Look at this machine before the pipeline runs: what would stop it, and what to do about each finding."""
 
+import json
 import os
 import shutil
 import sqlite3
@@ -78,6 +79,18 @@ def cache() -> str:
     return "writable"
 
 
+def lock() -> str:
+    """DVC notes in a file what it reads and writes, and refuses to start when a kill left half a note."""
+    path = Path(".dvc", "tmp", "rwlock")
+    try:
+        json.loads(path.read_text())
+    except FileNotFoundError:
+        return "none"
+    except ValueError:
+        raise FindingError(f"{path} is damaged, as after a kill", f"rm {path}, if no dvc runs here") from None
+    return "readable"
+
+
 def tracking() -> str:
     path = Path("mlflow.db")
     if not path.exists():
@@ -107,7 +120,7 @@ def data() -> str:
     return f"{', '.join(needed)} from {'the mirror' if mirror else 'a download'}" if needed else "all embedded"
 
 
-CHECKS: tuple[Callable[[], str], ...] = (packages, threads, disk, repository, cache, tracking, data)
+CHECKS: tuple[Callable[[], str], ...] = (packages, threads, disk, repository, cache, lock, tracking, data)
 
 
 def main() -> int:

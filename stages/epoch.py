@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from catwise import augment, bert, layers, metrics, models, training
@@ -20,7 +19,7 @@ from catwise.metrics import Batch
 from catwise.training import Recipe
 from stages import scratch, tensors
 from stages.pool import Spread
-from stages.tensors import checkpoint, chosen_device, load_model, read_splits
+from stages.tensors import checkpoint, chosen_device, load_model, read_splits, read_tensors
 
 __all__ = ["Job", "Measured", "Start", "next_epoch", "taken"]
 
@@ -48,7 +47,7 @@ def next_epoch(start: Start, part: Batch, weights: Tensor | None = None, seed: i
     optimizer = training.new_optimizer(model, recipe)
     remembered = checkpoint(start.dataset, start.epoch, "optimizer")
     if remembered.exists():
-        training.load_optimizer(optimizer, load_file(remembered))
+        training.load_optimizer(optimizer, read_tensors(remembered))
     training.train_epoch(model, optimizer, part, recipe, start.epoch + 1, weights)
     return model.eval()
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from catwise import charts, heatmaps, outcomes, plots
-from stages.io import folder, read_json, read_npz, run, settings, write_json, written
+from stages.io import folder, read_csv, read_json, read_npz, run, settings, write_json, written
 from stages.results import Place, live, made
 
 PAPER = {"cifar10": "Figure 3", "emotion": "Figure 4", "stl10": "Figure 6", "ag_news": "Figure 7"}
@@ -69,11 +69,6 @@ def draw_vectors(place: Place, pair: tuple[str, ...]) -> dict[str, plots.Picture
     if history["epoch"].max() > 1:
         pictures["training_curves.png"] = charts.training_curves(history, classes)
     return pictures
-
-
-def read_csv(path: Path) -> pd.DataFrame:
-    """Names of classes stay text: those of digits look like numbers, and a class may be called None."""
-    return pd.read_csv(made(path), dtype={"class": str, "target": str}, keep_default_na=False, na_values=[""])
 
 
 def read_fidelity(folder: Path) -> tuple[dict[str, Any], pd.DataFrame, pd.DataFrame]:

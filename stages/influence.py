@@ -5,13 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
 
 from catwise import curvature, influence, layers, models
 from catwise.errors import InputError
 from catwise.progress import progress
 from stages.io import folder, read_json, read_npz, run, settings, write_json, write_npz
-from stages.tensors import load_model, read_splits
+from stages.tensors import load_model, read_splits, read_tensors
 
 
 def main(dataset: str) -> None:
@@ -31,9 +30,11 @@ def main(dataset: str) -> None:
     for epoch, weights in about["weights"].items():
         model = load_model(dataset, train, splits["train"], int(epoch))
         if models.fingerprint(model) != weights:
-            raise InputError(f"{factors}: expected factors of checkpoint {epoch}; came those of other weights")
+            raise InputError(
+                f"{factors / 'curvature.json'}: expected factors of checkpoint {epoch}; came those of other weights"
+            )
         path = factors / f"epoch_{int(epoch):03d}.safetensors"
-        fitted = curvature.from_tensors(load_file(path, device=str(place)))
+        fitted = curvature.from_tensors(read_tensors(path, place))
         shown = partial(progress, label=f"influence {dataset} {epoch}")
         options = {"batch_size": chosen.batch_size, "progress": shown}
         count = len(classes) * chosen.bins

@@ -2,16 +2,20 @@
 
 import argparse
 import inspect
+import io
 import json
 import math
 import os
 import signal
+import struct
 import sys
-import threading
-import time
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 import pandas as pd
@@ -19,31 +23,35 @@ import pandas as pd
 from catwise import params
 from catwise.errors import InputError
 
-__all__ = ["folder", "read_json", "read_npz", "run", "settings", "write_csv", "write_json", "write_npz", "written"]
+__all__ = [
+    "folder",
+    "read_csv",
+    "read_json",
+    "read_npz",
+    "reading",
+    "run",
+    "settings",
+    "write_csv",
+    "write_json",
+    "write_npz",
+    "written",
+]
 
 
 def run(main: Callable[..., None], description: str | None) -> None:
-    """Calls ``main`` with what it takes from the command line; bad input is one line and exit code 2."""
+    """Calls ``main`` with what it takes from the command line; bad input or a full disk is one line and exit code 2."""
     parser = argparse.ArgumentParser(description=description)
     if inspect.signature(main).parameters:
         parser.add_argument("dataset", help="a name under `datasets` in params.yaml")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what is open is closed
-    if os.environ.get("DVC_ROOT"):
-        threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     try:
         main(**vars(parser.parse_args()))
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+    except (InputError, OSError) as error:
+        place = f"{error.filename}: " if isinstance(error, OSError) and error.filename else ""
+        print("error:", *f"{place}{getattr(error, 'strerror', None) or error}".split(), file=sys.stderr)
         raise SystemExit(2) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None
-
-
-def _end_with(parent: int) -> None:
-    """Ends this process when its parent is gone: DVC, told to end, leaves its stage running."""
-    while os.getppid() == parent:
-        time.sleep(1)
-    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def settings(dataset: str, *sections: str) -> tuple[Any, ...]:
@@ -67,8 +75,21 @@ def written(path: Path, write: Callable[[Path], object]) -> None:
     try:
         write(scratch)
         os.replace(scratch, path)
+    except OSError as error:
+        raise InputError(f"{path}: expected to write it; came: {error.strerror or error}") from None
     finally:
         scratch.unlink(missing_ok=True)
+
+
+class Named(dict[str, Any]):
+    """What a file holds, by key; it says which file lacks the key that is asked for."""
+
+    def __init__(self, path: Path, items: Any) -> None:
+        super().__init__(items)
+        self._path = path
+
+    def __missing__(self, key: str) -> Any:
+        raise InputError(f"{self._path}: expected {key!r} in it; came {', '.join(map(repr, self))}; run `dvc repro`")
 
 
 def write_npz(path: Path, **arrays: np.ndarray) -> None:
@@ -79,9 +100,29 @@ def write_npz(path: Path, **arrays: np.ndarray) -> None:
     written(path, write)
 
 
+@contextmanager
+def reading(path: Path, what: str, *damage: type[Exception]) -> Iterator[None]:
+    """A file that is missing or damaged, by name; ``damage``: what else its reader raises then."""
+    kinds: tuple[type[Exception], ...] = (OSError, ValueError, EOFError, *damage)
+    try:
+        yield
+    except InputError:
+        raise
+    except FileNotFoundError:
+        raise InputError(f"{path}: expected a file that an earlier stage writes, found none; run `dvc repro`") from None
+    except kinds as error:
+        came = " ".join(str(error).split())[:200] or type(error).__name__
+        raise InputError(f"{path}: expected {what}; came a damaged file: {came}; `dvc repro` mends it") from None
+
+
 def read_npz(path: Path) -> dict[str, np.ndarray]:
-    with np.load(path, allow_pickle=False) as arrays:
-        return dict(arrays)
+    """The arrays, whose checksums the format holds; never a pickle."""
+    damage = (BadZipFile, zlib.error, NotImplementedError, RuntimeError, struct.error, KeyError)
+    with reading(path, "arrays", *damage), ZipFile(path) as archive:
+        if broken := archive.testzip():  # before numpy makes sense of a header
+            raise ValueError(f"{broken} does not fit its checksum")
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            return Named(path, arrays)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -101,9 +142,20 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    return json.loads(path.read_text())
+    with reading(path, "JSON"):
+        return json.loads(path.read_text(), object_hook=partial(Named, path))
 
 
 def write_csv(path: Path, rows: list[dict[str, Any]], columns: list[str] | None = None) -> None:
     """A header and a line per row; ``columns`` names them where there may be no row."""
     written(path, lambda scratch: pd.DataFrame(rows, columns=columns).to_csv(scratch, index=False))
+
+
+def read_csv(path: Path, **options: Any) -> pd.DataFrame:
+    """Names of classes stay text: those of digits look like numbers, and a class may be called None."""
+    with reading(path, "CSV"):
+        content = path.read_bytes()
+        if not content.endswith(b"\n"):
+            raise ValueError("its last line does not end")
+        plain: dict[str, Any] = {"dtype": {"class": str, "target": str}, "keep_default_na": False, "na_values": [""]}
+        return pd.read_csv(io.BytesIO(content), **(plain | options))

@@ -1,6 +1,5 @@
 """What a run in MLflow shows beside the files: curves, the weights of every sample, and a note with the answer."""
 
-import csv
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ import pandas as pd
 
 from catwise.digest import digest
 from catwise.tracking import Point
-from stages.io import read_json, read_npz
+from stages.io import read_csv, read_json, read_npz
 
 __all__ = ["curves", "note", "weights"]
 
@@ -75,5 +74,5 @@ def _short(dataset: str) -> dict[str, str]:
 
 
 def _rows(stage: str, dataset: str, name: str) -> list[dict[str, str]]:
-    with Path("reports", stage, dataset, name).open(newline="") as file:
-        return list(csv.DictReader(file))
+    path = Path("reports", stage, dataset, name)
+    return read_csv(path, dtype=str, na_values=[]).to_dict("records")

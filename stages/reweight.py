@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 
 from catwise import table
@@ -13,7 +12,7 @@ from stages import scratch
 from stages.anchors import Anchors
 from stages.arms import Arms
 from stages.cases import resolved
-from stages.io import folder, read_npz, run, settings, write_csv, write_json, write_npz
+from stages.io import folder, read_csv, read_npz, run, settings, write_csv, write_json, write_npz
 from stages.pool import pool
 from stages.tensors import chosen_device, read_splits
 
@@ -36,7 +35,7 @@ def main(dataset: str) -> None:
     cases = chosen.cases if chosen else []
     summary: dict[str, Any] = {}
     splits, classes = read_splits(dataset, device)
-    history = pd.read_csv(Path("reports", "train", dataset, "history.csv"), dtype={"class": str})
+    history = read_csv(Path("reports", "train", dataset, "history.csv"))
     flipped_n = read_npz(Path("data", dataset, "arrays.npz"))["flipped"].astype(bool)
     counts_k = np.bincount(splits["validation_b"][-1].cpu(), minlength=len(classes))
     with pool(chosen_device(device), threads) as spread:

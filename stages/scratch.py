@@ -4,6 +4,7 @@ One small file for each result, named by a hash of all that the result depends o
 that experiments were started from (DVC deletes the folders that they run in).
 """
 
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -28,16 +29,21 @@ def keep(path: Path, value: Any) -> Any:
     """Keeps ``value`` and returns it as it will be found: floats to the last bit, but every NaN as one and the same."""
     text = json.dumps(value)
     path.parent.mkdir(parents=True, exist_ok=True)
-    written(path, lambda part: part.write_text(text))
+    written(path, lambda part: part.write_text(json.dumps({"sha256": _sha256(text), "value": text})))
     return json.loads(text)
 
 
 def found(path: Path) -> Any | None:
     """What was kept; None if nothing was, or if the file is damaged."""
     try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError):
+        kept = json.loads(path.read_text())
+        return json.loads(kept["value"]) if kept["sha256"] == _sha256(kept["value"]) else None
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return None
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def clear(stage: str, dataset: str) -> None:

@@ -6,14 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from catwise import bert, models
 from catwise.errors import InputError
 from catwise.metrics import Batch
 from catwise.training import Recipe
-from stages.io import read_json, read_npz, written
+from stages.io import read_json, read_npz, reading, written
 
 __all__ = [
     "checkpoint",
@@ -22,6 +23,7 @@ __all__ = [
     "load_model",
     "new_model",
     "read_splits",
+    "read_tensors",
     "real_positions",
     "recipe",
     "write_tensors",
@@ -38,7 +40,7 @@ def read_splits(dataset: str, device: str) -> tuple[dict[str, Batch], list[str]]
     card = read_json(Path("data", dataset, "card.json"))
     splits = {}
     for split in card["counts"]:
-        parts = [part for part in ("x", "mask", "y") if f"{split}/{part}" in arrays]
+        parts = ["x", "mask", "y"] if f"{split}/mask" in arrays else ["x", "y"]
         x, *others = (torch.from_numpy(arrays[f"{split}/{part}"]).to(place) for part in parts)
         if x.dtype == torch.uint8:
             mean, std = (torch.tensor(card[key], device=place)[:, None, None] for key in ("mean", "std"))
@@ -55,8 +57,19 @@ def chosen_device(device: str) -> torch.device:
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
+    """With their checksum in the header: the format has none."""
     contiguous = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
-    written(path, lambda scratch: save_file(contiguous, scratch))
+    content = save(contiguous, {"sha256": models.checksum(contiguous)})
+    written(path, lambda scratch: scratch.write_bytes(content))
+
+
+def read_tensors(path: Path, device: torch.device | str = "cpu") -> dict[str, Tensor]:
+    """Raises InputError unless they are those that ``write_tensors`` was given, to the last bit."""
+    with reading(path, "safetensors", SafetensorError), safe_open(path, framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        if models.checksum(tensors) != (file.metadata() or {}).get("sha256"):
+            raise ValueError("its tensors do not fit its checksum")
+    return {name: tensor.to(device) for name, tensor in tensors.items()}
 
 
 def checkpoint(dataset: str, epoch: int, what: str = "epoch") -> Path:
@@ -93,7 +106,9 @@ def last_epoch(train: Any) -> int:
 def load_model(dataset: str, train: Any, batch: Batch, epoch: int) -> nn.Module:
     """The same model with the weights after ``epoch``."""
     model = new_model(dataset, train, batch)
-    model.load_state_dict(load_file(checkpoint(dataset, epoch)))
+    path = checkpoint(dataset, epoch)
+    with reading(path, f"the weights of a {train.model} as params.yaml describes it", RuntimeError):
+        model.load_state_dict(read_tensors(path))
     return model.eval()
 
 

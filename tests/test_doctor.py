@@ -50,6 +50,11 @@ def torn(monkeypatch, project):
     (project / "mlflow.db").write_bytes(b"SQLite format 3\0" + b"x" * 4000)
 
 
+def half_a_note(monkeypatch, project):
+    (project / ".dvc" / "tmp").mkdir()
+    (project / ".dvc" / "tmp" / "rwlock").write_text("")
+
+
 def spinning(monkeypatch, project):
     monkeypatch.setenv("OMP_NUM_THREADS", "999")
 
@@ -64,6 +69,7 @@ FAULTS = {
     no_mirror: ("data", "CATWISE_MIRROR names no folder", "unset it"),
     a_wrong_key: ("data", "run: expected", "mend that line"),
     no_git: ("repository", "no commit here", "git init"),
+    half_a_note: ("lock", "rwlock is damaged", "rm .dvc/tmp/rwlock"),
     torn: ("tracking", "mlflow.db is damaged", "move it away"),
     spinning: ("threads", "OMP_NUM_THREADS=999", "export OMP_NUM_THREADS"),
     elsewhere: ("cache", "no .dvc here", "top of the project"),

@@ -74,6 +74,8 @@ def test_the_projects_own_file_is_valid():
         ("datasets.digits.reweight.population", 10, "reweight.population: expected a multiple of 4; came 10"),
         ("datasets.digits.reweight-", None, "datasets.digits.reweight: expected this key, it is missing"),
         ("datasets.digits", None, "datasets.digits: expected"),
+        ("datasets.digits.reweight.cases.0.recipe", [[]], "reweight.cases.0.recipe: expected"),
+        ("datasets.cifar10_small.prepare.train", [[]], "datasets.cifar10_small.prepare.train: expected"),
         ("datasets.digits.train", 7, "datasets.digits.train: expected"),
     ],
 )
@@ -92,6 +94,45 @@ def test_a_file_that_is_no_mapping_is_one_line(tmp_path, text):
     with pytest.raises(InputError, match="expected") as caught:
         load(path)
     assert "\n" not in str(caught.value)
+
+
+MINIMAL = b"run:\n  datasets: [linear]\ndatasets:\n  linear: "
+BOMB = b"[&a [x, x, x, x, x, x, x, x], " + b", ".join(
+    b"&%c [%s]" % (letter + 1, b", ".join([b"*%c" % letter] * 8)) for letter in b"abcdefghij"
+)
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (b"!!int ten", "line 4"),
+        (b"!!bool ten", "line 4"),
+        (b"2020-13-45", "line 4"),
+        (b"0x_", "line 4"),
+        (b"9" * 5000, "line 4"),
+        (b"\xff", "line 4: expected UTF-8 text, came byte 0xff"),
+        (b"\x00", "line 4: expected UTF-8 text, came byte 0x00"),
+        (b"!!python/object/apply:os.system [touch executed]", "line 4"),
+        (b"[" * 1000, "sections within sections without end"),
+        (b"&a [*a]", "datasets.linear: expected"),
+        (BOMB + b"]", "datasets.linear: expected"),
+        (b'{"a\\nb\\u2028c": 1}', "datasets.linear"),
+    ],
+)
+def test_a_value_that_cannot_be_is_one_line_with_its_key_or_line(tmp_path, monkeypatch, value, said):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "params.yaml"
+    path.write_bytes(MINIMAL + value + b"\n")
+    with pytest.raises(InputError) as caught:
+        load(path)
+    assert said in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+    assert [file.name for file in tmp_path.iterdir()] == ["params.yaml"]
+
+
+def test_a_folder_in_place_of_the_file_is_one_line(tmp_path):
+    with pytest.raises(InputError, match="expected the parameters file; came: Is a directory"):
+        load(tmp_path)
 
 
 def test_logistic_regression_has_no_epoch_to_reweight(tmp_path):

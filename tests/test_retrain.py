@@ -3,6 +3,7 @@
 import importlib.util
 import math
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -208,7 +209,7 @@ def test_every_module_that_decides_is_in_the_key():
     assert deciding | bystanders == closure("stages/retrain.py")
 
 
-@pytest.mark.parametrize("damage", [b"", b"[[1.0", b"\xff", b"null"])
+@pytest.mark.parametrize("damage", [b"", b"[[1.0", b"\xff", b"null", b"[[1.0]]", pickle.dumps([[1.0]])])
 def test_a_damaged_file_counts_as_not_there(damage, runs):
     whole = results(JOBS[:1])
     files()[0].write_bytes(damage)

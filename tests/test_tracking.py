@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -400,3 +401,12 @@ def test_the_stage_logs_the_files_of_the_pipeline_and_writes_the_key_alone(clien
     assert run.data.params["prepare.seed"] == "0"
     assert (root / "mlflow.db.lock").exists()
     assert not Path("mlflow.db").exists()
+
+
+@pytest.mark.parametrize("content", [b"no database", b"SQLite format 3\x00" + bytes(50), pickle.dumps([1])])
+def test_a_damaged_database_is_named_and_left_as_it_is(root, content):
+    (root / "mlflow.db").write_bytes(content)
+    with pytest.raises(InputError, match=r"mlflow\.db: expected a sound MLflow database") as caught:
+        tracking.log(state())
+    assert "\n" not in str(caught.value)
+    assert (root / "mlflow.db").read_bytes() == content
