@@ -12,6 +12,8 @@ from catwise.plots import COLOURS, GREY, Picture, styled
 
 __all__ = ["Bench", "benches", "calibration", "costs", "faults", "hits", "speeds"]
 
+SHOWN = 3  # failures of a fault in words
+
 
 @dataclass(frozen=True)
 class Bench:
@@ -48,7 +50,7 @@ def benches(found: Mapping[str, Any]) -> list[Bench]:
         )
         shown.append(Bench("training", "How fast is training?", note, [speeds(found["training"])]))
     if "faults" in found:
-        note = "Each fault was provoked and the outcome counted."
+        note = f"Each fault was provoked and the outcome counted. {found['faults'].get('note', '')}"
         shown.append(Bench("faults", "What survives when something goes wrong?", note, [faults(found["faults"])]))
     return shown
 
@@ -137,10 +139,9 @@ def faults(found: dict[str, Any]) -> list[list[str]]:
     """A heading and a row per fault: how many cases were provoked, and how many passed."""
     rows = [["fault", "what has to happen", "cases", "passed", "95 % interval", "failures"]]
     for row in found["faults"]:
-        low, high = (f"{100 * end:.1f}" for end in row["interval"])
+        ends = row.get("interval")
+        passed = f"{100 * ends['low']:.1f} to {100 * ends['high']:.1f} %" if ends else "-"
         wrong = row["failures"]
-        shown = "; ".join(map(str, wrong)) if isinstance(wrong, list) else str(wrong)
-        rows.append(
-            [row["fault"], row["what"], str(row["cases"]), str(row["passed"]), f"{low} to {high} %", shown or "-"]
-        )
+        shown = "; ".join([*wrong[:SHOWN], *([f"and {len(wrong) - SHOWN} more"] if len(wrong) > SHOWN else [])]) or "-"
+        rows.append([row["fault"], row["what"], str(row["cases"]), str(row["passed"]), passed, shown])
     return rows

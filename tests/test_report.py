@@ -16,6 +16,7 @@ from catwise import benches, genetic, hyper, paper, report, told
 from catwise.claims import RULES, claims
 from catwise.report import Chapter, Page
 from catwise.samples import Seen
+from stages.report import BENCHMARKS
 
 RUN = {
     "date": "2025-01-31",
@@ -355,7 +356,13 @@ def test_benchmarks_that_were_not_run_are_not_shown_and_those_that_were_are():
     hits = {"hits": 9, "of": 10, "low": 0.5, "high": 1.0}
     case = {"room": True, "verdict": hits, "paper": hits | {"hits": 1}, "mean": {"headroom": 0.1, "crossfitted": 0.1}}
     points = [{"share": 0.1 * n, "headroom": 0.01 * n, "loss_worst": 0.02 * n} for n in range(4)]
-    fault = {"fault": "SIGKILL", "what": "the same bytes", "cases": 50, "passed": 50, "interval": [0.93, 1.0]}
+    fault = {
+        "fault": "SIGKILL",
+        "what": "the same bytes",
+        "cases": 50,
+        "passed": 50,
+        "interval": {"low": 0.93, "high": 1.0},
+    }
     shown = benches.benches(
         {
             "ceiling": {"cases": {"one": case}},
@@ -363,13 +370,19 @@ def test_benchmarks_that_were_not_run_are_not_shown_and_those_that_were_are():
                 "correlations": {f"headroom, {what}_worst": [0.9, 0.8, 0.95] for what in ("loss", "accuracy")},
                 "rows": points,
             },
-            "faults": {"faults": [fault | {"failures": []}]},
+            "faults": {
+                "faults": [
+                    fault | {"failures": []},
+                    {"fault": "one", "what": "w", "cases": 9, "passed": 4} | {"failures": list("abcde")},
+                ]
+            },
         }
     )
     assert [bench.name for bench in shown] == ["ceiling", "calibration", "faults"]
     assert shown[0].tables[0][1][3:5] == ["90 % (50 to 100)", "10 % (50 to 100)"]
     assert "rho 0.90 (95 % 0.80 to 0.95, over trainings)" in shown[1].picture.caption
     assert shown[2].tables[0][1] == ["SIGKILL", "the same bytes", "50", "50", "93.0 to 100.0 %", "-"]
+    assert shown[2].tables[0][2] == ["one", "w", "9", "4", "-", "a; b; c; and 2 more"]
 
 
 def test_a_picture_keeps_its_size_and_nearly_its_colours():
@@ -378,3 +391,12 @@ def test_a_picture_keeps_its_size_and_nearly_its_colours():
     assert shown.size == (60, 40)
     difference = np.asarray(shown.convert("RGB"), int) - np.asarray(Image.open(BytesIO(drawn((60, 40)))), int)
     assert np.abs(difference).max() <= 2
+
+
+def test_every_benchmark_that_the_repository_carries_can_be_shown():
+    found = {
+        path.stem: json.loads(path.read_text()) for path in Path("reports").glob("*.json") if path.stem in BENCHMARKS
+    }
+    shown = benches.benches(found)
+    assert {bench.name for bench in shown} == set(found) - {"ranking"}  # which is in the picture of bench
+    assert all(len(row) == len(rows[0]) for bench in shown for rows in bench.tables for row in rows)
