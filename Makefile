@@ -3,7 +3,7 @@
 # make doctor      look for what would stop the pipeline on this machine, and say what to do
 # make check       what CI runs: format, lint, types, tests
 # make faults      make things go wrong, and count how they are met, an hour; reports/faults.json, for git
-# make bench       time influence vectors, factor fits (against kronfluence) and training, 35 minutes; reports/*.json
+# make bench      seconds, ratios, hit rates and calibration, on this machine, an hour; reports/*.json
 # make paper DATASET=cifar10 [START=removal]
 #                  measure a data set that is not embedded, minutes to hours; reports/measured/cifar10, for git
 #                  (cifar10, stl10, emotion, ag_news; or _small, a part of each: cifar10_small ...)
@@ -49,7 +49,9 @@ types: $(SETUP)
 bench: $(SETUP)
 	python -m benchmarks.influence reports/bench.json
 	python -m benchmarks.training reports/training.json
+	python -m benchmarks.program reports/program.json
 	python -m benchmarks.ceiling reports/ceiling.json
+	python -m benchmarks.calibration digits reports/calibration.json
 
 faults: $(SETUP)
 	python -m benchmarks.faults reports/faults.json

@@ -132,6 +132,16 @@ def cost(root: Path) -> str:
     )
 
 
+def program(root: Path) -> str:
+    """The fast linear program against scipy's, from the last `make bench`."""
+    found = json.loads((root / "reports/program.json").read_text())
+    rows = [["n, K", "seconds a candidate", "linprog / ours", "same objective to", "worst gap"]]
+    for row in found["rows"]:
+        slow = [f"{row['ratio']:.1f}", f"{row['same_objective']:.0e}"] if row["linprog_s"] else ["-", "-"]
+        rows.append([f"{row['n']:,}, {row['k']}", f"{row['warm_s']:.4f}", *slow, f"{row['worst_gap']:.0e}"])
+    return table(rows)
+
+
 def budget(root: Path) -> str:
     """Operations of each stage at the paper's size, and what they ask of a GPU, from `benchmarks.budget`."""
     found = json.loads((root / "reports/budget.json").read_text())
@@ -152,6 +162,7 @@ def main() -> None:
     text = renewed(text, "removed", removed(ROOT))
     text = renewed(text, "claims", claimed(ROOT))
     text = renewed(text, "cost", cost(ROOT))
+    text = renewed(text, "program", program(ROOT))
     text = renewed(text, "budget", budget(ROOT))
     text = renewed(text, "differences", differences(ROOT))
     path.write_text(text)
