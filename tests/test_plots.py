@@ -224,7 +224,7 @@ def test_bad_input_is_told_in_one_line():
 def test_stage_without_its_inputs_names_the_missing_file(tmp_path, monkeypatch):
     shutil.copy(Path(__file__).parents[1] / "params.yaml", tmp_path)
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(InputError, match=r"history.csv: expected a file .* run `dvc repro`"):
+    with pytest.raises(InputError, match=r"arrays.npz: expected a file .* run `dvc repro`"):
         figures.main("linear")
 
 
