@@ -92,7 +92,7 @@ def searches(history: pd.DataFrame) -> Picture:
                     continue
                 axes.plot(found[f"best_{key}"], color=colour, label=name)
                 axes.plot(found[f"mean_{key}"], "--", color=colour, linewidth=0.8)
-            axes.set(xlabel="generation", ylabel=label)
+            axes.set(xlabel="generation", ylabel=label, xlim=(-0.5, mine["generation"].max() + 0.5))
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         row[0].set_title(case, loc="left", fontweight="bold")
     handles, labels = row[0].get_legend_handles_labels()
