@@ -31,7 +31,7 @@ from stages.provenance import code
 
 DATASET = "digits"  # whose files are damaged: of the small ones the one with every kind of file
 SHOWN = 5  # failures of each fault that are told
-FULL = {"mistakes": 500, "apart": 10, "flips": 2, "experiments": 4, "kills": 50, "longest": 50.0, "each": 25}
+FULL = {"mistakes": 500, "apart": 10, "flips": 2, "experiments": 4, "kills": 50, "longest": 25.0, "each": 25}
 QUICK = {"mistakes": 20, "apart": 1, "flips": 1, "experiments": 2, "kills": 2, "longest": 10.0, "each": 2}
 PACKAGES = ("dvc", "mlflow", "pydantic", "ruamel.yaml", "safetensors", "hypothesis")
 Fault = dict[str, Any]
@@ -221,7 +221,8 @@ def main() -> None:
     parser.add_argument("--datasets", nargs="+", default=SMALL["run.datasets"], help="through which DVC is sent")
     arguments = parser.parse_args()
     sizes = (QUICK if arguments.quick else FULL) | {"datasets": arguments.datasets}
-    old = json.loads(arguments.out.read_text())["faults"] if arguments.only and arguments.out.exists() else []
+    before = json.loads(arguments.out.read_text()) if arguments.only and arguments.out.exists() else {"faults": []}
+    old = before["faults"]
 
     def keep(part: str, faults: list[Fault]) -> None:
         nonlocal old
@@ -230,6 +231,7 @@ def main() -> None:
         old = sorted(whole, key=lambda fault: PARTS.index(fault["part"]))
         about = {"machine": machine("cpu"), "versions": {name: version(name) for name in PACKAGES}, "date": today}
         result = {
+            **before,
             **about,
             "code": code(),
             "quick": arguments.quick,

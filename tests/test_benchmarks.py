@@ -12,7 +12,7 @@ from benchmarks.influence import measure
 from benchmarks.together import CASES, together
 from benchmarks.training import throughput
 from catwise import metrics, models, params
-from catwise.report import costs, speeds
+from catwise.benches import costs, speeds
 
 ROOT = Path(__file__).parents[1]
 

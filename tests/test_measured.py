@@ -248,7 +248,7 @@ def test_a_stage_that_fails_ends_the_run_with_its_code_and_its_own_words(place):
     (place / "scratch/measure/digits/models/train/digits/epoch_002.safetensors").unlink()
     before = hashes(place / "reports/measured/digits")
     code, said = run(place, "--start", "curvature", "--stop", "curvature")
-    assert code == 1
+    assert code == 2
     assert "epoch_002.safetensors" in said
     assert hashes(place / "reports/measured/digits") == before
     assert json.loads((place / "scratch/measure/digits.json").read_text())["finished"] == ["prepare", "train"]

@@ -12,8 +12,8 @@ from matplotlib.colors import to_hex
 from matplotlib.lines import AxLine
 
 from catwise import charts, plots
+from catwise.benches import costs
 from catwise.errors import InputError
-from catwise.report import costs
 from stages import figures
 
 PAIR = ("blue", "orange")

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from markupsafe import escape
 from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parents[1]
@@ -145,5 +146,5 @@ def test_the_page_needs_no_network_and_holds_every_figure(workspace):
     for dataset in TINY["run.datasets"]:
         captions = json.loads((workspace.folder / f"reports/figures/{dataset}/captions.json").read_text())
         for caption in captions.values():
-            assert caption["title"] in page
+            assert escape(caption["title"]) in page
     assert page.count("<img ") == page.count("data:image/png;base64,") == page.count('alt="')
