@@ -19,7 +19,7 @@ from catwise.metrics import Batch
 from catwise.training import Recipe
 from stages import scratch, tensors
 from stages.pool import Spread
-from stages.tensors import checkpoint, chosen_device, load_model, read_splits, read_tensors
+from stages.tensors import card, checkpoint, chosen_device, load_model, read_tensors, splits_once
 
 __all__ = ["Job", "Measured", "Start", "next_epoch", "taken"]
 
@@ -75,7 +75,7 @@ def _measured(start: Start, weights: np.ndarray, seed: int, measured_on: tuple[s
             "came others: run again, after a new start of the cluster if there is one"
         )
     torch.set_num_threads(start.threads)
-    splits, classes = _splits(start.dataset, start.device, _card(start.dataset))
+    splits, classes = splits_once(start.dataset, start.device, card(start.dataset))
     part = splits["train"]
     model = next_epoch(start, part, torch.from_numpy(weights.astype(np.float32)).to(part[-1].device), seed)
     found = {split: metrics.per_class(model, splits[split], len(classes)) for split in measured_on}
@@ -87,24 +87,13 @@ def _key(start: Start, weights: np.ndarray, seed: int, measured_on: tuple[str, .
     files = [checkpoint(start.dataset, start.epoch, what) for what in ("epoch", "optimizer")]
     begun = [_sha256(path.resolve(), path.stat().st_mtime_ns) for path in files if path.exists()]
     how = [start.train.model_dump_json(), start.epoch, asdict(start.recipe), start.threads, measured_on, seed]
-    where = [chosen_device(start.device).type, torch.__version__, _card(start.dataset), begun, _code()]
+    where = [chosen_device(start.device).type, torch.__version__, card(start.dataset), begun, _code()]
     return hashlib.sha256(json.dumps([how, where]).encode() + weights.tobytes()).hexdigest()
 
 
 @functools.lru_cache(maxsize=8)
 def _sha256(path: Path, _written: int) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def _card(dataset: str) -> str:
-    """The data card, which holds the sha256 of the data and the classes."""
-    return Path("data", dataset, "card.json").read_text()
-
-
-@functools.lru_cache(maxsize=1)
-def _splits(dataset: str, device: str, card: str) -> tuple[dict[str, Batch], list[str]]:
-    """Read once in each process; ``card`` is there to read again what has changed."""
-    return read_splits(dataset, device)
 
 
 @functools.cache

@@ -24,6 +24,7 @@ from catwise import params
 from catwise.errors import InputError
 
 __all__ = [
+    "ending",
     "folder",
     "read_csv",
     "read_json",
@@ -39,13 +40,20 @@ __all__ = [
 
 
 def run(main: Callable[..., None], description: str | None) -> None:
-    """Calls ``main`` with what it takes from the command line; bad input or a full disk is one line and exit code 2."""
+    """Calls ``main`` with what it takes from the command line."""
     parser = argparse.ArgumentParser(description=description)
     if inspect.signature(main).parameters:
         parser.add_argument("dataset", help="a name under `datasets` in params.yaml")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what is open is closed
-    try:
+    with ending():
         main(**vars(parser.parse_args()))
+
+
+@contextmanager
+def ending() -> Iterator[None]:
+    """Bad input or a full disk ends the program with one line and exit code 2, Ctrl-C with 130."""
+    try:
+        yield
     except (InputError, OSError) as error:
         place = f"{error.filename}: " if isinstance(error, OSError) and error.filename else ""
         print("error:", *f"{place}{getattr(error, 'strerror', None) or error}".split(), file=sys.stderr)

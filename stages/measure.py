@@ -25,7 +25,7 @@ from ruamel.yaml import YAML
 from catwise import params
 from catwise.errors import InputError
 from stages.carry import publish
-from stages.io import folder, read_json, settings, write_json
+from stages.io import ending, folder, read_json, settings, write_json
 from stages.provenance import ROOT, code, machine
 
 SHOWN = ("figures", "track")  # stages that show results and make none
@@ -148,10 +148,5 @@ if __name__ == "__main__":
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) == signal.SIG_DFL:  # nohup has it ignored
             signal.signal(number, ended)
-    try:
+    with ending():
         main(**arguments())
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
-    except KeyboardInterrupt:
-        raise SystemExit(130) from None

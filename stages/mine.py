@@ -10,7 +10,6 @@ removal and reweight are left out. Needs neither DVC nor MLflow.
 
 import argparse
 import shutil
-import sys
 import time
 from contextlib import chdir
 from math import ceil
@@ -25,7 +24,7 @@ from catwise.errors import InputError
 from catwise.maximin import direction, direction_weights
 from stages import ceiling, curvature, influence, prepare, train
 from stages.figures import draw_vectors, write
-from stages.io import folder, read_json, read_npz, write_csv
+from stages.io import ending, folder, read_json, read_npz, write_csv
 from stages.results import Place, live
 
 ALIKE = {"grey": "digits", "rgb": "cifar10_small", "text": "emotion_small"}  # whose parameters are followed
@@ -141,10 +140,5 @@ def arguments() -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    try:
+    with ending():
         main(**arguments())
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
-    except KeyboardInterrupt:
-        raise SystemExit(130) from None

@@ -20,7 +20,7 @@ from catwise.errors import InputError
 from catwise.metrics import Batch
 from stages import scratch, tensors
 from stages.pool import pool
-from stages.tensors import chosen_device, new_model, read_splits, recipe
+from stages.tensors import card, chosen_device, new_model, recipe, splits_once
 
 __all__ = ["Job", "retrain", "retrained"]
 
@@ -83,7 +83,7 @@ def _measured(setting: Setting, rows: np.ndarray, seed: int, place: Path) -> lis
             "came others: run again, after a new start of the cluster if there is one"
         )
     torch.set_num_threads(setting.threads)
-    splits, classes = _splits(setting.dataset, setting.device, _card(setting.dataset))
+    splits, classes = splits_once(setting.dataset, setting.device, card(setting.dataset))
     model = retrain(setting.train, setting.dataset, splits["train"], rows, seed)
     measured = [values.tolist() for values in metrics.per_class(model, splits[setting.measured_on], len(classes))]
     return scratch.keep(place, measured)
@@ -92,19 +92,8 @@ def _measured(setting: Setting, rows: np.ndarray, seed: int, place: Path) -> lis
 def _key(setting: Setting, rows: np.ndarray, seed: int) -> str:
     """sha256 of all that the result depends on, as this process sees it."""
     section, device = setting.train.model_dump_json(), chosen_device(setting.device).type
-    state = [section, setting.threads, device, torch.__version__, _card(setting.dataset), setting.measured_on, _code()]
+    state = [section, setting.threads, device, torch.__version__, card(setting.dataset), setting.measured_on, _code()]
     return hashlib.sha256(json.dumps([*state, seed]).encode() + rows.tobytes()).hexdigest()
-
-
-def _card(dataset: str) -> str:
-    """The data card, which holds the sha256 of the data and the classes."""
-    return Path("data", dataset, "card.json").read_text()
-
-
-@functools.lru_cache(maxsize=1)
-def _splits(dataset: str, device: str, card: str) -> tuple[dict[str, Batch], list[str]]:
-    """Read once in each process; ``card`` is there to read again what has changed."""
-    return read_splits(dataset, device)
 
 
 @functools.cache

@@ -1,5 +1,6 @@
 """Arrays of ``data/`` and checkpoints of ``models/`` as torch objects on the way in and out of a stage."""
 
+import functools
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -17,6 +18,7 @@ from catwise.training import Recipe
 from stages.io import read_json, read_npz, reading, written
 
 __all__ = [
+    "card",
     "checkpoint",
     "chosen_device",
     "last_epoch",
@@ -26,6 +28,7 @@ __all__ = [
     "read_tensors",
     "real_positions",
     "recipe",
+    "splits_once",
     "write_tensors",
 ]
 
@@ -47,6 +50,17 @@ def read_splits(dataset: str, device: str) -> tuple[dict[str, Batch], list[str]]
             x = x.float().div_(255).sub_(mean).div_(std)
         splits[split] = (x, *others)
     return splits, card["classes"]
+
+
+def card(dataset: str) -> str:
+    """The data card, which holds the sha256 of the data and the classes."""
+    return Path("data", dataset, "card.json").read_text()
+
+
+@functools.lru_cache(maxsize=1)
+def splits_once(dataset: str, device: str, card: str) -> tuple[dict[str, Batch], list[str]]:
+    """``read_splits``, once in each process; ``card`` is there to read again what has changed."""
+    return read_splits(dataset, device)
 
 
 def chosen_device(device: str) -> torch.device:
