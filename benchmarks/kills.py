@@ -59,7 +59,7 @@ def kills(
 def _killed(space: Workspace, number: signal.Signals, moment: float) -> dict[str, Any] | None:
     """None if the pipeline was finished before its moment came; RefusedError if it had ended with an error."""
     token, log = uuid.uuid4().hex, space.folder / ".log"
-    env = environment() | {MARK: token, "PYTHONUNBUFFERED": "1"}
+    env = environment(space.workers) | {MARK: token, "PYTHONUNBUFFERED": "1"}
     with log.open("w") as out:
         run = subprocess.Popen(
             ["dvc", "repro"], cwd=space.folder, env=env, stdout=out, stderr=subprocess.STDOUT, start_new_session=True

@@ -96,10 +96,10 @@ def alone(folder: Path, module: str, *arguments: str, **variables: str) -> Ended
 
 
 class Workspace:
-    """``sizes``: what params.yaml says otherwise, by dotted key."""
+    """``sizes``: what params.yaml says otherwise, by dotted key; ``workers``: 0: as many as cores."""
 
-    def __init__(self, folder: Path, sizes: dict[str, Any], measured: tuple[str, ...] = ()) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, sizes: dict[str, Any], measured: tuple[str, ...] = (), workers: int = 1) -> None:
+        self.folder, self.workers = folder, workers
         listed = subprocess.run(
             ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True
         )
@@ -116,7 +116,8 @@ class Workspace:
         )
 
     def __call__(self, *command: str) -> str:
-        done = subprocess.run(command, cwd=self.folder, env=environment(), capture_output=True, text=True, check=False)
+        env = environment(self.workers)
+        done = subprocess.run(command, cwd=self.folder, env=env, capture_output=True, text=True, check=False)
         if done.returncode:
             raise RuntimeError(f"{' '.join(command)}: {(done.stdout + done.stderr)[-2000:]}")
         return done.stdout
@@ -130,11 +131,12 @@ class Workspace:
         self("git", "-c", "user.name=nobody", "-c", "user.email=nobody@localhost", "commit", "-qm", "small")
 
 
-def environment() -> dict[str, str]:
-    """As a user has it, with one worker and this interpreter's programs; nothing of a DVC or git around it."""
+def environment(workers: int = 1) -> dict[str, str]:
+    """As a user has it, with so many workers and this interpreter's programs; nothing of a DVC or git around it."""
     own = {key: value for key, value in os.environ.items() if not key.startswith(("DVC_", "GIT_", "CATWISE_"))}
     path = f"{Path(sys.executable).parent}{os.pathsep}{own['PATH']}"
-    return own | {"PATH": path, "OMP_NUM_THREADS": "1", "CATWISE_WORKERS": "1", "DVC_NO_ANALYTICS": "1"}
+    limit = {"CATWISE_WORKERS": str(workers)} if workers else {}
+    return own | {"PATH": path, "OMP_NUM_THREADS": "1", "DVC_NO_ANALYTICS": "1"} | limit
 
 
 def resized(path: Path, sizes: dict[str, Any]) -> None:

@@ -96,10 +96,10 @@ def test_a_process_that_outlives_a_kill_is_counted(seconds, left, tmp_path, monk
     dvc = tmp_path / "dvc"
     dvc.write_text(DVC.format(python=sys.executable, seconds=seconds))
     dvc.chmod(0o755)
-    monkeypatch.setattr(kills, "environment", lambda: os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"})
+    monkeypatch.setattr(kills, "environment", lambda _: os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"})
     monkeypatch.setattr(kills, "GONE", 3.0)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    found = kills._killed(SimpleNamespace(folder=tmp_path), kills.SIGNALS[0], 3.0)
+    found = kills._killed(SimpleNamespace(folder=tmp_path, workers=1), kills.SIGNALS[0], 3.0)
     assert found["orphans"] == left
     assert found["stage"] == "train@linear"
     assert bool(kills.wrong(found)) == bool(left)
