@@ -7,8 +7,9 @@ import sqlite3
 import subprocess
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,23 +36,23 @@ def kills(
     done: list[dict[str, Any]] = []
     compared: list[dict[str, Any]] = []
     while len(done) < count:
-        space, here = next(spaces), 0
-        while len(done) < count and here < each:
-            try:
-                found = _killed(space, SIGNALS[len(done) % 2], rng.uniform(0, longest))
-            except RefusedError as error:
-                _mended(space, done, error)
-                continue
-            if found is None:
-                break
-            done.append(found)
-            here += 1
-            print(len(done), found, flush=True)
+        space = next(spaces)
+        here: list[dict[str, Any]] = []
         try:
-            compared.append({"kills": here, **_finished(space, reference)})
+            while len(here) < min(each, count - len(done)):
+                kill = partial(_killed, space, SIGNALS[(len(done) + len(here)) % 2], rng.uniform(0, longest))
+                found = _started(kill, space, here)
+                if found is None:
+                    break
+                here.append(found)
+                print(len(done) + len(here), found, flush=True)
+            end = _started(partial(_finished, space, reference), space, here)
         except RefusedError as error:
-            _mended(space, done, error)
-            compared.append({"kills": here, **_finished(space, reference)})
+            if not here:
+                raise
+            end = {"differ": [f"never finished: {error}"], "runs": []}
+        done += here
+        compared.append({"kills": len(here), **end})
         print(compared[-1], flush=True)
     return done, compared
 
@@ -76,13 +77,19 @@ def _killed(space: Workspace, number: signal.Signals, moment: float) -> dict[str
     return about | {"refused": None, **_left(token)}
 
 
-def _mended(space: Workspace, done: list[dict[str, Any]], error: Exception) -> None:
-    """Notes the error with the kill that led to it, and does as ``make doctor`` says; any other error is raised."""
-    lock = space.folder / ".dvc" / "tmp" / "rwlock"
-    if not done or done[-1]["refused"] or not re.search("rwlock", str(error)):
-        raise error
-    done[-1]["refused"] = str(error)
-    lock.unlink()
+def _started(start: Callable[[], Any], space: Workspace, here: list[dict[str, Any]]) -> Any:
+    """What ``start`` returns. If it is refused, that is noted with the kill before it, and after doing as ``make
+    doctor`` says it is tried once more."""
+    try:
+        return start()
+    except RefusedError as error:
+        if not here:
+            raise
+        here[-1]["refused"] = str(error)
+        if "rwlock" not in str(error):
+            raise
+        (space.folder / ".dvc" / "tmp" / "rwlock").unlink()
+        return start()
 
 
 def _left(token: str) -> dict[str, float]:

@@ -73,7 +73,7 @@ def log(state: State) -> str:
     root = Path(os.environ.get("DVC_ROOT") or ".").resolve()  # of the parent, when DVC runs in a folder of its own
     metrics, strings = _measurements(state)  # before a run exists, for a name can be refused
     with FileLock(root / "mlflow.db.lock", timeout=PATIENCE), _usable(root / "mlflow.db") as path:
-        client = MlflowClient(f"sqlite:///{path}")
+        client = _client(path)
         experiment = _experiment(client, state.dataset, root / "mlartifacts")
         for run in client.search_runs([experiment], f"tags.`dvc.key` = '{state.key}'"):
             if run.info.status == "FINISHED":
@@ -102,6 +102,17 @@ def _usable(path: Path) -> Iterator[Path]:
     except (sqlite3.Error, SQLAlchemyError, MlflowException) as error:
         said = " ".join(str(error).split("[SQL")[0].split())[:200]
         raise InputError(f"{expected}; came: {said}; `make doctor` looks at it") from None
+
+
+def _client(path: Path) -> MlflowClient:
+    """A client of the database. A new one gets its name when it is whole: MLflow cannot go on with half of one."""
+    if not path.exists():
+        new = path.with_name(f"{path.name}.new")
+        for left in path.parent.glob(f"{new.name}*"):  # by a process that was killed here, with its journal
+            left.unlink()
+        MlflowClient(f"sqlite:///{new}")  # makes the tables
+        os.replace(new, path)
+    return MlflowClient(f"sqlite:///{path}")
 
 
 def _experiment(client: MlflowClient, name: str, artifacts: Path) -> str:

@@ -98,6 +98,8 @@ def tracking() -> str:
     try:
         with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
             answer = database.execute("pragma quick_check").fetchone()[0]
+            half = "select 'half migrated' from sqlite_master where name like '_alembic_tmp%'"
+            answer = (database.execute(half).fetchone() or [answer])[0]
     except sqlite3.DatabaseError as error:
         answer = str(error)
     if answer != "ok":

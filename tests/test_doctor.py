@@ -1,6 +1,8 @@
 import os
+import sqlite3
 import subprocess
 from collections import namedtuple
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -50,6 +52,11 @@ def torn(monkeypatch, project):
     (project / "mlflow.db").write_bytes(b"SQLite format 3\0" + b"x" * 4000)
 
 
+def half_made(monkeypatch, project):
+    with closing(sqlite3.connect(project / "mlflow.db")) as database:
+        database.execute("create table _alembic_tmp_runs (a)")
+
+
 def half_a_note(monkeypatch, project):
     (project / ".dvc" / "tmp").mkdir()
     (project / ".dvc" / "tmp" / "rwlock").write_text("")
@@ -71,6 +78,7 @@ FAULTS = {
     no_git: ("repository", "no commit here", "git init"),
     half_a_note: ("lock", "rwlock is damaged", "rm .dvc/tmp/rwlock"),
     torn: ("tracking", "mlflow.db is damaged", "move it away"),
+    half_made: ("tracking", "mlflow.db is damaged: half migrated", "move it away"),
     spinning: ("threads", "OMP_NUM_THREADS=999", "export OMP_NUM_THREADS"),
     elsewhere: ("cache", "no .dvc here", "top of the project"),
 }

@@ -251,6 +251,25 @@ def test_four_processes_that_open_a_new_database_lose_no_run(client):
     assert all(run.info.status == "FINISHED" and run.data.metrics == {"train/loss": 1} for run in found)
 
 
+def test_a_process_that_was_killed_while_it_made_the_database_leaves_none(client, root):
+    writer = python(
+        "import os, signal",
+        "from sqlalchemy import Engine, event",
+        "from catwise import tracking",
+        "@event.listens_for(Engine, 'after_cursor_execute')",
+        "def kill(connection, cursor, statement, *_):",
+        "    if '_alembic_tmp_experiments' in statement:  # amid the migrations",
+        "        os.kill(os.getpid(), signal.SIGKILL)",
+        "tracking.log(tracking.State('toy', 'a' * 64, '5' * 64, {}, [], {}, []))",
+    )
+    writer.communicate(timeout=120)
+    assert writer.returncode == -signal.SIGKILL
+    assert not (root / "mlflow.db").exists()
+    tracking.log(state())
+    assert [run.info.status for run in runs(client())] == ["FINISHED"]
+    assert {path.name for path in root.iterdir()} == {"elsewhere", "mlartifacts", "mlflow.db", "mlflow.db.lock"}
+
+
 def test_the_key_changes_with_every_parameter_name_and_byte_and_with_nothing_else():
     first, second = Path("first.csv"), Path("second.csv")
     first.write_bytes(b"1")
