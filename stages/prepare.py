@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from catwise import datasets, files, sources
+from catwise import datasets, files, pretrained, sources
+from catwise.downloads import require_space
 from stages.io import folder, run, settings, write_json, write_npz, written
 
 
@@ -19,13 +20,13 @@ def main(dataset: str) -> None:
     digest = hashlib.sha256()
     for name, array in sorted(arrays.items()):
         digest.update(name.encode() + np.ascontiguousarray(array).tobytes())
-    sources.require_space(Path("data", dataset), sum(array.nbytes for array in arrays.values()) + 2**24)
+    require_space(Path("data", dataset), sum(array.nbytes for array in arrays.values()) + 2**24)
     out = folder("data", dataset)
     write_npz(out / "arrays.npz", **arrays, flipped=data.flipped)
     if getattr(prepare, "weights", "none") != "none":
         weights = folder("data", dataset, "pretrained")
-        for name in sources.WEIGHTS:
-            written(weights / name, partial(shutil.copyfile, Path(sources.pretrained_folder(), name)))
+        for name in pretrained.WEIGHTS:
+            written(weights / name, partial(shutil.copyfile, Path(pretrained.folder(), name)))
     if data.tokenizer:
         written(out / "tokenizer.json", lambda scratch: scratch.write_text(data.tokenizer))
     write_json(
@@ -62,8 +63,8 @@ def load(prepare: Any) -> datasets.Data:
             raw = files.csv_file(prepare.path, prepare.classes)
         case _:
             raw = sources.known(prepare.source)
-    pretrained = sources.pretrained_tokenizer() if prepare.vocabulary == "bert-base-cased" else None
-    return datasets.texts(rng, raw, sizes, prepare.flip_share, prepare.max_length, prepare.vocabulary_size, pretrained)
+    tokenizer = pretrained.tokenizer() if prepare.vocabulary == "bert-base-cased" else None
+    return datasets.texts(rng, raw, sizes, prepare.flip_share, prepare.max_length, prepare.vocabulary_size, tokenizer)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import BertConfig, BertForPreTraining, BertForSequenceClassification, logging
 
-from catwise import bert, sources
+from catwise import bert, pretrained
 from catwise.errors import InputError
 from catwise.factors import fit
 from catwise.influence import influence_vectors
@@ -186,7 +186,7 @@ def test_weights_of_another_width_are_refused(folder):
 
 @pytest.fixture
 def mirror(tmp_path, monkeypatch):
-    folder = tmp_path / "mirror" / sources.BERT
+    folder = tmp_path / "mirror" / pretrained.BERT
     folder.mkdir(parents=True)
     monkeypatch.setenv("CATWISE_MIRROR", str(tmp_path / "mirror"))
     return folder
@@ -195,9 +195,9 @@ def mirror(tmp_path, monkeypatch):
 def test_the_mirrors_folder_is_given_if_it_is_whole(mirror):
     (mirror / "config.json").write_text('{"vocab_size": 28996}')
     with pytest.raises(InputError, match=r"model\.safetensors: expected this file .* found none; copy it there from"):
-        sources.pretrained_folder()
+        pretrained.folder()
     (mirror / "model.safetensors").write_bytes(b"weights")
-    assert sources.pretrained_folder() == str(mirror)
+    assert pretrained.folder() == str(mirror)
 
 
 @pytest.mark.parametrize(
@@ -207,7 +207,7 @@ def test_a_configuration_that_is_not_cased_berts_is_refused(mirror, content, sai
     (mirror / "config.json").write_text(content)
     (mirror / "model.safetensors").write_bytes(b"weights")
     with pytest.raises(InputError, match=said):
-        sources.pretrained_folder()
+        pretrained.folder()
 
 
 def test_without_a_network_the_way_out_is_named(tmp_path, monkeypatch):
@@ -218,7 +218,7 @@ def test_without_a_network_the_way_out_is_named(tmp_path, monkeypatch):
     monkeypatch.setenv("CATWISE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr("huggingface_hub.hf_hub_download", unreachable)
     with pytest.raises(InputError, match="bert-base-cased: expected a download; came ConnectionError: no way out; con"):
-        sources.pretrained_folder()
+        pretrained.folder()
 
 
 def test_a_full_disk_is_said_before_the_download(tmp_path, monkeypatch):
@@ -226,7 +226,7 @@ def test_a_full_disk_is_said_before_the_download(tmp_path, monkeypatch):
     monkeypatch.setenv("CATWISE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 0}))
     with pytest.raises(InputError, match="expected 500 MB of free disk; came 0 MB"):
-        sources.pretrained_folder()
+        pretrained.folder()
 
 
 def test_the_hubs_files_lie_in_one_folder(tmp_path, monkeypatch):
@@ -239,4 +239,4 @@ def test_the_hubs_files_lie_in_one_folder(tmp_path, monkeypatch):
     monkeypatch.delenv("CATWISE_MIRROR", raising=False)
     monkeypatch.setenv("CATWISE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr("huggingface_hub.hf_hub_download", cached)
-    assert sources.pretrained_folder() == str(tmp_path / "cache" / "hub" / sources.BERT)
+    assert pretrained.folder() == str(tmp_path / "cache" / "hub" / pretrained.BERT)

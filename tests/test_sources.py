@@ -18,7 +18,8 @@ import pytest
 import torchvision
 from PIL import Image
 
-from catwise import sources
+from catwise import pretrained, sources
+from catwise.downloads import require_space
 from catwise.errors import InputError
 
 COUNTS = {"train": (3, 2), "test": (2, 1)}
@@ -337,9 +338,9 @@ def test_a_full_disk_is_said_before_anything_is_downloaded(tmp_path, monkeypatch
 
 
 def test_space_is_asked_for_where_the_folder_will_be(tmp_path):
-    sources.require_space(tmp_path / "not" / "yet", 1)
+    require_space(tmp_path / "not" / "yet", 1)
     with pytest.raises(InputError, match="yet: expected 1,000,000,000,000 MB of free disk"):
-        sources.require_space(tmp_path / "not" / "yet", 10**18)
+        require_space(tmp_path / "not" / "yet", 10**18)
 
 
 @pytest.mark.parametrize(
@@ -352,11 +353,11 @@ def test_space_is_asked_for_where_the_folder_will_be(tmp_path):
 def test_a_tokenizer_that_is_not_berts_is_refused(tmp_path, content, said):
     path = tmp_path / "google-bert" / "bert-base-cased" / "tokenizer.json"
     with pytest.raises(InputError, match="expected this file in the mirror, found none"):
-        sources.pretrained_tokenizer()
+        pretrained.tokenizer()
     path.parent.mkdir(parents=True)
     path.write_text(content)
     with pytest.raises(InputError, match=said):
-        sources.pretrained_tokenizer()
+        pretrained.tokenizer()
 
 
 def test_the_published_counts_add_up(monkeypatch):
