@@ -111,9 +111,9 @@ class Workspace:
         (folder / "reports" / "measured").mkdir(exist_ok=True)
         resized(folder / "params.yaml", sizes)
         self("git", "init", "-q")
-        self(
-            "git", "-c", "user.name=nobody", "-c", "user.email=nobody@localhost", "commit", "-qm", "x", "--allow-empty"
-        )
+        self("git", "config", "user.name", "nobody")
+        self("git", "config", "user.email", "nobody@localhost")
+        self("git", "commit", "-qm", "x", "--allow-empty")
 
     def __call__(self, *command: str) -> str:
         env = environment(self.workers)
@@ -122,13 +122,13 @@ class Workspace:
             raise RuntimeError(f"{' '.join(command)}: {(done.stdout + done.stderr)[-2000:]}")
         return done.stdout
 
-    def repro(self) -> list[str]:
+    def repro(self, *options: str) -> list[str]:
         """Runs the pipeline; the stages whose command was run."""
-        return re.findall(r"Running stage '(.*?)'", self("dvc", "repro"))
+        return re.findall(r"Running stage '(.*?)'", self("dvc", "repro", *options))
 
     def commit(self) -> None:
         self("git", "add", "-A")
-        self("git", "-c", "user.name=nobody", "-c", "user.email=nobody@localhost", "commit", "-qm", "small")
+        self("git", "commit", "-qm", "small")
 
 
 def environment(workers: int = 1) -> dict[str, str]:

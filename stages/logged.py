@@ -15,7 +15,7 @@ __all__ = ["curves", "note", "weights"]
 
 Rows = Sequence[dict[str, str]]
 SEARCHED = ("best_fitness", "best_gain", "mean_gain", "diversity")  # all are in history.csv
-CELLS = (0, 1, 2, 4, 6, 8)  # of a row of the digest: in accuracy targets, worst class, counts; in loss worst, counts
+CELLS = (0, 1, 2, 4, 5, 6, 8)  # of a row of the digest: all but the means
 
 
 def curves(dataset: str) -> Iterator[Point]:

@@ -1,106 +1,34 @@
 """The pipeline as its users run it: from a clone, again, with a changed parameter, in a queue; at a tiny size."""
 
 import json
-import os
 import re
-import shutil
-import sqlite3
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 from markupsafe import escape
-from ruamel.yaml import YAML
 
-ROOT = Path(__file__).parents[1]
-TINY = {
-    "run.datasets": ["linear", "digits"],
-    "datasets.linear.prepare.train": 60,
-    "datasets.linear.prepare.flips": [10, 4],
-    "datasets.linear.removal.seeds": 2,
-    "datasets.linear.fidelity.halves": 10,
+from benchmarks.kills import finished_runs
+from benchmarks.workspace import ROOT, SMALL, Workspace, resized
+
+TINY = SMALL | {
+    "datasets.linear.fidelity.kinds": ["exact", "ekfac", "kfac", "diagonal", "identity"],
     "datasets.linear.fidelity.samples": [20],
-    "datasets.linear.fidelity.repeats": 1,
-    "datasets.digits.fidelity.halves": 10,
-    "datasets.digits.fidelity.seeds": 1,
+    "datasets.digits.fidelity.kinds": ["ekfac", "kfac", "diagonal", "identity"],
     "datasets.digits.fidelity.samples": [50],
-    "datasets.digits.fidelity.repeats": 1,
-    "datasets.digits.train.epochs": 3,
-    "datasets.digits.curvature.earlier": [1, 2],
-    "datasets.digits.ceiling.permutations": 20,
-    "datasets.digits.train.width": 2,
-    "datasets.digits.removal.seeds": 2,
-    "datasets.digits.reweight": {
-        "cases": [{"kind": "direct_improvement", "epoch": 2, "targets": "auto", "recipe": "as_trained"}],
-        "generations": 1,
-        "population": 8,
-        "seeds": 2,
-        "w_max": 2.0,
-        "slack": 0.1,
-        "trust": 1.0,
-        "searches": [{"anchor": "start", "rule": "printed", "program": "linear"}],
-        "directions": [{"anchor": "end", "filter": "horizon", "measure": "loss"}],
-        "sizes": [0.5],
-        "tradeoff": 2,
-    },
 }
-
-
-class Workspace:
-    def __init__(self, folder: Path):
-        self.folder = folder
-        self.env = {key: value for key, value in os.environ.items() if not key.startswith(("DVC_", "GIT_"))}
-        self.env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{self.env['PATH']}"
-
-    def __call__(self, *command: str) -> str:
-        done = subprocess.run(command, cwd=self.folder, env=self.env, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, f"{command}: {done.stdout}\n{done.stderr}"
-        return done.stdout + done.stderr
-
-    def repro(self, *options: str) -> list[str]:
-        """Runs the pipeline; the names of the stages whose command was run."""
-        return re.findall(r"Running stage '(.*?)'", self("dvc", "repro", *options))
-
-    def set(self, **values: object) -> None:
-        yaml = YAML()
-        path = self.folder / "params.yaml"
-        tree = yaml.load(path)
-        for key, value in values.items():
-            *parents, last = key.split(".")
-            node = tree
-            for parent in parents:
-                node = node[parent]
-            node[last] = value
-        yaml.dump(tree, path)
-
-    def runs(self) -> list[tuple[str, str]]:
-        """(experiment, key) of every finished run in the tracking database."""
-        query = """select experiments.name, tags.value from runs join experiments using (experiment_id)
-                   join tags using (run_uuid) where tags.key = 'dvc.key' and runs.status = 'FINISHED'"""
-        with sqlite3.connect(self.folder / "mlflow.db") as database:
-            return sorted(database.execute(query).fetchall())
 
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory):
-    space = Workspace(tmp_path_factory.mktemp("clone"))
-    files = subprocess.run(
-        ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True
-    ).stdout.split()
-    for name in files:
-        if name != "dvc.lock" and (ROOT / name).is_file():
-            (space.folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, space.folder / name)
-    space.set(**TINY)
-    space("git", "init", "-q")
-    space("git", "config", "user.name", "test")
-    space("git", "config", "user.email", "test@localhost")
+    measured = tuple(path.name for path in (ROOT / "reports" / "measured").iterdir() if path.is_dir())
+    space = Workspace(tmp_path_factory.mktemp("clone"), TINY, measured, workers=0)
     first = space.repro()
     assert len(first) == 2 * 10 + 3  # ten stages per data set; what was measured elsewhere, the claims and the report
-    space("git", "add", "-A")
-    space("git", "commit", "-qm", "tiny")
+    space.commit()
     return space
+
+
+def change(workspace, **values):
+    resized(workspace.folder / "params.yaml", values)
 
 
 def test_the_same_again_runs_nothing(workspace):
@@ -114,29 +42,29 @@ def test_the_same_seed_gives_the_same_bytes_for_every_output(workspace):
 
 
 def test_a_parameter_of_one_data_set_leaves_the_others_alone_and_comes_back_from_the_cache(workspace):
-    before = workspace.runs()
-    workspace.set(**{"datasets.linear.removal.seeds": 3})
+    before = finished_runs(workspace)
+    change(workspace, **{"datasets.linear.removal.seeds": 3})
     changed = workspace.repro()
     assert sorted(changed) == ["claims", "figures@linear", "removal@linear", "report", "track@linear"]
-    assert len(workspace.runs()) == len(before) + 1
-    workspace.set(**{"datasets.linear.removal.seeds": 2})
+    assert len(finished_runs(workspace)) == len(before) + 1
+    change(workspace, **{"datasets.linear.removal.seeds": 2})
     assert set(workspace.repro()) <= {"track@linear", "report"}  # without a run cache; they find nothing to do
-    assert len(workspace.runs()) == len(before) + 1
+    assert len(finished_runs(workspace)) == len(before) + 1
 
 
 def test_queued_experiments_at_once_lose_no_run(workspace):
-    before = workspace.runs()
+    before = finished_runs(workspace)
     for seed in (1, 2):
         workspace("dvc", "exp", "run", "--queue", "-S", f"datasets.linear.prepare.seed={seed}", "track@linear")
     workspace("dvc", "queue", "start", "-j", "2")
     workspace("dvc", "queue", "logs", "--follow", experiments(workspace)[0])
     workspace("dvc", "queue", "logs", "--follow", experiments(workspace)[1])
-    after = workspace.runs()
+    after = finished_runs(workspace)
     assert len(after) == len(before) + 2
     assert len(set(after)) == len(after)
 
 
-def experiments(workspace: Workspace) -> list[str]:
+def experiments(workspace):
     return re.findall(r"^([0-9a-f]{7})", workspace("dvc", "queue", "status"), re.MULTILINE)
 
 

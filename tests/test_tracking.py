@@ -397,7 +397,7 @@ def test_the_note_says_the_answer_first_and_holds_table_1():
     lines = logged.note("linear").splitlines()
     assert lines[0] == "**Room for all.**"
     assert "c, accuracy 0.500; mean of the classes 0.750" in lines[2]
-    assert lines[-1] == "| GA | +50.00 | -2.00 | 2, 0 | -0.0200 | 2, 0 |"
+    assert lines[-1] == "| GA | +50.00 | -2.00 | 2, 0 | +0.5000 | -0.0200 | 2, 0 |"
     assert len({line.count("|") for line in lines[-3:]}) == 1
 
 
