@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from catwise import charts
-from catwise.plots import COLOURS, GREY, Picture, styled
+from catwise.pictures import COLOURS, GREY, Picture, styled
 
 __all__ = ["Bench", "benches", "calibration", "costs", "faults", "hits", "speeds"]
 

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from catwise.plots import BLUE, COLOURS, GREY, ORANGE, Picture, check_vectors, styled
+from catwise.pictures import BLUE, COLOURS, GREY, ORANGE, Picture, check_vectors, styled
 
 __all__ = ["benchmark", "ceiling", "counts", "fidelity", "top_counts", "training_curves"]
 

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from catwise.plots import BLUE, GREY, Picture, styled
+from catwise.pictures import BLUE, GREY, Picture, styled
 
 __all__ = ["removal"]
 

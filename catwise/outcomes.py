@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from catwise.plots import COLOURS, GREY, Picture, styled
+from catwise.pictures import COLOURS, GREY, Picture, styled
 
 __all__ = ["searches", "shown", "table_one", "tradeoff"]
 

@@ -17,7 +17,7 @@ from catwise import digest, hyper, samples
 from catwise.answer import Answer, answer
 from catwise.benches import Bench
 from catwise.paper import FIGURES
-from catwise.plots import png
+from catwise.pictures import png
 from catwise.samples import Seen
 from catwise.told import diagonal, measured_on, removals, revision, times
 

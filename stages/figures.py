@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from catwise import charts, heatmaps, outcomes, plots
+from catwise.pictures import Picture, png
 from stages.io import folder, read_csv, read_json, read_npz, run, settings, write_json, written
 from stages.results import Place, live, made
 
@@ -19,7 +20,7 @@ def main(dataset: str) -> None:
     write(folder("reports", "figures", dataset), draw(live(dataset), tuple(chosen.classes), removal.method))
 
 
-def draw(place: Place, pair: tuple[str, ...], method: str) -> dict[str, plots.Picture]:
+def draw(place: Place, pair: tuple[str, ...], method: str) -> dict[str, Picture]:
     """The pictures of one data set by file name; ``pair``: the classes of the plane, ``method``: of removal."""
     experiment = place("removal") / "experiment"
     arrays = read_npz(made(place("data") / "arrays.npz"))
@@ -51,7 +52,7 @@ def draw(place: Place, pair: tuple[str, ...], method: str) -> dict[str, plots.Pi
     return pictures
 
 
-def draw_vectors(place: Place, pair: tuple[str, ...]) -> dict[str, plots.Picture]:
+def draw_vectors(place: Place, pair: tuple[str, ...]) -> dict[str, Picture]:
     """Those pictures for which nothing was retrained."""
     history = read_csv(place("train") / "history.csv")
     arrays = read_npz(made(place("data") / "arrays.npz"))
@@ -91,10 +92,10 @@ def read_states(path: Path, rounds: pd.DataFrame, classes: tuple[str, ...]) -> l
     ]
 
 
-def write(out: Path, pictures: dict[str, plots.Picture]) -> None:
+def write(out: Path, pictures: dict[str, Picture]) -> None:
     captions: dict[str, Any] = {}
     for name, picture in pictures.items():
-        written(out / name, partial(save, plots.png(picture.figure)))
+        written(out / name, partial(save, png(picture.figure)))
         captions[name] = {key: getattr(picture, key) for key in ("paper", "title", "caption", "alt")}
     write_json(out / "captions.json", captions)
 

@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 from matplotlib.backends.backend_agg import RendererAgg
 
-from catwise import heatmaps, plots
+from catwise import heatmaps
+from catwise.pictures import png
 from catwise.removal import correlations, diagonal
 
 ABC = ("a", "b", "c")
@@ -35,14 +36,14 @@ def heat_maps(picture):
 
 
 def rendered(figure):
-    figure.dpi = 120  # as ``plots.png`` does: the margins depend on it
+    figure.dpi = 120  # as ``png`` does: the margins depend on it
     figure.draw_without_rendering()
     width, height = figure.get_size_inches()
     return RendererAgg(120 * width, 120 * height, 120)
 
 
 def test_same_tables_same_bytes_other_tables_other_bytes():
-    first, again, other = (plots.png(drawn(changes(lambda i, s=s: -s * i)).figure) for s in (0.1, 0.1, 0.2))
+    first, again, other = (png(drawn(changes(lambda i, s=s: -s * i)).figure) for s in (0.1, 0.1, 0.2))
     assert first == again != other
 
 
@@ -115,4 +116,4 @@ def test_an_experiment_without_any_change_is_drawn_without_a_correlation():
     titles = [axes.get_title() for axes in picture.figure.axes if "rho" in axes.get_title()]
     assert [title.split(" = ")[1] for title in titles] == ["none"] * 3
     assert "nan" not in picture.caption
-    assert plots.png(picture.figure)
+    assert png(picture.figure)

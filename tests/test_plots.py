@@ -14,6 +14,7 @@ from matplotlib.lines import AxLine
 from catwise import charts, plots
 from catwise.benches import costs
 from catwise.errors import InputError
+from catwise.pictures import HARM, png
 from stages import figures
 
 PAIR = ("blue", "orange")
@@ -74,7 +75,7 @@ def legend_texts(axes):
 
 def test_same_data_same_bytes_other_data_other_bytes():
     settings = dict(mpl.rcParams)
-    first, again, other = ({name: plots.png(p.figure) for name, p in every_picture(s).items()} for s in (0, 0, 1))
+    first, again, other = ({name: png(p.figure) for name, p in every_picture(s).items()} for s in (0, 0, 1))
     assert first == again
     assert all(first[name] != other[name] for name in first)
     assert dict(mpl.rcParams) == settings
@@ -177,7 +178,7 @@ def test_painted_influence_tells_its_sign_by_colour_and_marker():
         np.testing.assert_array_equal(helps.get_offsets(), x[p[:, k] > 0])
         np.testing.assert_array_equal(harms.get_offsets(), x[p[:, k] < 0])
         assert to_hex(helps.get_facecolors()[0]) == plots.GROUPS[k][0]
-        assert to_hex(harms.get_facecolors()[0]) == plots.HARM
+        assert to_hex(harms.get_facecolors()[0]) == HARM
         assert not np.array_equal(helps.get_paths()[0].vertices, harms.get_paths()[0].vertices)
 
 

@@ -10,8 +10,9 @@ import torch
 from ruamel.yaml import YAML
 
 from benchmarks.budget import extra_epochs
-from catwise import outcomes, params, plots
+from catwise import outcomes, params
 from catwise.models import fingerprint
+from catwise.pictures import png
 from stages import epoch, prepare, reweight, scratch, train
 from stages.cases import resolved, steps
 from stages.epoch import Start, next_epoch, taken
@@ -196,5 +197,5 @@ def test_the_figures_name_every_case_and_repeat_to_the_byte(whole, trained):
     table = read_csv(folder / "table.csv")
     for draw, name in ((outcomes.table_one, "table"), (outcomes.tradeoff, "tradeoff"), (outcomes.searches, "history")):
         once, again = (draw(read_csv(folder / f"{name}.csv")) for _ in range(2))
-        assert plots.png(once.figure) == plots.png(again.figure)
+        assert png(once.figure) == png(again.figure)
     assert all(case in outcomes.table_one(table).caption for case in table["case"].unique())
