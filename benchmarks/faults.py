@@ -5,7 +5,7 @@
     python -m benchmarks.faults --quick /tmp/faults.json                fewer of each
 
 Mistakes in params.yaml, damaged files, pickles that run a command, a full disk, experiments at once, kills. Works on
-copies of the project in a folder for temporary files, at a small size, but for the kills, which the pipeline as shipped
+copies of the project in a folder for temporary files, at a small size, but for the kills, which the default pipeline
 gets; the disks need root and are left out without.
 """
 
@@ -31,7 +31,7 @@ from catwise.progress import progress
 from stages.provenance import code
 
 DATASET = "digits"  # whose files are damaged: of the small ones the one with every kind of file
-SHIPPED = "the pipeline as shipped"
+DEFAULT = "the default pipeline, without the results carried in git,"
 SHOWN = 5  # failures of each fault that are told
 FULL = {
     "mistakes": 500,
@@ -41,7 +41,7 @@ FULL = {
     "kills": 50,
     "longest": 45.0,
     "each": 25,
-    "killed": SHIPPED,
+    "killed": DEFAULT,
 }
 QUICK = {
     "mistakes": 20,
@@ -51,7 +51,7 @@ QUICK = {
     "kills": 2,
     "longest": 10.0,
     "each": 2,
-    "killed": "a small one",
+    "killed": "a small pipeline",
 }
 PACKAGES = ("dvc", "mlflow", "pydantic", "ruamel.yaml", "safetensors", "hypothesis")
 Fault = dict[str, Any]
@@ -220,7 +220,7 @@ class Bench:
             yield self._killed(f"killed-{number}")
 
     def _killed(self, name: str) -> Workspace:
-        return Workspace(self.folder / name, {}, workers=0) if self.sizes["killed"] == SHIPPED else self._space(name)
+        return Workspace(self.folder / name, {}, workers=0) if self.sizes["killed"] == DEFAULT else self._space(name)
 
     def _space(self, name: str) -> Workspace:
         """For DVC, whose pipeline is that of the chosen data sets."""

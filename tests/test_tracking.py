@@ -87,6 +87,13 @@ def python(*lines):
     return subprocess.Popen([sys.executable, "-c", "\n".join(lines)], text=True, env=environment, **pipes)
 
 
+def killed(*lines):
+    """A process of its own that runs ``lines``, which kill it."""
+    process = python("import os, signal", "from catwise import tracking", *lines)
+    process.communicate(timeout=120)
+    assert process.returncode == -signal.SIGKILL
+
+
 def test_the_same_state_twice_is_one_run_and_says_so(client):
     assert tracking.log(state()) == "mlflow: logged run aaaaaaaa"
     assert tracking.log(state()) == "mlflow: run aaaaaaaa was logged already"
@@ -130,14 +137,10 @@ def test_a_run_holds_the_whole_state(client, root, monkeypatch):
 
 
 def test_a_run_that_was_killed_is_replaced(client):
-    killed = python(
-        "import os, signal",
-        "from catwise import tracking",
+    killed(
         "tracking._fill = lambda *_: os.kill(os.getpid(), signal.SIGKILL)",
         "tracking.log(tracking.State('toy', 'a' * 64, '5' * 64, {}, [], {}, []))",
     )
-    killed.communicate(timeout=60)
-    assert killed.returncode == -signal.SIGKILL
     (left,) = runs(client())
     assert left.info.status == "RUNNING"
     assert tracking.log(state()).startswith("mlflow: logged")
@@ -252,18 +255,14 @@ def test_four_processes_that_open_a_new_database_lose_no_run(client):
 
 
 def test_a_process_that_was_killed_while_it_made_the_database_leaves_none(client, root):
-    writer = python(
-        "import os, signal",
+    killed(
         "from sqlalchemy import Engine, event",
-        "from catwise import tracking",
         "@event.listens_for(Engine, 'after_cursor_execute')",
         "def kill(connection, cursor, statement, *_):",
         "    if '_alembic_tmp_experiments' in statement:  # amid the migrations",
         "        os.kill(os.getpid(), signal.SIGKILL)",
         "tracking.log(tracking.State('toy', 'a' * 64, '5' * 64, {}, [], {}, []))",
     )
-    writer.communicate(timeout=120)
-    assert writer.returncode == -signal.SIGKILL
     assert not (root / "mlflow.db").exists()
     tracking.log(state())
     assert [run.info.status for run in runs(client())] == ["FINISHED"]
