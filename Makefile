@@ -2,7 +2,7 @@
 # make test        set up, run the tests
 # make doctor      look for what would stop the pipeline on this machine, and say what to do
 # make check       what CI runs: format, lint, types, tests
-# make faults      make things go wrong, and count how they are met, an hour; reports/faults.json, for git
+# make faults      make things go wrong, and count how they are met, an hour; reports/benchmarks/faults.json, for git
 # make bench      seconds, ratios, hit rates and calibration, on this machine, an hour; reports/*.json
 # make paper DATASET=cifar10 [START=removal]
 #                  measure a data set that is not embedded, minutes to hours; reports/measured/cifar10, for git
@@ -47,23 +47,23 @@ types: $(SETUP)
 	mypy
 
 bench: $(SETUP)
-	python -m benchmarks.influence reports/bench.json
-	python -m benchmarks.training reports/training.json
-	python -m benchmarks.program reports/program.json
-	python -m benchmarks.ceiling reports/ceiling.json
-	python -m benchmarks.calibration digits reports/calibration.json
+	python -m benchmarks.speed.influence reports/benchmarks/influence.json
+	python -m benchmarks.speed.training reports/benchmarks/training.json
+	python -m benchmarks.speed.linear_program reports/benchmarks/linear_program.json
+	python -m benchmarks.science.hit_rates reports/benchmarks/hit_rates.json
+	python -m benchmarks.science.calibration digits reports/benchmarks/calibration.json
 
 faults: $(SETUP)
-	python -m benchmarks.faults reports/faults.json
+	python -m benchmarks.faults.count reports/benchmarks/faults.json
 
 paper: $(SETUP)
-	python -m stages.measure $(DATASET) $(if $(START),--start $(START))
+	catwise measure $(DATASET) $(if $(START),--start $(START))
 
 mine: $(SETUP)
-	@python -m stages.mine "$(DATA)" $(if $(NAME),--name "$(NAME)")
+	@catwise diagnose "$(DATA)" $(if $(NAME),--name "$(NAME)")
 
 gpu: $(SETUP)
-	python -m benchmarks.gpu gpu.json
+	python -m benchmarks.speed.gpu gpu.json
 
 ui: $(SETUP)
 	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false MLFLOW_DISABLE_TELEMETRY=true mlflow ui --host 127.0.0.1 --port 5000 \

@@ -7,13 +7,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from catwise.errors import InputError
-from catwise.factors import Kind, Logits, Mask, Progress, fit, logits_of
-from catwise.influence import Loss, influence_vectors, validation_bins
-from catwise.layers import coverage
-from catwise.maximin import direction, direction_weights
-from catwise.metrics import Batch, per_sample_loss
-from catwise.verdict import Checked, check, verdict
+from catwise.ceiling.verdict import Checked, check, verdict
+from catwise.core.errors import InputError
+from catwise.core.losses import Batch, per_sample_loss
+from catwise.influence.factors import Kind, Logits, Mask, Progress, fit, logits_of
+from catwise.influence.layers import coverage
+from catwise.influence.vectors import Loss, influence_vectors, validation_bins
+from catwise.reweighting.joint_direction import direction, direction_weights
 
 __all__ = ["Diagnosis", "diagnose"]
 
@@ -65,28 +65,54 @@ def diagnose(
     Raises InputError for labels that are no class, and for a class with fewer than 3 query samples.
     """
     place = next(model.parameters()).device
-    train, query = (_checked(name, part, place, classes) for name, part in (("train", train), ("query", query)))
+    train, query = (
+        _checked(name, part, place, classes) for name, part in (("train", train), ("query", query))
+    )
     smallest = int(torch.bincount(query[-1], minlength=len(classes)).min())
     if smallest < 3:
-        raise InputError(f"query: expected 3 samples or more of every class; came {smallest} of one")
+        raise InputError(
+            f"query: expected 3 samples or more of every class; came {smallest} of one"
+        )
     count = min(bins, smallest)
     groups = validation_bins(query[-1].cpu().numpy(), count, np.random.default_rng(seed))
-    options = {"kind": kind, "damping": damping, "samples": samples, "embeddings": embeddings, "mask": mask}
-    curvature = fit(model, train, seed=seed, batch_size=batch_size, logits=logits, progress=progress, **options)  # type: ignore[arg-type]
+    options = {
+        "kind": kind,
+        "damping": damping,
+        "samples": samples,
+        "embeddings": embeddings,
+        "mask": mask,
+    }
+    curvature = fit(
+        model, train, seed=seed, batch_size=batch_size, logits=logits, progress=progress, **options
+    )  # type: ignore[arg-type]
     asked = (torch.from_numpy(groups).to(place), len(classes) * count)
     found = influence_vectors(
-        model, curvature, train, query, *asked, batch_size=batch_size, loss=loss, measure=loss, progress=progress
+        model,
+        curvature,
+        train,
+        query,
+        *asked,
+        batch_size=batch_size,
+        loss=loss,
+        measure=loss,
+        progress=progress,
     )
     p_nkb = found.cpu().double().numpy().reshape(-1, len(classes), count)
     p_nk, labels_n, checked = p_nkb.sum(axis=2), train[-1].cpu().numpy(), check(p_nkb)
     weights_n = direction_weights(direction(p_nk, labels_n).delta_n, labels_n)
-    return Diagnosis(verdict(checked, tuple(classes)), checked, p_nk, weights_n, coverage(model, embeddings))
+    return Diagnosis(
+        verdict(checked, tuple(classes)), checked, p_nk, weights_n, coverage(model, embeddings)
+    )
 
 
-def _checked(name: str, batch: Batch, place: torch.device, classes: Sequence[str]) -> tuple[Tensor, ...]:
+def _checked(
+    name: str, batch: Batch, place: torch.device, classes: Sequence[str]
+) -> tuple[Tensor, ...]:
     sizes = {len(part) for part in batch}
     if len(batch) < 2 or len(sizes) > 1:
-        raise InputError(f"{name}: expected inputs and as many labels; came parts of {sorted(sizes)} samples")
+        raise InputError(
+            f"{name}: expected inputs and as many labels; came parts of {sorted(sizes)} samples"
+        )
     low, high = int(batch[-1].min()), int(batch[-1].max())
     if low < 0 or high >= len(classes):
         raise InputError(f"{name}: expected labels 0 to {len(classes) - 1}; came {low} to {high}")

@@ -14,7 +14,9 @@ def halves(n: int, count: int, rng: np.random.Generator) -> np.ndarray:
     return kept
 
 
-def linear_datamodeling_score(p_nk: np.ndarray, kept_hn: np.ndarray, loss_hk: np.ndarray) -> np.ndarray:
+def linear_datamodeling_score(
+    p_nk: np.ndarray, kept_hn: np.ndarray, loss_hk: np.ndarray
+) -> np.ndarray:
     """Spearman's rho per class between the predicted and the actual loss of models trained on the halves h: (k,).
 
     Leaving out R raises the loss of class k by sum_{i in R} P[i, k], to first order; ``loss_hk`` is the measured one.
@@ -45,20 +47,33 @@ def _spearman(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def interval(
-    vectors: dict[str, np.ndarray], kept_hn: np.ndarray, loss_hk: np.ndarray, rng: np.random.Generator, draws: int = 500
+    vectors: dict[str, np.ndarray],
+    kept_hn: np.ndarray,
+    loss_hk: np.ndarray,
+    rng: np.random.Generator,
+    draws: int = 500,
 ) -> dict[str, tuple[float, ...]]:
     """Mean score over the classes of each kind, with its 95 % bootstrap interval over the halves.
 
     The kinds share each draw of halves, so ``best - next`` (the two of the highest score) is a paired difference.
     """
-    samples = [np.arange(len(kept_hn)), *(rng.integers(len(kept_hn), size=len(kept_hn)) for _ in range(draws))]
+    samples = [
+        np.arange(len(kept_hn)),
+        *(rng.integers(len(kept_hn), size=len(kept_hn)) for _ in range(draws)),
+    ]
     scores = {
-        kind: np.array([_mean(linear_datamodeling_score(p_nk, kept_hn[rows], loss_hk[rows])) for rows in samples])
+        kind: np.array(
+            [
+                _mean(linear_datamodeling_score(p_nk, kept_hn[rows], loss_hk[rows]))
+                for rows in samples
+            ]
+        )
         for kind, p_nk in vectors.items()
     }
     best, *rest = sorted(scores, key=lambda kind: -scores[kind][0])
     if rest:
         scores["best - next"] = scores[best] - scores[rest[0]]
     return {
-        name: (float(s[0]), *(float(q) for q in np.nanquantile(s[1:], (0.025, 0.975)))) for name, s in scores.items()
+        name: (float(s[0]), *(float(q) for q in np.nanquantile(s[1:], (0.025, 0.975))))
+        for name, s in scores.items()
     }

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import yaml
 
-from catwise.digest import digest
-from catwise.outcomes import shown
-from catwise.told import removals
+from catwise.figures.table1 import shown
+from catwise.report.removal_tables import removals
+from catwise.report.table1 import digest
 
 ROOT = Path(__file__).parents[1]
 PICTURES = {"linear": "trimming.png"}
@@ -19,7 +19,9 @@ PICTURES = {"linear": "trimming.png"}
 def renewed(text: str, name: str, content: str) -> str:
     """``text`` with the block between the markers of ``name`` replaced."""
     pattern = rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)"
-    found = re.subn(pattern, lambda match: match[1] + content + "\n" + match[2], text, flags=re.DOTALL)
+    found = re.subn(
+        pattern, lambda match: match[1] + content + "\n" + match[2], text, flags=re.DOTALL
+    )
     if found[1] != 1:
         raise ValueError(f"README.md: expected one block of markers {name}, came {found[1]}")
     return found[0]
@@ -41,10 +43,15 @@ def stage_map(pipeline: dict) -> str:
 def places(root: Path) -> dict[str, tuple[Path, str]]:
     """By data set: the folder of a stage's report, with STAGE in place of its name, and the command that renews it."""
     reports = root / "reports"
-    here = {path.name: (reports / "STAGE" / path.name, "dvc repro") for path in sorted((reports / "ceiling").iterdir())}
+    here = {
+        path.name: (reports / "STAGE" / path.name, "dvc repro")
+        for path in sorted((reports / "ceiling").iterdir())
+    }
     measured = sorted(path for path in (reports / "measured").iterdir() if path.is_dir())
     return here | {
-        path.name: (path / "STAGE", f"make paper DATASET={path.name}") for path in measured if path.name not in here
+        path.name: (path / "STAGE", f"make paper DATASET={path.name}")
+        for path in measured
+        if path.name not in here
     }
 
 
@@ -63,13 +70,31 @@ def table(rows: list[list[str]]) -> str:
 
 def results(root: Path) -> str:
     """One row per data set, from the reports of the last run and of those that were measured once."""
-    rows = [["data set", "verdict", "t*", "paper's ratio", "worst class, accuracy", "AUC of flipped labels", "again"]]
+    rows = [
+        [
+            "data set",
+            "verdict",
+            "t*",
+            "paper's ratio",
+            "worst class, accuracy",
+            "AUC of flipped labels",
+            "again",
+        ]
+    ]
     for name, (folder, command) in places(root).items():
         room, train = read(folder, "ceiling"), read(folder, "train")
         auc = read(folder, "influence").get("flipped_label_auc")
         worst = f"{train['worst_class']}, {train['worst_class_accuracy']:.3f}"
         figures = [f"{room['headroom']:.3f}", f"{room['first_component_ratio']:.3f}", worst]
-        rows.append([name, room.get("verdict", "-"), *figures, "-" if auc is None else f"{auc:.3f}", f"`{command}`"])
+        rows.append(
+            [
+                name,
+                room.get("verdict", "-"),
+                *figures,
+                "-" if auc is None else f"{auc:.3f}",
+                f"`{command}`",
+            ]
+        )
     return table(rows)
 
 
@@ -88,7 +113,9 @@ def reweighted(root: Path) -> str:
 
 def removed(root: Path) -> str:
     """Spearman's rho of influence and the effect of removal, by data set and group."""
-    return table(removals({name: read(folder, "removal") for name, (folder, _) in places(root).items()}))
+    return table(
+        removals({name: read(folder, "removal") for name, (folder, _) in places(root).items()})
+    )
 
 
 def claimed(root: Path) -> str:
@@ -116,7 +143,7 @@ def differences(root: Path) -> str:
 
 def cost(root: Path) -> str:
     """Ours against kronfluence, from the last `make bench`."""
-    bench = json.loads((root / "reports/bench.json").read_text())
+    bench = json.loads((root / "reports/benchmarks/influence.json").read_text())
     rows = [
         "| seconds per second of ours | training, query samples | pairwise and sum | a call per class | factor fit |",
         "|---|---|---|---|---|",
@@ -128,35 +155,58 @@ def cost(root: Path) -> str:
         rows.append(f"| {case} | {found['n']:,}, {found['m']:,} | {shown} |")
     machine = bench["machine"]
     return "\n".join(
-        [*rows, "", f"({machine['device']}, {machine['threads']} threads, kronfluence {machine['kronfluence']})"]
+        [
+            *rows,
+            "",
+            f"({machine['device']}, {machine['threads']} threads, kronfluence {machine['kronfluence']})",
+        ]
     )
 
 
 def program(root: Path) -> str:
     """The fast linear program against scipy's, from the last `make bench`."""
-    found = json.loads((root / "reports/program.json").read_text())
+    found = json.loads((root / "reports/benchmarks/linear_program.json").read_text())
     rows = [["n, K", "seconds a candidate", "linprog / ours", "same objective to", "worst gap"]]
     for row in found["rows"]:
-        slow = [f"{row['ratio']:.1f}", f"{row['same_objective']:.0e}"] if row["linprog_s"] else ["-", "-"]
-        rows.append([f"{row['n']:,}, {row['k']}", f"{row['warm_s']:.4f}", *slow, f"{row['worst_gap']:.0e}"])
+        slow = (
+            [f"{row['ratio']:.1f}", f"{row['same_objective']:.0e}"]
+            if row["linprog_s"]
+            else ["-", "-"]
+        )
+        rows.append(
+            [f"{row['n']:,}, {row['k']}", f"{row['warm_s']:.4f}", *slow, f"{row['worst_gap']:.0e}"]
+        )
     return table(rows)
 
 
 def budget(root: Path) -> str:
-    """Operations of each stage at the paper's size, and what they ask of a GPU, from `benchmarks.budget`."""
-    found = json.loads((root / "reports/budget.json").read_text())
-    rows = [["stage", "TFLOP", "wanted", f"share of {found['peak'] / 1e12:.0f} TFLOP/s that this asks for"]]
+    """Operations of each stage at the paper's size, and what they ask of a GPU, from `benchmarks.speed.budget`."""
+    found = json.loads((root / "reports/benchmarks/budget.json").read_text())
+    rows = [
+        [
+            "stage",
+            "TFLOP",
+            "wanted",
+            f"share of {found['peak'] / 1e12:.0f} TFLOP/s that this asks for",
+        ]
+    ]
     for stage, cost in found["stages"].items():
         asked = "wanted seconds" in cost
         many = f" a {cost['per']}, {cost['parts']} of them" if cost["parts"] > 1 else ""
-        words = [f"{cost['wanted seconds']} s{many}", f"{100 * cost['share of peak']:.1f} %"] if asked else ["-", "-"]
+        words = (
+            [f"{cost['wanted seconds']} s{many}", f"{100 * cost['share of peak']:.1f} %"]
+            if asked
+            else ["-", "-"]
+        )
         rows.append([stage, f"{cost['TFLOP']:,.0f}", *words])
     return table(rows)
 
 
 def main() -> None:
     path = ROOT / "README.md"
-    text = renewed(path.read_text(), "stages", stage_map(yaml.safe_load((ROOT / "dvc.yaml").read_text())))
+    text = renewed(
+        path.read_text(), "stages", stage_map(yaml.safe_load((ROOT / "dvc.yaml").read_text()))
+    )
     text = renewed(text, "results", results(ROOT))
     text = renewed(text, "reweighted", reweighted(ROOT))
     text = renewed(text, "removed", removed(ROOT))

@@ -22,12 +22,16 @@ def digits() -> tuple[TensorDataset, TensorDataset, torch.Tensor]:
     x, y = load_digits(return_X_y=True)
     images, labels = torch.tensor(x / 16, dtype=torch.float32).reshape(-1, 1, 8, 8), torch.tensor(y)
     flipped = torch.rand(1200) < 0.1
-    given = torch.where(flipped, (labels[:1200] + torch.randint(1, 10, (1200,))) % 10, labels[:1200])
+    given = torch.where(
+        flipped, (labels[:1200] + torch.randint(1, 10, (1200,))) % 10, labels[:1200]
+    )
     return TensorDataset(images[:1200], given), TensorDataset(images[1200:], labels[1200:]), flipped
 
 
 def trained(train: TensorDataset) -> nn.Module:
-    model = nn.Sequential(nn.Conv2d(1, 16, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(144, 10))
+    model = nn.Sequential(
+        nn.Conv2d(1, 16, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(144, 10)
+    )
     optimizer = torch.optim.Adam(model.parameters(), lr=0.003)
     for _ in range(20):
         for x, y in DataLoader(train, batch_size=50, shuffle=True):
@@ -50,7 +54,9 @@ def main(path: str) -> None:
     for i in found.p_nk.sum(axis=1).argsort()[:10]:
         total, worst = found.p_nk[i].sum(), found.p_nk[i].argmin()
         note = "wrong on purpose" if flipped[i] else ""
-        print(f"sample {i:4d}, given {train[i][1]}: influence {total:7.2f}, most on class {worst}  {note}".rstrip())
+        print(
+            f"sample {i:4d}, given {train[i][1]}: influence {total:7.2f}, most on class {worst}  {note}".rstrip()
+        )
     rows = np.column_stack([np.arange(len(found.weights_n)), found.weights_n])
     np.savetxt(path, rows, fmt=("%d", "%.6f"), delimiter=",", header="sample,weight", comments="")
 

@@ -14,5 +14,7 @@ def _end_with(parent: int) -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-if os.environ.get("DVC_ROOT"):  # here and not in `stages.io.run`: the parent may be gone before all is imported
+if os.environ.get(
+    "DVC_ROOT"
+):  # here and not in `catwise.pipeline.stage.run`: the parent may be gone before all is imported
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()

@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from catwise import verdict
-from catwise.errors import InputError
-from catwise.progress import progress
-from stages.io import folder, read_json, read_npz, run, settings, write_csv, write_json, write_npz
+from catwise.ceiling import crossfit, verdict
+from catwise.core.errors import InputError
+from catwise.core.progress import progress
+from catwise.pipeline.files import folder, read_json, read_npz, write_csv, write_json, write_npz
+from catwise.pipeline.stage import run, settings
 
 FIGURES = ("first_component_ratio", "smallest_share", "headroom", "crossfitted")
 
@@ -21,16 +22,21 @@ def main(dataset: str) -> None:
     binned = Path("reports", "influence", dataset, "bins")
     paths = sorted(binned.glob("epoch_*.npz"))
     if not paths:
-        raise InputError(f"{binned}: expected the vectors of each checkpoint, found none; run `dvc repro`")
+        raise InputError(
+            f"{binned}: expected the vectors of each checkpoint, found none; run `dvc repro`"
+        )
     epochs = []
     for path in progress(paths, f"ceiling {dataset}"):
         p_nkb = read_npz(path)["P"].astype(np.float64)
         found = verdict.check(p_nkb)
-        null = verdict.permuted(p_nkb, chosen.permutations, np.random.default_rng(chosen.seed))
+        null = crossfit.permuted(p_nkb, chosen.permutations, np.random.default_rng(chosen.seed))
         epochs.append(described(int(path.stem.removeprefix("epoch_")), found, null, classes))
     write_csv(out / "epochs.csv", [row for epoch in epochs for row in rows(epoch)])
     last = epochs[-1]
-    write_json(out / "ceiling.json", {**{key: last[key] for key in last if key != "epoch"}, "epochs": epochs})
+    write_json(
+        out / "ceiling.json",
+        {**{key: last[key] for key in last if key != "epoch"}, "epochs": epochs},
+    )
     write_npz(out / "direction.npz", delta=found.direction_n)
     flat = {name: last[name]["value"] for name in FIGURES} | {
         "crossfitted_low": last["crossfitted"]["low"],
@@ -41,7 +47,9 @@ def main(dataset: str) -> None:
     write_json(out / "metrics.json", flat)
 
 
-def described(epoch: int, found: verdict.Checked, null: np.ndarray, classes: tuple[str, ...]) -> dict[str, Any]:
+def described(
+    epoch: int, found: verdict.Checked, null: np.ndarray, classes: tuple[str, ...]
+) -> dict[str, Any]:
     """One checkpoint as JSON: a figure is {value, low, high}, a null {middle, low, high}, quantiles of 95 %."""
     middle, low, high = np.quantile(null, (0.5, 0.025, 0.975), axis=0).tolist()
     return {

@@ -5,13 +5,14 @@ from typing import Any
 
 import pandas as pd
 
-from catwise import params
-from catwise.claims import RULES, claims
-from catwise.evidence import Evidence, size
-from stages.io import read_json, read_npz, run, write_json
-from stages.results import Place, live, made, measured, names, record
+from catwise.claims.evidence import Evidence, size
+from catwise.claims.judge import RULES, claims
+from catwise.config import params
+from catwise.pipeline.files import read_json, read_npz, write_json
+from catwise.pipeline.results import Place, live, made, measured, names, record
+from catwise.pipeline.stage import run
 
-BENCHMARK = Path("reports", "ceiling.json")  # of `make bench`; there may be none
+BENCHMARK = Path("reports", "benchmarks", "hit_rates.json")  # of `make bench`; there may be none
 TEXT = {"class": str, "target": str}  # names of classes; those of digits look like numbers
 TABLES = {  # of the removal stage, by its method
     "trimming": ("rounds",),
@@ -24,18 +25,24 @@ def main() -> None:
     here = params.load().run.datasets
     found = [evidence(name, live(name), datasets[name], datasets) for name in here]
     carried = [name for name in names() if name not in here]
-    found += [evidence(name, measured(name), record(name)["parameters"], datasets) for name in carried]
+    found += [
+        evidence(name, measured(name), record(name)["parameters"], datasets) for name in carried
+    ]
     benchmark = read_json(BENCHMARK) if BENCHMARK.exists() else None
     rows = [claim.record() for claim in claims(found, benchmark)]
     write_json(Path("reports", "claims.json"), {"rules": RULES, "claims": rows})
 
 
-def evidence(name: str, place: Place, parameters: dict[str, Any], datasets: dict[str, Any]) -> Evidence:
+def evidence(
+    name: str, place: Place, parameters: dict[str, Any], datasets: dict[str, Any]
+) -> Evidence:
     """The reports of a data set, of the stages whose folder is there."""
     card = read_json(made(place("data") / "card.json"))
     full = None if card["source"] == "digits" else datasets.get(card["source"])
     readers = {"influence": vectors, "removal": removal, "ceiling": ceiling, "reweight": reweight}
-    stages = {stage: read(place, parameters) for stage, read in readers.items() if place(stage).exists()}
+    stages = {
+        stage: read(place, parameters) for stage, read in readers.items() if place(stage).exists()
+    }
     words, reduced = size(card, parameters, full)
     return Evidence(name, card["source"], tuple(card["classes"]), words, reduced, stages)
 
@@ -52,12 +59,16 @@ def removal(place: Place, parameters: dict[str, Any]) -> dict[str, Any]:
 
 
 def ceiling(place: Place, parameters: dict[str, Any]) -> dict[str, Any]:
-    return {name: read_json(made(place("ceiling") / f"{name}.json")) for name in ("ceiling", "metrics")}
+    return {
+        name: read_json(made(place("ceiling") / f"{name}.json")) for name in ("ceiling", "metrics")
+    }
 
 
 def reweight(place: Place, parameters: dict[str, Any]) -> dict[str, Any]:
     seeds = (parameters["reweight"] or {"seeds": 0})["seeds"]
-    return {"seeds": seeds} | {name: read(place("reweight") / f"{name}.csv") for name in ("table", "printed")}
+    return {"seeds": seeds} | {
+        name: read(place("reweight") / f"{name}.csv") for name in ("table", "printed")
+    }
 
 
 def read(path: Path) -> pd.DataFrame:

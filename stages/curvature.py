@@ -6,12 +6,21 @@ from typing import Any
 import torch
 from torch import nn
 
-from catwise import curvature, factors, layers, models
-from catwise.errors import InputError
-from catwise.metrics import Batch
-from catwise.progress import progress
-from stages.io import folder, run, settings, write_json
-from stages.tensors import last_epoch, load_model, read_splits, real_positions, write_tensors
+from catwise.core import precision
+from catwise.core.errors import InputError
+from catwise.core.losses import Batch
+from catwise.core.progress import progress
+from catwise.influence import curvature, factors, layers
+from catwise.pipeline.artifacts import (
+    last_epoch,
+    load_model,
+    read_splits,
+    real_positions,
+    write_tensors,
+)
+from catwise.pipeline.files import folder, write_json
+from catwise.pipeline.stage import run, settings
+from catwise.training import models
 
 
 def main(dataset: str) -> None:
@@ -26,11 +35,15 @@ def main(dataset: str) -> None:
         tensors = fit(model, part, train, chosen, f"curvature {dataset} {epoch}").tensors()
         for name, tensor in tensors.items():
             if not tensor.isfinite().all():
-                raise InputError(f"curvature of {dataset}: expected finite factors; came a {name} that is not")
+                raise InputError(
+                    f"curvature of {dataset}: expected finite factors; came a {name} that is not"
+                )
         write_tensors(out / f"epoch_{epoch:03d}.safetensors", tensors)
         weights[epoch] = models.fingerprint(model)
     coverage = layers.coverage(model, getattr(chosen, "embeddings", False))
-    write_json(out / "curvature.json", {"kind": chosen.kind, "weights": weights, "coverage": coverage})
+    write_json(
+        out / "curvature.json", {"kind": chosen.kind, "weights": weights, "coverage": coverage}
+    )
 
 
 def fit(model: nn.Module, part: Batch, train: Any, chosen: Any, label: str) -> curvature.Curvature:
@@ -38,14 +51,20 @@ def fit(model: nn.Module, part: Batch, train: Any, chosen: Any, label: str) -> c
     if chosen.kind == "exact":
         return curvature.exact(model, part, train.l2)
     if chosen.kind == "kronfluence":
-        from catwise import reference
+        from catwise.influence import kronfluence_reference
 
-        return reference.fit(model, part, **chosen.model_dump(include={"damping", "seed", "batch_size"}))
-    options = chosen.model_dump(include={"kind", "damping", "draw", "seed", "batch_size", "embeddings"})
+        return kronfluence_reference.fit(
+            model, part, **chosen.model_dump(include={"damping", "seed", "batch_size"})
+        )
+    options = chosen.model_dump(
+        include={"kind", "damping", "draw", "seed", "batch_size", "embeddings"}
+    )
     samples = None if chosen.samples == "all" else chosen.samples
     shown = partial(progress, label=label)
-    with layers.precision(chosen.precision, part[0].device.type):
-        return factors.fit(model, part, samples=samples, mask=real_positions(part), progress=shown, **options)
+    with precision.precision(chosen.precision, part[0].device.type):
+        return factors.fit(
+            model, part, samples=samples, mask=real_positions(part), progress=shown, **options
+        )
 
 
 if __name__ == "__main__":

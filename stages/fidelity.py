@@ -6,12 +6,15 @@ import numpy as np
 import torch
 from sklearn.metrics import roc_auc_score
 
-from catwise import curvature, factors, fidelity, influence
-from catwise.progress import progress
-from stages import scratch
-from stages.io import folder, read_npz, run, settings, write_csv, write_json
-from stages.retrain import retrained
-from stages.tensors import last_epoch, load_model, read_splits, real_positions
+from catwise import fidelity
+from catwise.core.progress import progress
+from catwise.experiments import resume
+from catwise.experiments.retraining import retrained
+from catwise.influence import curvature, factors
+from catwise.influence.vectors import influence_vectors
+from catwise.pipeline.artifacts import last_epoch, load_model, read_splits, real_positions
+from catwise.pipeline.files import folder, read_npz, write_csv, write_json
+from catwise.pipeline.stage import run, settings
 
 
 def main(dataset: str) -> None:
@@ -22,7 +25,9 @@ def main(dataset: str) -> None:
     model = load_model(dataset, train, part, last_epoch(train))
     options = {**chosen.model_dump(include={"damping", "batch_size"}), "mask": real_positions(part)}
 
-    def vectors(kind: str, draw: str = chosen.draw, samples: int | None = None, seed: int = chosen.seed) -> np.ndarray:
+    def vectors(
+        kind: str, draw: str = chosen.draw, samples: int | None = None, seed: int = chosen.seed
+    ) -> np.ndarray:
         if kind == "exact":
             fitted: curvature.Curvature = curvature.exact(model, part, train.l2)
         else:
@@ -31,7 +36,7 @@ def main(dataset: str) -> None:
             fitted = factors.fit(model, part, kind=kind.removesuffix("_linear"), **drawn, **options)  # type: ignore[arg-type]
         size = {"batch_size": chosen.batch_size}
         return (
-            influence.influence_vectors(model, fitted, part, query, query[-1], len(classes), **size)
+            influence_vectors(model, fitted, part, query, query[-1], len(classes), **size)
             .double()
             .cpu()
             .numpy()
@@ -41,7 +46,11 @@ def main(dataset: str) -> None:
     jobs = [(mask, seed) for mask in kept for seed in range(chosen.seeds)]
     again = retrained(dataset, device, threads, train, "validation_a", jobs, "fidelity")
     found = progress(again, f"fidelity {dataset}", len(jobs))
-    loss_hk = np.stack([loss_k.numpy() for _, loss_k in found]).reshape(len(kept), chosen.seeds, -1).mean(axis=1)
+    loss_hk = (
+        np.stack([loss_k.numpy() for _, loss_k in found])
+        .reshape(len(kept), chosen.seeds, -1)
+        .mean(axis=1)
+    )
 
     kinds = {kind: vectors(kind) for kind in chosen.kinds}
     mean = fidelity.interval(kinds, kept, loss_hk, np.random.default_rng(chosen.seed))
@@ -49,26 +58,40 @@ def main(dataset: str) -> None:
     scores, curve = [], []
     for kind, p_nk in kinds.items():
         score_k = fidelity.linear_datamodeling_score(p_nk, kept, loss_hk)
-        scores += [{"kind": kind, "class": name, "lds": rho} for name, rho in zip(classes, score_k, strict=True)]
+        scores += [
+            {"kind": kind, "class": name, "lds": rho}
+            for name, rho in zip(classes, score_k, strict=True)
+        ]
     cases = [
         (draw, samples)
         for draw in ("importance", "balanced")
         for samples in ([*chosen.samples, len(part[-1])] if chosen.samples else [])
     ]
-    reference = vectors("ekfac", "every") if cases else np.empty(0)  # what is drawn, compared with what it stands for
+    reference = (
+        vectors("ekfac", "every") if cases else np.empty(0)
+    )  # what is drawn, compared with what it stands for
     for draw, samples in progress(cases, f"fidelity {dataset}", len(cases)):
         for seed in range(chosen.repeats):
-            rho_k = fidelity.agreement(vectors("ekfac", draw, samples, chosen.seed + seed), reference)
+            rho_k = fidelity.agreement(
+                vectors("ekfac", draw, samples, chosen.seed + seed), reference
+            )
             state = {"draw": draw, "samples": samples, "seed": seed}
-            curve += [{**state, "class": name, "spearman": rho} for name, rho in zip(classes, rho_k, strict=True)]
+            curve += [
+                {**state, "class": name, "spearman": rho}
+                for name, rho in zip(classes, rho_k, strict=True)
+            ]
     out = folder("reports", "fidelity", dataset)
     write_csv(out / "scores.csv", scores)
     write_csv(out / "samples.csv", curve, columns=["draw", "samples", "seed", "class", "spearman"])
-    auc = {kind: roc_auc_score(flipped, -p_nk.sum(axis=1)) for kind, p_nk in kinds.items()} if flipped.any() else {}
+    auc = (
+        {kind: roc_auc_score(flipped, -p_nk.sum(axis=1)) for kind, p_nk in kinds.items()}
+        if flipped.any()
+        else {}
+    )
     write_json(out / "fidelity.json", {"lds": mean, "flipped_label_auc": auc})
     best = max(chosen.kinds, key=lambda kind: mean[kind][0])
     write_json(out / "metrics.json", {"best_kind": best, "lds_best": mean[best][0]})
-    scratch.clear("fidelity", dataset)
+    resume.clear("fidelity", dataset)
 
 
 if __name__ == "__main__":

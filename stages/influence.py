@@ -6,11 +6,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from catwise import curvature, influence, layers, models
-from catwise.errors import InputError
-from catwise.progress import progress
-from stages.io import folder, read_json, read_npz, run, settings, write_json, write_npz
-from stages.tensors import load_model, read_splits, read_tensors
+from catwise.core import precision
+from catwise.core.errors import InputError
+from catwise.core.progress import progress
+from catwise.influence import curvature
+from catwise.influence.vectors import influence_vectors, validation_bins
+from catwise.pipeline.artifacts import load_model, read_splits, read_tensors
+from catwise.pipeline.files import folder, read_json, read_npz, write_json, write_npz
+from catwise.pipeline.stage import run, settings
+from catwise.training import models
 
 
 def main(dataset: str) -> None:
@@ -21,7 +25,9 @@ def main(dataset: str) -> None:
     about = read_json(factors / "curvature.json")
     query = splits["validation_a"]
     place = query[0].device
-    groups = influence.validation_bins(query[-1].cpu().numpy(), chosen.bins, np.random.default_rng(chosen.seed))
+    groups = validation_bins(
+        query[-1].cpu().numpy(), chosen.bins, np.random.default_rng(chosen.seed)
+    )
     shape = (-1, len(classes), chosen.bins)
     out = folder("reports", "influence", dataset)
     binned = folder("reports", "influence", dataset, "bins")
@@ -38,9 +44,9 @@ def main(dataset: str) -> None:
         shown = partial(progress, label=f"influence {dataset} {epoch}")
         options = {"batch_size": chosen.batch_size, "progress": shown}
         count = len(classes) * chosen.bins
-        with layers.precision(chosen.precision, place.type):
+        with precision.precision(chosen.precision, place.type):
             asked = (query, torch.from_numpy(groups).to(place), count)
-            found = influence.influence_vectors(model, fitted, splits["train"], *asked, **options)
+            found = influence_vectors(model, fitted, splits["train"], *asked, **options)
         p_nkb = found.cpu().numpy().astype(np.float32).reshape(shape)
         write_npz(binned / f"epoch_{int(epoch):03d}.npz", P=p_nkb)
     vectors = p_nkb.sum(axis=2, dtype=np.float64)  # at the last checkpoint
@@ -57,7 +63,9 @@ def summary(vectors: np.ndarray, flipped: np.ndarray) -> dict[str, float]:
         "joint_positive_share": float((vectors > 0).all(axis=1).mean()),
         "joint_negative_share": float((vectors < 0).all(axis=1).mean()),
         # 0 at an unregularised optimum
-        "sum_over_mass": float(np.abs(vectors.sum(axis=0)).max() / np.abs(vectors).sum(axis=0).max()),
+        "sum_over_mass": float(
+            np.abs(vectors.sum(axis=0)).max() / np.abs(vectors).sum(axis=0).max()
+        ),
     }
     if flipped.any():
         found["flipped_label_auc"] = float(roc_auc_score(flipped, -vectors.sum(axis=1)))

@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from catwise import datasets, files, pretrained, sources
-from catwise.downloads import require_space
-from stages.io import folder, run, settings, write_json, write_npz, written
+from catwise.data import bert_files, digits, own_files, published, splits
+from catwise.data import dataset as dataset_
+from catwise.data.downloads import require_space
+from catwise.pipeline.files import folder, write_json, write_npz, written
+from catwise.pipeline.stage import run, settings
 
 
 def main(dataset: str) -> None:
@@ -25,8 +27,8 @@ def main(dataset: str) -> None:
     write_npz(out / "arrays.npz", **arrays, flipped=data.flipped)
     if getattr(prepare, "weights", "none") != "none":
         weights = folder("data", dataset, "pretrained")
-        for name in pretrained.WEIGHTS:
-            written(weights / name, partial(shutil.copyfile, Path(pretrained.folder(), name)))
+        for name in bert_files.WEIGHTS:
+            written(weights / name, partial(shutil.copyfile, Path(bert_files.folder(), name)))
     if data.tokenizer:
         written(out / "tokenizer.json", lambda scratch: scratch.write_text(data.tokenizer))
     write_json(
@@ -37,7 +39,10 @@ def main(dataset: str) -> None:
             "licence": data.licence,
             "classes": data.classes,
             "shape": data.x["train"].shape[1:],
-            "counts": {split: np.bincount(data.y[split], minlength=len(data.classes)) for split in datasets.SPLITS},
+            "counts": {
+                split: np.bincount(data.y[split], minlength=len(data.classes))
+                for split in dataset_.SPLITS
+            },
             "flipped_training_labels": int(data.flipped.sum()),
             **data.card,
             "sha256": digest.hexdigest(),
@@ -45,26 +50,30 @@ def main(dataset: str) -> None:
     )
 
 
-def load(prepare: Any) -> datasets.Data:
+def load(prepare: Any) -> dataset_.Data:
     """The data set that the ``prepare`` section describes."""
     rng = np.random.default_rng(prepare.seed)
-    sizes = prepare.model_dump(include=set(datasets.SPLITS))
+    sizes = prepare.model_dump(include=set(dataset_.SPLITS))
     match prepare.source:
         case "linear" | "nonlinear":
-            return getattr(datasets, prepare.source)(rng, sizes, prepare.flips)
+            return getattr(dataset_, prepare.source)(rng, sizes, prepare.flips)
         case "digits":
-            return datasets.digits(rng, sizes, prepare.flip_share)
+            return digits.digits(rng, sizes, prepare.flip_share)
         case "cifar10" | "stl10":
-            return datasets.images(rng, sources.known(prepare.source), sizes, prepare.flip_share)
+            return splits.images(rng, published.known(prepare.source), sizes, prepare.flip_share)
         case "imagefolder":
-            raw = files.image_folder(prepare.path, prepare.classes, prepare.size, prepare.colour)
-            return datasets.images(rng, raw, sizes, prepare.flip_share)
+            raw = own_files.image_folder(
+                prepare.path, prepare.classes, prepare.size, prepare.colour
+            )
+            return splits.images(rng, raw, sizes, prepare.flip_share)
         case "csv":
-            raw = files.csv_file(prepare.path, prepare.classes)
+            raw = own_files.csv_file(prepare.path, prepare.classes)
         case _:
-            raw = sources.known(prepare.source)
-    tokenizer = pretrained.tokenizer() if prepare.vocabulary == "bert-base-cased" else None
-    return datasets.texts(rng, raw, sizes, prepare.flip_share, prepare.max_length, prepare.vocabulary_size, tokenizer)
+            raw = published.known(prepare.source)
+    tokenizer = bert_files.tokenizer() if prepare.vocabulary == "bert-base-cased" else None
+    return splits.texts(
+        rng, raw, sizes, prepare.flip_share, prepare.max_length, prepare.vocabulary_size, tokenizer
+    )
 
 
 if __name__ == "__main__":

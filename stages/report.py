@@ -6,16 +6,25 @@ from typing import Any
 
 import numpy as np
 
-from catwise import params, wordpiece
-from catwise.benches import benches
-from catwise.report import Chapter, Page, render
-from catwise.samples import Seen
-from stages.environment import processor, versions
-from stages.io import read_json, read_npz, run, written
-from stages.results import Place, live, made, measured, names, record
+from catwise.config import params
+from catwise.pipeline.environment import processor, versions
+from catwise.data import wordpiece
+from catwise.pipeline.files import read_json, read_npz, written
+from catwise.pipeline.results import Place, live, made, measured, names, record
+from catwise.pipeline.stage import run
+from catwise.report.benchmarks import benches
+from catwise.report.page import Chapter, Page, render
+from catwise.report.sample_browser import Seen
 
-STAGES = ("train", "influence", "fidelity", "removal", "ceiling", "reweight")  # those that write a metrics.json
-BENCHMARKS = ("bench", "ranking", "training", "ceiling", "calibration", "calibration_cifar10_small", "faults")  # if run
+STAGES = (
+    "train",
+    "influence",
+    "fidelity",
+    "removal",
+    "ceiling",
+    "reweight",
+)  # those that write a metrics.json
+BENCHMARKS = Path("reports", "benchmarks")
 TABLES = {
     "diagonal": ("removal", "experiment", "diagonal.csv"),
     "rounds": ("removal", "experiment", "rounds.csv"),
@@ -35,34 +44,44 @@ def main() -> None:
     for name in names():
         if name not in here:
             about = record(name)
-            drawn = Path("reports", "figures_measured", name)
+            drawn = Path("reports", "carried", name)
             chapters[name] = chapter(measured(name), drawn, about["parameters"], about)
     threads = ", ".join(f"{name} {section.threads}" for name, section in here.items())
     page = Page(
         chapters,
         read_json(made(Path("reports", "claims.json"))),
-        benches({name: read_json(path) for name in BENCHMARKS if (path := Path("reports", f"{name}.json")).exists()}),
-        [[row["what"], row["paper"], row["here"]] for row in read_rows(Path("docs", "differences.csv"))],
+        benches({path.stem: read_json(path) for path in sorted(BENCHMARKS.glob("*.json"))}),
+        [
+            [row["what"], row["paper"], row["here"]]
+            for row in read_rows(Path("docs", "differences.csv"))
+        ],
         [["processor", processor()], *map(list, versions().items()), ["threads", threads]],
     )
-    template, style, script = (Path("catwise", f"report.{kind}").read_text() for kind in ("html", "css", "js"))
-    text = render(template, page, style=style, script=script)
+    text = render(page)
     written(Path("reports", "index.html"), lambda scratch: scratch.write_text(text))
 
 
-def chapter(place: Place, figures: Path, parameters: dict[str, Any], about: dict[str, Any] | None = None) -> Chapter:
+def chapter(
+    place: Place, figures: Path, parameters: dict[str, Any], about: dict[str, Any] | None = None
+) -> Chapter:
     captions = read_json(made(figures / "captions.json"))
     card = read_json(place("data") / "card.json")
     return Chapter(
         card=card,
         parameters=parameters,
-        metrics={stage: read_json(path) for stage in STAGES if (path := place(stage) / "metrics.json").exists()},
+        metrics={
+            stage: read_json(path)
+            for stage in STAGES
+            if (path := place(stage) / "metrics.json").exists()
+        },
         ceiling=read_json(place("ceiling") / "ceiling.json"),
         figures={name: (figures / name).read_bytes() for name in captions},
         captions=captions,
         seen=seen(place, tuple(card["classes"])),
         measured=about,
-        tables={name: read_rows(place(stage).joinpath(*path)) for name, (stage, *path) in TABLES.items()},
+        tables={
+            name: read_rows(place(stage).joinpath(*path)) for name, (stage, *path) in TABLES.items()
+        },
     )
 
 

@@ -7,18 +7,30 @@ from typing import Any
 import numpy as np
 import torch
 
-from catwise import table
-from stages import scratch
-from stages.anchors import Anchors
-from stages.arms import Arms
-from stages.cases import resolved
-from stages.io import folder, read_csv, read_npz, run, settings, write_csv, write_json, write_npz
-from stages.pool import pool
-from stages.tensors import chosen_device, read_splits
+from catwise.experiments import resume
+from catwise.experiments.anchored_influence import Anchors
+from catwise.experiments.cases import resolved
+from catwise.experiments.table1 import Arms
+from catwise.experiments.workers import pool
+from catwise.pipeline.artifacts import chosen_device, read_splits
+from catwise.pipeline.files import folder, read_csv, read_npz, write_csv, write_json, write_npz
+from catwise.pipeline.stage import run, settings
+from catwise.reweighting import table1
 
-COLUMNS: dict[str, tuple[str, ...]] = {  # of each table, where there is no case; the first is "case" of all
-    "room": ("anchor", "filter", "headroom", "crossfitted", "low", "high", "sum_over_mass", "verdict"),
-    "table": table.COLUMNS,
+COLUMNS: dict[
+    str, tuple[str, ...]
+] = {  # of each table, where there is no case; the first is "case" of all
+    "room": (
+        "anchor",
+        "filter",
+        "headroom",
+        "crossfitted",
+        "low",
+        "high",
+        "sum_over_mass",
+        "verdict",
+    ),
+    "table": table1.COLUMNS,
     "printed": ("class", "target", "before", "original", "all_ones", "after", "change"),
     "history": ("search", "generation", "evaluations", "trained"),
     "tradeoff": ("method", "gene", "measure", "target_gain", "worst_other"),
@@ -46,14 +58,16 @@ def main(dataset: str) -> None:
             arms.run(f"reweight {dataset}, case {number + 1} of {len(cases)}")
             for name, found in arms.tables(classes).items():
                 tables[name] += [{"case": case.name} | row for row in found]
-            weights |= {f"{number}/{name}": w_n.astype(np.float32) for name, w_n in arms.weights.items()}
+            weights |= {
+                f"{number}/{name}": w_n.astype(np.float32) for name, w_n in arms.weights.items()
+            }
             summary[short(cases, number)] = arms.summary()
     out = folder("reports", "reweight", dataset)
     for name, columns in COLUMNS.items():
         write_csv(out / f"{name}.csv", tables[name], None if tables[name] else ["case", *columns])
     write_npz(out / "weights.npz", **weights)
     write_json(out / "metrics.json", summary)
-    scratch.clear("reweight", dataset)
+    resume.clear("reweight", dataset)
 
 
 def short(cases: Sequence[Any], number: int) -> str:

@@ -3,12 +3,13 @@
 import torch
 from torch import Tensor, nn
 
-from catwise import metrics, training
-from catwise.convex import fit_convex
-from catwise.metrics import Batch
-from catwise.progress import progress
-from stages.io import folder, run, settings, write_csv, write_json, write_npz
-from stages.tensors import checkpoint, new_model, read_splits, recipe, write_tensors
+from catwise.core.losses import Batch
+from catwise.core.progress import progress
+from catwise.pipeline.artifacts import checkpoint, new_model, read_splits, recipe, write_tensors
+from catwise.pipeline.files import folder, write_csv, write_json, write_npz
+from catwise.pipeline.stage import run, settings
+from catwise.training import epochs, evaluate
+from catwise.training.convex import fit_convex
 
 
 def main(dataset: str) -> None:
@@ -22,8 +23,8 @@ def main(dataset: str) -> None:
     def keep(epoch: int) -> None:
         write_tensors(checkpoint(dataset, epoch), model.state_dict())
         for split, batch in splits.items():
-            measured = metrics.per_class(model, batch, len(classes))
-            history.extend(metrics.table(*measured, classes, {"epoch": epoch, "split": split}))
+            measured = evaluate.per_class(model, batch, len(classes))
+            history.extend(evaluate.table(*measured, classes, {"epoch": epoch, "split": split}))
 
     summary: dict[str, float | str | int] = {}
     keep(0)
@@ -31,13 +32,15 @@ def main(dataset: str) -> None:
         summary["gradient_norm"] = fit_convex(model, splits["train"], train.l2)
         keep(1)
     else:
-        optimizer = training.new_optimizer(model, recipe(train))
+        optimizer = epochs.new_optimizer(model, recipe(train))
         for epoch in progress(range(1, train.epochs + 1), f"train {dataset}"):
-            training.train_epoch(model, optimizer, splits["train"], recipe(train), epoch)
+            epochs.train_epoch(model, optimizer, splits["train"], recipe(train), epoch)
             keep(epoch)
-            if state := training.optimizer_tensors(optimizer):
+            if state := epochs.optimizer_tensors(optimizer):
                 write_tensors(checkpoint(dataset, epoch, "optimizer"), state)
-    last = [row for row in history if row["epoch"] == history[-1]["epoch"] and row["split"] == "test"]
+    last = [
+        row for row in history if row["epoch"] == history[-1]["epoch"] and row["split"] == "test"
+    ]
     worst = min(last, key=lambda row: row["accuracy"])
     summary |= {
         "worst_class_accuracy": worst["accuracy"],

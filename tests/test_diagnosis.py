@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from small import blobs, conv_net, images
 from torch import nn
 
+from catwise.core.errors import InputError
 from catwise.diagnosis import diagnose
-from catwise.errors import InputError
-from catwise.factors import fit
-from catwise.influence import influence_vectors
+from catwise.influence.factors import fit
+from catwise.influence.vectors import influence_vectors
+from tests.helpers.small import blobs, conv_net, images
 
 ROOT = Path(__file__).parents[1]
 
@@ -47,7 +47,9 @@ def test_it_is_the_way_that_can_be_gone_step_by_step(noisy):
         model, fit(model, train, batch_size=50, **options), train, query, query[1], 3, batch_size=50
     )
     found = diagnose(model, train, query, "abc", batch_size=50)
-    np.testing.assert_allclose(found.p_nk, p_nk.numpy(), rtol=1e-9, atol=1e-12)  # the bins add up in another order
+    np.testing.assert_allclose(
+        found.p_nk, p_nk.numpy(), rtol=1e-9, atol=1e-12
+    )  # the bins add up in another order
     assert found.coverage == 1
 
 
@@ -56,7 +58,9 @@ def test_the_weights_keep_each_class_and_raise_every_class_to_first_order(noisy)
     assert found.weights_n.min() >= 0
     assert found.weights_n.max() <= 2
     labels = noisy[1][1].numpy()
-    np.testing.assert_allclose([found.weights_n[labels == k].mean() for k in range(3)], 1, rtol=1e-9)  # bisection
+    np.testing.assert_allclose(
+        [found.weights_n[labels == k].mean() for k in range(3)], 1, rtol=1e-9
+    )  # bisection
     assert ((found.weights_n - 1) @ found.p_nk > 0).all()
 
 
@@ -92,10 +96,20 @@ def test_what_is_wrong_with_the_samples_is_one_line(noisy):
             diagnose(model, *parts, "abc")
         assert "\n" not in str(caught.value)
 
-    said("query: expected labels 0 to 2; came 0 to 3", train, (query[0], query[1] + (query[1] == 2)))
-    said("train: expected inputs and as many labels; came parts of .* samples", (train[0][:-1], train[1]), query)
+    said(
+        "query: expected labels 0 to 2; came 0 to 3", train, (query[0], query[1] + (query[1] == 2))
+    )
+    said(
+        "train: expected inputs and as many labels; came parts of .* samples",
+        (train[0][:-1], train[1]),
+        query,
+    )
     few = torch.cat([(query[1] < 2).nonzero()[:, 0], (query[1] == 2).nonzero()[:2, 0]])
-    said("query: expected 3 samples or more of every class; came 2 of one", train, tuple(part[few] for part in query))
+    said(
+        "query: expected 3 samples or more of every class; came 2 of one",
+        train,
+        tuple(part[few] for part in query),
+    )
 
 
 def test_the_example_finds_the_labels_that_it_changed_and_writes_weights(tmp_path):
@@ -111,11 +125,17 @@ def test_the_example_finds_the_labels_that_it_changed_and_writes_weights(tmp_pat
     )
     assert done.returncode == 0, done.stderr
     verdict, _, *samples = done.stdout.splitlines()
-    assert re.match(r"room for a joint improvement of about [\d.]+ % .* \(95 % .* to .*\); classes \d and \d", verdict)
+    assert re.match(
+        r"room for a joint improvement of about [\d.]+ % .* \(95 % .* to .*\); classes \d and \d",
+        verdict,
+    )
     assert [
-        bool(re.match(r"sample +\d+, given \d: influence +-[\d.]+, most on class \d", line)) for line in samples
+        bool(re.match(r"sample +\d+, given \d: influence +-[\d.]+, most on class \d", line))
+        for line in samples
     ] == ([True] * 10)
-    assert sum(line.endswith("wrong on purpose") for line in samples) >= 7  # of the training set a tenth is
+    assert (
+        sum(line.endswith("wrong on purpose") for line in samples) >= 7
+    )  # of the training set a tenth is
     with (tmp_path / "weights.csv").open() as file:
         rows = list(csv.DictReader(file))
     weights = np.array([float(row["weight"]) for row in rows])

@@ -1,0 +1,60 @@
+"""The models and data of the benchmarks: real images where they are at hand, else random ones of the same shape."""
+
+import os
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from catwise.core.losses import Batch
+from catwise.training import models
+
+__all__ = ["CASES", "Case", "load"]
+
+
+@dataclass(frozen=True)
+class Case:
+    """Sizes that two cores finish in minutes: ``n`` training, ``m`` query samples; ``fit`` samples for factor fits."""
+
+    model: str
+    width: int
+    n: int
+    m: int
+    fit: int
+    query_batch: int  # of kronfluence's pairwise scores: as many query gradients as memory holds
+
+
+CASES = {
+    "digits cnn": Case("cnn", 16, 20_000, 2_000, 4_000, 2_000),
+    "resnet9 width 16": Case("resnet9", 16, 4_000, 2_000, 1_000, 2_000),
+    "resnet9 width 64": Case("resnet9", 64, 800, 2_000, 400, 200),
+}
+
+
+def load(case: Case, n: int, m: int, device: str) -> tuple[nn.Module, Batch, Batch, str]:
+    """(model, training samples, query samples, what the images are); rows repeat where the data are fewer."""
+    x, y, what = _digits() if case.model == "cnn" else _cifar10(n + m)
+    rows = torch.arange(n + m) % len(y)
+    x, y = x[rows].to(device), y[rows].to(device)
+    model = models.build(case.model, x, 10, width=case.width).to(device).eval()
+    return model, (x[:n], y[:n]), (x[n:], y[n:]), what
+
+
+def _digits() -> tuple[Tensor, Tensor, str]:
+    from sklearn.datasets import load_digits
+
+    images, labels = load_digits(return_X_y=True)
+    x = torch.from_numpy((images / 16).astype(np.float32).reshape(-1, 1, 8, 8))
+    return x, torch.from_numpy(labels), "digits"
+
+
+def _cifar10(count: int) -> tuple[Tensor, Tensor, str]:
+    if os.environ.get("CATWISE_MIRROR"):
+        from catwise.data.published import known
+
+        images, labels = known("cifar10").parts["train"]
+        x = torch.from_numpy(np.asarray(images[:count])).float() / 255
+        return (x - 0.47) / 0.25, torch.from_numpy(labels[:count]), "CIFAR-10"
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(count, 3, 32, 32, generator=generator), torch.arange(count) % 10, "random"

@@ -1,0 +1,94 @@
+"""How many pairs do the factors of a trained narrow ResNet-9 need? Ranking of P against as many pairs as samples.
+
+    CATWISE_MIRROR=... python -m benchmarks.science.ranking reports/benchmarks/ranking.json      about 7 minutes on two cores
+
+Real images are needed, because the ranking is that of a trained model.
+"""
+
+import argparse
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.science.cases import Case, load
+from benchmarks.speed.influence import machine
+from catwise import fidelity
+from catwise.influence import factors
+from catwise.influence.fisher_pairs import Draw
+from catwise.influence.vectors import influence_vectors
+from catwise.training import epochs, evaluate
+
+CASE = Case("resnet9", 16, 5_000, 1_000, 0, 0)
+RANKED = 2_000  # training samples whose vectors are compared
+RECIPE = epochs.Recipe(
+    seed=0, epochs=8, batch_size=100, optimizer="sgd", learning_rate=0.4, weight_decay=0.001
+)
+SAMPLES = (250, 500, 1000, 2000)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "out", nargs="?", type=Path, default=Path("reports/benchmarks/ranking.json")
+    )
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    arguments = parser.parse_args()
+    result = ranked(arguments.device) | {"machine": machine(arguments.device)}
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    arguments.out.write_text(json.dumps(result, indent=1) + "\n")
+
+
+def ranked(device: str) -> dict[str, Any]:
+    model, train, query, images = load(CASE, CASE.n, CASE.m, device)
+    if images == "random":
+        raise SystemExit(
+            "ranking: expected CATWISE_MIRROR to name a folder with CIFAR-10; it is not set"
+        )
+    for epoch in epochs.train_epochs(model, train, RECIPE):
+        print(
+            f"epoch {epoch}: accuracy {evaluate.per_class(model, query, 10)[0].mean():.3f}",
+            flush=True,
+        )
+    model.eval()
+
+    def vectors(draw: Draw, samples: int | None, seed: int) -> np.ndarray:
+        options: dict[str, Any] = {"kind": "ekfac", "damping": 0.1, "batch_size": 250}
+        fitted = factors.fit(model, train, draw=draw, samples=samples, seed=seed, **options)
+        some = tuple(part[:RANKED] for part in train)
+        found = influence_vectors(model, fitted, some, query, query[-1], 10, batch_size=250)
+        return found.double().cpu().numpy()
+
+    reference = vectors("importance", None, 100)
+    rows = []
+    draws: tuple[Draw, ...] = ("importance", "balanced")
+    for draw in draws:
+        for samples in SAMPLES:
+            rho_k = fidelity.agreement(vectors(draw, samples, 0), reference)
+            row = {
+                "draw": draw,
+                "samples": samples,
+                "mean": float(rho_k.mean()),
+                "worst class": float(rho_k.min()),
+            }
+            rows.append(row)
+            print(row, flush=True)
+    accuracy = float(evaluate.per_class(model, query, 10)[0].mean())
+    return {
+        "n": CASE.n,
+        "m": CASE.m,
+        "ranked": RANKED,
+        "images": images,
+        "accuracy": accuracy,
+        "recipe": asdict(RECIPE),
+        "rows": rows,
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,146 @@
+"""Everything that waits for a GPU in one script: is CUDA right, and how fast is it? Needs torch and kronfluence alone.
+
+    python -m benchmarks.speed.gpu gpu.json            under 8 minutes on one GPU
+    python -m benchmarks.speed.gpu --quick gpu.json    the same steps, small; runs on a CPU too
+
+The json is written again after each part, so that a run that is cut short keeps what it has.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.science.cases import CASES, Case, load
+from benchmarks.speed.influence import BATCH, DRAWN, QUICK, compared, machine
+from benchmarks.speed.training import throughput
+from benchmarks.speed.vmap_training import together
+from catwise import fidelity
+from catwise.core.losses import Batch
+from catwise.core.precision import Precision, precision
+from catwise.influence import factors
+from catwise.influence.vectors import influence_vectors
+from catwise.training import models
+
+LARGE = Case("resnet9", 64, 50_000, 10_000, 50_000, 200)  # the paper's size
+FULL, NARROW = "resnet9 width 64", "resnet9 width 16"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    arguments = parser.parse_args()
+    device, smaller = arguments.device, QUICK if arguments.quick else 1
+    result: dict[str, Any] = {"machine": machine(device), "quick": arguments.quick}
+    parts: dict[str, Callable[[], Any]] = {
+        "cuda equals cpu": lambda: same(device),
+        "precisions": lambda: precisions(
+            device, NARROW if arguments.quick else FULL, 4_000 // smaller
+        ),
+        "training": lambda: throughput(device, smaller),
+        "several models at once": lambda: together(device, 2 if arguments.quick else 9),
+        "paper size": lambda: paper_size(
+            device, replace(_smaller(LARGE, 500), width=16) if arguments.quick else LARGE
+        ),
+        "cases": lambda: {
+            name: compared(name, _smaller(case, smaller), device) for name, case in CASES.items()
+        },
+    }
+    for name, part in parts.items():
+        start = time.perf_counter()
+        result[name] = part()
+        print(
+            f"{name}: {time.perf_counter() - start:.0f} s  {json.dumps(result[name])[:300]}",
+            flush=True,
+        )
+        arguments.out.write_text(json.dumps(result, indent=1) + "\n")
+
+
+def _smaller(case: Case, by: int) -> Case:
+    return replace(case, n=case.n // by, m=case.m // by, fit=case.fit // by)
+
+
+def _vectors(
+    model: torch.nn.Module, train: Batch, query: Batch, samples: int | None
+) -> torch.Tensor:
+    options: dict[str, Any] = {"kind": "ekfac", "damping": 0.1, "seed": 0, "batch_size": BATCH}
+    fitted = factors.fit(model, train, samples=samples, **options)
+    return influence_vectors(model, fitted, train, query, query[-1], 10, batch_size=BATCH)
+
+
+def same(device: str) -> dict[str, float]:
+    """Largest relative error of P on the device against the CPU in float64: the same algorithm, other kernels."""
+    model, train, query, _ = load(CASES[NARROW], 64, 64, "cpu")
+    model = model.double()
+    places = {}
+    for place in ("cpu", device):
+        there, asked = (
+            (split[0].double().to(place), split[1].to(place)) for split in (train, query)
+        )
+        places[place] = _vectors(model.to(place), there, asked, samples=None).cpu()
+    error = (places[device] - places["cpu"]).abs().max() / places["cpu"].abs().max()
+    return {"relative error in float64": float(error), "expected below": 1e-8}
+
+
+def precisions(device: str, name: str, n: int) -> dict[str, Any]:
+    """Seconds of factors and vectors, and the error of P, for each precision against float32."""
+    model, train, query, images = load(CASES[name], n, max(50, n // 4), device)
+    found: dict[str, Any] = {"images": images, "n": n}
+    vectors: dict[str, torch.Tensor] = {}
+    kinds: tuple[Precision, ...] = ("float32", "tf32", "bfloat16")
+    for kind in kinds:
+        with precision(kind, device):
+            _vectors(model, tuple(part[:BATCH] for part in train), query, 50)  # warm-up
+            _wait(device)
+            start = time.perf_counter()
+            p_nk = _vectors(model, train, query, max(1, n // DRAWN))
+            _wait(device)
+        found[kind] = {"seconds": time.perf_counter() - start}
+        vectors[kind] = p_nk.float().cpu()
+        float32 = vectors["float32"]
+        found[kind]["relative error"] = float((vectors[kind] - float32).norm() / float32.norm())
+        rho_k = fidelity.agreement(vectors[kind].numpy(), float32.numpy())
+        found[kind]["spearman, worst class"] = float(rho_k.min())
+    return found
+
+
+def paper_size(device: str, case: Case) -> dict[str, Any]:
+    """Seconds of factors and of vectors at 50,000 training and 10,000 query samples, in tf32, with 10 and 20 groups."""
+    model, train, query, images = load(case, case.n, case.m, device)
+    found: dict[str, Any] = {
+        "images": images,
+        "n": case.n,
+        "m": case.m,
+        "weights": models.fingerprint(model)[:12],
+    }
+    options: dict[str, Any] = {"kind": "ekfac", "damping": 0.1, "seed": 0, "batch_size": BATCH}
+    with precision("tf32", device):
+        start = time.perf_counter()
+        fitted = factors.fit(model, train, samples=max(1, case.n // 10), **options)
+        _wait(device)
+        found["factors, seconds"] = time.perf_counter() - start
+        for groups in (10, 20):
+            start = time.perf_counter()
+            halves = query[-1] + 10 * (torch.arange(case.m, device=device) // 10 % (groups // 10))
+            influence_vectors(model, fitted, train, query, halves, groups, batch_size=BATCH)
+            _wait(device)
+            found[f"vectors of {groups} groups, seconds"] = time.perf_counter() - start
+    return found
+
+
+def _wait(device: str) -> None:
+    if device == "cuda":
+        torch.cuda.synchronize()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""params.yaml: every key, its type and its range."""

@@ -1,0 +1,1 @@
+"""Data sets as arrays, split in four (appendix A.1)."""

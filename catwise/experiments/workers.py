@@ -1,0 +1,145 @@
+"""Who does the work of a long map: the processes that the environment names, here or on other machines.
+
+CATWISE_BACKEND: loky (processes of this machine, the default), dask or ray. CATWISE_WORKERS: how many. With
+DASK_SCHEDULER_ADDRESS or RAY_ADDRESS a cluster that runs already is used: start it in this folder, on a disk that all
+its machines share, and with PYTHONPATH=. All of this is no parameter of the pipeline, because it changes no result.
+"""
+
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import joblib
+import torch
+from joblib.externals.loky import get_reusable_executor
+
+from catwise.core.errors import InputError
+
+__all__ = ["Spread", "pool"]
+
+
+Spread = Callable[[Callable[..., Any], Iterable[tuple[Any, ...]]], Generator[Any]]
+
+
+@contextmanager
+def pool(device: torch.device, threads: int) -> Iterator[Spread]:
+    """Opens the workers and gives ``spread(function, calls)``: function(*call) for each call, in order.
+
+    Each worker may use ``threads`` threads; one worker of loky is this process itself. They serve every map of the
+    block, because a new one needs seconds to import torch, and are gone when the block ends or fails.
+    """
+    backend, workers = _backend(), _workers(device, threads)
+    if backend == "loky" and workers == 1:
+        yield lambda function, calls: (function(*call) for call in calls)
+        return
+    with BACKENDS[backend](workers) as options:
+
+        def spread(
+            function: Callable[..., Any], calls: Iterable[tuple[Any, ...]]
+        ) -> Generator[Any]:
+            with joblib.parallel_config(backend, n_jobs=workers, **options):
+                parallel = joblib.Parallel(return_as="generator")
+            yield from parallel(joblib.delayed(function)(*call) for call in calls)
+
+        yield spread
+
+
+def _backend() -> str:
+    name = os.environ.get("CATWISE_BACKEND") or "loky"
+    if name not in BACKENDS:
+        raise InputError(f"CATWISE_BACKEND: expected {', '.join(BACKENDS)}; came {name!r}")
+    package = {"dask": "distributed"}.get(name, name)
+    if name != "loky" and find_spec(package) is None:
+        raise InputError(
+            f"CATWISE_BACKEND: expected requirements-cluster.txt to be installed; came no {package}"
+        )
+    return name
+
+
+def _workers(device: torch.device, threads: int) -> int:
+    count = os.environ.get("CATWISE_WORKERS")
+    if not count:
+        return 1 if device.type == "cuda" else max(1, joblib.cpu_count() // threads)
+    if not (count.isdecimal() and int(count)):
+        raise InputError(f"CATWISE_WORKERS: expected a whole number of at least 1; came {count!r}")
+    return int(count)
+
+
+@contextmanager
+def _loky(workers: int) -> Iterator[dict[str, Any]]:
+    try:
+        yield {"initializer": _end_with, "initargs": (os.getpid(),)}
+    finally:
+        get_reusable_executor(reuse=True).shutdown(kill_workers=True)
+
+
+def _end_with(parent: int) -> None:
+    """Ends this process within a second of its parent, which loky's own workers outlive by minutes."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+@contextmanager
+def _dask(workers: int) -> Iterator[dict[str, Any]]:
+    from distributed import Client, LocalCluster
+
+    if address := os.environ.get("DASK_SCHEDULER_ADDRESS"):
+        with Client(address) as client:
+            client.submit(
+                _backend
+            ).result()  # fails if this code is not on its path; joblib would wait for ever
+            yield {"client": client}
+        return
+    here = {
+        "threads_per_worker": 1,
+        "memory_limit": 0,
+        "dashboard_address": None,
+        "silence_logs": logging.CRITICAL,
+    }
+    with (
+        LocalCluster(n_workers=workers, processes=True, **here) as cluster,
+        Client(cluster) as client,
+    ):
+        yield {"client": client}
+
+
+@contextmanager
+def _ray(workers: int) -> Iterator[dict[str, Any]]:
+    import ray
+    from ray.util.joblib.ray_backend import RayBackend
+
+    class Streaming(RayBackend):
+        supports_return_generator = (
+            True  # it says no, as its base does, but its pool hands over each result
+        )
+
+    joblib.register_parallel_backend("ray", Streaming)
+    here = {
+        "num_cpus": workers,
+        "include_dashboard": False,
+        "log_to_driver": False,
+        "logging_level": logging.ERROR,
+    }
+    code = {"env_vars": {"PYTHONPATH": str(Path(__file__).parents[2])}}
+    ours = signal.getsignal(signal.SIGTERM)
+    ray.init(runtime_env=code, **({} if os.environ.get("RAY_ADDRESS") else here))
+    signal.signal(signal.SIGTERM, ours)  # ray's own aborts, and what is open stays open
+    try:
+        yield {}
+    finally:
+        ray.shutdown()
+
+
+BACKENDS = {"loky": _loky, "dask": _dask, "ray": _ray}

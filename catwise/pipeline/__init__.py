@@ -1,0 +1,1 @@
+"""What every stage shares: parameters, files, arrays and checkpoints, results."""

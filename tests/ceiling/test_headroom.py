@@ -1,0 +1,120 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.optimize import linprog
+
+from catwise.ceiling.headroom import headroom
+from catwise.ceiling.pca_rule import first_component_ratio, uncentred_spectrum
+from catwise.core.errors import InputError
+
+
+def ceiling_vectors(rng, n=200, k=4):
+    """Vectors on the hyperplane y . p = 0 with y > 0: no reweighting helps every class."""
+    y_k = rng.uniform(0.2, 1, k)
+    p_nk = rng.normal(size=(n, k))
+    return p_nk - np.outer(p_nk @ y_k, y_k) / (y_k @ y_k), y_k
+
+
+@pytest.mark.parametrize("k", [2, 4, 10])
+def test_is_zero_exactly_at_a_constructed_ceiling_and_names_the_rates(rng, k):
+    p_nk, y_k = ceiling_vectors(rng, k=k)
+    room = headroom(p_nk)
+    assert room.value == pytest.approx(0, abs=1e-9)
+    rates = y_k * np.abs(p_nk).sum(0)  # the columns are scaled, so the rates are too
+    np.testing.assert_allclose(room.exchange_k, rates / rates.sum(), atol=1e-7)
+
+
+def test_is_positive_on_a_hyperplane_whose_normal_has_mixed_signs(rng):
+    """All vectors on y = x lie on a hyperplane too, yet every class gains together: t* = 1."""
+    first = rng.normal(size=200)
+    assert headroom(np.stack([first, first], 1)).value == pytest.approx(1)
+    normal = np.array([1.0, -0.5, 0.3])
+    p_nk = rng.normal(size=(200, 3))
+    p_nk -= np.outer(p_nk @ normal, normal) / (normal @ normal)
+    assert headroom(p_nk).value > 0.1
+
+
+def test_the_papers_rule_calls_a_ceiling_room_and_room_a_ceiling(rng):
+    first = rng.normal(size=500)
+    on_the_line = np.stack([first, -first], 1)
+    assert first_component_ratio(on_the_line) == pytest.approx(1)
+    assert headroom(on_the_line).value == pytest.approx(0, abs=1e-9)
+    isotropic = rng.normal(size=(5000, 10))
+    assert first_component_ratio(isotropic) < 0.2
+    assert headroom(isotropic).value > 0.2
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 10**6),
+    n=st.integers(2, 40),
+    k=st.integers(2, 6),
+    scale=st.floats(1e-6, 1e6),
+)
+def test_primal_equals_dual_for_any_vectors(seed, n, k, scale):
+    p_nk = scale * np.random.default_rng(seed).standard_t(2, size=(n, k))
+    room = headroom(p_nk)
+    scaled_nk = p_nk / np.abs(p_nk).sum(0)
+    assert np.abs(room.direction_n).max() <= 1
+    assert room.exchange_k.min() >= 0
+    assert room.exchange_k.sum() == pytest.approx(1)
+    primal, dual = (room.direction_n @ scaled_nk).min(), np.abs(scaled_nk @ room.exchange_k).sum()
+    assert -1e-9 <= dual - primal <= 1e-9
+    assert room.value == pytest.approx(primal, abs=1e-9)
+
+
+def test_equals_the_dual_program_solved_by_itself(rng):
+    """min sum s subject to -s <= Pn y <= s, y in the simplex: other variables, other rows, the same value."""
+    p_nk = rng.normal(size=(50, 3)) + 0.3
+    scaled_nk = p_nk / np.abs(p_nk).sum(0)
+    eye = np.eye(50)
+    dual = linprog(
+        np.r_[np.ones(50), np.zeros(3)],
+        A_ub=np.block([[-eye, scaled_nk], [-eye, -scaled_nk]]),
+        b_ub=np.zeros(100),
+        A_eq=np.r_[np.zeros(50), np.ones(3)][None],
+        b_eq=[1],
+    )
+    assert headroom(p_nk).value == pytest.approx(dual.fun, abs=1e-10)
+
+
+def test_scaling_a_class_changes_nothing(rng):
+    p_nk = rng.normal(size=(80, 3)) + 0.2
+    assert headroom(p_nk * [1, 100, 0.01]).value == pytest.approx(headroom(p_nk).value, abs=1e-10)
+
+
+def test_spectrum_has_a_zero_exactly_on_a_hyperplane_through_the_origin(rng):
+    p_nk, _ = ceiling_vectors(rng)
+    shares = uncentred_spectrum(p_nk)
+    assert shares.sum() == pytest.approx(1)
+    assert (np.diff(shares) <= 0).all()
+    assert shares[-1] < 1e-20
+    assert uncentred_spectrum(1 + p_nk)[-1] > 1e-3
+
+
+def test_bad_vectors_are_named(rng):
+    p_nk = rng.normal(size=(20, 3))
+    with pytest.raises(InputError, match="column 1 is zero"):
+        headroom(p_nk * [1, 0, 1])
+    p_nk[4, 2] = np.nan
+    with pytest.raises(InputError, match="finite"):
+        headroom(p_nk)
+    with pytest.raises(InputError, match="differ"):
+        first_component_ratio(np.ones((5, 2)))
+
+
+@pytest.mark.parametrize("k", [2, 10])
+def test_many_samples_are_solved_over_the_few_that_matter_with_the_same_certificate(rng, k):
+    """At a ceiling, at a little room and at much: the gap is that of the whole program."""
+    p_nk, _ = ceiling_vectors(rng, n=5000, k=k)
+    for size in (0, 0.05, 0.5):
+        raised = p_nk + size * rng.normal(size=(5000, 1))
+        room = headroom(raised)
+        scaled_nk = raised / np.abs(raised).sum(0)
+        assert room.gap <= 1e-9
+        assert np.abs(scaled_nk @ room.exchange_k).sum() - room.value == pytest.approx(
+            room.gap, abs=1e-12
+        )
+        assert (room.direction_n @ scaled_nk).min() == pytest.approx(room.value, abs=1e-12)
+        assert (room.value > 0) == (size > 0)

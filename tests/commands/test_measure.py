@@ -1,0 +1,314 @@
+"""What is measured once: by the stages alone, carried whole or not at all, checked, drawn as if measured here."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from ruamel.yaml import YAML
+
+from catwise.commands import measure, publish
+from catwise.core.errors import InputError
+from catwise.pipeline.results import hashes
+from stages import figures
+from stages.carried import main
+
+ROOT = Path(__file__).parents[2]
+FEW = {
+    "prepare": {"validation_a": 500, "validation_b": 500, "test": 500},
+    "train": {"epochs": 2, "width": 2},
+    "curvature": {"earlier": [1]},
+    "fidelity": {"halves": 10, "seeds": 1, "samples": [], "repeats": 1},
+    "removal": {"seeds": 2, "controls": 2},
+    "reweight": {
+        "cases": [
+            {"kind": "direct_improvement", "epoch": 1, "targets": "auto", "recipe": "as_trained"}
+        ],
+        "generations": 1,
+        "population": 8,
+        "seeds": 2,
+        "tradeoff": 2,
+    },
+}
+BLOCKED = "import sys\nfor name in ('dvc', 'mlflow'):\n    sys.modules[name] = None\n"  # any import of them fails
+
+
+def start(folder: Path, *arguments: str) -> subprocess.Popen:
+    names = {"PATH": os.environ["PATH"], "OMP_NUM_THREADS": "1", "CATWISE_WORKERS": "1"}
+    search = os.pathsep.join([str(folder / "blocked"), str(ROOT)])
+    command = [sys.executable, "-m", "catwise.commands.measure", "digits", *arguments]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command, cwd=folder, env=names | {"PYTHONPATH": search}, **pipes)
+
+
+def run(folder: Path, *arguments: str) -> tuple[int, str]:
+    process = start(folder, *arguments)
+    out, errors = process.communicate(timeout=300)
+    return process.returncode, out + errors
+
+
+def record(folder: Path) -> dict:
+    return json.loads((folder / "reports/measured/digits/provenance.json").read_text())
+
+
+def seconds(about: dict) -> dict[str, float]:
+    """By stage; in more than one run if the code was edited while the test ran."""
+    return {stage: spent for entry in about["runs"] for stage, spent in entry["seconds"].items()}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A folder without git, DVC or MLflow in which digits has been measured at a tiny size."""
+    folder = tmp_path_factory.mktemp("elsewhere")
+    tree = YAML(typ="safe", pure=True).load((ROOT / "params.yaml").read_text())
+    tree["run"]["datasets"] = ["digits"]
+    for section, values in FEW.items():
+        tree["datasets"]["digits"][section] |= values
+    (folder / "params.yaml").write_text(yaml.safe_dump(tree))
+    (folder / "blocked").mkdir()
+    (folder / "blocked/sitecustomize.py").write_text(BLOCKED)
+    code, said = run(folder)
+    assert code == 0, said
+    return folder
+
+
+@pytest.fixture
+def place(whole, tmp_path, monkeypatch):
+    """A copy that a test may spoil, and works in."""
+    shutil.copytree(whole, tmp_path / "copy")
+    monkeypatch.chdir(tmp_path / "copy")
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    return tmp_path / "copy"
+
+
+def test_every_stage_but_those_that_show_is_measured():
+    pipeline = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    assert measure.stage_names() == [
+        name
+        for name in pipeline
+        if name not in ("figures", "track", "measured", "claims", "report")
+    ]
+
+
+def test_neither_dvc_nor_mlflow_is_needed_and_no_output_of_the_pipeline_is_touched(whole):
+    assert {path.name for path in whole.iterdir()} == {
+        "params.yaml",
+        "blocked",
+        "scratch",
+        "reports",
+    }
+    assert {path.name for path in (whole / "reports").iterdir()} == {"measured"}
+    assert {path.name for path in (whole / "reports/measured").iterdir()} == {"digits"}
+
+
+def test_the_record_says_where_when_and_with_what_and_nothing_about_whom(whole):
+    about = record(whole)
+    entry = about["runs"][-1]
+    assert list(seconds(about)) == measure.stage_names()
+    assert about["seconds"] == pytest.approx(sum(seconds(about).values()))
+    assert about["parameters"]["train"]["epochs"] == FEW["train"]["epochs"]
+    assert entry["processor"]
+    assert entry["cores"] >= 1
+    assert entry["gpu"] is None or isinstance(entry["gpu"], str)
+    assert {"python", "torch", "numpy"} <= set(entry["versions"])
+    assert len(entry["code_sha256"]) == 64
+    text = json.dumps(about)
+    assert str(whole) not in text
+    assert os.uname().nodename not in text
+    assert about["sha256"] == hashes(whole / "reports/measured/digits")
+
+
+def test_of_the_data_only_labels_and_flips_are_carried(whole):
+    carried = whole / "reports/measured/digits"
+    with np.load(carried / "data/arrays.npz") as arrays:
+        assert set(arrays) == {"train/y", "flipped"}
+    assert {path.name for path in (carried / "data").iterdir()} == {"arrays.npz", "card.json"}
+    assert not [
+        path for path in carried.rglob("*") if path.suffix == ".safetensors" or path.name == "bins"
+    ]
+
+
+def test_measured_and_live_figures_of_the_same_results_are_the_same_bytes(place):
+    for part in ("data", "reports"):
+        shutil.copytree(place / "scratch/measure/digits" / part, place / part, dirs_exist_ok=True)
+    figures.main("digits")
+    main()
+    drawn = hashes(place / "reports/figures/digits")
+    assert {"influence_plane.png", "ceiling.png"} <= set(drawn)
+    assert drawn == hashes(place / "reports/carried/digits")
+
+
+@pytest.mark.parametrize(
+    "name", ["influence/vectors.npz", "train/history.csv", "removal/metrics.json"]
+)
+def test_a_changed_byte_is_refused_by_the_name_of_its_file(place, name):
+    path = place / "reports/measured/digits" / name
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(
+        InputError, match=rf"measured/digits/{name}: expected sha256 .* as measured; came"
+    ):
+        main()
+
+
+def test_a_file_too_few_or_too_many_is_refused_by_name(place):
+    (place / "reports/measured/digits/data/more.csv").write_text("")
+    with pytest.raises(
+        InputError, match=r"data/more.csv: expected sha256 no such file as measured"
+    ):
+        main()
+    (place / "reports/measured/digits/data/more.csv").rename(place / "more.csv")
+    (place / "reports/measured/digits/ceiling/ceiling.json").unlink()
+    with pytest.raises(
+        InputError, match=r"ceiling/ceiling.json: expected sha256 .* came no such file"
+    ):
+        main()
+
+
+@pytest.mark.parametrize("text", ["<<<<<<< HEAD\n{}", None])
+def test_a_record_that_cannot_be_read_is_named(place, text):
+    path = place / "reports/measured/digits/provenance.json"
+    path.unlink() if text is None else path.write_text(text)
+    with pytest.raises(InputError, match=r"digits/provenance.json: expected"):
+        main()
+
+
+def test_nothing_measured_is_nothing_drawn(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "reports/measured").mkdir(parents=True)
+    (tmp_path / "reports/measured/README.md").write_text("")
+    main()
+    assert [path.name for path in (tmp_path / "reports/carried").iterdir()] == ["checked.json"]
+
+
+def test_a_run_that_is_ended_ends_its_stage_and_leaves_the_old_results_whole(place):
+    before = hashes(place / "reports/measured/digits")
+    process = start(place)
+    while not working_in(place / "scratch"):
+        assert process.poll() is None
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 128 + signal.SIGTERM, errors
+    assert "Traceback" not in errors
+    assert not working_in(place / "scratch")
+    assert hashes(place / "reports/measured/digits") == before == record(place)["sha256"]
+
+
+def working_in(folder: Path) -> list[str]:
+    """Processes whose current folder is there or below."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            cwd = os.readlink(process / "cwd")
+        except OSError:
+            continue
+        found += [process.name] if Path(cwd).is_relative_to(folder) else []
+    return found
+
+
+def test_results_that_cannot_be_replaced_stay_as_they_were(place, monkeypatch):
+    out, work = place / "reports/measured/digits", place / "scratch/measure/digits"
+    before, log = record(place), json.loads(work.with_suffix(".json").read_text())
+    rename = Path.rename
+
+    def fails(path: Path, target: Path) -> Path:
+        if path.name == ".digits.part":
+            raise KeyboardInterrupt
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", fails)
+    with pytest.raises(KeyboardInterrupt):
+        publish.publish("digits", work, log, measure.stage_names())
+    assert record(place) == before
+    assert hashes(out) == before["sha256"]
+
+
+def test_from_a_later_stage_on_the_earlier_times_and_results_stay(place):
+    before = record(place)
+    code, said = run(place, "--start", "removal")
+    assert code == 0, said
+    assert "prepare," not in said
+    after = record(place)
+    assert after["sha256"] == before["sha256"]
+    assert {**seconds(after), "removal": 0} == {**seconds(before), "removal": 0}
+
+
+def test_a_later_stage_needs_the_earlier_ones_with_the_same_parameters(place):
+    path = place / "scratch/measure/digits.json"
+    parameters, stages = json.loads(path.read_text())["parameters"], measure.stage_names()
+    later = parameters | {"fidelity": {"halves": 20}}
+    assert measure.begun(path, later, stages, stages.index("fidelity"))["finished"] == stages[:-2]
+    with pytest.raises(
+        InputError, match="fidelity: expected the parameters that fidelity was measured with"
+    ):
+        measure.begun(path, later, stages, stages.index("removal"))
+    path.unlink()
+    with pytest.raises(
+        InputError, match="--start: expected prepare, which is not measured yet; came 'removal'"
+    ):
+        measure.begun(path, parameters, stages, stages.index("removal"))
+
+
+def test_time_of_an_attempt_that_did_not_finish_is_counted(tmp_path):
+    path, log = tmp_path / "log.json", {"parameters": {}, "finished": ["prepare"], "runs": []}
+    measure.note(log, {"processor": "a"}, "prepare", 1)
+    measure.note(log, {"processor": "a"}, "train", 20)
+    path.write_text(json.dumps(log))
+    again = measure.begun(path, {}, ["prepare", "train"], 1)
+    measure.note(again, {"processor": "b"}, "train", 300)
+    assert [(run["processor"], run["seconds"]) for run in again["runs"]] == [
+        ("a", {"prepare": 1, "train": 20}),
+        ("b", {"train": 300}),
+    ]
+
+
+def test_a_stage_that_fails_ends_the_run_with_its_code_and_its_own_words(place):
+    (place / "scratch/measure/digits/models/train/digits/epoch_002.safetensors").unlink()
+    before = hashes(place / "reports/measured/digits")
+    code, said = run(place, "--start", "curvature", "--stop", "curvature")
+    assert code == 2
+    assert "epoch_002.safetensors" in said
+    assert hashes(place / "reports/measured/digits") == before
+    assert json.loads((place / "scratch/measure/digits.json").read_text())["finished"] == [
+        "prepare",
+        "train",
+    ]
+
+
+def test_git_takes_what_is_measured_byte_for_byte_and_nothing_else_of_the_reports(tmp_path):
+    (tmp_path / "reports/measured").mkdir(parents=True)
+    for name in ("reports/.gitignore", "reports/measured/.gitattributes"):
+        shutil.copy(ROOT / name, tmp_path / name)
+    carried = [
+        "reports/measured/digits/provenance.json",
+        "reports/measured/digits/removal/experiment/changes.csv",
+    ]
+    others = [
+        "reports/measured/.digits.part/provenance.json",
+        "reports/index.html",
+        "reports/carried/a.png",
+    ]
+    for name in carried + others:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("a\r\n")
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(
+            ["git", *arguments], cwd=tmp_path, capture_output=True, text=True, check=True
+        ).stdout
+
+    git("init", "-q")
+    git("-c", "core.autocrlf=true", "add", ".")
+    listed = set(git("ls-files").split())
+    assert listed - {"reports/.gitignore", "reports/measured/.gitattributes"} == set(carried)
+    assert (
+        git("hash-object", "--no-filters", *carried).split()
+        == git("rev-parse", *[f":{n}" for n in carried]).split()
+    )

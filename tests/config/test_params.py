@@ -1,0 +1,250 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from catwise.config.params import Params, load
+from catwise.core.errors import InputError
+
+ROOT = Path(__file__).parents[2]
+
+
+def written(path: Path, key: str, value: object) -> Path:
+    """The project's params.yaml with one key set; a key ending in '-' is deleted."""
+    yaml = YAML(typ="safe", pure=True)
+    tree = yaml.load((ROOT / "params.yaml").read_text())
+    *parents, last = key.rstrip("-").split(".")
+    node = tree
+    for parent in parents:
+        node = node[int(parent) if isinstance(node, list) else parent]
+    if key.endswith("-"):
+        del node[last]
+    else:
+        node[int(last) if isinstance(node, list) else last] = value
+    with path.open("w") as file:
+        yaml.dump(tree, file)
+    return path
+
+
+def test_the_projects_own_file_is_valid():
+    assert isinstance(load(ROOT / "params.yaml"), Params)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        (
+            "datasets.digits.train.lr",
+            0.1,
+            "datasets.digits.train.lr: expected no such key; came 0.1",
+        ),
+        (
+            "datasets.digits.train.epochs-",
+            None,
+            "datasets.digits.train.epochs: expected this key, it is missing",
+        ),
+        (
+            "datasets.digits.train.epochs",
+            "ten",
+            "datasets.digits.train.epochs: expected a valid integer; came 'ten'",
+        ),
+        ("datasets.digits.train.epochs", 2.5, "datasets.digits.train.epochs: expected"),
+        (
+            "datasets.digits.train.epochs",
+            True,
+            "datasets.digits.train.epochs: expected a valid integer; came True",
+        ),
+        ("datasets.digits.train.epochs", 0, "epochs: expected greater than or equal to 1; came 0"),
+        (
+            "datasets.digits.train.learning_rate",
+            float("nan"),
+            "learning_rate: expected a finite number; came nan",
+        ),
+        (
+            "datasets.digits.train.learning_rate",
+            float("inf"),
+            "learning_rate: expected a finite number; came inf",
+        ),
+        ("datasets.digits.prepare.flip_share", 1.0, "flip_share: expected less than 1; came 1.0"),
+        ("datasets.digits.prepare.test", 1700, "at most 1697 of the 1797"),
+        ("datasets.linear.prepare.flips", [301, 0], "flips at most train = 300 per class"),
+        ("datasets.linear.prepare.flips", [1], "datasets.linear.prepare.flips: expected"),
+        ("datasets.linear.prepare.source", "circle", "datasets.linear.prepare"),
+        ("datasets.digits.curvature.kind", "exact", "datasets.digits.curvature"),
+        (
+            "datasets.digits.curvature.damping",
+            0,
+            "curvature.damping: expected greater than 0; came 0",
+        ),
+        (
+            "datasets.digits.curvature.earlier",
+            [2, 20],
+            "rising epochs before the last, 20; came [2, 20]",
+        ),
+        (
+            "datasets.digits.curvature.earlier",
+            [2, 1],
+            "rising epochs before the last, 20; came [2, 1]",
+        ),
+        (
+            "datasets.digits.influence.bins",
+            2,
+            "influence.bins: expected greater than or equal to 3; came 2",
+        ),
+        ("datasets.digits.figures.classes.1", "10", "figures.classes.1: expected one of 0, 1, 2"),
+        (
+            "run.datasets",
+            ["linear", "mnist"],
+            "linear, nonlinear, stl10; came 'mnist'",
+        ),
+        ("run.datasets", ["linear", "linear"], "each data set once; came 'linear' again"),
+        ("run.datasets", [], "run.datasets: expected"),
+        (
+            "datasets.digits.train.model",
+            "resnet9",
+            "train.model: expected cnn for these data; came 'resnet9'",
+        ),
+        (
+            "datasets.cifar10.train.model",
+            "cnn",
+            "train.model: expected resnet9 for these data; came 'cnn'",
+        ),
+        ("datasets.emotion.prepare.weights", "none", "train.model: expected bert for these data"),
+        (
+            "datasets.emotion_small.prepare.weights",
+            "bert-base-cased",
+            "vocabulary bert-base-cased with weights",
+        ),
+        (
+            "datasets.emotion_small.train.width",
+            40,
+            "train.width: expected a multiple of 32; came 40",
+        ),
+        ("run.datasets", "linear", "run.datasets: expected a valid list; came 'linear'"),
+        ("run.colour", 1, "run.colour: expected no such key"),
+        (
+            "datasets.digits.reweight.cases.0.epoch",
+            "auto",
+            "reweight.cases.0: expected a number as epoch",
+        ),
+        (
+            "datasets.digits.reweight.cases.0.epoch",
+            20,
+            "reweight.cases.0.epoch: expected at most 19; came 20",
+        ),
+        (
+            "datasets.digits.reweight.cases.0.targets",
+            ["10"],
+            "reweight.cases.0.targets: expected some of 0, 1",
+        ),
+        (
+            "datasets.digits.reweight.population",
+            10,
+            "reweight.population: expected a multiple of 4; came 10",
+        ),
+        (
+            "datasets.digits.reweight-",
+            None,
+            "datasets.digits.reweight: expected this key, it is missing",
+        ),
+        ("datasets.digits", None, "datasets.digits: expected"),
+        ("datasets.digits.reweight.cases.0.recipe", [[]], "reweight.cases.0.recipe: expected"),
+        (
+            "datasets.cifar10_small.prepare.train",
+            [[]],
+            "datasets.cifar10_small.prepare.train: expected",
+        ),
+        ("datasets.digits.train", 7, "datasets.digits.train: expected"),
+    ],
+)
+def test_a_mistake_is_one_line_that_names_the_key(tmp_path, key, value, said):
+    with pytest.raises(InputError) as caught:
+        load(written(tmp_path / "params.yaml", key, value))
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert "params.yaml" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "run: [", "- 1", "run: {datasets: [linear]}\nrun: {}", "\x00"]
+)
+def test_a_file_that_is_no_mapping_is_one_line(tmp_path, text):
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError, match="expected") as caught:
+        load(path)
+    assert "\n" not in str(caught.value)
+
+
+MINIMAL = b"run:\n  datasets: [linear]\ndatasets:\n  linear: "
+BOMB = b"[&a [x, x, x, x, x, x, x, x], " + b", ".join(
+    b"&%c [%s]" % (letter + 1, b", ".join([b"*%c" % letter] * 8)) for letter in b"abcdefghij"
+)
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (b"!!int ten", "line 4"),
+        (b"!!bool ten", "line 4"),
+        (b"2020-13-45", "line 4"),
+        (b"0x_", "line 4"),
+        (b"9" * 5000, "line 4"),
+        (b"\xff", "line 4: expected UTF-8 text, came byte 0xff"),
+        (b"\x00", "line 4: expected UTF-8 text, came byte 0x00"),
+        (b"!!python/object/apply:os.system [touch executed]", "line 4"),
+        (b"[" * 1000, "sections within sections without end"),
+        (b"&a [*a]", "datasets.linear: expected"),
+        (BOMB + b"]", "datasets.linear: expected"),
+        (b'{"a\\nb\\u2028c": 1}', "datasets.linear"),
+    ],
+)
+def test_a_value_that_cannot_be_is_one_line_with_its_key_or_line(
+    tmp_path, monkeypatch, value, said
+):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "params.yaml"
+    path.write_bytes(MINIMAL + value + b"\n")
+    with pytest.raises(InputError) as caught:
+        load(path)
+    assert said in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+    assert [file.name for file in tmp_path.iterdir()] == ["params.yaml"]
+
+
+def test_a_folder_in_place_of_the_file_is_one_line(tmp_path):
+    with pytest.raises(InputError, match="expected the parameters file; came: Is a directory"):
+        load(tmp_path)
+
+
+def test_logistic_regression_has_no_epoch_to_reweight(tmp_path):
+    cases = load(ROOT / "params.yaml").datasets["digits"].reweight.model_dump()
+    with pytest.raises(InputError, match=r"datasets\.linear\.reweight: expected null"):
+        load(written(tmp_path / "params.yaml", "datasets.linear.reweight", cases))
+
+
+def test_numbers_as_dvc_writes_them_are_numbers(tmp_path):
+    path = tmp_path / "params.yaml"
+    path.write_text(
+        (ROOT / "params.yaml").read_text().replace("weight_decay: 0.001", "weight_decay: 1e-05")
+    )
+    assert load(path).datasets["digits"].train.weight_decay == 1e-5
+
+
+def test_a_stage_says_it_in_one_line_exits_with_2_and_writes_nothing(tmp_path):
+    """The mistake is in a section that prepare does not read: the whole file is checked before anything runs."""
+    written(tmp_path / "params.yaml", "datasets.digits.removal.share", 2)
+    done = subprocess.run(
+        [sys.executable, "-m", "stages.prepare", "linear"],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(ROOT), "PATH": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "datasets.digits.removal.share: expected less than 1; came 2" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["params.yaml"]

@@ -1,0 +1,78 @@
+"""Slow, exact twins of what the library does fast: each follows the definition and shares no code with it."""
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, jvp
+
+
+def losses(model: nn.Module, theta: dict[str, Tensor], x: Tensor, y: Tensor) -> Tensor:
+    logits = functional_call(model, theta, x)
+    return -logits.log_softmax(1)[torch.arange(len(y)), y]
+
+
+def parameters(model: nn.Module) -> dict[str, Tensor]:
+    return {name: parameter.detach() for name, parameter in model.named_parameters()}
+
+
+def flat(theta: dict[str, Tensor]) -> Tensor:
+    return torch.cat([part.flatten() for part in theta.values()])
+
+
+def influence(
+    model: nn.Module,
+    train: tuple[Tensor, Tensor],
+    query: tuple[Tensor, Tensor],
+    num_classes: int,
+    l2: float,
+) -> Tensor:
+    """P[i, k] = q_k . (sum_i grad^2 l(z_i) + n l2 I)^-1 g_i with dense gradients, sample by sample."""
+    theta = parameters(model)
+    shapes = {name: part.shape for name, part in theta.items()}
+
+    def unflat(vector: Tensor) -> dict[str, Tensor]:
+        parts = vector.split([shape.numel() for shape in shapes.values()])
+        return {
+            name: part.view(shape)
+            for (name, shape), part in zip(shapes.items(), parts, strict=True)
+        }
+
+    def loss(vector: Tensor, x: Tensor, y: Tensor) -> Tensor:
+        return losses(model, unflat(vector), x, y).sum()
+
+    point = flat(theta)
+    gradient = torch.func.grad(loss)
+    hessian = torch.func.hessian(loss)(point, *train) + len(train[1]) * l2 * torch.eye(
+        len(point), dtype=point.dtype
+    )
+    g_np = torch.stack([gradient(point, x[None], y[None]) for x, y in zip(*train, strict=True)])
+    x, y = query
+    q_kp = torch.stack([gradient(point, x[y == k], y[y == k]) for k in range(num_classes)])
+    return g_np @ torch.linalg.inv(hessian) @ q_kp.T
+
+
+def directional_derivatives(
+    model: nn.Module, x: Tensor, y: Tensor, directions: list[dict[str, Tensor]]
+) -> Tensor:
+    """d l(z_i; theta + eps v_k) / d eps, by forward-mode differentiation without a hook: (n, k)."""
+    theta = parameters(model)
+    rest = {name: torch.zeros_like(part) for name, part in theta.items()}
+    return torch.stack(
+        [jvp(lambda t: losses(model, t, x, y), (theta,), ({**rest, **v},))[1] for v in directions],
+        1,
+    )
+
+
+def as_parameters(model: nn.Module, v: dict[str, Tensor]) -> list[dict[str, Tensor]]:
+    """Layer matrices (k, o, i) as one dictionary of parameters for each k; the last column is the bias."""
+    directions: list[dict[str, Tensor]] = []
+    for k in range(len(next(iter(v.values())))):
+        named = {}
+        for name, v_koi in v.items():
+            layer = model.get_submodule(name)
+            matrix = v_koi[k]
+            if layer.bias is not None:
+                named[f"{name}.bias"] = matrix[:, -1]
+                matrix = matrix[:, :-1]
+            named[f"{name}.weight"] = matrix.reshape(layer.weight.shape)
+        directions.append(named)
+    return directions

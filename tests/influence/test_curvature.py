@@ -1,0 +1,100 @@
+import pytest
+import torch
+from safetensors.torch import load, save
+
+from catwise.influence import curvature, factors
+from catwise.influence.layers import covered, matrix_shape
+from catwise.training import models
+from tests.helpers import small
+
+
+@pytest.fixture(scope="module")
+def net():
+    return small.conv_net()
+
+
+@pytest.fixture(scope="module")
+def fitted(net):
+    return factors.fit(net, small.images(24), kind="ekfac", damping=0.1, seed=0, batch_size=24)
+
+
+def directions(model):
+    generator = torch.Generator().manual_seed(1)
+    return {
+        name: torch.randn(2, *matrix_shape(layer), dtype=torch.float64, generator=generator)
+        for name, layer in covered(model).items()
+    }
+
+
+def test_exact_solves_the_penalised_hessian(rng):
+    train = small.blobs(rng, 40)
+    model = small.logistic(train, 0.1)
+    hessian = curvature.exact(model, train, 0.1)
+    q = directions(model)
+    again = torch.cat([part.flatten(1) for part in hessian.solve(q).values()], 1) @ hessian.hessian
+    torch.testing.assert_close(again, torch.cat([part.flatten(1) for part in q.values()], 1))
+    eigenvalues = torch.linalg.eigvalsh(hessian.hessian)
+    assert eigenvalues[0] > 40 * 0.1  # n l2 from the penalty, the rest is convex
+
+
+def test_ekfac_solve_inverts_the_matrix_it_stands_for(net, fitted):
+    """H = n (U_g x U_a) diag(lambda + damping mean(lambda)) (U_g x U_a)^T, built densely."""
+    q = directions(net)
+    v = fitted.solve(q)
+    for name, layer in fitted.layers.items():
+        basis = torch.kron(layer["outputs"], layer["inputs"])
+        damped = layer["eigenvalues"] + 0.1 * layer["eigenvalues"].mean()
+        dense = 24 * basis @ torch.diag(damped.flatten()) @ basis.T
+        torch.testing.assert_close(
+            v[name].flatten(1) @ dense, q[name].flatten(1), rtol=1e-8, atol=1e-10
+        )
+
+
+@pytest.mark.parametrize("kind", ["exact", "ekfac"])
+def test_factors_survive_a_file(kind, rng, net, fitted):
+    if kind == "exact":
+        train = small.blobs(rng, 40)
+        net = small.logistic(train, 0.1)
+        fitted = curvature.exact(net, train, 0.1)
+    q = directions(net)
+    restored = curvature.from_tensors(load(save(fitted.tensors())))
+    for name, part in fitted.solve(q).items():
+        assert torch.equal(restored.solve(q)[name], part)
+
+
+def test_the_fingerprint_sees_a_single_bit(net):
+    before = models.fingerprint(net)
+    with torch.no_grad():
+        weight = next(net.parameters())
+        old = weight[0, 0, 0, 0].clone()
+        weight[0, 0, 0, 0] = torch.nextafter(old, old + 1)
+        after = models.fingerprint(net)
+        weight[0, 0, 0, 0] = old
+    assert before != after
+    assert models.fingerprint(net) == before
+
+
+def test_a_horizon_is_gradient_flow_for_that_long():
+    """d theta = (1 - exp(-h C)) C^-1 g / n of the mean curvature C, as a dense matrix; far away it is the inverse."""
+    generator = torch.Generator().manual_seed(2)
+    bases = [
+        torch.linalg.qr(torch.randn(s, s, dtype=torch.float64, generator=generator))[0]
+        for s in (3, 4)
+    ]
+    eigenvalues = torch.rand(3, 4, dtype=torch.float64, generator=generator) + 0.05
+    layer = {"outputs": bases[0], "inputs": bases[1], "eigenvalues": eigenvalues}
+    q = torch.randn(2, 3, 4, dtype=torch.float64, generator=generator)
+    basis = torch.kron(*bases)
+    dense = basis @ torch.diag(eigenvalues.flatten()) @ basis.T
+    for horizon in (0.1, 3.0, 1e4):
+        v = curvature.Factored(50, 0.1, {"": layer}, horizon).solve({"": q})[""]
+        flow = torch.eye(12, dtype=torch.float64) - torch.linalg.matrix_exp(-horizon * dense)
+        expected = q.flatten(1) @ torch.linalg.solve(dense, flow) / 50
+        torch.testing.assert_close(v.flatten(1), expected, rtol=1e-9, atol=1e-9)
+
+
+def test_a_horizon_goes_no_further_than_its_rates_where_nothing_curves():
+    flat = curvature.Factored(50, 0.1, {"": {"eigenvalues": torch.zeros(3, 4)}}, 2.0)
+    torch.testing.assert_close(
+        flat.solve({"": torch.ones(1, 3, 4)})[""], torch.full((1, 3, 4), 2.0 / 50)
+    )

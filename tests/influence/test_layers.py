@@ -1,0 +1,74 @@
+import pytest
+import torch
+from torch import nn
+
+from catwise.core.errors import InputError
+from catwise.influence.layers import coverage, covered, matrix_shape, per_layer
+from tests.helpers import small
+
+
+def test_coverage_counts_the_parameters_of_linear_and_convolution():
+    model = small.conv_net()
+    norm = 8  # weight and bias of four channels
+    total = sum(parameter.numel() for parameter in model.parameters())
+    assert coverage(model) == (total - norm) / total
+    for layer in covered(model).values():
+        assert matrix_shape(layer)[0] * matrix_shape(layer)[1] == sum(
+            p.numel() for p in layer.parameters()
+        )
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        nn.Conv2d(2, 3, 3, padding=1),
+        nn.Conv2d(2, 3, (3, 2), stride=2, padding=(1, 0), bias=False),
+        nn.Conv2d(2, 3, (3, 5), padding="same", dilation=2),
+        nn.Conv2d(2, 3, 3, padding="valid", dilation=2),
+    ],
+)
+def test_rows_and_columns_give_back_the_gradient_of_the_weight(layer):
+    model, (x, _) = nn.Sequential(layer).double(), small.images(4)
+    seen = {}
+    per_layer(
+        model,
+        covered(model),
+        lambda: model(x).sin().sum(),
+        lambda name, a, g: seen.update({name: (a, g)}),
+    )
+    a_nti, g_nto = seen["0"]
+    gradients = torch.autograd.grad(model(x).sin().sum(), list(layer.parameters()))
+    matrix = torch.einsum("nto,nti->oi", g_nto, a_nti)
+    torch.testing.assert_close(matrix[:, : layer.weight[0].numel()], gradients[0].flatten(1))
+    if layer.bias is not None:
+        torch.testing.assert_close(matrix[:, -1], gradients[1])
+
+
+def test_sequences_keep_their_positions():
+    model, x = nn.Sequential(nn.Linear(3, 2)).double(), torch.randn(4, 5, 3, dtype=torch.float64)
+    shapes = []
+    per_layer(
+        model,
+        covered(model),
+        lambda: model(x).sum(),
+        lambda name, a, g: shapes.append((a.shape, g.shape)),
+    )
+    assert shapes == [((4, 5, 4), (4, 5, 2))]
+
+
+def test_hooks_are_gone_afterwards_even_after_an_error():
+    model, (x, _) = small.conv_net(), small.images(2)
+
+    def fail(*_):
+        raise RuntimeError("on purpose")
+
+    with pytest.raises(RuntimeError, match="on purpose"):
+        per_layer(model, covered(model), lambda: model(x).sum(), fail)
+    assert not any(module._forward_hooks for module in model.modules())
+
+
+def test_models_that_are_not_covered_are_named():
+    with pytest.raises(InputError, match="expected a Linear or Conv2d layer; came none"):
+        covered(nn.Sequential(nn.BatchNorm2d(3)))
+    with pytest.raises(InputError, match=r"model\.0: expected a convolution without groups"):
+        covered(nn.Sequential(nn.Conv2d(4, 4, 3, groups=2)))

@@ -1,0 +1,192 @@
+import numpy as np
+import pytest
+import torch
+
+from catwise.core.errors import InputError
+from catwise.influence import curvature, factors
+from catwise.influence.vectors import directional_derivatives, group_gradients, influence_vectors
+from tests.helpers import brute_force, small
+
+
+@pytest.fixture
+def logistic_case(rng):
+    train, query = small.blobs(rng, 60), small.blobs(rng, 45)
+    return train, query
+
+
+def vectors(model, train, query, l2, batch_size=17):
+    hessian = curvature.exact(model, train, l2)
+    return influence_vectors(model, hessian, train, query, query[1], 3, batch_size=batch_size)
+
+
+def gradients(model, query, batch_size=5):
+    return group_gradients(model, query, query[1], 3, batch_size=batch_size)
+
+
+@pytest.mark.parametrize("l2", [0.0, 0.02])
+def test_equals_the_definition_with_dense_gradients(logistic_case, l2):
+    train, query = logistic_case
+    model = small.logistic(train, l2)
+    expected = brute_force.influence(model, train, query, 3, l2)
+    torch.testing.assert_close(vectors(model, train, query, l2), expected, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_equals_refitting_with_one_weight_moved(logistic_case, sign):
+    """d(loss of class k) / d w_i = -P[i, k] at w = 1. Richardson removes the first error of each one-sided step."""
+    train, query = logistic_case
+    p_nk = vectors(small.logistic(train, 0.01), train, query, 0.01)
+
+    def query_loss(step: float, i: int) -> torch.Tensor:
+        weights = torch.ones(60, dtype=torch.float64)
+        weights[i] += sign * step
+        return class_losses(small.logistic(train, 0.01, weights), query)
+
+    for i in (0, 7, 31):
+        h = 1e-3
+        base, near, far = query_loss(0, i), query_loss(h / 2, i), query_loss(h, i)
+        slope = sign * (4 * near - far - 3 * base) / h
+        torch.testing.assert_close(
+            slope, -p_nk[i], rtol=1e-5, atol=1e-7
+        )  # the error left is O(h^2)
+
+
+def test_sums_to_zero_at_an_unregularised_optimum(logistic_case):
+    train, query = logistic_case
+    p_nk = vectors(small.logistic(train, 0.0), train, query, 0.0)
+    assert p_nk.sum(0).abs().max() < 1e-9 * p_nk.abs().sum(0).max()
+
+
+def test_sums_to_the_pull_of_the_penalty(logistic_case):
+    """sum_i g_i = -n l2 theta at the optimum, so sum_i P[i, k] = -n l2 v_k . theta."""
+    train, query = logistic_case
+    l2 = 0.05
+    model = small.logistic(train, l2)
+    hessian = curvature.exact(model, train, l2)
+    v = brute_force.as_parameters(model, hessian.solve(gradients(model, query, 50)))
+    theta = torch.cat([model.get_parameter(name).detach().flatten() for name in v[0]])
+    expected = torch.stack([-60 * l2 * brute_force.flat(v_k) @ theta for v_k in v])
+    torch.testing.assert_close(
+        vectors(model, train, query, l2).sum(0), expected, rtol=1e-9, atol=1e-12
+    )
+
+
+def class_losses(model, query):
+    with torch.no_grad():
+        losses = torch.nn.functional.cross_entropy(model(query[0]), query[1], reduction="none")
+    return torch.stack([losses[query[1] == k].sum() for k in range(3)])
+
+
+def test_predicts_leaving_one_out(rng):
+    train, query = small.blobs(rng, 400), small.blobs(rng, 45)
+    model = small.logistic(train, 0.05)
+    predicted = vectors(model, train, query, 0.05)[:80]
+    changes = []
+    for i in range(80):
+        weights = torch.ones(400, dtype=torch.float64)
+        weights[i] = 0
+        changes.append(
+            class_losses(small.logistic(train, 0.05, weights), query) - class_losses(model, query)
+        )
+    for k in range(3):
+        assert np.corrcoef(torch.stack(changes)[:, k], predicted[:, k])[0, 1] > 0.999
+
+
+def test_one_pass_equals_forward_mode_derivatives():
+    model, (x, y) = small.conv_net(), small.images(23)
+    q = gradients(model, small.images(12, seed=1))
+    expected = brute_force.directional_derivatives(model, x, y, brute_force.as_parameters(model, q))
+    torch.testing.assert_close(
+        directional_derivatives(model, (x, y), q, batch_size=7), expected, rtol=1e-10, atol=1e-12
+    )
+
+
+def test_group_gradients_are_sums_of_autograd_gradients():
+    model, (x, y) = small.conv_net(), small.images(12)
+    q = brute_force.as_parameters(model, gradients(model, (x, y)))
+    for k in range(3):
+        loss = torch.nn.functional.cross_entropy(model(x[y == k]), y[y == k], reduction="sum")
+        expected = torch.autograd.grad(loss, [model.get_parameter(name) for name in q[k]])
+        for name, gradient in zip(q[k], expected, strict=True):
+            torch.testing.assert_close(q[k][name], gradient, rtol=1e-10, atol=1e-12)
+
+
+def test_neither_batches_nor_order_matter():
+    model, (x, y), query = small.conv_net(), small.images(23), small.images(12, seed=1)
+    ekfac = factors.fit(model, (x, y), kind="ekfac", damping=0.1, seed=0, batch_size=23)
+    order = torch.randperm(23, generator=torch.Generator().manual_seed(0))
+    whole = influence_vectors(model, ekfac, (x, y), query, query[1], 3, batch_size=23)
+    pieces = influence_vectors(model, ekfac, (x[order], y[order]), query, query[1], 3, batch_size=4)
+    torch.testing.assert_close(pieces, whole[order], rtol=1e-10, atol=1e-14)
+
+
+def test_any_partition_of_the_query_samples_adds_up():
+    """Halves of the classes are groups too, and their vectors add up to those of the classes."""
+    model, train, query = small.conv_net(), small.images(23), small.images(12, seed=1)
+    ekfac = factors.fit(model, train, kind="ekfac", damping=0.1, seed=0, batch_size=23)
+    halves = query[1] + 3 * (torch.arange(12) % 2)
+    whole = influence_vectors(model, ekfac, train, query, query[1], 3, batch_size=7)
+    parts = influence_vectors(model, ekfac, train, query, halves, 6, batch_size=7)
+    torch.testing.assert_close(parts[:, :3] + parts[:, 3:], whole, rtol=1e-10, atol=1e-14)
+
+
+def test_a_measure_of_its_own_is_differentiated(logistic_case):
+    """Minus the probability of the true class: the query gradient changes, the rest of Eq. 1 does not."""
+    train, query = logistic_case
+    model = small.logistic(train, 0.05)
+
+    def minus_probability(model, batch):
+        return -model(batch[0]).softmax(1)[torch.arange(len(batch[1])), batch[1]]
+
+    options = {"batch_size": 17}
+    hessian = curvature.exact(model, train, 0.05)
+    of_loss = influence_vectors(model, hessian, train, query, query[1], 3, **options)
+    found = influence_vectors(
+        model, hessian, train, query, query[1], 3, measure=minus_probability, **options
+    )
+    one = tuple(part[:1] for part in query)  # -dp = p d(-log p) for a single sample
+    single = influence_vectors(model, hessian, train, one, one[1], 1, **options)
+    weighted = influence_vectors(
+        model, hessian, train, one, one[1], 1, measure=minus_probability, **options
+    )
+    with torch.no_grad():
+        p = model(one[0]).softmax(1)[0, one[1]]
+    torch.testing.assert_close(weighted, p * single, rtol=1e-9, atol=1e-14)
+    assert not torch.allclose(found, of_loss)
+
+
+def test_an_empty_class_is_zero_and_named(logistic_case):
+    train, query = logistic_case
+    hessian = curvature.exact(small.logistic(train, 0.05), train, 0.05)
+    with pytest.warns(UserWarning, match=r"groups without a query sample.*\[3\]"):
+        p_nk = influence_vectors(
+            small.logistic(train, 0.05), hessian, train, query, query[1], 4, batch_size=20
+        )
+    assert (p_nk[:, 3] == 0).all()
+    assert (p_nk[:, :3] != 0).any(0).all()
+
+
+def test_bad_gradients_and_groups_are_named(logistic_case):
+    train, query = logistic_case
+    model = small.logistic(train, 0.05)
+    hessian = curvature.exact(model, train, 0.05)
+    with pytest.raises(InputError, match="groups: expected 0 to 1; came 0 to 2"):
+        influence_vectors(model, hessian, train, query, query[1], 2, batch_size=20)
+    query[0][7, 0] = np.nan
+    with pytest.raises(InputError, match="sample 7 has none in layer linear"):
+        influence_vectors(model, hessian, train, query, query[1], 3, batch_size=20)
+    query[0][7, 0] = 0
+    train[0][33, 2] = np.inf
+    with pytest.raises(InputError, match="sample 33 of the training set has none"):
+        factors.fit(model, train, kind="ekfac", draw="balanced", damping=0.1, seed=0, batch_size=7)
+    with pytest.raises(InputError, match="sample 33 has none in layer linear"):
+        influence_vectors(model, hessian, train, query, query[1], 3, batch_size=20)
+
+
+def test_what_was_frozen_stays_frozen_and_the_mode_is_put_back():
+    model, train = small.conv_net().train(), small.images(9)
+    model[3].weight.requires_grad_(False)
+    gradients(model, train)
+    directional_derivatives(model, train, gradients(model, train), batch_size=4)
+    assert all(module.training for module in model.modules())
+    assert [p.requires_grad for p in model.parameters()].count(False) == 1

@@ -1,0 +1,26 @@
+import pytest
+import torch
+from torch import nn
+
+from catwise.core.losses import MEASURES
+
+
+@pytest.fixture
+def batch(generator):
+    return torch.randn(40, 4, dtype=torch.float64, generator=generator), torch.arange(40) % 4
+
+
+def test_every_measure_falls_as_the_right_class_is_favoured(batch):
+    z, y = batch
+    better = z + 0.5 * nn.functional.one_hot(y, 4)
+    for measure in MEASURES.values():
+        assert (measure(nn.Identity(), (better, y)) < measure(nn.Identity(), (z, y))).all()
+
+
+def test_the_margin_is_negative_exactly_where_the_class_is_right_and_probability_is_that_of_the_loss(
+    batch,
+):
+    z, y = batch
+    found = {name: measure(nn.Identity(), batch) for name, measure in MEASURES.items()}
+    assert ((found["margin"] < 0) == (z.argmax(1) == y)).all()
+    torch.testing.assert_close(-found["probability"], torch.exp(-found["loss"]))
