@@ -71,7 +71,7 @@ def diagnose(
     smallest = int(torch.bincount(query[-1], minlength=len(classes)).min())
     if smallest < 3:
         raise InputError(
-            f"query: expected 3 samples or more of every class; came {smallest} of one"
+            f"query: expected 3 samples or more of every class; got {smallest} of one"
         )
     count = min(bins, smallest)
     groups = validation_bins(query[-1].cpu().numpy(), count, np.random.default_rng(seed))
@@ -111,9 +111,9 @@ def _checked(
     sizes = {len(part) for part in batch}
     if len(batch) < 2 or len(sizes) > 1:
         raise InputError(
-            f"{name}: expected inputs and as many labels; came parts of {sorted(sizes)} samples"
+            f"{name}: expected inputs and as many labels; got parts of {sorted(sizes)} samples"
         )
     low, high = int(batch[-1].min()), int(batch[-1].max())
     if low < 0 or high >= len(classes):
-        raise InputError(f"{name}: expected labels 0 to {len(classes) - 1}; came {low} to {high}")
+        raise InputError(f"{name}: expected labels 0 to {len(classes) - 1}; got {low} to {high}")
     return tuple(part.to(place) for part in batch)

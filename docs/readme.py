@@ -23,7 +23,7 @@ def renewed(text: str, name: str, content: str) -> str:
         pattern, lambda match: match[1] + content + "\n" + match[2], text, flags=re.DOTALL
     )
     if found[1] != 1:
-        raise ValueError(f"README.md: expected one block of markers {name}, came {found[1]}")
+        raise ValueError(f"README.md: expected one block of markers {name}, got {found[1]}")
     return found[0]
 
 

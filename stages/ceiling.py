@@ -23,7 +23,7 @@ def main(dataset: str) -> None:
     paths = sorted(binned.glob("epoch_*.npz"))
     if not paths:
         raise InputError(
-            f"{binned}: expected the vectors of each checkpoint, found none; run `dvc repro`"
+            f"{binned}: expected the vectors of each checkpoint; got none; run `dvc repro`"
         )
     epochs = []
     for path in progress(paths, f"ceiling {dataset}"):

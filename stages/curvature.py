@@ -36,7 +36,7 @@ def main(dataset: str) -> None:
         for name, tensor in tensors.items():
             if not tensor.isfinite().all():
                 raise InputError(
-                    f"curvature of {dataset}: expected finite factors; came a {name} that is not"
+                    f"curvature of {dataset}: expected finite factors; got a {name} that is not"
                 )
         write_tensors(out / f"epoch_{epoch:03d}.safetensors", tensors)
         weights[epoch] = models.fingerprint(model)

@@ -37,7 +37,7 @@ def main(dataset: str) -> None:
         model = load_model(dataset, train, splits["train"], int(epoch))
         if models.fingerprint(model) != weights:
             raise InputError(
-                f"{factors / 'curvature.json'}: expected factors of checkpoint {epoch}; came those of other weights"
+                f"{factors / 'curvature.json'}: expected factors of checkpoint {epoch}; got those of other weights"
             )
         path = factors / f"epoch_{int(epoch):03d}.safetensors"
         fitted = curvature.from_tensors(read_tensors(path, place))

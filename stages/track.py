@@ -44,7 +44,7 @@ def main(dataset: str) -> None:
     figures = sorted(path for path in drawn.rglob("*") if path.is_file())
     if not figures:
         raise InputError(
-            f"{drawn}: expected figures, found none; `dvc repro figures@{dataset}` draws them"
+            f"{drawn}: expected figures; got none; `dvc repro figures@{dataset}` draws them"
         )
     files = [card, *summaries.values(), *tables, *figures]
     packed = Path("reports", "reweight", dataset, "weights.npz")

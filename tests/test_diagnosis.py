@@ -97,16 +97,16 @@ def test_what_is_wrong_with_the_samples_is_one_line(noisy):
         assert "\n" not in str(caught.value)
 
     said(
-        "query: expected labels 0 to 2; came 0 to 3", train, (query[0], query[1] + (query[1] == 2))
+        "query: expected labels 0 to 2; got 0 to 3", train, (query[0], query[1] + (query[1] == 2))
     )
     said(
-        "train: expected inputs and as many labels; came parts of .* samples",
+        "train: expected inputs and as many labels; got parts of .* samples",
         (train[0][:-1], train[1]),
         query,
     )
     few = torch.cat([(query[1] < 2).nonzero()[:, 0], (query[1] == 2).nonzero()[:2, 0]])
     said(
-        "query: expected 3 samples or more of every class; came 2 of one",
+        "query: expected 3 samples or more of every class; got 2 of one",
         train,
         tuple(part[few] for part in query),
     )

@@ -94,7 +94,7 @@ def addresses(folder: Path, within: float = 180.0) -> list[str]:
         port = free.getsockname()[1]
     command = listed.stdout.replace("--port 5000", f"--port {port}")
     if f"--port {port}" not in command:
-        raise RuntimeError(f"make ui: expected --port 5000 in its command; came {listed.stdout}")
+        raise RuntimeError(f"make ui: expected --port 5000 in its command; got {listed.stdout}")
     quiet = subprocess.DEVNULL
     served = subprocess.Popen(
         command,

@@ -88,6 +88,6 @@ def jackknife_margin(without: np.ndarray) -> np.ndarray:
 def checked_bins(p_nkb: np.ndarray) -> np.ndarray:
     if p_nkb.ndim != 3 or p_nkb.shape[2] < 3:
         raise InputError(
-            f"influence vectors: expected (n, k, bins) with at least 3 bins; came {p_nkb.shape}"
+            f"influence vectors: expected (n, k, bins) with at least 3 bins; got {p_nkb.shape}"
         )
     return np.asarray(p_nkb, dtype=np.float64)

@@ -37,7 +37,7 @@ def headroom(p_nk: np.ndarray) -> Headroom:
     p_nk = np.asarray(p_nk, dtype=np.float64)
     if not np.isfinite(p_nk).all():
         raise InputError(
-            f"influence vectors: expected finite values; came {np.argwhere(~np.isfinite(p_nk))[0]} not so"
+            f"influence vectors: expected finite values; got {np.argwhere(~np.isfinite(p_nk))[0]} not so"
         )
     mass_k = np.abs(p_nk).sum(axis=0)
     if (mass_k == 0).any():

@@ -17,7 +17,7 @@ def first_component_ratio(p_nk: np.ndarray) -> float:
     variance = np.linalg.svd(centred.astype(np.float64), compute_uv=False) ** 2
     if variance.sum() == 0:
         raise InputError(
-            "influence vectors: expected some that differ; came one vector for all samples"
+            "influence vectors: expected some that differ; got one vector for all samples"
         )
     return float(variance[0] / variance.sum())
 
@@ -29,5 +29,5 @@ def uncentred_spectrum(p_nk: np.ndarray) -> np.ndarray:
     """
     energy = np.linalg.svd(p_nk.astype(np.float64), compute_uv=False) ** 2
     if energy.sum() == 0:
-        raise InputError("influence vectors: expected some that are not zero; came zeros alone")
+        raise InputError("influence vectors: expected some that are not zero; got zeros alone")
     return energy / energy.sum()

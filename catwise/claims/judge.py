@@ -112,5 +112,5 @@ def _judged(key: str, stage: str, judge: Judge, evidence: Evidence) -> list[Clai
     except KeyError as error:
         where = f"claim {key}, {evidence.dataset}"
         raise InputError(
-            f"{where}: expected {error} in the reports of {stage}, found none; run it again"
+            f"{where}: expected {error} in the reports of {stage}; got none; run it again"
         ) from error

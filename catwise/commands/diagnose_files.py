@@ -40,7 +40,7 @@ FEWEST = 20  # samples of a class; a quarter of them are its noise
 def main(path: str, name: str) -> None:
     begin = time.perf_counter()
     if not name.isidentifier():
-        raise InputError(f"NAME: expected letters, digits and _; came {name!r}")
+        raise InputError(f"NAME: expected letters, digits and _; got {name!r}")
     parameters = {"run": {"datasets": [name]}, "datasets": {name: section(path)}}
     work = Path("scratch", "mine", name)
     shutil.rmtree(work, ignore_errors=True)
@@ -63,22 +63,22 @@ def section(path: str) -> dict[str, Any]:
         wanted = (
             "a folder with a folder of images per class, or a csv with the columns text and label"
         )
-        raise InputError(f"DATA: expected {wanted}; came {path!r}")
+        raise InputError(f"DATA: expected {wanted}; got {path!r}")
     counts = own_files.counted(path)
     if len(counts) < 2:
         raise InputError(
-            f"{path}: expected two classes or more; came {', '.join(counts) or 'none'}"
+            f"{path}: expected two classes or more; got {', '.join(counts) or 'none'}"
         )
     rarest = min(counts, key=lambda name: counts[name])
     if counts[rarest] < FEWEST:
         raise InputError(
-            f"{path}: expected {FEWEST} samples or more of every class; came {counts[rarest]} of {rarest!r}"
+            f"{path}: expected {FEWEST} samples or more of every class; got {counts[rarest]} of {rarest!r}"
         )
     kind, format = shape(path)
     known = params.load().datasets
     if ALIKE[kind] not in known:
         raise InputError(
-            f"params.yaml: datasets: expected {ALIKE[kind]}, whose parameters are followed; it is missing"
+            f"params.yaml: datasets: expected {ALIKE[kind]}, whose parameters are followed; got none"
         )
     found = known[ALIKE[kind]].model_dump()
     total = sum(counts.values())

@@ -75,7 +75,7 @@ def repository() -> str:
             ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False
         )
     except FileNotFoundError:
-        raise FindingError("git is missing", "install git: DVC keeps its state in it") from None
+        raise FindingError("ggot none", "install git: DVC keeps its state in it") from None
     if done.returncode:
         raise FindingError("no commit here", "git init && git add -A && git commit -m start")
     return f"at {done.stdout[:7]}"

@@ -40,7 +40,7 @@ def main(dataset: str, start: str | None, stop: str | None) -> None:
         stages.index(name) if name else at for name, at in ((start, 0), (stop, len(stages) - 1))
     )
     if first > last:
-        raise InputError(f"--stop: expected {stages[first]} or a later stage; came {stop!r}")
+        raise InputError(f"--stop: expected {stages[first]} or a later stage; got {stop!r}")
     top = Path(os.environ.get("DVC_ROOT") or ".").resolve()
     work = top / "scratch" / "measure" / dataset
     path = work.with_suffix(".json")
@@ -80,12 +80,12 @@ def begun(path: Path, parameters: dict[str, Any], stages: list[str], first: int)
     before, again = stages[:first], {*stages[first:], *SHOWN}
     if missing := [stage for stage in before if stage not in old["finished"]]:
         raise InputError(
-            f"--start: expected {missing[0]}, which is not measured yet; came {stages[first]!r}"
+            f"--start: expected {missing[0]}, which is not measured yet; got {stages[first]!r}"
         )
     for section, value in parameters.items():
         if section not in again and old["parameters"].get(section) != value:
             raise InputError(
-                f"{section}: expected the parameters that {before[-1]} was measured with; came others"
+                f"{section}: expected the parameters that {before[-1]} was measured with; got others"
             )
     kept = {*before} if stages[first] in old["finished"] else {*before, stages[first]}
     for run in old["runs"]:
@@ -102,7 +102,7 @@ def snapshot(dataset: str, work: Path) -> None:
         if Path(prepare["path"]).is_absolute():
             key = f"datasets.{dataset}.prepare.path"
             raise InputError(
-                f"{key}: expected a relative path, for it is carried; came {prepare['path']!r}"
+                f"{key}: expected a relative path, for it is carried; got {prepare['path']!r}"
             )
         prepare["path"] = os.path.relpath(prepare["path"], work)
     yaml.dump(tree, work / "params.yaml")

@@ -27,9 +27,9 @@ def load(path: Path = Path("params.yaml")) -> Params:
     try:
         return parse(path.read_bytes(), path)
     except FileNotFoundError:
-        raise InputError(f"{path}: expected the parameters file, found none here") from None
+        raise InputError(f"{path}: expected the parameters file; got none here") from None
     except OSError as error:
-        raise InputError(f"{path}: expected the parameters file; came: {error.strerror}") from None
+        raise InputError(f"{path}: expected the parameters file; got: {error.strerror}") from None
 
 
 def parse(text: bytes, path: Path) -> Params:
@@ -50,7 +50,7 @@ def _parsed(content: bytes, path: Path) -> Any:
         return yaml.load(content.decode())
     except RecursionError:
         raise InputError(
-            f"{path}: expected YAML, came sections within sections without end"
+            f"{path}: expected YAML; got sections within sections without end"
         ) from None
     except (ReaderError, UnicodeDecodeError) as error:  # these know the position alone
         bad = (
@@ -60,10 +60,10 @@ def _parsed(content: bytes, path: Path) -> Any:
         )
         line = content[:bad].count(b"\n") + 1
         raise InputError(
-            f"{path}: line {line}: expected UTF-8 text, came byte {content[bad]:#04x}"
+            f"{path}: line {line}: expected UTF-8 text; got byte {content[bad]:#04x}"
         ) from None
     except YAMLError as error:
-        raise InputError(f"{path}: expected YAML, came: {' '.join(str(error).split())}") from None
+        raise InputError(f"{path}: expected YAML; got: {' '.join(str(error).split())}") from None
 
 
 class Constructor(SafeConstructor):
@@ -82,23 +82,23 @@ def _check_names(path: Path, params: Params) -> None:
         if name not in params.datasets:
             known = ", ".join(params.datasets)
             raise InputError(
-                f"{path}: run.datasets.{position}: expected one of {known}; came {name!r}"
+                f"{path}: run.datasets.{position}: expected one of {known}; got {name!r}"
             )
         if name in params.run.datasets[:position]:
             raise InputError(
-                f"{path}: run.datasets.{position}: expected each data set once; came {name!r} again"
+                f"{path}: run.datasets.{position}: expected each data set once; got {name!r} again"
             )
     for name, dataset in params.datasets.items():
         if not name.isidentifier():
             raise InputError(
-                f"{path}: datasets: expected names of letters, digits and _; came {name!r}"
+                f"{path}: datasets: expected names of letters, digits and _; got {name!r}"
             )
         classes = getattr(dataset.prepare, "classes", None) or CLASSES[dataset.prepare.source]
         for position, chosen in enumerate(dataset.figures.classes):
             if chosen not in classes:
                 key = f"datasets.{name}.figures.classes.{position}"
                 raise InputError(
-                    f"{path}: {key}: expected one of {', '.join(classes)}; came {chosen!r}"
+                    f"{path}: {key}: expected one of {', '.join(classes)}; got {chosen!r}"
                 )
         _check_model(path, name, dataset)
         _check_cases(path, name, dataset, classes)
@@ -106,12 +106,12 @@ def _check_names(path: Path, params: Params) -> None:
         if dataset.train.model != "logistic" and dataset.curvature.kind == "exact":
             key = f"datasets.{name}.curvature.kind"
             raise InputError(
-                f"{path}: {key}: expected a factored kind for a {dataset.train.model}; came 'exact'"
+                f"{path}: {key}: expected a factored kind for a {dataset.train.model}; got 'exact'"
             )
         if dataset.train.model != "logistic" and "exact" in dataset.fidelity.kinds:
             key = f"datasets.{name}.fidelity.kinds"
             raise InputError(
-                f"{path}: {key}: expected factored kinds for a {dataset.train.model}; came 'exact'"
+                f"{path}: {key}: expected factored kinds for a {dataset.train.model}; got 'exact'"
             )
 
 
@@ -129,7 +129,7 @@ def _check_model(path: Path, name: str, dataset: DataSet) -> None:
     if (model := dataset.train.model) not in fitting:
         key = f"datasets.{name}.train.model"
         raise InputError(
-            f"{path}: {key}: expected {' or '.join(fitting)} for these data; came {model!r}"
+            f"{path}: {key}: expected {' or '.join(fitting)} for these data; got {model!r}"
         )
 
 
@@ -138,7 +138,7 @@ def _check_cases(path: Path, name: str, dataset: DataSet, classes: Sequence[str]
     if dataset.reweight and isinstance(dataset.train, Logistic):
         key = f"datasets.{name}.reweight"
         raise InputError(
-            f"{path}: {key}: expected null, as logistic regression has no epochs; came cases"
+            f"{path}: {key}: expected null, as logistic regression has no epochs; got cases"
         )
     for position, case in enumerate(dataset.reweight.cases if dataset.reweight else []):
         key = f"datasets.{name}.reweight.cases.{position}"
@@ -147,11 +147,11 @@ def _check_cases(path: Path, name: str, dataset: DataSet, classes: Sequence[str]
         )  # the epoch after it
         last = dataset.train.epochs - needed  # type: ignore[union-attr]
         if case.epoch != "auto" and case.epoch > last:
-            raise InputError(f"{path}: {key}.epoch: expected at most {last}; came {case.epoch}")
+            raise InputError(f"{path}: {key}.epoch: expected at most {last}; got {case.epoch}")
         targets = [] if case.targets == "auto" else case.targets
         if not set(targets) <= set(classes) or len(set(targets)) == len(classes):
             raise InputError(
-                f"{path}: {key}.targets: expected some of {', '.join(classes)}; came {', '.join(targets)}"
+                f"{path}: {key}.targets: expected some of {', '.join(classes)}; got {', '.join(targets)}"
             )
 
 
@@ -162,7 +162,7 @@ def _check_epochs(path: Path, name: str, dataset: DataSet) -> None:
     if earlier != sorted({epoch for epoch in earlier if epoch < last}):
         key = f"datasets.{name}.curvature.earlier"
         raise InputError(
-            f"{path}: {key}: expected rising epochs before the last, {last}; came {earlier}"
+            f"{path}: {key}: expected rising epochs before the last, {last}; got {earlier}"
         )
 
 
@@ -172,13 +172,13 @@ def _one_line(path: Path, raw: Any, error: ValidationError) -> str:
     what = first["msg"].removeprefix("Value error, ")
     match first["type"]:
         case "missing":
-            return f"{path}: {key}: expected this key, it is missing"
+            return f"{path}: {key}: expected this key; got none"
         case "extra_forbidden":
-            return f"{path}: {key}: expected no such key; came {_short(first['input'])}"
+            return f"{path}: {key}: expected no such key; got {_short(first['input'])}"
         case _:
             what = what[0].lower() + what[1:]
             what = what.removeprefix("input should be ").removeprefix("expected ")
-            return f"{path}: {key}: expected {what}; came {_short(first['input'])}"
+            return f"{path}: {key}: expected {what}; got {_short(first['input'])}"
 
 
 def _real_keys(raw: Any, location: tuple[int | str, ...]) -> list[str]:

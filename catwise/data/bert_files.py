@@ -52,7 +52,7 @@ def _require_vocabulary(path: Path, what: str, size: Callable[[], int]) -> None:
         came = size()
     except (ValueError, KeyError, TypeError):
         raise InputError(
-            f"{path}: expected {what} in JSON; came something else, or a part of it"
+            f"{path}: expected {what} in JSON; got something else, or a part of it"
         ) from None
     if came != 28996:
-        raise InputError(f"{path}: expected a vocabulary of 28996; came {came}")
+        raise InputError(f"{path}: expected a vocabulary of 28996; got {came}")

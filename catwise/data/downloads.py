@@ -36,7 +36,7 @@ def require_space(path: Path, size: int) -> None:
     free = shutil.disk_usage(existing).free
     if free < size:
         raise InputError(
-            f"{path}: expected {size / 1e6:,.0f} MB of free disk; came {free / 1e6:,.0f} MB"
+            f"{path}: expected {size / 1e6:,.0f} MB of free disk; got {free / 1e6:,.0f} MB"
         )
 
 
@@ -50,5 +50,5 @@ def one_line(what: str, expected: str, way_out: str, *others: type[Exception]) -
             raise
         said = " ".join(str(error).split())[:200]
         raise InputError(
-            f"{what}: expected {expected}; came {type(error).__name__}: {said}; {way_out}"
+            f"{what}: expected {expected}; got {type(error).__name__}: {said}; {way_out}"
         ) from None

@@ -25,7 +25,7 @@ def folder() -> Path | None:
     if not (value := os.environ.get("CATWISE_MIRROR")):
         return None
     if not Path(value).is_dir():
-        raise InputError(f"CATWISE_MIRROR: expected a folder; came {value!r}")
+        raise InputError(f"CATWISE_MIRROR: expected a folder; got {value!r}")
     return Path(value)
 
 
@@ -33,7 +33,7 @@ def verified(path: Path, mirror: Path) -> bytes:
     """The content of a file of the mirror, checked if the mirror has the ``SHA256SUMS`` that ``sha256sum`` writes."""
     if not path.is_file():
         way_out = "copy it there from the hub, or unset CATWISE_MIRROR to download it"
-        raise InputError(f"{path}: expected this file in the mirror, found none; {way_out}")
+        raise InputError(f"{path}: expected this file in the mirror; got none; {way_out}")
     data, sums = path.read_bytes(), mirror / "SHA256SUMS"
     if not sums.is_file():
         return data
@@ -42,7 +42,7 @@ def verified(path: Path, mirror: Path) -> bytes:
     came = hashlib.sha256(data).hexdigest()
     if (wanted := digests.get(name, "no line")) != came:
         raise InputError(
-            f"{path}: expected the sha256 in {sums}, {wanted[:12]}; came {came[:12]}; copy it again"
+            f"{path}: expected the sha256 in {sums}, {wanted[:12]}; got {came[:12]}; copy it again"
         )
     return data
 
@@ -64,7 +64,7 @@ def pixels(encoded: list[bytes], where: str, shape: tuple[int, ...]) -> np.ndarr
         image = decoded_image(content, f"{where}: row {row}", "RGB")
         if (image.height, image.width) != shape[1:]:
             came = (image.height, image.width)
-            raise InputError(f"{where}: row {row}: expected an image of {shape[1:]}; came {came}")
+            raise InputError(f"{where}: row {row}: expected an image of {shape[1:]}; got {came}")
         pixels[row] = np.moveaxis(np.asarray(image), 2, 0)
     return pixels
 
@@ -78,7 +78,7 @@ def _shards(folder: Path, part: str) -> list[Path]:
     if not paths or totals != {len(paths)}:
         wanted = f"all of {part}-*-of-*.parquet"
         raise InputError(
-            f"{folder}: expected {wanted}; came {', '.join(path.name for path in paths) or 'none'}"
+            f"{folder}: expected {wanted}; got {', '.join(path.name for path in paths) or 'none'}"
         )
     return paths
 
@@ -95,12 +95,12 @@ def _shard(
         table = pyarrow.parquet.read_table(io.BytesIO(data), page_checksum_verification=True)
         if not {column, "label"} <= set(table.column_names):
             raise InputError(
-                f"{path}: expected columns {column} and label; came {', '.join(table.column_names)}"
+                f"{path}: expected columns {column} and label; got {', '.join(table.column_names)}"
             )
         samples, y = table[column], table["label"]
         if samples.null_count or y.null_count:
             raise InputError(
-                f"{path}: expected no empty cells; came {samples.null_count + y.null_count}"
+                f"{path}: expected no empty cells; got {samples.null_count + y.null_count}"
             )
         if column == "img":
             samples = pyarrow.compute.struct_field(samples, "bytes")
@@ -117,7 +117,7 @@ def _shard(
         json.JSONDecodeError,
     ) as error:
         said = " ".join(str(error).split())[:200]
-        raise InputError(f"{path}: expected a whole parquet file; came: {said}") from None
+        raise InputError(f"{path}: expected a whole parquet file; got: {said}") from None
     if names and names != list(classes):
-        raise InputError(f"{path}: expected classes {', '.join(classes)}; came {', '.join(names)}")
+        raise InputError(f"{path}: expected classes {', '.join(classes)}; got {', '.join(names)}")
     return content, labels

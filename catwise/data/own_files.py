@@ -42,12 +42,12 @@ def decoded_image(content: bytes | None, where: str, mode: str) -> Any:
     try:
         image = Image.open(io.BytesIO(content or b""))
         if image.mode[0] in "IF":
-            raise InputError(f"{where}: expected 8 bits per channel; came mode {image.mode}")
+            raise InputError(f"{where}: expected 8 bits per channel; got mode {image.mode}")
         return ImageOps.exif_transpose(image).convert(mode)
     except InputError:
         raise
     except (OSError, ValueError, SyntaxError, TypeError, Image.DecompressionBombError) as error:
-        raise InputError(f"{where}: expected an image; came {type(error).__name__}") from None
+        raise InputError(f"{where}: expected an image; got {type(error).__name__}") from None
 
 
 def image_folder(path: str, classes: Sequence[str], size: int, colour: str) -> Raw:
@@ -56,14 +56,14 @@ def image_folder(path: str, classes: Sequence[str], size: int, colour: str) -> R
     folders = _folders(path)
     if folders != sorted(classes):
         raise InputError(
-            f"{path}: expected the folders {', '.join(sorted(classes))}; came {', '.join(folders)}"
+            f"{path}: expected the folders {', '.join(sorted(classes))}; got {', '.join(folders)}"
         )
     mode = {"grey": "L", "rgb": "RGB"}[colour]
     pixels, labels, names = [], [], []
     for label, name in enumerate(classes):
         for file in _images(root / name):
             if not file.is_file():
-                raise InputError(f"{file}: expected an image; came a folder")
+                raise InputError(f"{file}: expected an image; got a folder")
             square = np.asarray(
                 decoded_image(file.read_bytes(), str(file), mode).resize((size, size))
             )
@@ -71,7 +71,7 @@ def image_folder(path: str, classes: Sequence[str], size: int, colour: str) -> R
             labels.append(label)
             names.append(f"{name}/{file.name}")
         if not labels or labels[-1] != label:
-            raise InputError(f"{root / name}: expected images; came an empty folder")
+            raise InputError(f"{root / name}: expected images; got an empty folder")
     part = (np.stack(pixels), np.array(labels))
     return Raw(tuple(classes), OWN, f"imagefolder {path}", {"all": part}, names=tuple(names))
 
@@ -79,7 +79,7 @@ def image_folder(path: str, classes: Sequence[str], size: int, colour: str) -> R
 def _folders(path: str) -> list[str]:
     if not Path(path).is_dir():
         raise InputError(
-            f"prepare.path: expected a folder with one folder per class; came {path!r}"
+            f"prepare.path: expected a folder with one folder per class; got {path!r}"
         )
     return sorted(
         child.name for child in Path(path).iterdir() if child.is_dir() and child.name[0] != "."
@@ -110,13 +110,13 @@ def csv_file(path: str, classes: Sequence[str]) -> Raw:
     for line, text, label in _rows(path):
         if label not in numbers:
             raise InputError(
-                f"{path}: line {line}: expected a label of {', '.join(classes)}; came {label[:40]!r}"
+                f"{path}: line {line}: expected a label of {', '.join(classes)}; got {label[:40]!r}"
             )
         samples.append(text)
         labels.append(numbers[label])
         lines.append(f"line {line}")
     if not samples:
-        raise InputError(f"{path}: expected rows after the header; came none")
+        raise InputError(f"{path}: expected rows after the header; got none")
     part = (samples, np.array(labels, dtype=np.int64))
     return Raw(tuple(classes), OWN, f"csv {path}", {"all": part}, names=tuple(lines))
 
@@ -128,31 +128,31 @@ def _rows(path: str) -> Iterator[tuple[int, str, str]]:
         whole = content.decode("utf-8-sig")
     except OSError as error:
         raise InputError(
-            f"prepare.path: expected a CSV file; came {path!r}: {error.strerror}"
+            f"prepare.path: expected a CSV file; got {path!r}: {error.strerror}"
         ) from None
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
         raise InputError(
-            f"{path}: line {line}: expected UTF-8; came byte {content[error.start]:#x}"
+            f"{path}: line {line}: expected UTF-8; got byte {content[error.start]:#x}"
         ) from None
     rows = csv.DictReader(io.StringIO(whole, newline=""), strict=True)
     try:
         if missing := {"text", "label"} - set(rows.fieldnames or ()):
             raise InputError(
-                f"{path}: line 1: expected columns text and label; came no {' or '.join(sorted(missing))}"
+                f"{path}: line 1: expected columns text and label; got no {' or '.join(sorted(missing))}"
             )
         for row in rows:
             where = f"{path}: line {rows.line_num}"
             if None in row or None in row.values():
                 raise InputError(
-                    f"{where}: expected {len(rows.fieldnames or ())} columns; came more or fewer"
+                    f"{where}: expected {len(rows.fieldnames or ())} columns; got more or fewer"
                 )
             if not row["text"].strip():
-                raise InputError(f"{where}: expected a text; came none")
+                raise InputError(f"{where}: expected a text; got none")
             yield rows.line_num, row["text"], row["label"]
     except csv.Error as error:
         raise InputError(
-            f"{path}: line {rows.reader.line_num}: expected CSV; came: {error}"
+            f"{path}: line {rows.reader.line_num}: expected CSV; got: {error}"
         ) from None
 
 
@@ -163,6 +163,6 @@ def counted(path: str) -> dict[str, int]:
     counts: Counter[str] = Counter()
     for line, _, label in _rows(path):
         if not label.strip():
-            raise InputError(f"{path}: line {line}: expected a label; came none")
+            raise InputError(f"{path}: line {line}: expected a label; got none")
         counts[label] += 1
     return dict(sorted(counts.items()))

@@ -165,7 +165,7 @@ def _from_hub(name: str) -> Raw:
         if KNOWN[name].column not in features or tuple(names) != KNOWN[name].classes:
             wanted = f"{KNOWN[name].column} and a label of {', '.join(KNOWN[name].classes)}"
             raise InputError(
-                f"{repository}: {part} split: expected {wanted}; came {' '.join(str(features).split())}"
+                f"{repository}: {part} split: expected {wanted}; got {' '.join(str(features).split())}"
             )
         parts[part] = (
             list(read[part][KNOWN[name].column]),
@@ -179,13 +179,13 @@ def _checked(
 ) -> list[str]:
     """Raises InputError unless samples and labels are those of the original, or a mirror's known share of them."""
     if len(x) != len(y):
-        raise InputError(f"{where}: expected as many samples as labels; came {len(x)} and {len(y)}")
+        raise InputError(f"{where}: expected as many samples as labels; got {len(x)} and {len(y)}")
     if strange := sorted(set(y.tolist()) - set(range(len(spec.classes)))):
         raise InputError(
-            f"{where}: expected labels 0 to {len(spec.classes) - 1}; came {strange[0]}"
+            f"{where}: expected labels 0 to {len(spec.classes) - 1}; got {strange[0]}"
         )
     if spec.shape and x.shape[1:] != spec.shape:
-        raise InputError(f"{where}: expected images of {spec.shape}; came {x.shape[1:]}")
+        raise InputError(f"{where}: expected images of {spec.shape}; got {x.shape[1:]}")
     came, expected = tuple(np.bincount(y, minlength=len(spec.classes)).tolist()), spec.counts[part]
     if came == expected:
         return []
@@ -194,7 +194,7 @@ def _checked(
             f"the mirror's {part} split is a part of the original: {sum(came)} of {sum(expected)} samples"
         ]
     raise InputError(
-        f"{where}: expected {sum(expected)} samples, {_list(expected)}; came {sum(came)}, {_list(came)}"
+        f"{where}: expected {sum(expected)} samples, {_list(expected)}; got {sum(came)}, {_list(came)}"
     )
 
 

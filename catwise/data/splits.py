@@ -23,7 +23,7 @@ def flip_labels(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Changes round(share n) labels to another class, chosen uniformly; returns the new labels and where."""
     if not 0 <= share < 1:
-        raise InputError(f"flip_share: expected 0 <= share < 1; came {share}")
+        raise InputError(f"flip_share: expected 0 <= share < 1; got {share}")
     flipped = np.zeros(len(labels), dtype=bool)
     flipped[rng.choice(len(labels), round(share * len(labels)), replace=False)] = True
     shift = rng.integers(1, num_classes, len(labels))
@@ -159,7 +159,7 @@ def _draw(
     size = len(rows) if isinstance(wanted, str) else wanted
     if size > len(rows):
         raise InputError(
-            f"prepare.{split}: expected at most {len(rows)}, the samples that are left; came {size}"
+            f"prepare.{split}: expected at most {len(rows)}, the samples that are left; got {size}"
         )
     exact = size * np.bincount(y, minlength=len(raw.classes)) / max(len(rows), 1)
     take = np.floor(exact).astype(np.int64)
@@ -167,7 +167,7 @@ def _draw(
     if not take.all():
         missing = raw.classes[int(np.argmin(take))]
         raise InputError(
-            f"prepare.{split}: expected a sample of every class; came none of {missing!r} in {size}"
+            f"prepare.{split}: expected a sample of every class; got none of {missing!r} in {size}"
         )
     members = (
         rng.choice(rows[y == label], count, replace=False) for label, count in enumerate(take)

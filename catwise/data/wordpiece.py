@@ -27,7 +27,7 @@ def learn(texts: Sequence[str], vocabulary_size: int) -> str:
     if vocabulary_size < smallest:
         raise InputError(
             f"prepare.vocabulary_size: expected at least {smallest}, for {len(alphabet)} characters;"
-            f" came {vocabulary_size}"
+            f" got {vocabulary_size}"
         )
     tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
     tokenizer.normalizer = normalizer

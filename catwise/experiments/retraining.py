@@ -105,7 +105,7 @@ def _measured(setting: Setting, rows: np.ndarray, seed: int, place: Path) -> lis
     if _key(setting, rows, seed) != place.stem:
         raise InputError(
             "CATWISE_BACKEND: expected workers with the data, code, torch and device of this process; "
-            "came others: run again, after a new start of the cluster if there is one"
+            "got others: run again, after a new start of the cluster if there is one"
         )
     torch.set_num_threads(setting.threads)
     splits, classes = splits_once(setting.dataset, setting.device, card(setting.dataset))

@@ -103,7 +103,7 @@ def _measured(
     if _key(start, weights, seed, measured_on) != place.stem:
         raise InputError(
             "CATWISE_BACKEND: expected workers with the data, checkpoints, code, torch and device of this process; "
-            "came others: run again, after a new start of the cluster if there is one"
+            "got others: run again, after a new start of the cluster if there is one"
         )
     torch.set_num_threads(start.threads)
     splits, classes = splits_once(start.dataset, start.device, card(start.dataset))

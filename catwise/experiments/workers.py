@@ -54,11 +54,11 @@ def pool(device: torch.device, threads: int) -> Iterator[Spread]:
 def _backend() -> str:
     name = os.environ.get("CATWISE_BACKEND") or "loky"
     if name not in BACKENDS:
-        raise InputError(f"CATWISE_BACKEND: expected {', '.join(BACKENDS)}; came {name!r}")
+        raise InputError(f"CATWISE_BACKEND: expected {', '.join(BACKENDS)}; got {name!r}")
     package = {"dask": "distributed"}.get(name, name)
     if name != "loky" and find_spec(package) is None:
         raise InputError(
-            f"CATWISE_BACKEND: expected requirements-cluster.txt to be installed; came no {package}"
+            f"CATWISE_BACKEND: expected requirements-cluster.txt to be installed; got no {package}"
         )
     return name
 
@@ -68,7 +68,7 @@ def _workers(device: torch.device, threads: int) -> int:
     if not count:
         return 1 if device.type == "cuda" else max(1, joblib.cpu_count() // threads)
     if not (count.isdecimal() and int(count)):
-        raise InputError(f"CATWISE_WORKERS: expected a whole number of at least 1; came {count!r}")
+        raise InputError(f"CATWISE_WORKERS: expected a whole number of at least 1; got {count!r}")
     return int(count)
 
 

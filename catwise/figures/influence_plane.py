@@ -29,7 +29,7 @@ def influence_plane(
     check_vectors(p_nk, y_n, classes)
     if len(set(chosen)) != 2 or not set(chosen) <= set(classes):
         raise InputError(
-            f"figures.classes: expected two different ones of {', '.join(classes)}; came {list(chosen)}"
+            f"figures.classes: expected two different ones of {', '.join(classes)}; got {list(chosen)}"
         )
     pair = [classes.index(name) for name in chosen]
     p_n2 = p_nk[:, pair]

@@ -64,7 +64,7 @@ def styled(draw: Callable[..., Picture]) -> Callable[..., Picture]:
 def check_vectors(p_nk: np.ndarray, y_n: np.ndarray, classes: tuple[str, ...]) -> None:
     if p_nk.shape != (len(y_n), len(classes)):
         raise InputError(
-            f"influence vectors: expected shape {(len(y_n), len(classes))}; came {p_nk.shape}"
+            f"influence vectors: expected shape {(len(y_n), len(classes))}; got {p_nk.shape}"
         )
     if not np.isfinite(p_nk).all():
-        raise InputError("influence vectors: expected finite values; came NaN or infinity")
+        raise InputError("influence vectors: expected finite values; got NaN or infinity")

@@ -75,11 +75,11 @@ def fit(
     for name, value, known in (("kind", kind, Kind), ("draw", draw, Draw)):
         if value not in get_args(known):
             raise InputError(
-                f"curvature.{name}: expected one of {', '.join(get_args(known))}; came {value!r}"
+                f"curvature.{name}: expected one of {', '.join(get_args(known))}; got {value!r}"
             )
     if samples is not None and not 1 <= samples <= n:
         raise InputError(
-            f"curvature.samples: expected 1 to {n}, the training samples; came {samples}"
+            f"curvature.samples: expected 1 to {n}, the training samples; got {samples}"
         )
     if kind == "identity":
         return Factored(

@@ -30,12 +30,12 @@ def covered(model: nn.Module, embeddings: bool = False) -> dict[str, Layer]:
     layers = {name: module for name, module in model.named_modules() if isinstance(module, kinds)}
     if not layers:
         raise InputError(
-            "model: expected a Linear or Conv2d layer; came none, so no parameter has an influence"
+            "model: expected a Linear or Conv2d layer; got none, so no parameter has an influence"
         )
     for name, layer in layers.items():
         if isinstance(layer, nn.Conv2d) and (layer.groups != 1 or layer.padding_mode != "zeros"):
             raise InputError(
-                f"model.{name}: expected a convolution without groups and padded by zeros; came {layer}"
+                f"model.{name}: expected a convolution without groups and padded by zeros; got {layer}"
             )
     return layers
 
@@ -141,7 +141,7 @@ def per_layer(
             if samples is not None and len(x) != len(samples):
                 wanted = f"an input for each of the {len(samples)} samples, such as position_ids of (n, t)"
                 raise InputError(
-                    f"model.{name}: expected {wanted}; came {len(x)}; or leave embeddings out"
+                    f"model.{name}: expected {wanted}; got {len(x)}; or leave embeddings out"
                 )
             is_end = not output.requires_grad
             if is_end:

@@ -78,7 +78,7 @@ def group_gradients(
     """
     if groups.min() < 0 or groups.max() >= num_groups:
         raise InputError(
-            f"groups: expected 0 to {num_groups - 1}; came {int(groups.min())} to {int(groups.max())}"
+            f"groups: expected 0 to {num_groups - 1}; got {int(groups.min())} to {int(groups.max())}"
         )
     chosen = _chosen(model, layers)
     inside = {f"{layer}.{part}".lstrip(".") for layer in chosen for part in ("weight", "bias")}
@@ -172,7 +172,7 @@ def validation_bins(labels_m: np.ndarray, count: int, rng: np.random.Generator) 
     sizes = np.unique(labels_m, return_counts=True)[1]
     if sizes.min() < count:
         raise InputError(
-            f"influence.bins: expected at most {sizes.min()}, the smallest class's samples; came {count}"
+            f"influence.bins: expected at most {sizes.min()}, the smallest class's samples; got {count}"
         )
     groups_m = np.empty(len(labels_m), dtype=np.int64)
     for label in np.unique(labels_m):

@@ -69,7 +69,7 @@ def chosen_device(device: str) -> torch.device:
     """The device that the parameter ``device`` means here."""
     if device == "cuda" and not torch.cuda.is_available():
         raise InputError(
-            "device: expected cpu or auto, because torch finds no CUDA device here; came 'cuda'"
+            "device: expected cpu or auto, because torch finds no CUDA device here; got 'cuda'"
         )
     return torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
 

@@ -47,7 +47,7 @@ def written(path: Path, write: Callable[[Path], object]) -> None:
         write(scratch)
         os.replace(scratch, path)
     except OSError as error:
-        raise InputError(f"{path}: expected to write it; came: {error.strerror or error}") from None
+        raise InputError(f"{path}: expected to write it; got: {error.strerror or error}") from None
     finally:
         scratch.unlink(missing_ok=True)
 
@@ -61,7 +61,7 @@ class Named(dict[str, Any]):
 
     def __missing__(self, key: str) -> Any:
         raise InputError(
-            f"{self._path}: expected {key!r} in it; came {', '.join(map(repr, self))}; run `dvc repro`"
+            f"{self._path}: expected {key!r} in it; got {', '.join(map(repr, self))}; run `dvc repro`"
         )
 
 
@@ -83,12 +83,12 @@ def reading(path: Path, what: str, *damage: type[Exception]) -> Iterator[None]:
         raise
     except FileNotFoundError:
         raise InputError(
-            f"{path}: expected a file that an earlier stage writes, found none; run `dvc repro`"
+            f"{path}: expected a file that an earlier stage writes; got none; run `dvc repro`"
         ) from None
     except kinds as error:
         came = " ".join(str(error).split())[:200] or type(error).__name__
         raise InputError(
-            f"{path}: expected {what}; came a damaged file: {came}; `dvc repro` mends it"
+            f"{path}: expected {what}; got a damaged file: {came}; `dvc repro` mends it"
         ) from None
 
 

@@ -60,5 +60,5 @@ def check(dataset: str, expected: dict[str, str]) -> None:
         if expected.get(name) != came.get(name):
             wanted, found = (sums.get(name, "no such file")[:12] for sums in (expected, came))
             raise InputError(
-                f"{CARRIED / dataset / name}: expected sha256 {wanted} as measured; came {found}"
+                f"{CARRIED / dataset / name}: expected sha256 {wanted} as measured; got {found}"
             )

@@ -38,7 +38,7 @@ def record(dataset: str) -> dict[str, Any]:
         return read_json(path)
     except ValueError as error:
         raise InputError(
-            f"{path}: expected JSON as stages.measure writes it; came {error}"
+            f"{path}: expected JSON as stages.measure writes it; got {error}"
         ) from None
 
 
@@ -58,6 +58,6 @@ def hashes(root: Path) -> dict[str, str]:
 def made(path: Path) -> Path:
     if not path.exists():
         raise InputError(
-            f"{path}: expected a file that an earlier stage writes, found none; run `dvc repro`"
+            f"{path}: expected a file that an earlier stage writes; got none; run `dvc repro`"
         )
     return path

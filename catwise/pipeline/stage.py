@@ -45,5 +45,5 @@ def settings(dataset: str, *sections: str) -> tuple[Any, ...]:
     """The named sections of one data set; dvc.yaml lists the same names under the stage's ``params``."""
     everything = params.load().datasets
     if dataset not in everything:
-        raise InputError(f"data set: expected one of {', '.join(everything)}; came {dataset!r}")
+        raise InputError(f"data set: expected one of {', '.join(everything)}; got {dataset!r}")
     return tuple(getattr(everything[dataset], section) for section in sections)

@@ -78,7 +78,7 @@ def search(
     the same arguments, the search goes on as if it had never stopped. All randomness is one generator's.
     """
     if population < 8 or population % 4:
-        raise InputError(f"population: expected a multiple of 4, 8 or more; came {population}")
+        raise InputError(f"population: expected a multiple of 4, 8 or more; got {population}")
     run = _Run(evaluate, mutation_rate, mutation_strength, start or _nothing(num_genes, seed))
     if start is None:
         after(run.record(run.rng.random((population, num_genes))))
@@ -152,7 +152,7 @@ class _Run:
             found = np.asarray(self.evaluate(np.array(new)), dtype=np.float64)
             if len(found) != len(new) or np.isnan(found).any():
                 raise InputError(
-                    f"fitness: expected {len(new)} values, none of them NaN; came {found.tolist()}"
+                    f"fitness: expected {len(new)} values, none of them NaN; got {found.tolist()}"
                 )
             self.known |= zip(new, found.reshape(len(new), -1), strict=True)
         fitness_cf = self.fitness(population_cg)

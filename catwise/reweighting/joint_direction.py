@@ -155,7 +155,7 @@ def maximin(
 def _finite(p_nk: np.ndarray) -> np.ndarray:
     if not np.isfinite(p_nk).all():
         raise InputError(
-            f"influence vectors: expected finite values; came {np.argwhere(~np.isfinite(p_nk))[0]} not so"
+            f"influence vectors: expected finite values; got {np.argwhere(~np.isfinite(p_nk))[0]} not so"
         )
     return np.asarray(p_nk, dtype=np.float64)
 

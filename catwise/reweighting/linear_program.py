@@ -105,7 +105,7 @@ class Program:
         p_nk = np.asarray(p_nk, dtype=np.float64)
         _check(p_nk, targets)
         if not w_max >= 1:
-            raise InputError(f"w_max: expected at least 1, or no weights have mean 1; came {w_max}")
+            raise InputError(f"w_max: expected at least 1, or no weights have mean 1; got {w_max}")
         n, k = p_nk.shape
         self.w_max, self.n = float(min(w_max, n)), n
         self.solves = self.fallbacks = 0
@@ -169,7 +169,7 @@ class Program:
         the linear optimum is bang-bang, half of the samples are dropped and half counted double.
         """
         if not eps > 0 or not np.isfinite(eps):
-            raise InputError(f"eps: expected a positive number; came {eps}")
+            raise InputError(f"eps: expected a positive number; got {eps}")
         self.solves += 1
         p = self._scaled(floors_k)
         found = descend(p, self._quadratic_k, eps, TIGHT * self.n, 15)
@@ -185,7 +185,7 @@ class Program:
         floors_k = np.asarray(floors_k, dtype=np.float64)
         if floors_k.shape != self._sum_k.shape or not np.isfinite(floors_k).all():
             raise InputError(
-                f"floors: expected {len(self._sum_k)} finite values, one per class; came {floors_k}"
+                f"floors: expected {len(self._sum_k)} finite values, one per class; got {floors_k}"
             )
         s_k = (floors_k - self._sum_k) / self._scale_k
         rounding_k = self._constant_k & (np.abs(s_k) <= TOLERANCE * self.n)
@@ -322,15 +322,15 @@ def as_printed(p_nk: np.ndarray, targets: list[int], floors_k: np.ndarray) -> Ou
 def _check(p_nk: np.ndarray, targets: list[int]) -> None:
     if p_nk.ndim != 2 or not p_nk.size:
         raise InputError(
-            f"influence vectors: expected an array of samples x classes; came shape {p_nk.shape}"
+            f"influence vectors: expected an array of samples x classes; got shape {p_nk.shape}"
         )
     if not np.isfinite(p_nk).all():
         raise InputError(
-            f"influence vectors: expected finite values; came {np.argwhere(~np.isfinite(p_nk))[0]} not so"
+            f"influence vectors: expected finite values; got {np.argwhere(~np.isfinite(p_nk))[0]} not so"
         )
     if not targets or not set(targets) <= set(range(p_nk.shape[1])):
         raise InputError(
-            f"targets: expected one or more of 0 to {p_nk.shape[1] - 1}; came {targets}"
+            f"targets: expected one or more of 0 to {p_nk.shape[1] - 1}; got {targets}"
         )
 
 

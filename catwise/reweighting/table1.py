@@ -61,7 +61,7 @@ def net_effect(treated_sk: np.ndarray, control_sk: np.ndarray, confidence: float
         control_sk, dtype=np.float64
     )
     if differences_sk.ndim != 2 or not len(differences_sk):
-        raise InputError(f"net effect: expected seeds x classes; came shape {differences_sk.shape}")
+        raise InputError(f"net effect: expected seeds x classes; got shape {differences_sk.shape}")
     seeds, mean_k = len(differences_sk), differences_sk.mean(axis=0)
     if seeds == 1:
         return Net(mean_k, np.full_like(mean_k, -np.inf), np.full_like(mean_k, np.inf))

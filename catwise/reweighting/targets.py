@@ -14,7 +14,7 @@ def lowest(accuracy_k: np.ndarray, count: int) -> list[int]:
     Differs from the paper: it chose by eye, and of Table 1 classes 0 and 2, where 3 is the lowest.
     """
     if not 1 <= count <= len(accuracy_k):
-        raise InputError(f"targets: expected 1 to {len(accuracy_k)} classes; came {count}")
+        raise InputError(f"targets: expected 1 to {len(accuracy_k)} classes; got {count}")
     return sorted(np.argsort(accuracy_k, kind="stable")[:count].tolist())
 
 
@@ -35,5 +35,5 @@ def dropped(
 def detrimental_epoch(accuracy_ek: np.ndarray) -> int:
     """The row e from which to e + 1 the classes that fall lose most accuracy in sum; the first of equals."""
     if len(accuracy_ek) < 2:
-        raise InputError(f"history: expected two epochs or more; came {len(accuracy_ek)}")
+        raise InputError(f"history: expected two epochs or more; got {len(accuracy_ek)}")
     return int(np.maximum(-np.diff(accuracy_ek, axis=0), 0).sum(axis=1).argmax())

@@ -109,7 +109,7 @@ def _usable(path: Path) -> Iterator[Path]:
         yield path
     except (sqlite3.Error, SQLAlchemyError, MlflowException) as error:
         said = " ".join(str(error).split("[SQL")[0].split())[:200]
-        raise InputError(f"{expected}; came: {said}; `make doctor` looks at it") from None
+        raise InputError(f"{expected}; got: {said}; `make doctor` looks at it") from None
 
 
 def _client(path: Path) -> MlflowClient:
@@ -187,7 +187,7 @@ def _name(prefix: str, last: str) -> str:
     if not last or len(name) > LONGEST_NAME:
         raise InputError(
             f"class or metric: expected a name of 1 to {LONGEST_NAME - len(prefix) - 1} characters "
-            f"for MLflow; came {last[:60]!r}"
+            f"for MLflow; got {last[:60]!r}"
         )
     return name
 

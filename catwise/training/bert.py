@@ -98,7 +98,7 @@ def pretrained(folder: str, num_classes: int) -> Bert:
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         said = " ".join(str(error).split())[:200]
         raise InputError(
-            f"{folder}: expected config.json and model.safetensors of a BERT; came: {said}"
+            f"{folder}: expected config.json and model.safetensors of a BERT; got: {said}"
         ) from None
     lacking = {*told["missing_keys"], *(name for name, *_ in told["mismatched_keys"])}
     if others := sorted(name for name in lacking if not name.startswith("classifier.")):

@@ -56,7 +56,7 @@ def fit_convex(model: nn.Module, train: Batch, l2: float, weights: Tensor | None
     norm = float(np.linalg.norm(call(gradient)(found)))
     if not (norm <= 1e-8 and np.linalg.norm(step) <= 1e-6 * (1 + np.linalg.norm(found))):
         raise InputError(
-            f"train.l2: expected a penalty under which the optimum is finite; came {l2}"
+            f"train.l2: expected a penalty under which the optimum is finite; got {l2}"
         )
     vector_to_parameters(torch.from_numpy(found).to(x.dtype), model.parameters())
     return norm

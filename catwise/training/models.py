@@ -100,7 +100,7 @@ def build(model: str, x: Tensor, num_classes: int, *, width: int = 0, seed: int 
             case "resnet9":
                 net = ResNet9(width, num_classes)
             case _:
-                raise ValueError(f"expected a model of this module, came {model!r}")
+                raise ValueError(f"expected a model of this module, got {model!r}")
     return net.to(x.dtype)
 
 

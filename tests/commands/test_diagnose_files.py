@@ -157,14 +157,14 @@ def wrong_inputs(folder: Path) -> dict[str, str]:
     return {
         "nowhere": "DATA: expected a folder with a folder of images per class, or a csv",
         "": "DATA: expected a folder with a folder of images per class, or a csv",
-        "one": "one: expected two classes or more; came only",
-        "none": "none: expected two classes or more; came none",
-        "few": "few: expected 20 samples or more of every class; came 7 of 'None'",
-        "broken": "broken/None/3.png: expected an image; came UnidentifiedImageError",
-        "columns.csv": "columns.csv: line 1: expected columns text and label; came no text",
-        "empty.csv": "empty.csv: expected two classes or more; came none",
-        "one.csv": "one.csv: expected two classes or more; came b",
-        "blank.csv": "blank.csv: line 32: expected a label; came none",
+        "one": "one: expected two classes or more; got only",
+        "none": "none: expected two classes or more; got none",
+        "few": "few: expected 20 samples or more of every class; got 7 of 'None'",
+        "broken": "broken/None/3.png: expected an image; got UnidentifiedImageError",
+        "columns.csv": "columns.csv: line 1: expected columns text and label; got no text",
+        "empty.csv": "empty.csv: expected two classes or more; got none",
+        "one.csv": "one.csv: expected two classes or more; got b",
+        "blank.csv": "blank.csv: line 32: expected a label; got none",
     }
 
 
@@ -174,7 +174,7 @@ def test_what_is_wrong_with_the_data_is_one_line_and_nothing_is_written(folder):
             diagnose_files.main(path, "mine")
         assert str(caught.value).startswith(said)
         assert "\n" not in str(caught.value)
-    with pytest.raises(InputError, match=r"NAME: expected letters, digits and _; came '../up'"):
+    with pytest.raises(InputError, match=r"NAME: expected letters, digits and _; got '../up'"):
         diagnose_files.main("few", "../up")
     assert not Path("scratch").exists()
 

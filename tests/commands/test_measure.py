@@ -251,7 +251,7 @@ def test_a_later_stage_needs_the_earlier_ones_with_the_same_parameters(place):
         measure.begun(path, later, stages, stages.index("removal"))
     path.unlink()
     with pytest.raises(
-        InputError, match="--start: expected prepare, which is not measured yet; came 'removal'"
+        InputError, match="--start: expected prepare, which is not measured yet; got 'removal'"
     ):
         measure.begun(path, parameters, stages, stages.index("removal"))
 

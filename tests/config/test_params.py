@@ -38,36 +38,36 @@ def test_the_projects_own_file_is_valid():
         (
             "datasets.digits.train.lr",
             0.1,
-            "datasets.digits.train.lr: expected no such key; came 0.1",
+            "datasets.digits.train.lr: expected no such key; got 0.1",
         ),
         (
             "datasets.digits.train.epochs-",
             None,
-            "datasets.digits.train.epochs: expected this key, it is missing",
+            "datasets.digits.train.epochs: expected this key; got none",
         ),
         (
             "datasets.digits.train.epochs",
             "ten",
-            "datasets.digits.train.epochs: expected a valid integer; came 'ten'",
+            "datasets.digits.train.epochs: expected a valid integer; got 'ten'",
         ),
         ("datasets.digits.train.epochs", 2.5, "datasets.digits.train.epochs: expected"),
         (
             "datasets.digits.train.epochs",
             True,
-            "datasets.digits.train.epochs: expected a valid integer; came True",
+            "datasets.digits.train.epochs: expected a valid integer; got True",
         ),
-        ("datasets.digits.train.epochs", 0, "epochs: expected greater than or equal to 1; came 0"),
+        ("datasets.digits.train.epochs", 0, "epochs: expected greater than or equal to 1; got 0"),
         (
             "datasets.digits.train.learning_rate",
             float("nan"),
-            "learning_rate: expected a finite number; came nan",
+            "learning_rate: expected a finite number; got nan",
         ),
         (
             "datasets.digits.train.learning_rate",
             float("inf"),
-            "learning_rate: expected a finite number; came inf",
+            "learning_rate: expected a finite number; got inf",
         ),
-        ("datasets.digits.prepare.flip_share", 1.0, "flip_share: expected less than 1; came 1.0"),
+        ("datasets.digits.prepare.flip_share", 1.0, "flip_share: expected less than 1; got 1.0"),
         ("datasets.digits.prepare.test", 1700, "at most 1697 of the 1797"),
         ("datasets.linear.prepare.flips", [301, 0], "flips at most train = 300 per class"),
         ("datasets.linear.prepare.flips", [1], "datasets.linear.prepare.flips: expected"),
@@ -76,40 +76,40 @@ def test_the_projects_own_file_is_valid():
         (
             "datasets.digits.curvature.damping",
             0,
-            "curvature.damping: expected greater than 0; came 0",
+            "curvature.damping: expected greater than 0; got 0",
         ),
         (
             "datasets.digits.curvature.earlier",
             [2, 20],
-            "rising epochs before the last, 20; came [2, 20]",
+            "rising epochs before the last, 20; got [2, 20]",
         ),
         (
             "datasets.digits.curvature.earlier",
             [2, 1],
-            "rising epochs before the last, 20; came [2, 1]",
+            "rising epochs before the last, 20; got [2, 1]",
         ),
         (
             "datasets.digits.influence.bins",
             2,
-            "influence.bins: expected greater than or equal to 3; came 2",
+            "influence.bins: expected greater than or equal to 3; got 2",
         ),
         ("datasets.digits.figures.classes.1", "10", "figures.classes.1: expected one of 0, 1, 2"),
         (
             "run.datasets",
             ["linear", "mnist"],
-            "linear, nonlinear, stl10; came 'mnist'",
+            "linear, nonlinear, stl10; got 'mnist'",
         ),
-        ("run.datasets", ["linear", "linear"], "each data set once; came 'linear' again"),
+        ("run.datasets", ["linear", "linear"], "each data set once; got 'linear' again"),
         ("run.datasets", [], "run.datasets: expected"),
         (
             "datasets.digits.train.model",
             "resnet9",
-            "train.model: expected cnn for these data; came 'resnet9'",
+            "train.model: expected cnn for these data; got 'resnet9'",
         ),
         (
             "datasets.cifar10.train.model",
             "cnn",
-            "train.model: expected resnet9 for these data; came 'cnn'",
+            "train.model: expected resnet9 for these data; got 'cnn'",
         ),
         ("datasets.emotion.prepare.weights", "none", "train.model: expected bert for these data"),
         (
@@ -120,9 +120,9 @@ def test_the_projects_own_file_is_valid():
         (
             "datasets.emotion_small.train.width",
             40,
-            "train.width: expected a multiple of 32; came 40",
+            "train.width: expected a multiple of 32; got 40",
         ),
-        ("run.datasets", "linear", "run.datasets: expected a valid list; came 'linear'"),
+        ("run.datasets", "linear", "run.datasets: expected a valid list; got 'linear'"),
         ("run.colour", 1, "run.colour: expected no such key"),
         (
             "datasets.digits.reweight.cases.0.epoch",
@@ -132,7 +132,7 @@ def test_the_projects_own_file_is_valid():
         (
             "datasets.digits.reweight.cases.0.epoch",
             20,
-            "reweight.cases.0.epoch: expected at most 19; came 20",
+            "reweight.cases.0.epoch: expected at most 19; got 20",
         ),
         (
             "datasets.digits.reweight.cases.0.targets",
@@ -142,12 +142,12 @@ def test_the_projects_own_file_is_valid():
         (
             "datasets.digits.reweight.population",
             10,
-            "reweight.population: expected a multiple of 4; came 10",
+            "reweight.population: expected a multiple of 4; got 10",
         ),
         (
             "datasets.digits.reweight-",
             None,
-            "datasets.digits.reweight: expected this key, it is missing",
+            "datasets.digits.reweight: expected this key; got none",
         ),
         ("datasets.digits", None, "datasets.digits: expected"),
         ("datasets.digits.reweight.cases.0.recipe", [[]], "reweight.cases.0.recipe: expected"),
@@ -192,8 +192,8 @@ BOMB = b"[&a [x, x, x, x, x, x, x, x], " + b", ".join(
         (b"2020-13-45", "line 4"),
         (b"0x_", "line 4"),
         (b"9" * 5000, "line 4"),
-        (b"\xff", "line 4: expected UTF-8 text, came byte 0xff"),
-        (b"\x00", "line 4: expected UTF-8 text, came byte 0x00"),
+        (b"\xff", "line 4: expected UTF-8 text; got byte 0xff"),
+        (b"\x00", "line 4: expected UTF-8 text; got byte 0x00"),
         (b"!!python/object/apply:os.system [touch executed]", "line 4"),
         (b"[" * 1000, "sections within sections without end"),
         (b"&a [*a]", "datasets.linear: expected"),
@@ -215,7 +215,7 @@ def test_a_value_that_cannot_be_is_one_line_with_its_key_or_line(
 
 
 def test_a_folder_in_place_of_the_file_is_one_line(tmp_path):
-    with pytest.raises(InputError, match="expected the parameters file; came: Is a directory"):
+    with pytest.raises(InputError, match="expected the parameters file; got: Is a directory"):
         load(tmp_path)
 
 
@@ -246,5 +246,5 @@ def test_a_stage_says_it_in_one_line_exits_with_2_and_writes_nothing(tmp_path):
     )
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
-    assert "datasets.digits.removal.share: expected less than 1; came 2" in done.stderr
+    assert "datasets.digits.removal.share: expected less than 1; got 2" in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["params.yaml"]

@@ -50,16 +50,16 @@ def test_what_is_wrong_in_a_folder_is_named(tmp_path):
 
     said("prepare.path: expected a folder with one folder per class", tmp_path / "nowhere")
     folder(tmp_path, cats=[1], dogs=[])
-    said("dogs: expected images; came an empty folder")
+    said("dogs: expected images; got an empty folder")
     (tmp_path / "dogs" / "0.png").write_bytes((tmp_path / "cats" / "0.png").read_bytes()[:40])
-    said(r"dogs/0.png: expected an image; came \w+")
+    said(r"dogs/0.png: expected an image; got \w+")
     Image.new("I;16", (4, 4)).save(tmp_path / "dogs" / "0.png")
-    said("dogs/0.png: expected 8 bits per channel; came mode I")
+    said("dogs/0.png: expected 8 bits per channel; got mode I")
     (tmp_path / "dogs" / "0.png").unlink()
     (tmp_path / "dogs" / "0.png").mkdir()
-    said("dogs/0.png: expected an image; came a folder")
+    said("dogs/0.png: expected an image; got a folder")
     (tmp_path / "birds").mkdir()
-    said("expected the folders cats, dogs; came birds, cats, dogs")
+    said("expected the folders cats, dogs; got birds, cats, dogs")
 
 
 def test_a_csv_is_read_with_quotes_commas_and_lines(tmp_path):
@@ -78,18 +78,18 @@ def test_a_csv_is_read_with_quotes_commas_and_lines(tmp_path):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"", "line 1: expected columns text and label; came no label or text"),
-        (b"text\na\n", "line 1: expected columns text and label; came no label"),
-        (b"text,label\n", "expected rows after the header; came none"),
-        (b"text,label\na,ham\nb,eggs\n", "line 3: expected a label of spam, ham; came 'eggs'"),
-        (b"text,label\na,ham\nb\n", "line 3: expected 2 columns; came more or fewer"),
-        (b"text,label\na,ham,1\n", "line 2: expected 2 columns; came more or fewer"),
-        (b"text,label\n ,ham\n", "line 2: expected a text; came none"),
-        (b'text,label\n"a,ham\n', "line 2: expected CSV; came: unexpected end of data"),
-        (b"text,label\na,ham\nb\xfc,ham\n", "line 3: expected UTF-8; came byte 0xfc"),
+        (b"", "line 1: expected columns text and label; got no label or text"),
+        (b"text\na\n", "line 1: expected columns text and label; got no label"),
+        (b"text,label\n", "expected rows after the header; got none"),
+        (b"text,label\na,ham\nb,eggs\n", "line 3: expected a label of spam, ham; got 'eggs'"),
+        (b"text,label\na,ham\nb\n", "line 3: expected 2 columns; got more or fewer"),
+        (b"text,label\na,ham,1\n", "line 2: expected 2 columns; got more or fewer"),
+        (b"text,label\n ,ham\n", "line 2: expected a text; got none"),
+        (b'text,label\n"a,ham\n', "line 2: expected CSV; got: unexpected end of data"),
+        (b"text,label\na,ham\nb\xfc,ham\n", "line 3: expected UTF-8; got byte 0xfc"),
         (
             b"text,label\n" + b"a" * 200000 + b",ham\n",
-            "line 2: expected CSV; came: field larger than",
+            "line 2: expected CSV; got: field larger than",
         ),
     ],
 )
@@ -105,7 +105,7 @@ def test_what_is_wrong_in_a_csv_is_named_by_its_line(tmp_path, content, said):
 
 def test_a_csv_that_is_not_there_is_said(tmp_path):
     with pytest.raises(
-        InputError, match=r"prepare.path: expected a CSV file; came .*: No such file"
+        InputError, match=r"prepare.path: expected a CSV file; got .*: No such file"
     ):
         csv_file(str(tmp_path / "none.csv"), ["spam", "ham"])
 
@@ -119,5 +119,5 @@ def test_grey_images_are_grey_in_whatever_mode(tmp_path):
 
 def test_a_label_that_is_missing_is_named_by_its_line(tmp_path):
     (tmp_path / "mine.csv").write_text("text,label\na,ham\nb,\n")
-    with pytest.raises(InputError, match=r"mine.csv: line 3: expected a label; came none"):
+    with pytest.raises(InputError, match=r"mine.csv: line 3: expected a label; got none"):
         counted(str(tmp_path / "mine.csv"))

@@ -136,7 +136,7 @@ def test_the_shards_of_a_split_are_joined_in_order_and_none_may_be_missing(tmp_p
     whole.unlink()
     pq.write_table(table[:2], folder / "train-00000-of-00002.parquet")
     assert (
-        "expected all of train-*-of-*.parquet; came train-00000-of-00002.parquet"
+        "expected all of train-*-of-*.parquet; got train-00000-of-00002.parquet"
         in said_in_one_line()
     )
     pq.write_table(table[2:], folder / "train-00001-of-00002.parquet")
@@ -167,17 +167,17 @@ def test_a_file_is_checked_against_the_mirrors_sums(tmp_path):
 @pytest.mark.parametrize(
     ("samples", "y", "classes", "said"),
     [
-        (list("abcd"), [0, 0, 0, 1], None, "expected 5 samples, 3/2; came 4, 3/1"),
-        (list("abcde"), [0, 0, 1, 1, 1], None, "expected 5 samples, 3/2; came 5, 2/3"),
-        (list("abcde"), [0, 0, 0, 1, 7], None, "expected labels 0 to 1; came 7"),
-        (list("abcde"), [0, 0, 0, 1, -1], None, "expected labels 0 to 1; came -1"),
-        (list("abcde"), [0, 0, 0, 1, None], None, "expected no empty cells; came 1"),
-        ([*"abcd", None], [0, 0, 0, 1, 1], None, "expected no empty cells; came 1"),
+        (list("abcd"), [0, 0, 0, 1], None, "expected 5 samples, 3/2; got 4, 3/1"),
+        (list("abcde"), [0, 0, 1, 1, 1], None, "expected 5 samples, 3/2; got 5, 2/3"),
+        (list("abcde"), [0, 0, 0, 1, 7], None, "expected labels 0 to 1; got 7"),
+        (list("abcde"), [0, 0, 0, 1, -1], None, "expected labels 0 to 1; got -1"),
+        (list("abcde"), [0, 0, 0, 1, None], None, "expected no empty cells; got 1"),
+        ([*"abcd", None], [0, 0, 0, 1, 1], None, "expected no empty cells; got 1"),
         (
             list("abcde"),
             [0, 0, 0, 1, 1],
             ["Sports", "World"],
-            "expected classes World, Sports; came Sports, World",
+            "expected classes World, Sports; got Sports, World",
         ),
     ],
 )
@@ -188,7 +188,7 @@ def test_samples_that_are_not_the_originals_are_refused(tmp_path, samples, y, cl
 
 def test_a_missing_column_is_named(tmp_path):
     text_mirror(tmp_path, train=pa.table({"sentence": ["a"], "label": [0]}))
-    assert "expected columns text and label; came sentence, label" in said_in_one_line()
+    assert "expected columns text and label; got sentence, label" in said_in_one_line()
 
 
 def test_a_part_of_the_original_is_taken_from_a_mirror_and_said(tmp_path, monkeypatch):
@@ -203,7 +203,7 @@ def test_a_part_of_the_original_is_taken_from_a_mirror_and_said(tmp_path, monkey
 
 def test_a_broken_or_wrong_image_is_named_by_its_row(tmp_path, rng):
     image_mirror(tmp_path, rng, size=31)
-    assert "row 0: expected an image of (32, 32); came (31, 31)" in said_in_one_line("cifar10")
+    assert "row 0: expected an image of (32, 32); got (31, 31)" in said_in_one_line("cifar10")
     image = encoded(np.zeros((32, 32, 3), dtype=np.uint8), "PNG")
     broken = {"bytes": image["bytes"][:60], "path": None}
     folder = tmp_path / published.KNOWN["cifar10"].hub
@@ -213,7 +213,7 @@ def test_a_broken_or_wrong_image_is_named_by_its_row(tmp_path, rng):
 
 
 def test_a_mirror_without_the_set_or_no_mirror_at_all_is_said(tmp_path, monkeypatch):
-    assert "expected all of train-*-of-*.parquet; came none" in said_in_one_line("emotion")
+    assert "expected all of train-*-of-*.parquet; got none" in said_in_one_line("emotion")
     assert "stl10_binary: expected the binary files of stl10" in said_in_one_line("stl10")
     monkeypatch.setenv("CATWISE_MIRROR", str(tmp_path / "nowhere"))
     assert "CATWISE_MIRROR: expected a folder" in said_in_one_line("cifar10")
@@ -272,7 +272,7 @@ def test_an_stl10_label_out_of_range_is_said(tmp_path, rng, monkeypatch):
     content = bytes([1, 1, 3])
     (tmp_path / "stl10_binary" / "test_y.bin").write_bytes(content)
     torchvision.datasets.STL10.test_list[1][1] = hashlib.md5(content).hexdigest()
-    assert "expected labels 0 to 1; came 2" in said_in_one_line("stl10")
+    assert "expected labels 0 to 1; got 2" in said_in_one_line("stl10")
 
 
 def test_cifar10s_own_files_are_read_by_torchvision(tmp_path, rng, monkeypatch):
@@ -333,7 +333,7 @@ def test_a_part_of_the_original_is_refused_from_the_hub(tmp_path, monkeypatch):
     )
     text_mirror(tmp_path, train=hub_table("ag_news", ["a", "b"], [0, 1]))
     from_folder(monkeypatch, tmp_path)
-    assert "expected 5 samples, 3/2; came 2, 1/1" in said_in_one_line()
+    assert "expected 5 samples, 3/2; got 2, 1/1" in said_in_one_line()
 
 
 def test_the_hubs_other_classes_or_a_broken_file_are_one_line(tmp_path, monkeypatch):
@@ -355,12 +355,12 @@ def test_a_download_that_breaks_off_is_one_line(tmp_path, monkeypatch, name):
     monkeypatch.delenv("CATWISE_MIRROR")
     monkeypatch.setattr("torchvision.datasets.utils._get_redirect_url", lambda url, **_: url)
     monkeypatch.setattr("torchvision.datasets.utils._urlretrieve", broken)
-    assert f"{name}: expected a download; came IncompleteRead" in said_in_one_line(name)
+    assert f"{name}: expected a download; got IncompleteRead" in said_in_one_line(name)
     monkeypatch.setattr(
         "torchvision.datasets.utils._urlretrieve", lambda _, path: Path(path).write_bytes(b"half")
     )
     assert (
-        f"{name}: expected a download; came RuntimeError: File not found or corrupted."
+        f"{name}: expected a download; got RuntimeError: File not found or corrupted."
         in said_in_one_line(name)
     )
 
@@ -391,7 +391,7 @@ def test_what_the_hub_raises_without_a_network_is_one_line(monkeypatch, error):
 def test_a_full_disk_is_said_before_anything_is_downloaded(tmp_path, monkeypatch, name):
     monkeypatch.delenv("CATWISE_MIRROR")
     monkeypatch.setattr("shutil.disk_usage", lambda _: namedtuple("usage", "free")(999))
-    assert "expected 0 MB of free disk; came 0 MB" in said_in_one_line(name)
+    assert "expected 0 MB of free disk; got 0 MB" in said_in_one_line(name)
     assert not (tmp_path / "cache").exists()
 
 
@@ -405,12 +405,12 @@ def test_space_is_asked_for_where_the_folder_will_be(tmp_path):
     ("content", "said"),
     [
         ("{", "expected a tokenizer in JSON"),
-        ('{"model": {"vocab": {"a": 0}}}', "expected a vocabulary of 28996; came 1"),
+        ('{"model": {"vocab": {"a": 0}}}', "expected a vocabulary of 28996; got 1"),
     ],
 )
 def test_a_tokenizer_that_is_not_berts_is_refused(tmp_path, content, said):
     path = tmp_path / "google-bert" / "bert-base-cased" / "tokenizer.json"
-    with pytest.raises(InputError, match="expected this file in the mirror, found none"):
+    with pytest.raises(InputError, match="expected this file in the mirror; got none"):
         bert_files.tokenizer()
     path.parent.mkdir(parents=True)
     path.write_text(content)

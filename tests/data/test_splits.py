@@ -88,7 +88,7 @@ def test_flips_change_exactly_the_stated_share_to_another_class(rng, share):
 
 
 def test_a_share_out_of_range_is_named(rng):
-    with pytest.raises(InputError, match=r"flip_share: expected 0 <= share < 1; came 1"):
+    with pytest.raises(InputError, match=r"flip_share: expected 0 <= share < 1; got 1"):
         splits.flip_labels(rng, np.arange(4), 1.0, 2)
 
 
@@ -240,16 +240,16 @@ def samples_of(raw):
     [
         (
             {"train": 121},
-            "prepare.train: expected at most 120, the samples that are left; came 121",
+            "prepare.train: expected at most 120, the samples that are left; got 121",
         ),
-        ({"test": 71}, "prepare.test: expected at most 70, the samples that are left; came 71"),
+        ({"test": 71}, "prepare.test: expected at most 70, the samples that are left; got 71"),
         (
             {"validation_a": 2},
-            "prepare.validation_a: expected a sample of every class; came none of 'c' in 2",
+            "prepare.validation_a: expected a sample of every class; got none of 'c' in 2",
         ),
         (
             {"validation_b": 100},
-            "prepare.test: expected a sample of every class; came none of 'a' in 0",
+            "prepare.test: expected a sample of every class; got none of 'a' in 0",
         ),
     ],
 )

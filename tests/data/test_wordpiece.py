@@ -67,7 +67,7 @@ def test_a_long_text_is_cut_and_counted_and_an_unknown_character_is_unknown():
 
 def test_a_vocabulary_smaller_than_the_alphabet_is_refused():
     with pytest.raises(
-        InputError, match="vocabulary_size: expected at least 11, for 3 characters; came 10"
+        InputError, match="vocabulary_size: expected at least 11, for 3 characters; got 10"
     ):
         wordpiece.learn(["abc cab"], 10)
 

@@ -41,7 +41,7 @@ def test_parameters_that_commands_name_exist():
 
 
 def test_a_missing_marker_is_named():
-    with pytest.raises(ValueError, match="one block of markers nothing, came 0"):
+    with pytest.raises(ValueError, match="one block of markers nothing, got 0"):
         renewed(README, "nothing", "")
 
 

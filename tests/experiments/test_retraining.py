@@ -271,21 +271,21 @@ def test_clearing_forgets_this_stage_of_this_data_set_and_no_other():
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [
-        ("CATWISE_BACKEND", "spark", "CATWISE_BACKEND: expected loky, dask, ray; came 'spark'"),
+        ("CATWISE_BACKEND", "spark", "CATWISE_BACKEND: expected loky, dask, ray; got 'spark'"),
         (
             "CATWISE_BACKEND",
             "ray",
-            "CATWISE_BACKEND: expected requirements-cluster.txt to be installed; came no ray",
+            "CATWISE_BACKEND: expected requirements-cluster.txt to be installed; got no ray",
         ),
         (
             "CATWISE_WORKERS",
             "0",
-            "CATWISE_WORKERS: expected a whole number of at least 1; came '0'",
+            "CATWISE_WORKERS: expected a whole number of at least 1; got '0'",
         ),
         (
             "CATWISE_WORKERS",
             "-1",
-            "CATWISE_WORKERS: expected a whole number of at least 1; came '-1'",
+            "CATWISE_WORKERS: expected a whole number of at least 1; got '-1'",
         ),
     ],
 )

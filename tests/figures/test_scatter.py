@@ -254,7 +254,7 @@ def test_bad_input_is_told_in_one_line():
         InputError, match=r"figures.classes: expected two different ones of blue, orange; came"
     ):
         influence_plane.influence_plane(p, y, flipped, PAIR, ("blue", "blue"))
-    with pytest.raises(InputError, match=r"expected shape \(40, 2\); came \(39, 2\)"):
+    with pytest.raises(InputError, match=r"expected shape \(40, 2\); got \(39, 2\)"):
         counts.counts(p[1:], y, PAIR)
     with pytest.raises(InputError, match="expected finite values"):
         counts.counts(np.where(p > 1, np.nan, p), y, PAIR)

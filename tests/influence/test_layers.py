@@ -68,7 +68,7 @@ def test_hooks_are_gone_afterwards_even_after_an_error():
 
 
 def test_models_that_are_not_covered_are_named():
-    with pytest.raises(InputError, match="expected a Linear or Conv2d layer; came none"):
+    with pytest.raises(InputError, match="expected a Linear or Conv2d layer; got none"):
         covered(nn.Sequential(nn.BatchNorm2d(3)))
     with pytest.raises(InputError, match=r"model\.0: expected a convolution without groups"):
         covered(nn.Sequential(nn.Conv2d(4, 4, 3, groups=2)))

@@ -170,7 +170,7 @@ def test_bad_gradients_and_groups_are_named(logistic_case):
     train, query = logistic_case
     model = small.logistic(train, 0.05)
     hessian = curvature.exact(model, train, 0.05)
-    with pytest.raises(InputError, match="groups: expected 0 to 1; came 0 to 2"):
+    with pytest.raises(InputError, match="groups: expected 0 to 1; got 0 to 2"):
         influence_vectors(model, hessian, train, query, query[1], 2, batch_size=20)
     query[0][7, 0] = np.nan
     with pytest.raises(InputError, match="sample 7 has none in layer linear"):

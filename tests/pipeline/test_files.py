@@ -130,9 +130,9 @@ def test_a_key_that_a_file_lacks_is_named_with_the_file(tmp_path):
     files.write_json(tmp_path / "about.json", {"counts": {"train": 3}})
     found = files.read_json(tmp_path / "about.json")
     assert found == {"counts": {"train": 3}}
-    with pytest.raises(InputError, match=r"about\.json: expected 'classes' in it; came 'counts'"):
+    with pytest.raises(InputError, match=r"about\.json: expected 'classes' in it; got 'counts'"):
         found["classes"]
-    with pytest.raises(InputError, match=r"about\.json: expected 'test' in it; came 'train'"):
+    with pytest.raises(InputError, match=r"about\.json: expected 'test' in it; got 'train'"):
         found["counts"]["test"]
 
 
@@ -145,7 +145,7 @@ def test_a_full_disk_is_one_line_that_names_the_file(tmp_path, capsys):
         Path("/dev/full").write_text("x")
 
     for start, said in (
-        (main, f"{tmp_path}/table.csv: expected to write it; came: No space left"),
+        (main, f"{tmp_path}/table.csv: expected to write it; got: No space left"),
         (other, "No space"),
     ):
         with pytest.raises(SystemExit) as ended:

@@ -180,7 +180,7 @@ def test_what_evaluate_raises_is_passed_on_and_nothing_is_printed(capfd):
     def fails(genes_cg):
         calls.append(genes_cg)
         if len(calls) == 3:
-            raise InputError("training: expected a finite loss; came nan")
+            raise InputError("training: expected a finite loss; got nan")
         return genes_cg.sum(axis=1)
 
     with pytest.raises(InputError, match="expected a finite loss"):
@@ -190,7 +190,7 @@ def test_what_evaluate_raises_is_passed_on_and_nothing_is_printed(capfd):
 
 def test_bad_values_are_named():
     with pytest.raises(
-        InputError, match=r"fitness: expected 24 values, none of them NaN; came \[nan"
+        InputError, match=r"fitness: expected 24 values, none of them NaN; got \[nan"
     ):
         search(lambda genes: np.full(len(genes), np.nan), 3, seed=0)
     with pytest.raises(InputError, match="fitness: expected 24 values"):

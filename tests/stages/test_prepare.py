@@ -113,7 +113,7 @@ def test_every_sample_keeps_its_name(workspace):
 @pytest.mark.usefixtures("workspace")
 def test_too_little_disk_is_one_line_and_nothing_is_written(monkeypatch):
     monkeypatch.setattr("shutil.disk_usage", lambda _: namedtuple("usage", "free")(10**6))
-    with pytest.raises(InputError, match="data/mine: expected 17 MB of free disk; came 1 MB"):
+    with pytest.raises(InputError, match="data/mine: expected 17 MB of free disk; got 1 MB"):
         prepare.main("mine")
     assert not Path("data").exists()
 
@@ -153,7 +153,7 @@ def test_a_section_of_each_source_is_valid(tmp_path, monkeypatch, section, class
     ("section", "classes", "said"),
     [
         (CIFAR, ["car", "cat"], "figures.classes.0: expected one of airplane, automobile"),
-        (CSV, ["ham", "eggs"], "figures.classes.1: expected one of spam, ham; came 'eggs'"),
+        (CSV, ["ham", "eggs"], "figures.classes.1: expected one of spam, ham; got 'eggs'"),
         (CSV | {"classes": ["spam"]}, ["spam", "ham"], "datasets.mine.prepare.classes: expected"),
         (CSV | {"classes": ["spam", "ham", "spam"]}, ["spam", "ham"], "expected each class once"),
         (
@@ -164,29 +164,29 @@ def test_a_section_of_each_source_is_valid(tmp_path, monkeypatch, section, class
         (
             EMOTION | {"max_length": 3},
             ["joy", "fear"],
-            "max_length: expected greater than or equal to 4; came 3",
+            "max_length: expected greater than or equal to 4; got 3",
         ),
         (CIFAR | {"train": "some"}, ["cat", "dog"], "datasets.mine.prepare.train: expected"),
         (
             CIFAR | {"train": 0},
             ["cat", "dog"],
-            "datasets.mine.prepare.train: expected greater than or equal to 1; came 0",
+            "datasets.mine.prepare.train: expected greater than or equal to 1; got 0",
         ),
         (
             FOLDER | {"test": "all"},
             ["up", "down"],
-            "prepare.test: expected a valid integer; came 'all'",
+            "prepare.test: expected a valid integer; got 'all'",
         ),
         (
             CSV | {"test": "all"},
             ["spam", "ham"],
-            "prepare.test: expected a valid integer; came 'all'",
+            "prepare.test: expected a valid integer; got 'all'",
         ),
-        (CIFAR | {"size": 32}, ["cat", "dog"], "prepare.size: expected no such key; came 32"),
+        (CIFAR | {"size": 32}, ["cat", "dog"], "prepare.size: expected no such key; got 32"),
         (
             FOLDER | {"colour": "blue"},
             ["up", "down"],
-            "prepare.colour: expected 'grey' or 'rgb'; came 'blue'",
+            "prepare.colour: expected 'grey' or 'rgb'; got 'blue'",
         ),
     ],
 )

@@ -20,7 +20,7 @@ SIZES = {
     "num_attention_heads": 2,
     "intermediate_size": 12,
 }
-MISSING = "expected config.json and model.safetensors of a BERT; came: Error no file named model.safetensors"
+MISSING = "expected config.json and model.safetensors of a BERT; got: Error no file named model.safetensors"
 
 
 @pytest.fixture(autouse=True)
@@ -246,7 +246,7 @@ def test_the_mirrors_folder_is_given_if_it_is_whole(mirror):
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [("{", "a model's configuration in JSON"), ('{"vocab_size": 30522}', "28996; came 30522")],
+    [("{", "a model's configuration in JSON"), ('{"vocab_size": 30522}', "28996; got 30522")],
 )
 def test_a_configuration_that_is_not_cased_berts_is_refused(mirror, content, said):
     (mirror / "config.json").write_text(content)
@@ -264,7 +264,7 @@ def test_without_a_network_the_way_out_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.hf_hub_download", unreachable)
     with pytest.raises(
         InputError,
-        match="bert-base-cased: expected a download; came ConnectionError: no way out; con",
+        match="bert-base-cased: expected a download; got ConnectionError: no way out; con",
     ):
         bert_files.folder()
 
@@ -273,7 +273,7 @@ def test_a_full_disk_is_said_before_the_download(tmp_path, monkeypatch):
     monkeypatch.delenv("CATWISE_MIRROR", raising=False)
     monkeypatch.setenv("CATWISE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 0}))
-    with pytest.raises(InputError, match="expected 500 MB of free disk; came 0 MB"):
+    with pytest.raises(InputError, match="expected 500 MB of free disk; got 0 MB"):
         bert_files.folder()
 
 
