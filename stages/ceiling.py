@@ -16,7 +16,7 @@ FIGURES = ("first_component_ratio", "smallest_share", "headroom", "crossfitted")
 
 
 def main(dataset: str) -> None:
-    (chosen,) = settings(dataset, "ceiling")
+    parameters = settings(dataset)
     classes = tuple(read_json(Path("data", dataset, "card.json"))["classes"])
     out = folder("reports", "ceiling", dataset)
     binned = Path("reports", "influence", dataset, "bins")
@@ -29,7 +29,8 @@ def main(dataset: str) -> None:
     for path in progress(paths, f"ceiling {dataset}"):
         p_nkb = read_npz(path)["P"].astype(np.float64)
         found = verdict.check(p_nkb)
-        null = crossfit.permuted(p_nkb, chosen.permutations, np.random.default_rng(chosen.seed))
+        rng = np.random.default_rng(parameters.ceiling.seed)
+        null = crossfit.permuted(p_nkb, parameters.ceiling.permutations, rng)
         epochs.append(described(int(path.stem.removeprefix("epoch_")), found, null, classes))
     write_csv(out / "epochs.csv", [row for epoch in epochs for row in rows(epoch)])
     last = epochs[-1]

@@ -24,15 +24,16 @@ from catwise.training import models
 
 
 def main(dataset: str) -> None:
-    train, chosen, device, threads = settings(dataset, "train", "curvature", "device", "threads")
-    torch.set_num_threads(threads)
-    splits, _ = read_splits(dataset, device)
+    parameters = settings(dataset)
+    train, section = parameters.train, parameters.curvature
+    torch.set_num_threads(parameters.threads)
+    splits, _ = read_splits(dataset, parameters.device)
     part = splits["train"]
     out = folder("models", "curvature", dataset)
     weights = {}
-    for epoch in [*getattr(chosen, "earlier", []), last_epoch(train)]:
+    for epoch in [*getattr(section, "earlier", []), last_epoch(train)]:
         model = load_model(dataset, train, part, epoch)
-        tensors = fit(model, part, train, chosen, f"curvature {dataset} {epoch}").tensors()
+        tensors = fit(model, part, train, section, f"curvature {dataset} {epoch}").tensors()
         for name, tensor in tensors.items():
             if not tensor.isfinite().all():
                 raise InputError(
@@ -40,28 +41,28 @@ def main(dataset: str) -> None:
                 )
         write_tensors(out / f"epoch_{epoch:03d}.safetensors", tensors)
         weights[epoch] = models.fingerprint(model)
-    coverage = layers.coverage(model, getattr(chosen, "embeddings", False))
+    coverage = layers.coverage(model, getattr(section, "embeddings", False))
     write_json(
-        out / "curvature.json", {"kind": chosen.kind, "weights": weights, "coverage": coverage}
+        out / "curvature.json", {"kind": section.kind, "weights": weights, "coverage": coverage}
     )
 
 
-def fit(model: nn.Module, part: Batch, train: Any, chosen: Any, label: str) -> curvature.Curvature:
+def fit(model: nn.Module, part: Batch, train: Any, section: Any, label: str) -> curvature.Curvature:
     """The curvature as the section says, at the model's weights."""
-    if chosen.kind == "exact":
+    if section.kind == "exact":
         return curvature.exact(model, part, train.l2)
-    if chosen.kind == "kronfluence":
+    if section.kind == "kronfluence":
         from catwise.influence import kronfluence_reference
 
         return kronfluence_reference.fit(
-            model, part, **chosen.model_dump(include={"damping", "seed", "batch_size"})
+            model, part, **section.model_dump(include={"damping", "seed", "batch_size"})
         )
-    options = chosen.model_dump(
+    options = section.model_dump(
         include={"kind", "damping", "draw", "seed", "batch_size", "embeddings"}
     )
-    samples = None if chosen.samples == "all" else chosen.samples
+    samples = None if section.samples == "all" else section.samples
     shown = partial(progress, label=label)
-    with precision.precision(chosen.precision, part[0].device.type):
+    with precision.precision(section.precision, part[0].device.type):
         return factors.fit(
             model, part, samples=samples, mask=real_positions(part), progress=shown, **options
         )

@@ -18,23 +18,28 @@ from catwise.pipeline.stage import run, settings
 
 
 def main(dataset: str) -> None:
-    train, chosen, device, threads = settings(dataset, "train", "fidelity", "device", "threads")
+    parameters = settings(dataset)
+    train, section = parameters.train, parameters.fidelity
+    device, threads = parameters.device, parameters.threads
     torch.set_num_threads(threads)
     splits, classes = read_splits(dataset, device)
     part, query = splits["train"], splits["validation_a"]
     model = load_model(dataset, train, part, last_epoch(train))
-    options = {**chosen.model_dump(include={"damping", "batch_size"}), "mask": real_positions(part)}
+    options = {
+        **section.model_dump(include={"damping", "batch_size"}),
+        "mask": real_positions(part),
+    }
 
     def vectors(
-        kind: str, draw: str = chosen.draw, samples: int | None = None, seed: int = chosen.seed
+        kind: str, draw: str = section.draw, samples: int | None = None, seed: int = section.seed
     ) -> np.ndarray:
         if kind == "exact":
             fitted: curvature.Curvature = curvature.exact(model, part, train.l2)
         else:
             drawn = {"draw": draw, "samples": samples, "seed": seed}
-            drawn["embeddings"] = chosen.embeddings and kind != "ekfac_linear"
+            drawn["embeddings"] = section.embeddings and kind != "ekfac_linear"
             fitted = factors.fit(model, part, kind=kind.removesuffix("_linear"), **drawn, **options)  # type: ignore[arg-type]
-        size = {"batch_size": chosen.batch_size}
+        size = {"batch_size": section.batch_size}
         return (
             influence_vectors(model, fitted, part, query, query[-1], len(classes), **size)
             .double()
@@ -42,18 +47,18 @@ def main(dataset: str) -> None:
             .numpy()
         )
 
-    kept = fidelity.halves(len(part[-1]), chosen.halves, np.random.default_rng(chosen.seed))
-    jobs = [(mask, seed) for mask in kept for seed in range(chosen.seeds)]
+    kept = fidelity.halves(len(part[-1]), section.halves, np.random.default_rng(section.seed))
+    jobs = [(mask, seed) for mask in kept for seed in range(section.seeds)]
     again = retrained(dataset, device, threads, train, "validation_a", jobs, "fidelity")
     found = progress(again, f"fidelity {dataset}", len(jobs))
     loss_hk = (
         np.stack([loss_k.numpy() for _, loss_k in found])
-        .reshape(len(kept), chosen.seeds, -1)
+        .reshape(len(kept), section.seeds, -1)
         .mean(axis=1)
     )
 
-    kinds = {kind: vectors(kind) for kind in chosen.kinds}
-    mean = fidelity.interval(kinds, kept, loss_hk, np.random.default_rng(chosen.seed))
+    kinds = {kind: vectors(kind) for kind in section.kinds}
+    mean = fidelity.interval(kinds, kept, loss_hk, np.random.default_rng(section.seed))
     flipped = read_npz(Path("data", dataset, "arrays.npz"))["flipped"]
     scores, curve = [], []
     for kind, p_nk in kinds.items():
@@ -65,15 +70,15 @@ def main(dataset: str) -> None:
     cases = [
         (draw, samples)
         for draw in ("importance", "balanced")
-        for samples in ([*chosen.samples, len(part[-1])] if chosen.samples else [])
+        for samples in ([*section.samples, len(part[-1])] if section.samples else [])
     ]
     reference = (
         vectors("ekfac", "every") if cases else np.empty(0)
     )  # what is drawn, compared with what it stands for
     for draw, samples in progress(cases, f"fidelity {dataset}", len(cases)):
-        for seed in range(chosen.repeats):
+        for seed in range(section.repeats):
             rho_k = fidelity.agreement(
-                vectors("ekfac", draw, samples, chosen.seed + seed), reference
+                vectors("ekfac", draw, samples, section.seed + seed), reference
             )
             state = {"draw": draw, "samples": samples, "seed": seed}
             curve += [
@@ -89,7 +94,7 @@ def main(dataset: str) -> None:
         else {}
     )
     write_json(out / "fidelity.json", {"lds": mean, "flipped_label_auc": auc})
-    best = max(chosen.kinds, key=lambda kind: mean[kind][0])
+    best = max(section.kinds, key=lambda kind: mean[kind][0])
     write_json(out / "metrics.json", {"best_kind": best, "lds_best": mean[best][0]})
     resume.clear("fidelity", dataset)
 

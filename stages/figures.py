@@ -7,10 +7,10 @@ from catwise.pipeline.stage import run, settings
 
 
 def main(dataset: str) -> None:
-    chosen, removal = settings(dataset, "figures", "removal")
+    parameters = settings(dataset)
     write(
         folder("reports", "figures", dataset),
-        draw(live(dataset), tuple(chosen.classes), removal.method),
+        draw(live(dataset), tuple(parameters.figures.classes), parameters.removal.method),
     )
 
 

@@ -18,23 +18,24 @@ from catwise.training import models
 
 
 def main(dataset: str) -> None:
-    train, chosen, device, threads = settings(dataset, "train", "influence", "device", "threads")
-    torch.set_num_threads(threads)
-    splits, classes = read_splits(dataset, device)
+    parameters = settings(dataset)
+    section = parameters.influence
+    torch.set_num_threads(parameters.threads)
+    splits, classes = read_splits(dataset, parameters.device)
     factors = Path("models", "curvature", dataset)
     about = read_json(factors / "curvature.json")
     query = splits["validation_a"]
     place = query[0].device
     groups = validation_bins(
-        query[-1].cpu().numpy(), chosen.bins, np.random.default_rng(chosen.seed)
+        query[-1].cpu().numpy(), section.bins, np.random.default_rng(section.seed)
     )
-    shape = (-1, len(classes), chosen.bins)
+    shape = (-1, len(classes), section.bins)
     out = folder("reports", "influence", dataset)
     binned = folder("reports", "influence", dataset, "bins")
     for stale in binned.glob("epoch_*.npz"):
         stale.unlink()
     for epoch, weights in about["weights"].items():
-        model = load_model(dataset, train, splits["train"], int(epoch))
+        model = load_model(dataset, parameters.train, splits["train"], int(epoch))
         if models.fingerprint(model) != weights:
             raise InputError(
                 f"{factors / 'curvature.json'}: expected factors of checkpoint {epoch}; got those of other weights"
@@ -42,9 +43,9 @@ def main(dataset: str) -> None:
         path = factors / f"epoch_{int(epoch):03d}.safetensors"
         fitted = curvature.from_tensors(read_tensors(path, place))
         shown = partial(progress, label=f"influence {dataset} {epoch}")
-        options = {"batch_size": chosen.batch_size, "progress": shown}
-        count = len(classes) * chosen.bins
-        with precision.precision(chosen.precision, place.type):
+        options = {"batch_size": section.batch_size, "progress": shown}
+        count = len(classes) * section.bins
+        with precision.precision(section.precision, place.type):
             asked = (query, torch.from_numpy(groups).to(place), count)
             found = influence_vectors(model, fitted, splits["train"], *asked, **options)
         p_nkb = found.cpu().numpy().astype(np.float32).reshape(shape)

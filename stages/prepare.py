@@ -16,7 +16,8 @@ from catwise.pipeline.stage import run, settings
 
 
 def main(dataset: str) -> None:
-    (prepare,) = settings(dataset, "prepare")
+    parameters = settings(dataset)
+    prepare = parameters.prepare
     data = load(prepare)
     arrays = data.arrays()
     digest = hashlib.sha256()

@@ -18,24 +18,26 @@ from catwise.removal.top_share import plan
 
 
 def main(dataset: str) -> None:
-    train, chosen, device, threads = settings(dataset, "train", "removal", "device", "threads")
+    parameters = settings(dataset)
+    train, section = parameters.train, parameters.removal
+    device, threads = parameters.device, parameters.threads
     torch.set_num_threads(threads)
     out = folder("reports", "removal", dataset, "experiment")
-    if chosen.method == "trimming":
-        summary = trim(dataset, device, train, chosen, out)
+    if section.method == "trimming":
+        summary = trim(dataset, device, train, section, out)
     else:
-        summary = top_share(dataset, device, threads, train, chosen, out)
+        summary = top_share(dataset, device, threads, train, section, out)
     write_json(out.parent / "metrics.json", summary)
     resume.clear("removal", dataset)
 
 
 def top_share(
-    dataset: str, device: str, threads: int, train: Any, chosen: Any, out: Path
+    dataset: str, device: str, threads: int, train: Any, section: Any, out: Path
 ) -> dict[str, float]:
     """Figures 3 and 4: remove each class's most beneficial or detrimental samples and train again from the start."""
     classes = read_json(Path("data", dataset, "card.json"))["classes"]
     p_nk = read_npz(Path("reports", "influence", dataset, "vectors.npz"))["P"].astype(np.float64)
-    planned = plan(p_nk, chosen.share, chosen.controls, chosen.seeds)
+    planned = plan(p_nk, section.share, section.controls, section.seeds)
     jobs = [(removed.kept(len(p_nk)), seed) for seed, removed in planned]
     again = retrained(dataset, device, threads, train, "test", jobs, "removal")
     measured = [

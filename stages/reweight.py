@@ -38,23 +38,25 @@ COLUMNS: dict[
 
 
 def main(dataset: str) -> None:
-    train, fit, passes, chosen, device, threads = settings(
-        dataset, "train", "curvature", "influence", "reweight", "device", "threads"
-    )
+    parameters = settings(dataset)
+    train, section = parameters.train, parameters.reweight
+    device, threads = parameters.device, parameters.threads
     torch.set_num_threads(threads)
     tables: dict[str, list[dict[str, Any]]] = {name: [] for name in COLUMNS}
     weights: dict[str, np.ndarray] = {}
-    cases = chosen.cases if chosen else []
+    cases = section.cases if section else []
     summary: dict[str, Any] = {}
     splits, classes = read_splits(dataset, device)
     history = read_csv(Path("reports", "train", dataset, "history.csv"))
     flipped_n = read_npz(Path("data", dataset, "arrays.npz"))["flipped"].astype(bool)
     counts_k = np.bincount(splits["validation_b"][-1].cpu(), minlength=len(classes))
     with pool(chosen_device(device), threads) as spread:
-        for number, section in enumerate(cases):
-            case = resolved(dataset, section, train, history, counts_k, device, threads)
-            anchors = Anchors(case.start, fit, passes, splits, len(classes))
-            arms = Arms(case, chosen, anchors, flipped_n, history, spread)
+        for number, entry in enumerate(cases):
+            case = resolved(dataset, entry, train, history, counts_k, device, threads)
+            anchors = Anchors(
+                case.start, parameters.curvature, parameters.influence, splits, len(classes)
+            )
+            arms = Arms(case, section, anchors, flipped_n, history, spread)
             arms.run(f"reweight {dataset}, case {number + 1} of {len(cases)}")
             for name, found in arms.tables(classes).items():
                 tables[name] += [{"case": case.name} | row for row in found]

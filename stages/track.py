@@ -31,8 +31,7 @@ TABLES = {
 
 
 def main(dataset: str) -> None:
-    settings(dataset)  # refuses an unknown name
-    parameters = flat(params.load().datasets[dataset].model_dump())
+    parameters = flat(settings(dataset).model_dump())
     card = Path("data", dataset, "card.json")
     summaries = {stage: Path("reports", stage, dataset, "metrics.json") for stage in STAGES}
     tables = [

@@ -13,9 +13,10 @@ from catwise.training.convex import fit_convex
 
 
 def main(dataset: str) -> None:
-    train, device, threads = settings(dataset, "train", "device", "threads")
-    torch.set_num_threads(threads)
-    splits, classes = read_splits(dataset, device)
+    parameters = settings(dataset)
+    train = parameters.train
+    torch.set_num_threads(parameters.threads)
+    splits, classes = read_splits(dataset, parameters.device)
     model = new_model(dataset, train, splits["train"])
     folder("models", "train", dataset)
     history = []

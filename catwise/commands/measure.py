@@ -23,7 +23,6 @@ from typing import Any, NoReturn
 from ruamel.yaml import YAML
 
 from catwise.commands.publish import publish
-from catwise.config import params
 from catwise.core.errors import InputError
 from catwise.pipeline.files import folder, read_json, write_json
 from catwise.pipeline.provenance import ROOT, code, machine
@@ -33,8 +32,8 @@ SHOWN = ("figures", "track")  # stages that show results and make none
 
 
 def main(dataset: str, start: str | None, stop: str | None) -> None:
-    (device,) = settings(dataset, "device")
-    parameters = params.load().datasets[dataset].model_dump()
+    section = settings(dataset)
+    device, parameters = section.device, section.model_dump()
     stages = stage_names()
     first, last = (
         stages.index(name) if name else at for name, at in ((start, 0), (stop, len(stages) - 1))

@@ -6,9 +6,9 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from catwise.config import params
+from catwise.config.schema import DataSet
 from catwise.core.errors import InputError
 
 __all__ = ["ending", "run", "settings"]
@@ -41,9 +41,12 @@ def ending() -> Iterator[None]:
         raise SystemExit(130) from None
 
 
-def settings(dataset: str, *sections: str) -> tuple[Any, ...]:
-    """The named sections of one data set; dvc.yaml lists the same names under the stage's ``params``."""
-    everything = params.load().datasets
-    if dataset not in everything:
-        raise InputError(f"data set: expected one of {', '.join(everything)}; got {dataset!r}")
-    return tuple(getattr(everything[dataset], section) for section in sections)
+def settings(dataset: str) -> DataSet:
+    """Return the parameters of one data set.
+
+    The sections that a stage reads of them are listed in dvc.yaml under its ``params``.
+    """
+    datasets = params.load().datasets
+    if dataset not in datasets:
+        raise InputError(f"data set: expected one of {', '.join(datasets)}; got {dataset!r}")
+    return datasets[dataset]

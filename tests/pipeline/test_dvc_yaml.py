@@ -11,19 +11,70 @@ STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 ITEM = "${item.dataset}"
 
 
-@pytest.mark.parametrize("name", STAGES)
-def test_params_list_exactly_the_sections_that_the_stage_reads(name):
-    calls = [
-        node
-        for node in ast.walk(ast.parse((ROOT / f"stages/{name}.py").read_text()))
-        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "settings"
+def sections_read(code: str) -> set[str]:
+    """Return the sections that a stage reads: X of every ``parameters.X``.
+
+    Asserts that ``parameters = settings(dataset)`` is all that is done with ``settings``, and that
+    the object is never used but to read a section of it, so that no other section can be reached.
+    """
+    tree = ast.parse(code)
+    calls = {
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign) and ast.unparse(node) == "parameters = settings(dataset)"
+    }
+    mentions = [
+        node for node in ast.walk(tree) if isinstance(node, ast.Name) and node.id == "settings"
     ]
-    read = {f"datasets.{ITEM}.{argument.value}" for call in calls for argument in call.args[1:]}
-    listed = set(STAGES[name].get("params", []))
-    if name == "track":
-        assert listed == {f"datasets.{ITEM}"}  # it logs them all
+    assert [call.func for call in calls] == mentions, "settings() is called in another way"
+    if not calls:
+        return set()
+    attributes = [node for node in ast.walk(tree) if isinstance(node, ast.Attribute)]
+    read = {node.value: node.attr for node in attributes if ast.unparse(node.value) == "parameters"}
+    whole = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Name)
+        and node.id == "parameters"
+        and isinstance(node.ctx, ast.Load)
+        and node not in read
+    ]
+    assert not whole, "the parameters are handed on whole"
+    return set(read.values())
+
+
+@pytest.mark.parametrize("name", [name for name in STAGES if name != "track"])
+def test_params_list_exactly_the_sections_that_the_stage_reads(name):
+    read = sections_read((ROOT / f"stages/{name}.py").read_text())
+    assert set(STAGES[name].get("params", [])) == {f"datasets.{ITEM}.{section}" for section in read}
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_a_stage_that_reads_all_parameters_depends_on_all(name):
+    tree = ast.parse((ROOT / f"stages/{name}.py").read_text())
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    loads = any(alias.name == "params" for node in imports for alias in node.names)
+    stage = STAGES[name]
+    if name == "track":  # it logs every section
+        assert stage["params"] == [f"datasets.{ITEM}"]
     else:
-        assert listed == read
+        assert loads == ("params.yaml" in stage["deps"])
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "whole = settings(dataset)",
+        "train = settings(dataset).train",
+        "parameters = settings(dataset); fit(parameters)",
+        "parameters = settings(dataset); other = parameters",
+        "parameters = settings(dataset); getattr(parameters, name)",
+        "parameters = settings(dataset); read = settings",
+    ],
+)
+def test_no_section_is_read_behind_the_back_of_that_test(code):
+    with pytest.raises(AssertionError):
+        sections_read(code)
 
 
 @pytest.mark.parametrize("name", STAGES)
