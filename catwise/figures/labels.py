@@ -1,0 +1,84 @@
+"""Make the words under which methods, cases and readings are shown; results hold them as columns.
+
+The rows are those of the tables of ``reports/reweight``: a dictionary or a row of a data frame.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+__all__ = [
+    "AGAINST",
+    "case_label",
+    "case_labels",
+    "method_label",
+    "method_labels",
+    "reading_label",
+    "removal_label",
+]
+
+Row = Mapping[str, Any] | pd.Series
+WHOLE = {  # families that have no options
+    "all_ones": "all ones",
+    "best_seeds": "all ones, best seeds",
+    "oracle": "oracle: no flipped label",
+}
+READINGS = {1: "better", 0: "", -1: "worse"}
+AGAINST = "against"
+REMOVALS = {1: "as the paper says", 0: "not significant", -1: AGAINST}
+
+
+def method_label(row: Row) -> str:
+    """Name the method of a row by its columns ``family``, ``rule``, ``query`` and so on.
+
+    >>> row = {"family": "lp_ga", "rule": "printed", "program": "linear", "anchor": "start"}
+    >>> method_label({**row, "shuffled": False})
+    'LP-GA printed linear, start'
+    >>> row = {"family": "direction", "query": "loss", "filter": "horizon", "anchor": "end"}
+    >>> method_label({**row, "shuffled": True})
+    'shuffled direction loss horizon, end'
+    """
+    if row["family"] in WHOLE:
+        label = WHOLE[row["family"]]
+    elif row["family"] == "lp_ga":
+        label = f"LP-GA {row['rule']} {row['program']}, {row['anchor']}"
+    else:
+        label = f"direction {row['query']} {row['filter']}, {row['anchor']}"
+    return f"shuffled {label}" if row["shuffled"] else label
+
+
+def method_labels(table: pd.DataFrame) -> dict[str, str]:
+    """Name every method of a table, by its key, in the order of the table."""
+    rows = table.drop_duplicates("method").to_dict("records")
+    return {row["method"]: method_label(row) for row in rows}
+
+
+def case_label(row: Row) -> str:
+    """Name a case by its kind, its epochs and the learning rate of the extra epoch.
+
+    >>> row = {"kind": "direct_improvement", "epoch": 10, "learning_rate": 1e-4}
+    >>> case_label(row)
+    'direct improvement, 10 to 11, rate 0.0001'
+    >>> case_label({**row, "learning_rate": float("nan")})
+    'direct improvement, 10 to 11, as trained'
+    """
+    rate = row["learning_rate"]
+    recipe = "as trained" if pd.isna(rate) else f"rate {rate:g}"
+    kind = row["kind"].replace("_", " ")
+    return f"{kind}, {row['epoch']} to {row['epoch'] + 1}, {recipe}"
+
+
+def case_labels(cases: pd.DataFrame) -> dict[str, str]:
+    """Name every case, by its key."""
+    return {row["case"]: case_label(row) for row in cases.to_dict("records")}
+
+
+def reading_label(reading: int) -> str:
+    """Say whether a class is significantly better (1) or worse (-1); nothing if neither (0)."""
+    return READINGS[reading]
+
+
+def removal_label(reading: int) -> str:
+    """Say whether a removal did what the paper expects (1), the opposite (-1), or neither (0)."""
+    return REMOVALS[reading]
