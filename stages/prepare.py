@@ -11,7 +11,7 @@ import numpy as np
 from catwise.data import bert_files, digits, own_files, published, splits
 from catwise.data import dataset as dataset_
 from catwise.data.downloads import require_space
-from catwise.pipeline.files import folder, write_json, write_npz, written
+from catwise.pipeline.files import folder, write_json, write_npz, write_whole
 from catwise.pipeline.stage import run, settings
 
 
@@ -29,9 +29,9 @@ def main(dataset: str) -> None:
     if getattr(prepare, "weights", "none") != "none":
         weights = folder("data", dataset, "pretrained")
         for name in bert_files.WEIGHTS:
-            written(weights / name, partial(shutil.copyfile, Path(bert_files.folder(), name)))
+            write_whole(weights / name, partial(shutil.copyfile, Path(bert_files.folder(), name)))
     if data.tokenizer:
-        written(out / "tokenizer.json", lambda scratch: scratch.write_text(data.tokenizer))
+        write_whole(out / "tokenizer.json", lambda scratch: scratch.write_text(data.tokenizer))
     write_json(
         out / "card.json",
         {
@@ -61,16 +61,18 @@ def load(prepare: Any) -> dataset_.Data:
         case "digits":
             return digits.digits(rng, sizes, prepare.flip_share)
         case "cifar10" | "stl10":
-            return splits.images(rng, published.known(prepare.source), sizes, prepare.flip_share)
+            return splits.images(
+                rng, published.load_published(prepare.source), sizes, prepare.flip_share
+            )
         case "imagefolder":
-            raw = own_files.image_folder(
+            raw = own_files.load_image_folder(
                 prepare.path, prepare.classes, prepare.size, prepare.colour
             )
             return splits.images(rng, raw, sizes, prepare.flip_share)
         case "csv":
-            raw = own_files.csv_file(prepare.path, prepare.classes)
+            raw = own_files.load_csv(prepare.path, prepare.classes)
         case _:
-            raw = published.known(prepare.source)
+            raw = published.load_published(prepare.source)
     tokenizer = bert_files.tokenizer() if prepare.vocabulary == "bert-base-cased" else None
     return splits.texts(
         rng, raw, sizes, prepare.flip_share, prepare.max_length, prepare.vocabulary_size, tokenizer

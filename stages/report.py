@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from catwise.config import params
-from catwise.pipeline.environment import processor, versions
 from catwise.data import wordpiece
-from catwise.pipeline.files import read_json, read_npz, written
+from catwise.pipeline.environment import processor, versions
+from catwise.pipeline.files import read_json, read_npz, write_whole
 from catwise.pipeline.results import Place, live, made, measured, names, record
 from catwise.pipeline.stage import run
 from catwise.report.benchmarks import benches
@@ -58,7 +58,7 @@ def main() -> None:
         [["processor", processor()], *map(list, versions().items()), ["threads", threads]],
     )
     text = render(page)
-    written(Path("reports", "index.html"), lambda scratch: scratch.write_text(text))
+    write_whole(Path("reports", "index.html"), lambda scratch: scratch.write_text(text))
 
 
 def chapter(

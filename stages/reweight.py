@@ -12,7 +12,7 @@ from catwise.experiments.anchored_influence import Anchors
 from catwise.experiments.cases import resolved
 from catwise.experiments.table1 import Arms
 from catwise.experiments.workers import pool
-from catwise.pipeline.artifacts import chosen_device, read_splits
+from catwise.pipeline.artifacts import read_splits, torch_device
 from catwise.pipeline.files import folder, read_csv, read_npz, write_csv, write_json, write_npz
 from catwise.pipeline.stage import run, settings
 from catwise.reweighting import table1
@@ -50,7 +50,7 @@ def main(dataset: str) -> None:
     history = read_csv(Path("reports", "train", dataset, "history.csv"))
     flipped_n = read_npz(Path("data", dataset, "arrays.npz"))["flipped"].astype(bool)
     counts_k = np.bincount(splits["validation_b"][-1].cpu(), minlength=len(classes))
-    with pool(chosen_device(device), threads) as spread:
+    with pool(torch_device(device), threads) as spread:
         for number, entry in enumerate(cases):
             case = resolved(dataset, entry, train, history, counts_k, device, threads)
             anchors = Anchors(

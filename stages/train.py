@@ -5,7 +5,13 @@ from torch import Tensor, nn
 
 from catwise.core.losses import Batch
 from catwise.core.progress import progress
-from catwise.pipeline.artifacts import checkpoint, new_model, read_splits, recipe, write_tensors
+from catwise.pipeline.artifacts import (
+    checkpoint_path,
+    new_model,
+    read_splits,
+    training_recipe,
+    write_tensors,
+)
 from catwise.pipeline.files import folder, write_csv, write_json, write_npz
 from catwise.pipeline.stage import run, settings
 from catwise.training import epochs, evaluate
@@ -22,10 +28,12 @@ def main(dataset: str) -> None:
     history = []
 
     def keep(epoch: int) -> None:
-        write_tensors(checkpoint(dataset, epoch), model.state_dict())
+        write_tensors(checkpoint_path(dataset, epoch), model.state_dict())
         for split, batch in splits.items():
             measured = evaluate.per_class(model, batch, len(classes))
-            history.extend(evaluate.table(*measured, classes, {"epoch": epoch, "split": split}))
+            history.extend(
+                evaluate.class_rows(*measured, classes, {"epoch": epoch, "split": split})
+            )
 
     summary: dict[str, float | str | int] = {}
     keep(0)
@@ -33,12 +41,12 @@ def main(dataset: str) -> None:
         summary["gradient_norm"] = fit_convex(model, splits["train"], train.l2)
         keep(1)
     else:
-        optimizer = epochs.new_optimizer(model, recipe(train))
+        optimizer = epochs.new_optimizer(model, training_recipe(train))
         for epoch in progress(range(1, train.epochs + 1), f"train {dataset}"):
-            epochs.train_epoch(model, optimizer, splits["train"], recipe(train), epoch)
+            epochs.train_epoch(model, optimizer, splits["train"], training_recipe(train), epoch)
             keep(epoch)
             if state := epochs.optimizer_tensors(optimizer):
-                write_tensors(checkpoint(dataset, epoch, "optimizer"), state)
+                write_tensors(checkpoint_path(dataset, epoch, "optimizer"), state)
     last = [
         row for row in history if row["epoch"] == history[-1]["epoch"] and row["split"] == "test"
     ]

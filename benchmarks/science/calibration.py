@@ -28,10 +28,10 @@ from catwise.data.dataset import SPLITS, Data
 from catwise.influence import factors
 from catwise.influence.curvature import Factored
 from catwise.influence.vectors import influence_vectors
-from catwise.pipeline.artifacts import recipe
+from catwise.pipeline.artifacts import training_recipe
 from catwise.reweighting.joint_direction import joint
 from catwise.training import evaluate, models
-from catwise.training.epochs import Recipe, new_optimizer, rates, train_epoch, train_epochs
+from catwise.training.epochs import Recipe, learning_rates, new_optimizer, train_epoch, train_epochs
 from stages.prepare import load
 
 SHARES, SIZE = (0.0, 0.1, 0.2, 0.3), 0.5  # of flipped labels; mean of |w - 1|
@@ -79,7 +79,7 @@ def cases(section: Any, share: float, seed: int, plan: Plan) -> list[dict[str, A
     """One training with this share of flipped labels, taken again from each of the epochs."""
     data = load(section.prepare.model_copy(update={"flip_share": share, "seed": 100 + seed}))
     splits: dict[str, Batch] = {s: (pixels(data, s), torch.from_numpy(data.y[s])) for s in SPLITS}
-    how, part = replace(recipe(section.train), seed=seed), splits["train"]
+    how, part = replace(training_recipe(section.train), seed=seed), splits["train"]
     architecture = section.train.model_dump(include={"model", "width"})
     model = models.build(x=part[0], num_classes=len(data.classes), seed=seed, **architecture)
     rows = []
@@ -113,7 +113,7 @@ def case(
     half = torch.arange(len(query[-1])) % 2  # of each class, whose samples are in a random order
     k = int(query[-1].max()) + 1
     p_nkh = vectors(
-        again(None, 0), part, query, half, fit, sum(rates(how, epoch + 1, len(part[-1])))
+        again(None, 0), part, query, half, fit, sum(learning_rates(how, epoch + 1, len(part[-1])))
     )
     labels_n = part[-1].numpy()
     count_kh = np.stack([torch.bincount(query[-1][half == h], minlength=k) for h in (0, 1)], axis=1)

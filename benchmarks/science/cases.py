@@ -51,9 +51,9 @@ def _digits() -> tuple[Tensor, Tensor, str]:
 
 def _cifar10(count: int) -> tuple[Tensor, Tensor, str]:
     if os.environ.get("CATWISE_MIRROR"):
-        from catwise.data.published import known
+        from catwise.data.published import load_published
 
-        images, labels = known("cifar10").parts["train"]
+        images, labels = load_published("cifar10").parts["train"]
         x = torch.from_numpy(np.asarray(images[:count])).float() / 255
         return (x - 0.47) / 0.25, torch.from_numpy(labels[:count]), "CIFAR-10"
     generator = torch.Generator().manual_seed(0)

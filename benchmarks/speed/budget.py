@@ -19,7 +19,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from catwise.config import params
 from catwise.core import losses
 from catwise.core.losses import Batch
-from catwise.data.published import KNOWN
+from catwise.data.published import PUBLISHED
 from catwise.experiments.table1 import ELITE
 from catwise.influence import factors
 from catwise.influence.vectors import directional_derivatives, group_gradients
@@ -46,7 +46,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "dataset", choices=[name for name, spec in KNOWN.items() if spec.shape] + names()
+        "dataset", choices=[name for name, spec in PUBLISHED.items() if spec.shape] + names()
     )
     parser.add_argument("out", nargs="?", type=Path, default=Path("reports/benchmarks/budget.json"))
     arguments = parser.parse_args()
@@ -63,7 +63,7 @@ def main() -> None:
 
 def budget(chosen: Any) -> dict[str, dict[str, Any]]:
     """By stage: operations in TFLOP, in how many parts, and the share of the peak that the wanted time asks for."""
-    spec, sizes = KNOWN[chosen.prepare.source], chosen.prepare
+    spec, sizes = PUBLISHED[chosen.prepare.source], chosen.prepare
     n = sum(spec.counts["train"]) if sizes.train == "all" else sizes.train
     m_a, m_b = sizes.validation_a, sizes.validation_b
     test = sum(spec.counts["test"]) if sizes.test == "all" else sizes.test

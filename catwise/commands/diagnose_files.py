@@ -64,11 +64,9 @@ def section(path: str) -> dict[str, Any]:
             "a folder with a folder of images per class, or a csv with the columns text and label"
         )
         raise InputError(f"DATA: expected {wanted}; got {path!r}")
-    counts = own_files.counted(path)
+    counts = own_files.count_classes(path)
     if len(counts) < 2:
-        raise InputError(
-            f"{path}: expected two classes or more; got {', '.join(counts) or 'none'}"
-        )
+        raise InputError(f"{path}: expected two classes or more; got {', '.join(counts) or 'none'}")
     rarest = min(counts, key=lambda name: counts[name])
     if counts[rarest] < FEWEST:
         raise InputError(
@@ -115,7 +113,7 @@ def shape(path: str) -> tuple[str, dict[str, Any]]:
     """What the data are like, and how they are read: images as squares of at most 32 pixels, in colour if some are."""
     if not Path(path).is_dir():
         return "text", {"source": "csv"}
-    side, colour = own_files.side_and_colour(path)
+    side, colour = own_files.median_side_and_colour(path)
     kind, least = ("rgb", 12) if colour else ("grey", 4)
     return kind, {"source": "imagefolder", "size": min(max(side, least), 32), "colour": kind}
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from catwise.data.published import KNOWN
+from catwise.data.published import PUBLISHED
 
 __all__ = ["CLASSES", "SPLITS", "Data", "pack", "unpack"]
 
@@ -21,7 +21,7 @@ CLASSES = {
     "linear": ("blue", "orange"),
     "nonlinear": ("blue", "orange"),
     "digits": tuple("0123456789"),
-    **{name: spec.classes for name, spec in KNOWN.items()},
+    **{name: spec.classes for name, spec in PUBLISHED.items()},
 }
 
 

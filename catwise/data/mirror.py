@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from catwise.core.errors import InputError
-from catwise.data.own_files import decoded_image
+from catwise.data.own_files import decode_image
 
 __all__ = ["folder", "pixels", "split", "verified"]
 
@@ -61,7 +61,7 @@ def pixels(encoded: list[bytes], where: str, shape: tuple[int, ...]) -> np.ndarr
     """Decoded images, uint8 (n, 3, height, width)."""
     pixels = np.empty((len(encoded), *shape), dtype=np.uint8)
     for row, content in enumerate(encoded):
-        image = decoded_image(content, f"{where}: row {row}", "RGB")
+        image = decode_image(content, f"{where}: row {row}", "RGB")
         if (image.height, image.width) != shape[1:]:
             came = (image.height, image.width)
             raise InputError(f"{where}: row {row}: expected an image of {shape[1:]}; got {came}")

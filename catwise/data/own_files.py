@@ -12,7 +12,15 @@ import numpy as np
 
 from catwise.core.errors import InputError
 
-__all__ = ["Part", "Raw", "counted", "csv_file", "decoded_image", "image_folder", "side_and_colour"]
+__all__ = [
+    "Part",
+    "Raw",
+    "count_classes",
+    "load_csv",
+    "decode_image",
+    "load_image_folder",
+    "median_side_and_colour",
+]
 
 OWN = "the user's own data, under the user's own terms"
 Part = tuple[
@@ -35,7 +43,7 @@ class Raw:
     names: tuple[str, ...] = ()
 
 
-def decoded_image(content: bytes | None, where: str, mode: str) -> Any:
+def decode_image(content: bytes | None, where: str, mode: str) -> Any:
     """A Pillow image, upright, in Pillow's mode L or RGB; ``where`` names it if it is broken."""
     from PIL import Image, ImageOps
 
@@ -50,7 +58,7 @@ def decoded_image(content: bytes | None, where: str, mode: str) -> Any:
         raise InputError(f"{where}: expected an image; got {type(error).__name__}") from None
 
 
-def image_folder(path: str, classes: Sequence[str], size: int, colour: str) -> Raw:
+def load_image_folder(path: str, classes: Sequence[str], size: int, colour: str) -> Raw:
     """``path/CLASS/FILE``, as squares of ``size`` pixels, in colour or grey; hidden files are left out."""
     root = Path(path)
     folders = _folders(path)
@@ -65,7 +73,7 @@ def image_folder(path: str, classes: Sequence[str], size: int, colour: str) -> R
             if not file.is_file():
                 raise InputError(f"{file}: expected an image; got a folder")
             square = np.asarray(
-                decoded_image(file.read_bytes(), str(file), mode).resize((size, size))
+                decode_image(file.read_bytes(), str(file), mode).resize((size, size))
             )
             pixels.append(square[None] if colour == "grey" else np.moveaxis(square, 2, 0))
             labels.append(label)
@@ -78,9 +86,7 @@ def image_folder(path: str, classes: Sequence[str], size: int, colour: str) -> R
 
 def _folders(path: str) -> list[str]:
     if not Path(path).is_dir():
-        raise InputError(
-            f"prepare.path: expected a folder with one folder per class; got {path!r}"
-        )
+        raise InputError(f"prepare.path: expected a folder with one folder per class; got {path!r}")
     return sorted(
         child.name for child in Path(path).iterdir() if child.is_dir() and child.name[0] != "."
     )
@@ -90,18 +96,18 @@ def _images(folder: Path) -> list[Path]:
     return sorted(child for child in folder.iterdir() if child.name[0] != ".")
 
 
-def side_and_colour(path: str, each: int = 20) -> tuple[int, bool]:
+def median_side_and_colour(path: str, each: int = 20) -> tuple[int, bool]:
     """Of the first ``each`` images of every class: the median of their shorter sides, and whether any has colour."""
     sides, colour = [], False
     for name in _folders(path):
         for file in _images(Path(path, name))[:each]:
-            pixels = np.asarray(decoded_image(file.read_bytes(), str(file), "RGB"))
+            pixels = np.asarray(decode_image(file.read_bytes(), str(file), "RGB"))
             sides.append(min(pixels.shape[:2]))
             colour = colour or bool((pixels != pixels[:, :, :1]).any())
     return int(np.median(sides)), colour
 
 
-def csv_file(path: str, classes: Sequence[str]) -> Raw:
+def load_csv(path: str, classes: Sequence[str]) -> Raw:
     """A file of UTF-8 with a header; the columns ``text`` and ``label``, one of ``classes``, are read."""
     samples: list[str] = []
     labels: list[int] = []
@@ -156,7 +162,7 @@ def _rows(path: str) -> Iterator[tuple[int, str, str]]:
         ) from None
 
 
-def counted(path: str) -> dict[str, int]:
+def count_classes(path: str) -> dict[str, int]:
     """The samples of each class in a folder of images or a CSV, the classes in order of their names."""
     if Path(path).is_dir():
         return {name: len(_images(Path(path, name))) for name in _folders(path)}

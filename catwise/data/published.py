@@ -15,11 +15,11 @@ from catwise.data import mirror
 from catwise.data.downloads import WAY_OUT, cache, one_line, require_space
 from catwise.data.own_files import Part, Raw
 
-__all__ = ["KNOWN", "Known", "known"]
+__all__ = ["PUBLISHED", "PublishedSet", "load_published"]
 
 
 @dataclass(frozen=True)
-class Known:
+class PublishedSet:
     """What a published data set must look like: ``counts`` of each class in each official split."""
 
     classes: tuple[str, ...]
@@ -34,8 +34,8 @@ class Known:
     gigabytes: float = 0.1  # of disk that a download needs, archive and contents
 
 
-KNOWN = {
-    "cifar10": Known(
+PUBLISHED = {
+    "cifar10": PublishedSet(
         ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
         "CIFAR-10 (Krizhevsky 2009), a labelled subset of 80 Million Tiny Images; no licence stated, for research",
         {"train": (5000,) * 10, "test": (1000,) * 10},
@@ -44,14 +44,14 @@ KNOWN = {
         shape=(3, 32, 32),
         gigabytes=0.4,
     ),
-    "stl10": Known(
+    "stl10": PublishedSet(
         ("airplane", "bird", "car", "cat", "deer", "dog", "horse", "monkey", "ship", "truck"),
         "STL-10 (Coates, Ng, Lee 2011), images from ImageNet; no licence stated, for research",
         {"train": (500,) * 10, "test": (800,) * 10},
         shape=(3, 96, 96),
         gigabytes=6.0,
     ),
-    "emotion": Known(
+    "emotion": PublishedSet(
         ("sadness", "joy", "love", "anger", "fear", "surprise"),
         "Emotion (Saravia et al. 2018, CARER), English tweets; for education and research only",
         {
@@ -61,7 +61,7 @@ KNOWN = {
         },
         hub="dair-ai/emotion/split",
     ),
-    "ag_news": Known(
+    "ag_news": PublishedSet(
         ("World", "Sports", "Business", "Sci/Tech"),
         "AG's corpus of news articles (Gulli) as in Zhang, Zhao, LeCun 2015; for non-commercial use and research",
         {"train": (30000,) * 4, "test": (1900,) * 4},
@@ -71,9 +71,9 @@ KNOWN = {
 }
 
 
-def known(name: str) -> Raw:
+def load_published(name: str) -> Raw:
     """One of the published data sets, from the mirror if one is set, else from its own source; counted and checked."""
-    spec = KNOWN[name]
+    spec = PUBLISHED[name]
     local = mirror.folder()
     if name == "stl10":
         raw = _torchvision(name, local or cache(), download=local is None)
@@ -96,7 +96,7 @@ def known(name: str) -> Raw:
 
 
 def _from_mirror(name: str, folder: Path) -> Raw:
-    spec = KNOWN[name]
+    spec = PUBLISHED[name]
     parts: dict[str, Part] = {}
     notes = []
     for part in spec.counts:
@@ -120,7 +120,7 @@ def _torchvision(name: str, root: Path, download: bool) -> Raw:
     if not folder.is_dir():
         if not download:
             raise InputError(f"{folder}: expected the binary files of {name}, found no such folder")
-        require_space(root, int(KNOWN[name].gigabytes * 1e9))
+        require_space(root, int(PUBLISHED[name].gigabytes * 1e9))
     expected = (
         ("a download", WAY_OUT)
         if download
@@ -128,7 +128,7 @@ def _torchvision(name: str, root: Path, download: bool) -> Raw:
     )
     parts = {}
     with one_line(name if download else str(folder), *expected):
-        for part in KNOWN[name].counts:
+        for part in PUBLISHED[name].counts:
             if name == "cifar10":
                 images = CIFAR10(root, train=part == "train", download=download)
                 parts[part] = (
@@ -139,8 +139,8 @@ def _torchvision(name: str, root: Path, download: bool) -> Raw:
                 scans = STL10(root, split=part, download=download)
                 parts[part] = (np.ascontiguousarray(scans.data), scans.labels.astype(np.int64))
     return Raw(
-        KNOWN[name].classes,
-        KNOWN[name].licence,
+        PUBLISHED[name].classes,
+        PUBLISHED[name].licence,
         "torchvision's download" if download else f"a mirror ({folder.name})",
         parts,
     )
@@ -151,39 +151,37 @@ def _from_hub(name: str) -> Raw:
     import httpx2
     import huggingface_hub
 
-    repository = "/".join(KNOWN[name].hub.split("/")[:2])
-    require_space(cache(), int(KNOWN[name].gigabytes * 1e9))
+    repository = "/".join(PUBLISHED[name].hub.split("/")[:2])
+    require_space(cache(), int(PUBLISHED[name].gigabytes * 1e9))
     huggingface_hub.logging.set_verbosity_error()  # else each of its six tries writes a line
     with one_line(name, "a download", WAY_OUT, datasets.exceptions.DatasetsError, httpx2.HTTPError):
         read = datasets.load_dataset(
             repository, cache_dir=str(cache() / "hub"), verification_mode="all_checks"
         )
     parts = {}
-    for part in KNOWN[name].counts:
+    for part in PUBLISHED[name].counts:
         features = read[part].features if part in read else {}
         names = getattr(features.get("label"), "names", ())
-        if KNOWN[name].column not in features or tuple(names) != KNOWN[name].classes:
-            wanted = f"{KNOWN[name].column} and a label of {', '.join(KNOWN[name].classes)}"
+        if PUBLISHED[name].column not in features or tuple(names) != PUBLISHED[name].classes:
+            wanted = f"{PUBLISHED[name].column} and a label of {', '.join(PUBLISHED[name].classes)}"
             raise InputError(
                 f"{repository}: {part} split: expected {wanted}; got {' '.join(str(features).split())}"
             )
         parts[part] = (
-            list(read[part][KNOWN[name].column]),
+            list(read[part][PUBLISHED[name].column]),
             np.array(read[part]["label"], dtype=np.int64),
         )
-    return Raw(KNOWN[name].classes, KNOWN[name].licence, f"the hub ({repository})", parts)
+    return Raw(PUBLISHED[name].classes, PUBLISHED[name].licence, f"the hub ({repository})", parts)
 
 
 def _checked(
-    where: str, spec: Known, part: str, x: Any, y: np.ndarray, from_mirror: bool
+    where: str, spec: PublishedSet, part: str, x: Any, y: np.ndarray, from_mirror: bool
 ) -> list[str]:
     """Raises InputError unless samples and labels are those of the original, or a mirror's known share of them."""
     if len(x) != len(y):
         raise InputError(f"{where}: expected as many samples as labels; got {len(x)} and {len(y)}")
     if strange := sorted(set(y.tolist()) - set(range(len(spec.classes)))):
-        raise InputError(
-            f"{where}: expected labels 0 to {len(spec.classes) - 1}; got {strange[0]}"
-        )
+        raise InputError(f"{where}: expected labels 0 to {len(spec.classes) - 1}; got {strange[0]}")
     if spec.shape and x.shape[1:] != spec.shape:
         raise InputError(f"{where}: expected images of {spec.shape}; got {x.shape[1:]}")
     came, expected = tuple(np.bincount(y, minlength=len(spec.classes)).tolist()), spec.counts[part]

@@ -67,7 +67,9 @@ class Anchors:
         model, part, query = self.models[anchor], self.splits["train"], self.splits[on]
         curvature = self._factors(anchor)
         if filter == "horizon":
-            reach = sum(epochs.rates(self.start.recipe, self.start.epoch + 1, len(part[-1])))
+            reach = sum(
+                epochs.learning_rates(self.start.recipe, self.start.epoch + 1, len(part[-1]))
+            )
             curvature = Factored(curvature.n, curvature.damping, curvature.layers, reach)
         options: dict[str, Any] = {
             "batch_size": self.passes.batch_size,

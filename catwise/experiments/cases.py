@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from catwise.experiments.reweighted_epoch import Start
-from catwise.pipeline.artifacts import recipe
+from catwise.pipeline.artifacts import training_recipe
 from catwise.reweighting.targets import detrimental_epoch, dropped, lowest
 from catwise.training.epochs import Recipe
 
@@ -65,5 +65,5 @@ def resolved(
 
 def steps(chosen: Any, train: Any) -> Recipe:
     if chosen == "as_trained":
-        return recipe(train)
-    return replace(recipe(train), schedule="constant", **chosen.model_dump())
+        return training_recipe(train)
+    return replace(training_recipe(train), schedule="constant", **chosen.model_dump())

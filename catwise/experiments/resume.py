@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from catwise.pipeline.files import written
+from catwise.pipeline.files import write_whole
 
 __all__ = ["clear", "found", "keep", "place"]
 
@@ -29,7 +29,7 @@ def keep(path: Path, value: Any) -> Any:
     """Keeps ``value`` and returns it as it will be found: floats to the last bit, but every NaN as one and the same."""
     text = json.dumps(value)
     path.parent.mkdir(parents=True, exist_ok=True)
-    written(
+    write_whole(
         path, lambda part: part.write_text(json.dumps({"sha256": _sha256(text), "value": text}))
     )
     return json.loads(text)

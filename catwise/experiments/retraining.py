@@ -22,7 +22,13 @@ from catwise.experiments import resume
 from catwise.experiments.workers import pool
 from catwise.influence import layers
 from catwise.pipeline import artifacts
-from catwise.pipeline.artifacts import card, chosen_device, new_model, recipe, splits_once
+from catwise.pipeline.artifacts import (
+    cached_splits,
+    card_text,
+    new_model,
+    torch_device,
+    training_recipe,
+)
 from catwise.training import augment, bert, convex, epochs, evaluate, models
 
 __all__ = ["Job", "retrain", "retrained"]
@@ -54,7 +60,7 @@ def retrain(train: Any, dataset: str, batch: Batch, rows: np.ndarray, seed: int 
         return model
     train = train.model_copy(update={"seed": train.seed + seed})
     model = new_model(dataset, train, part)
-    for _ in epochs.train_epochs(model, part, recipe(train)):
+    for _ in epochs.train_epochs(model, part, training_recipe(train)):
         pass
     return model
 
@@ -92,7 +98,7 @@ def retrained(
     done = {place: resume.found(place) for place in places}
     missing = {place: job for place, job in zip(places, whole, strict=True) if done[place] is None}
     calls = ((setting, *job, place) for place, job in missing.items())
-    with pool(chosen_device(device), threads) as spread, closing(spread(_measured, calls)) as fresh:
+    with pool(torch_device(device), threads) as spread, closing(spread(_measured, calls)) as fresh:
         for place in places:
             if done[place] is None:
                 done[place] = next(fresh)
@@ -108,7 +114,7 @@ def _measured(setting: Setting, rows: np.ndarray, seed: int, place: Path) -> lis
             "got others: run again, after a new start of the cluster if there is one"
         )
     torch.set_num_threads(setting.threads)
-    splits, classes = splits_once(setting.dataset, setting.device, card(setting.dataset))
+    splits, classes = cached_splits(setting.dataset, setting.device, card_text(setting.dataset))
     model = retrain(setting.train, setting.dataset, splits["train"], rows, seed)
     measured = [
         values.tolist()
@@ -119,13 +125,13 @@ def _measured(setting: Setting, rows: np.ndarray, seed: int, place: Path) -> lis
 
 def _key(setting: Setting, rows: np.ndarray, seed: int) -> str:
     """sha256 of all that the result depends on, as this process sees it."""
-    section, device = setting.train.model_dump_json(), chosen_device(setting.device).type
+    section, device = setting.train.model_dump_json(), torch_device(setting.device).type
     state = [
         section,
         setting.threads,
         device,
         torch.__version__,
-        card(setting.dataset),
+        card_text(setting.dataset),
         setting.measured_on,
         _code(),
     ]

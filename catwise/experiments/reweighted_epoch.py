@@ -21,12 +21,12 @@ from catwise.experiments.workers import Spread
 from catwise.influence import layers
 from catwise.pipeline import artifacts
 from catwise.pipeline.artifacts import (
-    card,
-    checkpoint,
-    chosen_device,
+    cached_splits,
+    card_text,
+    checkpoint_path,
     load_model,
     read_tensors,
-    splits_once,
+    torch_device,
 )
 from catwise.training import augment, bert, epochs, evaluate, models
 from catwise.training.epochs import Recipe
@@ -67,7 +67,7 @@ def next_epoch(
     model = load_model(start.dataset, start.train, part, start.epoch)
     recipe = replace(start.recipe, seed=start.recipe.seed + seed)
     optimizer = epochs.new_optimizer(model, recipe)
-    remembered = checkpoint(start.dataset, start.epoch, "optimizer")
+    remembered = checkpoint_path(start.dataset, start.epoch, "optimizer")
     if remembered.exists():
         epochs.load_optimizer(optimizer, read_tensors(remembered))
     epochs.train_epoch(model, optimizer, part, recipe, start.epoch + 1, weights)
@@ -106,7 +106,7 @@ def _measured(
             "got others: run again, after a new start of the cluster if there is one"
         )
     torch.set_num_threads(start.threads)
-    splits, classes = splits_once(start.dataset, start.device, card(start.dataset))
+    splits, classes = cached_splits(start.dataset, start.device, card_text(start.dataset))
     part = splits["train"]
     model = next_epoch(
         start, part, torch.from_numpy(weights.astype(np.float32)).to(part[-1].device), seed
@@ -119,7 +119,7 @@ def _measured(
 
 def _key(start: Start, weights: np.ndarray, seed: int, measured_on: tuple[str, ...]) -> str:
     """sha256 of all that the result depends on, as this process sees it."""
-    files = [checkpoint(start.dataset, start.epoch, what) for what in ("epoch", "optimizer")]
+    files = [checkpoint_path(start.dataset, start.epoch, what) for what in ("epoch", "optimizer")]
     begun = [_sha256(path.resolve(), path.stat().st_mtime_ns) for path in files if path.exists()]
     how = [
         start.train.model_dump_json(),
@@ -130,9 +130,9 @@ def _key(start: Start, weights: np.ndarray, seed: int, measured_on: tuple[str, .
         seed,
     ]
     where = [
-        chosen_device(start.device).type,
+        torch_device(start.device).type,
         torch.__version__,
-        card(start.dataset),
+        card_text(start.dataset),
         begun,
         _code(),
     ]

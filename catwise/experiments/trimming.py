@@ -46,7 +46,7 @@ def trim(dataset: str, device: str, train: Any, chosen: Any, out: Path) -> dict[
             model = retrain(train, dataset, part, kept)
             state = {"arm": arm, "seed": seed, "round": number, "removed": n - len(kept)}
             state["flipped_removed"] = int(flipped.sum() - flipped[kept].sum())
-            rows += evaluate.table(
+            rows += evaluate.class_rows(
                 *evaluate.per_class(model, splits["test"], len(classes)), classes, state
             )
             if arm == "influence":

@@ -22,7 +22,7 @@ from catwise.figures import (
 )
 from catwise.figures import removal as removal_
 from catwise.figures.style import Picture, png
-from catwise.pipeline.files import read_csv, read_json, read_npz, write_json, written
+from catwise.pipeline.files import read_csv, read_json, read_npz, write_json, write_whole
 from catwise.pipeline.results import Place, made
 
 PAPER = {"cifar10": "Figure 3", "emotion": "Figure 4", "stl10": "Figure 6", "ag_news": "Figure 7"}
@@ -111,7 +111,7 @@ def read_states(path: Path, rounds: pd.DataFrame, classes: tuple[str, ...]) -> l
 def write(out: Path, pictures: dict[str, Picture]) -> None:
     captions: dict[str, Any] = {}
     for name, picture in pictures.items():
-        written(out / name, partial(save, png(picture.figure)))
+        write_whole(out / name, partial(save, png(picture.figure)))
         captions[name] = {
             key: getattr(picture, key) for key in ("paper", "title", "caption", "alt")
         }

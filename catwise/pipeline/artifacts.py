@@ -13,22 +13,22 @@ from torch import Tensor, nn
 
 from catwise.core.errors import InputError
 from catwise.core.losses import Batch
-from catwise.pipeline.files import read_json, read_npz, reading, written
+from catwise.pipeline.files import read_json, read_npz, reading, write_whole
 from catwise.training import bert, models
 from catwise.training.epochs import Recipe
 
 __all__ = [
-    "card",
-    "checkpoint",
-    "chosen_device",
+    "card_text",
+    "checkpoint_path",
+    "torch_device",
     "last_epoch",
     "load_model",
     "new_model",
     "read_splits",
     "read_tensors",
     "real_positions",
-    "recipe",
-    "splits_once",
+    "training_recipe",
+    "cached_splits",
     "write_tensors",
 ]
 
@@ -38,7 +38,7 @@ def read_splits(dataset: str, device: str) -> tuple[dict[str, Batch], list[str]]
 
     Images in bytes become (x / 255 - mean) / std.
     """
-    place = chosen_device(device)
+    place = torch_device(device)
     arrays = read_npz(Path("data", dataset, "arrays.npz"))
     card = read_json(Path("data", dataset, "card.json"))
     splits = {}
@@ -54,18 +54,18 @@ def read_splits(dataset: str, device: str) -> tuple[dict[str, Batch], list[str]]
     return splits, card["classes"]
 
 
-def card(dataset: str) -> str:
+def card_text(dataset: str) -> str:
     """The data card, which holds the sha256 of the data and the classes."""
     return Path("data", dataset, "card.json").read_text()
 
 
 @functools.lru_cache(maxsize=1)
-def splits_once(dataset: str, device: str, card: str) -> tuple[dict[str, Batch], list[str]]:
+def cached_splits(dataset: str, device: str, card: str) -> tuple[dict[str, Batch], list[str]]:
     """``read_splits``, once in each process; ``card`` is there to read again what has changed."""
     return read_splits(dataset, device)
 
 
-def chosen_device(device: str) -> torch.device:
+def torch_device(device: str) -> torch.device:
     """The device that the parameter ``device`` means here."""
     if device == "cuda" and not torch.cuda.is_available():
         raise InputError(
@@ -78,7 +78,7 @@ def write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
     """With their checksum in the header: the format has none."""
     contiguous = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
     content = save(contiguous, {"sha256": models.checksum(contiguous)})
-    written(path, lambda scratch: scratch.write_bytes(content))
+    write_whole(path, lambda scratch: scratch.write_bytes(content))
 
 
 def read_tensors(path: Path, device: torch.device | str = "cpu") -> dict[str, Tensor]:
@@ -90,12 +90,12 @@ def read_tensors(path: Path, device: torch.device | str = "cpu") -> dict[str, Te
     return {name: tensor.to(device) for name, tensor in tensors.items()}
 
 
-def checkpoint(dataset: str, epoch: int, what: str = "epoch") -> Path:
+def checkpoint_path(dataset: str, epoch: int, what: str = "epoch") -> Path:
     """The file of the weights after ``epoch``, or with ``what="optimizer"`` of what the optimiser then remembered."""
     return Path("models", "train", dataset, f"{what}_{epoch:03d}.safetensors")
 
 
-def recipe(train: Any) -> Recipe:
+def training_recipe(train: Any) -> Recipe:
     """The part of the ``train`` section that says how to train, not what."""
     names = {field.name for field in fields(Recipe)}
     return Recipe(**train.model_dump(include=names))
@@ -126,7 +126,7 @@ def last_epoch(train: Any) -> int:
 def load_model(dataset: str, train: Any, batch: Batch, epoch: int) -> nn.Module:
     """The same model with the weights after ``epoch``."""
     model = new_model(dataset, train, batch)
-    path = checkpoint(dataset, epoch)
+    path = checkpoint_path(dataset, epoch)
     with reading(path, f"the weights of a {train.model} as params.yaml describes it", RuntimeError):
         model.load_state_dict(read_tensors(path))
     return model.eval()

@@ -27,7 +27,7 @@ __all__ = [
     "write_csv",
     "write_json",
     "write_npz",
-    "written",
+    "write_whole",
 ]
 
 
@@ -38,7 +38,7 @@ def folder(root: str, *parts: str) -> Path:
     return path
 
 
-def written(path: Path, write: Callable[[Path], object]) -> None:
+def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     """``write`` to a scratch name beside ``path``, then move it there: a killed stage leaves no half a file."""
     scratch = path.with_name(
         f".{path.name}.{os.getpid()}.part"
@@ -70,7 +70,7 @@ def write_npz(path: Path, **arrays: np.ndarray) -> None:
         with scratch.open("wb") as file:
             np.savez_compressed(file, allow_pickle=False, **arrays)
 
-    written(path, write)
+    write_whole(path, write)
 
 
 @contextmanager
@@ -115,7 +115,7 @@ def write_json(path: Path, value: Any) -> None:
         return None if isinstance(item, float) and not math.isfinite(item) else item
 
     text = json.dumps(plain(value), indent=2, allow_nan=False) + "\n"
-    written(path, lambda scratch: scratch.write_text(text))
+    write_whole(path, lambda scratch: scratch.write_text(text))
 
 
 def read_json(path: Path) -> Any:
@@ -125,7 +125,9 @@ def read_json(path: Path) -> Any:
 
 def write_csv(path: Path, rows: list[dict[str, Any]], columns: list[str] | None = None) -> None:
     """A header and a line per row; ``columns`` names them where there may be no row."""
-    written(path, lambda scratch: pd.DataFrame(rows, columns=columns).to_csv(scratch, index=False))
+    write_whole(
+        path, lambda scratch: pd.DataFrame(rows, columns=columns).to_csv(scratch, index=False)
+    )
 
 
 def read_csv(path: Path, **options: Any) -> pd.DataFrame:

@@ -8,9 +8,9 @@ from typing import Any
 import joblib
 import torch
 
-from catwise.pipeline.environment import processor, versions
 from catwise.core.errors import InputError
-from catwise.pipeline.artifacts import chosen_device
+from catwise.pipeline.artifacts import torch_device
+from catwise.pipeline.environment import processor, versions
 from catwise.pipeline.results import CARRIED, hashes
 
 __all__ = ["ROOT", "code", "machine"]
@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 
 def machine(device: str) -> dict[str, Any]:
     """Processor, cores that are used, GPU (None where ``device`` means none here) and versions."""
-    on_gpu = chosen_device(device).type == "cuda"
+    on_gpu = torch_device(device).type == "cuda"
     return {
         "processor": processor(),
         "cores": joblib.cpu_count(),

@@ -17,7 +17,7 @@ __all__ = [
     "load_optimizer",
     "new_optimizer",
     "optimizer_tensors",
-    "rates",
+    "learning_rates",
     "train_epoch",
     "train_epochs",
     "triangle",
@@ -49,7 +49,7 @@ def triangle(progress: float, epochs: int) -> float:
     return float(np.interp(progress, [0, max(1, epochs // 5), epochs], [0, 1, 0]))
 
 
-def rates(recipe: Recipe, epoch: int, n: int) -> list[float]:
+def learning_rates(recipe: Recipe, epoch: int, n: int) -> list[float]:
     """The learning rate of each step of an epoch over n samples; their sum is how far plain descent goes in it."""
     steps = max(1, n // recipe.batch_size)
     if recipe.schedule == "constant":
@@ -86,12 +86,12 @@ def train_epoch(
 ) -> None:
     """One epoch in place: steps on 1/|B| sum_{i in B} w_i l(z_i), each batch full, what is left over left out.
 
-    The learning rate is stepped at each batch (``rates``). All-ones weights give the bits of no weights.
+    The learning rate is stepped at each batch (``learning_rates``). All-ones weights give the bits of no weights.
     """
     device, n = train[-1].device, len(train[-1])
     rng = np.random.default_rng((recipe.seed, epoch))
     order = torch.from_numpy(rng.permutation(n)).to(device)
-    steps = rates(recipe, epoch, n)
+    steps = learning_rates(recipe, epoch, n)
     called: nn.Module = torch.compile(model) if recipe.compile else model  # type: ignore[assignment]
     if recipe.channels_last:
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

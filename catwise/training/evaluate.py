@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from catwise.core.losses import Batch
 
-__all__ = ["per_class", "table"]
+__all__ = ["class_rows", "per_class"]
 
 
 @torch.no_grad()
@@ -28,7 +28,7 @@ def per_class(model: nn.Module, batch: Batch, num_classes: int) -> tuple[Tensor,
     return (sums[0] / count).cpu(), (sums[1] / count).cpu()
 
 
-def table(
+def class_rows(
     accuracy_k: Tensor, loss_k: Tensor, classes: Sequence[str], state: dict[str, Any]
 ) -> list[dict[str, Any]]:
     """One row per class, in long form: the ``state`` they were measured in, the class, its accuracy and loss."""

@@ -3,7 +3,12 @@ import pytest
 from PIL import Image
 
 from catwise.core.errors import InputError
-from catwise.data.own_files import counted, csv_file, image_folder, side_and_colour
+from catwise.data.own_files import (
+    count_classes,
+    load_csv,
+    load_image_folder,
+    median_side_and_colour,
+)
 
 
 def folder(root, **sizes):
@@ -19,16 +24,16 @@ def test_a_folder_per_class_becomes_squares_in_the_given_order(tmp_path):
     folder(tmp_path, dogs=[10, 20], cats=[30])
     (tmp_path / "cats" / ".DS_Store").write_text("")
     (tmp_path / "README.md").write_text("")
-    raw = image_folder(str(tmp_path), ["dogs", "cats"], 4, "rgb")
+    raw = load_image_folder(str(tmp_path), ["dogs", "cats"], 4, "rgb")
     x, y = raw.parts["all"]
     assert raw.names == ("dogs/0.png", "dogs/1.png", "cats/0.png")
-    assert counted(str(tmp_path)) == {"cats": 1, "dogs": 2}
-    assert side_and_colour(str(tmp_path)) == (3, True)
+    assert count_classes(str(tmp_path)) == {"cats": 1, "dogs": 2}
+    assert median_side_and_colour(str(tmp_path)) == (3, True)
     assert x.shape == (3, 3, 4, 4)
     assert x.dtype == np.uint8
     assert x[:, 0, 0, 0].tolist() == [10, 20, 30]
     assert y.tolist() == [0, 0, 1]
-    grey, _ = image_folder(str(tmp_path), ["dogs", "cats"], 4, "grey").parts["all"]
+    grey, _ = load_image_folder(str(tmp_path), ["dogs", "cats"], 4, "grey").parts["all"]
     assert grey.shape == (3, 1, 4, 4)
 
 
@@ -38,14 +43,14 @@ def test_a_photo_is_turned_upright(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 3  # orientation: upside down
     image.save(tmp_path / "a" / "0.png", exif=exif)
-    x, _ = image_folder(str(tmp_path), ["a", "b"], 4, "grey").parts["all"]
+    x, _ = load_image_folder(str(tmp_path), ["a", "b"], 4, "grey").parts["all"]
     np.testing.assert_array_equal(x[0, 0], np.asarray(image)[::-1, ::-1])
 
 
 def test_what_is_wrong_in_a_folder_is_named(tmp_path):
     def said(match, path=tmp_path):
         with pytest.raises(InputError, match=match) as caught:
-            image_folder(str(path), ["cats", "dogs"], 4, "rgb")
+            load_image_folder(str(path), ["cats", "dogs"], 4, "rgb")
         assert "\n" not in str(caught.value)
 
     said("prepare.path: expected a folder with one folder per class", tmp_path / "nowhere")
@@ -68,11 +73,11 @@ def test_a_csv_is_read_with_quotes_commas_and_lines(tmp_path):
         '\ufefflabel,id,text\nham,1,"one, ""two"",\nthree"\n\nspam,2,vier für fünf\n',
         encoding="utf-8",
     )
-    raw = csv_file(str(path), ["spam", "ham"])
+    raw = load_csv(str(path), ["spam", "ham"])
     assert raw.parts["all"][0] == ['one, "two",\nthree', "vier für fünf"]
     assert raw.parts["all"][1].tolist() == [1, 0]
     assert raw.names == ("line 3", "line 5")  # where each row ends
-    assert counted(str(path)) == {"ham": 1, "spam": 1}
+    assert count_classes(str(path)) == {"ham": 1, "spam": 1}
 
 
 @pytest.mark.parametrize(
@@ -97,7 +102,7 @@ def test_what_is_wrong_in_a_csv_is_named_by_its_line(tmp_path, content, said):
     path = tmp_path / "mine.csv"
     path.write_bytes(content)
     with pytest.raises(InputError) as caught:
-        csv_file(str(path), ["spam", "ham"])
+        load_csv(str(path), ["spam", "ham"])
     assert str(caught.value).startswith(f"{path}: ")
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -107,17 +112,17 @@ def test_a_csv_that_is_not_there_is_said(tmp_path):
     with pytest.raises(
         InputError, match=r"prepare.path: expected a CSV file; got .*: No such file"
     ):
-        csv_file(str(tmp_path / "none.csv"), ["spam", "ham"])
+        load_csv(str(tmp_path / "none.csv"), ["spam", "ham"])
 
 
 def test_grey_images_are_grey_in_whatever_mode(tmp_path):
     for name, mode in (("a", "RGB"), ("b", "L")):
         (tmp_path / name).mkdir()
         Image.new("L", (9, 7), 50).convert(mode).save(tmp_path / name / "0.png")
-    assert side_and_colour(str(tmp_path)) == (7, False)
+    assert median_side_and_colour(str(tmp_path)) == (7, False)
 
 
 def test_a_label_that_is_missing_is_named_by_its_line(tmp_path):
     (tmp_path / "mine.csv").write_text("text,label\na,ham\nb,\n")
     with pytest.raises(InputError, match=r"mine.csv: line 3: expected a label; got none"):
-        counted(str(tmp_path / "mine.csv"))
+        count_classes(str(tmp_path / "mine.csv"))

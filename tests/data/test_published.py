@@ -28,10 +28,10 @@ COUNTS = {"train": (3, 2), "test": (2, 1)}
 @pytest.fixture(autouse=True)
 def outside(monkeypatch, tmp_path):
     """A mirror and a cache of our own, two classes for every set, and no way out to the network."""
-    for name, spec in published.KNOWN.items():
+    for name, spec in published.PUBLISHED.items():
         counts = COUNTS | ({"validation": (1, 2)} if name == "emotion" else {})
         small = replace(spec, classes=spec.classes[:2], counts=counts, partial={}, gigabytes=1e-6)
-        monkeypatch.setitem(published.KNOWN, name, small)
+        monkeypatch.setitem(published.PUBLISHED, name, small)
     monkeypatch.setenv("CATWISE_MIRROR", str(tmp_path))
     monkeypatch.setenv("CATWISE_CACHE", str(tmp_path / "cache"))
 
@@ -42,12 +42,12 @@ def outside(monkeypatch, tmp_path):
 
 
 def labels(part, name="ag_news"):
-    return np.repeat([0, 1], published.KNOWN[name].counts[part])
+    return np.repeat([0, 1], published.PUBLISHED[name].counts[part])
 
 
 def hub_table(name, samples, y, classes=None):
     """A table in the hub's schema: the classes are in the metadata."""
-    spec = published.KNOWN[name]
+    spec = published.PUBLISHED[name]
     kind = (
         pa.struct([("bytes", pa.binary()), ("path", pa.string())])
         if spec.column == "img"
@@ -68,9 +68,9 @@ def hub_table(name, samples, y, classes=None):
 
 def text_mirror(root, name="ag_news", **changed):
     """A whole mirror of a text set; ``changed`` replaces the table of a part."""
-    folder = root / published.KNOWN[name].hub
+    folder = root / published.PUBLISHED[name].hub
     folder.mkdir(parents=True, exist_ok=True)
-    for part in published.KNOWN[name].counts:
+    for part in published.PUBLISHED[name].counts:
         y = labels(part, name)
         table = changed.get(part) or hub_table(
             name, [f"{part} {row} ü" for row in range(len(y))], y
@@ -86,7 +86,7 @@ def encoded(pixels, kind):
 
 
 def image_mirror(root, rng, kind="PNG", size=32):
-    folder = root / published.KNOWN["cifar10"].hub
+    folder = root / published.PUBLISHED["cifar10"].hub
     folder.mkdir(parents=True)
     pixels = {}
     for part in COUNTS:
@@ -98,7 +98,7 @@ def image_mirror(root, rng, kind="PNG", size=32):
 
 def said_in_one_line(name="ag_news"):
     with pytest.raises(InputError) as caught:
-        published.known(name)
+        published.load_published(name)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -106,9 +106,9 @@ def said_in_one_line(name="ag_news"):
 @pytest.mark.parametrize("name", ["emotion", "ag_news"])
 def test_a_mirrors_texts_are_read_as_they_are(tmp_path, name):
     text_mirror(tmp_path, name)
-    raw = published.known(name)
-    assert raw.classes == published.KNOWN[name].classes
-    for part in published.KNOWN[name].counts:
+    raw = published.load_published(name)
+    assert raw.classes == published.PUBLISHED[name].classes
+    for part in published.PUBLISHED[name].counts:
         x, y = raw.parts[part]
         assert x == [f"{part} {row} ü" for row in range(len(y))]
         np.testing.assert_array_equal(y, labels(part, name))
@@ -118,7 +118,7 @@ def test_a_mirrors_texts_are_read_as_they_are(tmp_path, name):
 @pytest.mark.parametrize(("kind", "notes"), [("PNG", 0), ("JPEG", 2)])
 def test_a_mirrors_images_are_channels_first_and_jpegs_are_noted(tmp_path, rng, kind, notes):
     pixels = image_mirror(tmp_path, rng, kind)
-    raw = published.known("cifar10")
+    raw = published.load_published("cifar10")
     for part in COUNTS:
         x, y = raw.parts[part]
         assert x.dtype == np.uint8
@@ -140,7 +140,7 @@ def test_the_shards_of_a_split_are_joined_in_order_and_none_may_be_missing(tmp_p
         in said_in_one_line()
     )
     pq.write_table(table[2:], folder / "train-00001-of-00002.parquet")
-    assert published.known("ag_news").parts["train"][0] == table["text"].to_pylist()
+    assert published.load_published("ag_news").parts["train"][0] == table["text"].to_pylist()
 
 
 @pytest.mark.parametrize("kept", [0, 3, 100, -1])
@@ -157,7 +157,7 @@ def test_a_file_is_checked_against_the_mirrors_sums(tmp_path):
         for path in paths
     ]
     (tmp_path / "SHA256SUMS").write_text("\n".join(sums) + "\n")
-    assert len(published.known("ag_news").parts["train"][0]) == 5
+    assert len(published.load_published("ag_news").parts["train"][0]) == 5
     pq.write_table(hub_table("ag_news", list("abc"), labels("test")), paths[0])
     assert f"{paths[0]}: expected the sha256 in" in said_in_one_line()
     (tmp_path / "SHA256SUMS").write_text(sums[1])
@@ -193,10 +193,12 @@ def test_a_missing_column_is_named(tmp_path):
 
 def test_a_part_of_the_original_is_taken_from_a_mirror_and_said(tmp_path, monkeypatch):
     monkeypatch.setitem(
-        published.KNOWN, "ag_news", replace(published.KNOWN["ag_news"], partial={"train": (1, 1)})
+        published.PUBLISHED,
+        "ag_news",
+        replace(published.PUBLISHED["ag_news"], partial={"train": (1, 1)}),
     )
     text_mirror(tmp_path, train=hub_table("ag_news", ["a", "b"], [0, 1]))
-    assert published.known("ag_news").notes == (
+    assert published.load_published("ag_news").notes == (
         "the mirror's train split is a part of the original: 2 of 5 samples",
     )
 
@@ -206,7 +208,7 @@ def test_a_broken_or_wrong_image_is_named_by_its_row(tmp_path, rng):
     assert "row 0: expected an image of (32, 32); got (31, 31)" in said_in_one_line("cifar10")
     image = encoded(np.zeros((32, 32, 3), dtype=np.uint8), "PNG")
     broken = {"bytes": image["bytes"][:60], "path": None}
-    folder = tmp_path / published.KNOWN["cifar10"].hub
+    folder = tmp_path / published.PUBLISHED["cifar10"].hub
     table = hub_table("cifar10", [image, image, broken, image, image], labels("train"))
     pq.write_table(table, folder / "train-00000-of-00001.parquet")
     assert "row 2: expected an image" in said_in_one_line("cifar10")
@@ -251,7 +253,7 @@ def test_stl10s_columns_become_rows(tmp_path, rng, monkeypatch, mirrored):
     if not mirrored:  # what an earlier run has downloaded is read again without a network
         monkeypatch.delenv("CATWISE_MIRROR")
     images = write_stl10(tmp_path / ("" if mirrored else "cache"), rng, monkeypatch)
-    raw = published.known("stl10")
+    raw = published.load_published("stl10")
     for part in COUNTS:
         np.testing.assert_array_equal(raw.parts[part][0], images[part])
         np.testing.assert_array_equal(raw.parts[part][1], labels(part))
@@ -301,7 +303,7 @@ def test_cifar10s_own_files_are_read_by_torchvision(tmp_path, rng, monkeypatch):
         "md5": hashlib.md5(content).hexdigest(),
     }
     monkeypatch.setattr(torchvision.datasets.CIFAR10, "meta", meta)
-    raw = published.known("cifar10")
+    raw = published.load_published("cifar10")
     for part in COUNTS:
         np.testing.assert_array_equal(raw.parts[part][0], images[part])
         np.testing.assert_array_equal(raw.parts[part][1], labels(part))
@@ -318,9 +320,9 @@ def from_folder(monkeypatch, root):
 
 def test_the_hub_and_its_mirror_give_the_same(tmp_path, monkeypatch):
     text_mirror(tmp_path, "emotion")
-    mirrored = published.known("emotion")
+    mirrored = published.load_published("emotion")
     from_folder(monkeypatch, tmp_path)
-    read = published.known("emotion")
+    read = published.load_published("emotion")
     for part, (x, y) in read.parts.items():
         assert x == mirrored.parts[part][0]
         np.testing.assert_array_equal(y, mirrored.parts[part][1])
@@ -329,7 +331,9 @@ def test_the_hub_and_its_mirror_give_the_same(tmp_path, monkeypatch):
 
 def test_a_part_of_the_original_is_refused_from_the_hub(tmp_path, monkeypatch):
     monkeypatch.setitem(
-        published.KNOWN, "ag_news", replace(published.KNOWN["ag_news"], partial={"train": (1, 1)})
+        published.PUBLISHED,
+        "ag_news",
+        replace(published.PUBLISHED["ag_news"], partial={"train": (1, 1)}),
     )
     text_mirror(tmp_path, train=hub_table("ag_news", ["a", "b"], [0, 1]))
     from_folder(monkeypatch, tmp_path)
@@ -422,7 +426,7 @@ def test_the_published_counts_add_up(monkeypatch):
     monkeypatch.undo()
     sizes = {
         name: {part: sum(n) for part, n in spec.counts.items()}
-        for name, spec in published.KNOWN.items()
+        for name, spec in published.PUBLISHED.items()
     }
     assert sizes == {
         "cifar10": {"train": 50000, "test": 10000},
@@ -430,7 +434,7 @@ def test_the_published_counts_add_up(monkeypatch):
         "emotion": {"train": 16000, "validation": 2000, "test": 2000},
         "ag_news": {"train": 120000, "test": 7600},
     }
-    for spec in published.KNOWN.values():
+    for spec in published.PUBLISHED.values():
         assert {len(n) for n in (*spec.counts.values(), *spec.partial.values())} == {
             len(spec.classes)
         }

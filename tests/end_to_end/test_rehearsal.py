@@ -15,7 +15,7 @@ from PIL import Image
 from ruamel.yaml import YAML
 
 from catwise.commands import measure
-from catwise.data.published import KNOWN
+from catwise.data.published import PUBLISHED
 from stages.carried import main
 
 ROOT = Path(__file__).parents[2]
@@ -38,15 +38,15 @@ def test_the_rehearsal_differs_from_the_whole_in_sizes_alone():
     sets = YAML(typ="safe", pure=True).load((ROOT / "params.yaml").read_text())["datasets"]
     assert same_but_for_sizes(sets["cifar10"], sets["cifar10_rehearsal"])
     assert sets["cifar10_rehearsal"]["prepare"]["train"] * 50 == sum(
-        KNOWN["cifar10"].counts["train"]
+        PUBLISHED["cifar10"].counts["train"]
     )
 
 
 def write_mirror(root: Path, rng: np.random.Generator) -> None:
     """CIFAR-10 in all but its pictures: a colour for each class, and a patch of noise that makes each another."""
-    folder = root / KNOWN["cifar10"].hub
+    folder = root / PUBLISHED["cifar10"].hub
     folder.mkdir(parents=True)
-    for part, counts in KNOWN["cifar10"].counts.items():
+    for part, counts in PUBLISHED["cifar10"].counts.items():
         y = np.repeat(np.arange(10), counts)
         rows = []
         for label in y.tolist():

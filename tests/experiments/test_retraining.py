@@ -19,7 +19,7 @@ from catwise.config import params
 from catwise.core.errors import InputError
 from catwise.experiments import resume, retraining
 from catwise.experiments.retraining import DECIDING, retrain, retrained
-from catwise.pipeline.artifacts import new_model, read_splits, recipe
+from catwise.pipeline.artifacts import new_model, read_splits, training_recipe
 from catwise.pipeline.files import write_json, write_npz
 from catwise.training import epochs
 from catwise.training.models import fingerprint
@@ -107,7 +107,7 @@ def test_every_backend_gives_the_bytes_of_this_process_in_the_same_order(
 def test_every_row_and_no_seed_is_the_training_of_the_pipeline_bit_for_bit():
     splits, _ = read_splits("mine", "cpu")
     baseline = new_model("mine", SECTION, splits["train"])
-    for _ in epochs.train_epochs(baseline, splits["train"], recipe(SECTION)):
+    for _ in epochs.train_epochs(baseline, splits["train"], training_recipe(SECTION)):
         pass
     again = retrain(SECTION, "mine", splits["train"], np.arange(60))
     assert fingerprint(again) == fingerprint(baseline)

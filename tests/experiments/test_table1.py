@@ -17,11 +17,10 @@ from catwise.experiments.reweighted_epoch import Start, next_epoch, taken
 from catwise.experiments.workers import pool
 from catwise.figures import searches, table1, tradeoff
 from catwise.figures.style import png
-from catwise.pipeline.artifacts import load_model, read_splits, recipe
-from catwise.pipeline.files import read_npz
+from catwise.pipeline.artifacts import load_model, read_splits, training_recipe
+from catwise.pipeline.files import read_csv, read_npz
 from catwise.training.models import fingerprint
 from stages import prepare, reweight, train
-from catwise.pipeline.files import read_csv
 
 ROOT = Path(__file__).parents[2]
 CASE = {"kind": "direct_improvement", "epoch": 2, "targets": "auto", "recipe": "as_trained"}
@@ -78,7 +77,7 @@ def here(trained, monkeypatch):
 @pytest.fixture
 def start(here):
     section = params.load().datasets["digits"].train
-    return Start("digits", "cpu", 1, section, 2, recipe(section))
+    return Start("digits", "cpu", 1, section, 2, training_recipe(section))
 
 
 def outputs(folder):
@@ -229,7 +228,7 @@ def test_auto_finds_the_worst_epoch_after_the_peak_and_the_classes_it_cost(start
 def test_the_recipe_of_table_2_is_a_constant_rate(start):
     chosen = params.load(ROOT / "params.yaml").datasets["digits"].reweight.cases[1].recipe
     expected = replace(
-        recipe(start.train),
+        training_recipe(start.train),
         schedule="constant",
         batch_size=512,
         learning_rate=1e-4,

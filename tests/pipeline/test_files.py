@@ -139,7 +139,7 @@ def test_a_key_that_a_file_lacks_is_named_with_the_file(tmp_path):
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
 def test_a_full_disk_is_one_line_that_names_the_file(tmp_path, capsys):
     def main():
-        files.written(tmp_path / "table.csv", lambda _: Path("/dev/full").write_text("x"))
+        files.write_whole(tmp_path / "table.csv", lambda _: Path("/dev/full").write_text("x"))
 
     def other():
         Path("/dev/full").write_text("x")

@@ -9,10 +9,10 @@ from catwise.training import evaluate, models
 from catwise.training.augment import crop_and_flip
 from catwise.training.epochs import (
     Recipe,
+    learning_rates,
     load_optimizer,
     new_optimizer,
     optimizer_tensors,
-    rates,
     train_epoch,
     train_epochs,
     triangle,
@@ -173,6 +173,8 @@ def test_per_class_figures_are_means_over_the_class(rng):
 
 
 def test_the_rates_of_an_epoch_follow_the_triangle_or_stay():
-    assert rates(SGD, 1, 35) == [0.1 * triangle((step + 1) / 3, 4) for step in range(3)]
-    assert rates(replace(SGD, schedule="constant"), 9, 35) == [0.1] * 3
-    assert len(rates(SGD, 2, 7)) == 1  # fewer samples than a batch: one step on all of them
+    assert learning_rates(SGD, 1, 35) == [0.1 * triangle((step + 1) / 3, 4) for step in range(3)]
+    assert learning_rates(replace(SGD, schedule="constant"), 9, 35) == [0.1] * 3
+    assert (
+        len(learning_rates(SGD, 2, 7)) == 1
+    )  # fewer samples than a batch: one step on all of them
