@@ -1,15 +1,103 @@
 """Has my classifier reached its performance ceiling, and if not, what in its data holds it back?
 
-One legend for the whole library; the letters are used as suffixes of arrays (``scores_nk``):
+One legend of axes for the whole library. The letters are suffixes of arrays, in the order of their
+axes: ``scores_nk`` has a row for each training sample and a column for each class.
 
-    n   training samples            k   classes, or other groups of query samples
-    m   validation samples          p   parameters
-    o   outputs of a layer          i   inputs of a layer, the bias counted as one
+    n   training samples
+    m   validation samples, or other query samples
+    k   classes, or other groups of query samples
+    b   bins of the query samples of a class, whose spread is the noise of the ceiling's figures
+    p   parameters
+    o   outputs of a layer
+    i   inputs of a layer, the bias counted as one
     t   positions at which a layer is applied to one sample (pixels, tokens)
+    c   candidates of a search
+    g   genes of a candidate
+    f   parts of the fitness, compared one after the other
+    h   random halves of the training set
+    s   seeds
+    e   epochs
 
-    g_i = grad l(z_i)               gradient of one training sample's loss
-    q_k = sum_{z in V, class k} grad l(z)       class gradient, a *sum* over validation samples
-    H   = sum_i grad^2 l(z_i)       curvature, a *sum* over training samples (Eq. 1 of the paper)
+One legend of symbols, as the paper has them:
+
+    g_i = grad l(z_i)               gradient of the loss of training sample i
+    q_k = sum_{z in V, class k} grad l(z)       class gradient, a *sum* over validation samples V
+    H   = sum_i grad^2 l(z_i)       curvature, a *sum* over training samples (Eq. 1)
     P[i, k] = q_k . H^-1 g_i        influence vector of sample i; positive: removing i raises
                                     the summed validation loss of class k, so i is beneficial to it
+
+The names below are the public ones. Each is imported when it is first used, so that
+``import catwise`` is quick. They need torch, numpy and scipy alone.
 """
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from catwise.ceiling.headroom import headroom
+    from catwise.ceiling.pca_rule import first_component_ratio
+    from catwise.ceiling.verdict import check as check_ceiling
+    from catwise.core.errors import InputError
+    from catwise.diagnosis import Diagnosis, diagnose
+    from catwise.fidelity import linear_datamodeling_score
+    from catwise.influence.factors import fit as fit_factors
+    from catwise.influence.vectors import group_gradients, influence_vectors, validation_bins
+    from catwise.reweighting.joint_direction import direction as joint_direction
+    from catwise.reweighting.joint_direction import direction_weights
+    from catwise.reweighting.pareto_lp_ga import lp_ga as pareto_lp_ga
+
+    __version__: str
+
+__all__ = [
+    "Diagnosis",
+    "InputError",
+    "__version__",
+    "check_ceiling",
+    "diagnose",
+    "direction_weights",
+    "first_component_ratio",
+    "fit_factors",
+    "group_gradients",
+    "headroom",
+    "influence_vectors",
+    "joint_direction",
+    "linear_datamodeling_score",
+    "pareto_lp_ga",
+    "validation_bins",
+]
+
+_HOMES = {  # the module of each public name, and its name there
+    "Diagnosis": ("diagnosis", "Diagnosis"),
+    "InputError": ("core.errors", "InputError"),
+    "check_ceiling": ("ceiling.verdict", "check"),
+    "diagnose": ("diagnosis", "diagnose"),
+    "direction_weights": ("reweighting.joint_direction", "direction_weights"),
+    "first_component_ratio": ("ceiling.pca_rule", "first_component_ratio"),
+    "fit_factors": ("influence.factors", "fit"),
+    "group_gradients": ("influence.vectors", "group_gradients"),
+    "headroom": ("ceiling.headroom", "headroom"),
+    "influence_vectors": ("influence.vectors", "influence_vectors"),
+    "joint_direction": ("reweighting.joint_direction", "direction"),
+    "linear_datamodeling_score": ("fidelity", "linear_datamodeling_score"),
+    "pareto_lp_ga": ("reweighting.pareto_lp_ga", "lp_ga"),
+    "validation_bins": ("influence.vectors", "validation_bins"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used (PEP 562)."""
+    if name == "__version__":
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            return version("catwise")
+        except PackageNotFoundError:  # a clone that is not installed
+            return "0+unknown"
+    if name not in _HOMES:
+        raise AttributeError(f"module 'catwise' has no attribute {name!r}")
+    module, attribute = _HOMES[name]
+    return getattr(import_module(f"catwise.{module}"), attribute)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

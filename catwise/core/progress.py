@@ -1,29 +1,31 @@
-"""Progress of long loops: a bar with an ETA on a terminal, a line every ten seconds elsewhere."""
+"""Show the progress of long loops: one renewed line on a terminal, a line every ten seconds in a log."""
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
-from typing import TypeVar
-
-from tqdm import tqdm
+from collections.abc import Iterable, Iterator, Sized
+from typing import TypeVar, cast
 
 __all__ = ["progress"]
 
 Item = TypeVar("Item")
-PAUSE = 10.0  # seconds between lines in a log
 
 
 def progress(items: Iterable[Item], label: str, total: int | None = None) -> Iterator[Item]:
-    """Yields ``items`` and shows on stderr how many are done and when the rest will be."""
-    total = len(items) if total is None else total  # type: ignore[arg-type]
-    if sys.stderr.isatty():
-        yield from tqdm(items, label, total, file=sys.stderr, dynamic_ncols=True)
-        return
+    """Yield ``items`` and show on stderr how many are done and when the rest will be.
+
+    ``total`` is how many there are; it may be left out where ``items`` has a length.
+    """
+    count = len(cast(Sized, items)) if total is None else total
+    terminal = sys.stderr.isatty()
+    pause, end = (0.5, "\r") if terminal else (10.0, "\n")  # seconds between two lines
     start = last = time.monotonic()
     for done, item in enumerate(items, 1):
         yield item
         now = time.monotonic()
-        if now - last >= PAUSE:
-            left = (now - start) / done * (total - done)
-            print(f"{label}: {done}/{total}, about {left:.0f} s left", file=sys.stderr, flush=True)
+        if now - last >= pause:
+            left = (now - start) / done * (count - done)
+            line = f"{label}: {done}/{count}, about {left:.0f} s left"
+            print(line.ljust(79) if terminal else line, end=end, file=sys.stderr, flush=True)
             last = now
+    if terminal and last > start:
+        print(file=sys.stderr)
