@@ -36,11 +36,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from catwise.ceiling.headroom import headroom
     from catwise.ceiling.pca_rule import first_component_ratio
-    from catwise.ceiling.verdict import check as check_ceiling
+    from catwise.ceiling.verdict import check_ceiling
     from catwise.core.errors import InputError
     from catwise.diagnosis import Diagnosis, diagnose
     from catwise.fidelity import linear_datamodeling_score
-    from catwise.influence.factors import fit as fit_factors
+    from catwise.influence.factors import fit_factors
     from catwise.influence.vectors import group_gradients, influence_vectors, validation_bins
     from catwise.reweighting.joint_direction import direction as joint_direction
     from catwise.reweighting.joint_direction import direction_weights
@@ -69,11 +69,11 @@ __all__ = [
 _HOMES = {  # the module of each public name, and its name there
     "Diagnosis": ("diagnosis", "Diagnosis"),
     "InputError": ("core.errors", "InputError"),
-    "check_ceiling": ("ceiling.verdict", "check"),
+    "check_ceiling": ("ceiling.verdict", "check_ceiling"),
     "diagnose": ("diagnosis", "diagnose"),
     "direction_weights": ("reweighting.joint_direction", "direction_weights"),
     "first_component_ratio": ("ceiling.pca_rule", "first_component_ratio"),
-    "fit_factors": ("influence.factors", "fit"),
+    "fit_factors": ("influence.factors", "fit_factors"),
     "group_gradients": ("influence.vectors", "group_gradients"),
     "headroom": ("ceiling.headroom", "headroom"),
     "influence_vectors": ("influence.vectors", "influence_vectors"),

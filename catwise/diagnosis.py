@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from catwise.ceiling.verdict import Checked, check, verdict
+from catwise.ceiling.verdict import CeilingCheck, check_ceiling, verdict
 from catwise.core.errors import InputError
 from catwise.core.losses import Batch, per_sample_loss
-from catwise.influence.factors import Kind, Logits, Mask, Progress, fit, logits_of
+from catwise.influence.factors import Kind, Logits, Mask, Progress, fit_factors, logits_of
 from catwise.influence.layers import coverage
 from catwise.influence.vectors import Loss, influence_vectors, validation_bins
 from catwise.reweighting.joint_direction import direction, direction_weights
@@ -31,7 +31,7 @@ class Diagnosis:
     """
 
     verdict: str
-    checked: Checked
+    checked: CeilingCheck
     p_nk: np.ndarray
     weights_n: np.ndarray
     coverage: float
@@ -60,7 +60,7 @@ def diagnose(
     Both are tuples of tensors: what the model takes, then the labels 0 to k - 1, of ``classes``; they are moved to the
     model's device. ``torch.utils.data.default_collate(list(dataset))`` makes one of a Dataset. ``bins`` of the query
     samples of each class (fewer where the smallest class has fewer samples, at least 3) are the unit of noise of the
-    verdict. The other options are those of ``factors.fit`` and ``influence_vectors``; the model is left as it was.
+    verdict. The other options are those of ``fit_factors`` and ``influence_vectors``; the model is left as it was.
 
     Raises InputError for labels that are no class, and for a class with fewer than 3 query samples.
     """
@@ -82,7 +82,7 @@ def diagnose(
         "embeddings": embeddings,
         "mask": mask,
     }
-    curvature = fit(
+    curvature = fit_factors(
         model, train, seed=seed, batch_size=batch_size, logits=logits, progress=progress, **options
     )  # type: ignore[arg-type]
     asked = (torch.from_numpy(groups).to(place), len(classes) * count)
@@ -94,11 +94,11 @@ def diagnose(
         *asked,
         batch_size=batch_size,
         loss=loss,
-        measure=loss,
+        query_loss=loss,
         progress=progress,
     )
     p_nkb = found.cpu().double().numpy().reshape(-1, len(classes), count)
-    p_nk, labels_n, checked = p_nkb.sum(axis=2), train[-1].cpu().numpy(), check(p_nkb)
+    p_nk, labels_n, checked = p_nkb.sum(axis=2), train[-1].cpu().numpy(), check_ceiling(p_nkb)
     weights_n = direction_weights(direction(p_nk, labels_n).delta_n, labels_n)
     return Diagnosis(
         verdict(checked, tuple(classes)), checked, p_nk, weights_n, coverage(model, embeddings)

@@ -1,12 +1,13 @@
 """How well do influence vectors predict what retraining does, and how much do they depend on how they were computed?"""
 
 import numpy as np
-from scipy.stats import rankdata
 
-__all__ = ["agreement", "halves", "interval", "linear_datamodeling_score"]
+from catwise.core.statistics import spearman
+
+__all__ = ["bootstrap_intervals", "linear_datamodeling_score", "random_halves"]
 
 
-def halves(n: int, count: int, rng: np.random.Generator) -> np.ndarray:
+def random_halves(n: int, count: int, rng: np.random.Generator) -> np.ndarray:
     """``count`` random halves of the training set, as masks of what is kept: (count, n)."""
     kept = np.zeros((count, n), dtype=bool)
     for mask in kept:
@@ -23,12 +24,7 @@ def linear_datamodeling_score(
     Source: Park et al. 2023, arXiv 2303.14186, with one query group per class in place of one per sample.
     """
     predicted_hk = ~kept_hn @ p_nk
-    return _spearman(predicted_hk, loss_hk)
-
-
-def agreement(p_nk: np.ndarray, other_nk: np.ndarray) -> np.ndarray:
-    """Spearman's rho per class between two sets of influence vectors of the same samples: (k,)."""
-    return _spearman(p_nk, other_nk)
+    return spearman(predicted_hk, loss_hk)
 
 
 def _mean(score_k: np.ndarray) -> float:
@@ -37,16 +33,7 @@ def _mean(score_k: np.ndarray) -> float:
     return float(found.mean()) if len(found) else float("nan")
 
 
-def _spearman(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Rank correlation column by column; NaN where a column is constant."""
-    ranks = [rankdata(values, axis=0) for values in (a, b)]
-    ranks = [values - values.mean(axis=0) for values in ranks]
-    norms = np.sqrt((ranks[0] ** 2).sum(axis=0) * (ranks[1] ** 2).sum(axis=0))
-    with np.errstate(invalid="ignore"):
-        return (ranks[0] * ranks[1]).sum(axis=0) / norms
-
-
-def interval(
+def bootstrap_intervals(
     vectors: dict[str, np.ndarray],
     kept_hn: np.ndarray,
     loss_hk: np.ndarray,

@@ -28,9 +28,9 @@ def main(dataset: str) -> None:
     epochs = []
     for path in progress(paths, f"ceiling {dataset}"):
         p_nkb = read_npz(path)["P"].astype(np.float64)
-        found = verdict.check(p_nkb)
+        found = verdict.check_ceiling(p_nkb)
         rng = np.random.default_rng(parameters.ceiling.seed)
-        null = crossfit.permuted(p_nkb, parameters.ceiling.permutations, rng)
+        null = crossfit.permutation_null(p_nkb, parameters.ceiling.permutations, rng)
         epochs.append(described(int(path.stem.removeprefix("epoch_")), found, null, classes))
     write_csv(out / "epochs.csv", [row for epoch in epochs for row in rows(epoch)])
     last = epochs[-1]
@@ -49,7 +49,7 @@ def main(dataset: str) -> None:
 
 
 def described(
-    epoch: int, found: verdict.Checked, null: np.ndarray, classes: tuple[str, ...]
+    epoch: int, found: verdict.CeilingCheck, null: np.ndarray, classes: tuple[str, ...]
 ) -> dict[str, Any]:
     """One checkpoint as JSON: a figure is {value, low, high}, a null {middle, low, high}, quantiles of 95 %."""
     middle, low, high = np.quantile(null, (0.5, 0.025, 0.975), axis=0).tolist()

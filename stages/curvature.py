@@ -10,7 +10,8 @@ from catwise.core import precision
 from catwise.core.errors import InputError
 from catwise.core.losses import Batch
 from catwise.core.progress import progress
-from catwise.influence import curvature, factors, layers
+from catwise.influence import curvature, layers
+from catwise.influence.factors import fit_factors
 from catwise.pipeline.artifacts import (
     last_epoch,
     load_model,
@@ -50,11 +51,11 @@ def main(dataset: str) -> None:
 def fit(model: nn.Module, part: Batch, train: Any, section: Any, label: str) -> curvature.Curvature:
     """The curvature as the section says, at the model's weights."""
     if section.kind == "exact":
-        return curvature.exact(model, part, train.l2)
+        return curvature.exact_hessian(model, part, train.l2)
     if section.kind == "kronfluence":
         from catwise.influence import kronfluence_reference
 
-        return kronfluence_reference.fit(
+        return kronfluence_reference.fit_kronfluence(
             model, part, **section.model_dump(include={"damping", "seed", "batch_size"})
         )
     options = section.model_dump(
@@ -63,7 +64,7 @@ def fit(model: nn.Module, part: Batch, train: Any, section: Any, label: str) -> 
     samples = None if section.samples == "all" else section.samples
     shown = partial(progress, label=label)
     with precision.precision(section.precision, part[0].device.type):
-        return factors.fit(
+        return fit_factors(
             model, part, samples=samples, mask=real_positions(part), progress=shown, **options
         )
 

@@ -8,9 +8,11 @@ from sklearn.metrics import roc_auc_score
 
 from catwise import fidelity
 from catwise.core.progress import progress
+from catwise.core.statistics import spearman
 from catwise.experiments import resume
 from catwise.experiments.retraining import retrained
-from catwise.influence import curvature, factors
+from catwise.influence import curvature
+from catwise.influence.factors import fit_factors
 from catwise.influence.vectors import influence_vectors
 from catwise.pipeline.artifacts import last_epoch, load_model, read_splits, real_positions
 from catwise.pipeline.files import folder, read_npz, write_csv, write_json
@@ -34,11 +36,11 @@ def main(dataset: str) -> None:
         kind: str, draw: str = section.draw, samples: int | None = None, seed: int = section.seed
     ) -> np.ndarray:
         if kind == "exact":
-            fitted: curvature.Curvature = curvature.exact(model, part, train.l2)
+            fitted: curvature.Curvature = curvature.exact_hessian(model, part, train.l2)
         else:
             drawn = {"draw": draw, "samples": samples, "seed": seed}
             drawn["embeddings"] = section.embeddings and kind != "ekfac_linear"
-            fitted = factors.fit(model, part, kind=kind.removesuffix("_linear"), **drawn, **options)  # type: ignore[arg-type]
+            fitted = fit_factors(model, part, kind=kind.removesuffix("_linear"), **drawn, **options)  # type: ignore[arg-type]
         size = {"batch_size": section.batch_size}
         return (
             influence_vectors(model, fitted, part, query, query[-1], len(classes), **size)
@@ -47,7 +49,7 @@ def main(dataset: str) -> None:
             .numpy()
         )
 
-    kept = fidelity.halves(len(part[-1]), section.halves, np.random.default_rng(section.seed))
+    kept = fidelity.random_halves(len(part[-1]), section.halves, np.random.default_rng(section.seed))
     jobs = [(mask, seed) for mask in kept for seed in range(section.seeds)]
     again = retrained(dataset, device, threads, train, "validation_a", jobs, "fidelity")
     found = progress(again, f"fidelity {dataset}", len(jobs))
@@ -58,7 +60,7 @@ def main(dataset: str) -> None:
     )
 
     kinds = {kind: vectors(kind) for kind in section.kinds}
-    mean = fidelity.interval(kinds, kept, loss_hk, np.random.default_rng(section.seed))
+    mean = fidelity.bootstrap_intervals(kinds, kept, loss_hk, np.random.default_rng(section.seed))
     flipped = read_npz(Path("data", dataset, "arrays.npz"))["flipped"]
     scores, curve = [], []
     for kind, p_nk in kinds.items():
@@ -77,7 +79,7 @@ def main(dataset: str) -> None:
     )  # what is drawn, compared with what it stands for
     for draw, samples in progress(cases, f"fidelity {dataset}", len(cases)):
         for seed in range(section.repeats):
-            rho_k = fidelity.agreement(
+            rho_k = spearman(
                 vectors("ekfac", draw, samples, section.seed + seed), reference
             )
             state = {"draw": draw, "samples": samples, "seed": seed}

@@ -12,7 +12,7 @@ from torch import nn
 
 from catwise.core.errors import InputError
 from catwise.diagnosis import diagnose
-from catwise.influence.factors import fit
+from catwise.influence.factors import fit_factors
 from catwise.influence.vectors import influence_vectors
 from tests.helpers.small import blobs, conv_net, images
 
@@ -44,7 +44,7 @@ def test_it_is_the_way_that_can_be_gone_step_by_step(noisy):
     model, train, query = noisy
     options = {"kind": "ekfac", "damping": 0.1, "seed": 0}
     p_nk = influence_vectors(
-        model, fit(model, train, batch_size=50, **options), train, query, query[1], 3, batch_size=50
+        model, fit_factors(model, train, batch_size=50, **options), train, query, query[1], 3, batch_size=50
     )
     found = diagnose(model, train, query, "abc", batch_size=50)
     np.testing.assert_allclose(

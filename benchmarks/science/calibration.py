@@ -25,8 +25,8 @@ from benchmarks.speed.influence import machine
 from catwise.config import params
 from catwise.core.losses import Batch
 from catwise.data.dataset import SPLITS, Data
-from catwise.influence import factors
-from catwise.influence.curvature import Factored
+from catwise.influence.curvature import FactoredCurvature
+from catwise.influence.factors import fit_factors
 from catwise.influence.vectors import influence_vectors
 from catwise.pipeline.artifacts import training_recipe
 from catwise.reweighting.joint_direction import joint
@@ -146,11 +146,11 @@ def vectors(
 ) -> np.ndarray:
     """P of both halves of the query, (n, k, 2), in one pass of 2k groups."""
     options = fit.model_dump(include={"kind", "damping", "draw", "seed", "batch_size"})
-    fitted = factors.fit(
+    fitted = fit_factors(
         model, part, samples=None if fit.samples == "all" else fit.samples, **options
     )
     k = int(query[-1].max()) + 1
-    reach = Factored(fitted.n, fitted.damping, fitted.layers, horizon)
+    reach = FactoredCurvature(fitted.n, fitted.damping, fitted.layers, horizon)
     found = influence_vectors(
         model, reach, part, query, 2 * query[-1] + half, 2 * k, batch_size=fit.batch_size
     )

@@ -19,7 +19,7 @@ import torch
 from scipy.optimize import brentq
 from scipy.stats import binomtest
 
-from catwise.ceiling.crossfit import crossfitted
+from catwise.ceiling.crossfit import crossfitted_headroom
 from catwise.ceiling.headroom import headroom
 from catwise.ceiling.pca_rule import first_component_ratio
 from catwise.core.progress import progress
@@ -56,7 +56,7 @@ def logistic(source: str, size: int, flips: list[int], l2: float) -> Callable[[i
         model = models.build("logistic", train[0], 2)
         fit_convex(model, train, l2)
         groups = torch.from_numpy(validation_bins(data.y["validation_a"], BINS, rng))
-        hessian = curvature.exact(model, train, l2)
+        hessian = curvature.exact_hessian(model, train, l2)
         found = influence_vectors(
             model, hessian, train, query, groups, 2 * BINS, batch_size=2 * size
         )
@@ -109,7 +109,7 @@ def scored(case: Case, repetitions: int) -> dict[str, Any]:
     for seed in progress(range(repetitions), case.name):
         p_nkb = case.make(seed)
         total_nk = p_nkb.sum(axis=2)
-        found = crossfitted(p_nkb)
+        found = crossfitted_headroom(p_nkb)
         rows.append(
             [
                 found.low > 0,

@@ -16,8 +16,8 @@ import torch
 
 from benchmarks.science.cases import Case, load
 from benchmarks.speed.influence import machine
-from catwise import fidelity
-from catwise.influence import factors
+from catwise.core.statistics import spearman
+from catwise.influence.factors import fit_factors
 from catwise.influence.fisher_pairs import Draw
 from catwise.influence.vectors import influence_vectors
 from catwise.training import epochs, evaluate
@@ -59,7 +59,7 @@ def ranked(device: str) -> dict[str, Any]:
 
     def vectors(draw: Draw, samples: int | None, seed: int) -> np.ndarray:
         options: dict[str, Any] = {"kind": "ekfac", "damping": 0.1, "batch_size": 250}
-        fitted = factors.fit(model, train, draw=draw, samples=samples, seed=seed, **options)
+        fitted = fit_factors(model, train, draw=draw, samples=samples, seed=seed, **options)
         some = tuple(part[:RANKED] for part in train)
         found = influence_vectors(model, fitted, some, query, query[-1], 10, batch_size=250)
         return found.double().cpu().numpy()
@@ -69,7 +69,7 @@ def ranked(device: str) -> dict[str, Any]:
     draws: tuple[Draw, ...] = ("importance", "balanced")
     for draw in draws:
         for samples in SAMPLES:
-            rho_k = fidelity.agreement(vectors(draw, samples, 0), reference)
+            rho_k = spearman(vectors(draw, samples, 0), reference)
             row = {
                 "draw": draw,
                 "samples": samples,

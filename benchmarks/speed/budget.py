@@ -21,7 +21,7 @@ from catwise.core import losses
 from catwise.core.losses import Batch
 from catwise.data.published import PUBLISHED
 from catwise.experiments.table1 import ELITE
-from catwise.influence import factors
+from catwise.influence.factors import fit_factors
 from catwise.influence.vectors import directional_derivatives, group_gradients
 from catwise.pipeline.results import names, record
 from catwise.training import models
@@ -126,7 +126,7 @@ def operations(chosen: Any, shape: tuple[int, ...], k: int) -> dict[str, float]:
     torch.set_num_threads(1)
     x, y = torch.randn(48, *shape), torch.arange(48) % k
     model = models.build("resnet9", x, k, width=chosen.train.width, seed=0).eval()
-    fitted = factors.fit(model, (x, y), kind="ekfac", damping=0.1, seed=0, batch_size=24)
+    fitted = fit_factors(model, (x, y), kind="ekfac", damping=0.1, seed=0, batch_size=24)
     count = k * chosen.influence.bins
 
     def vectors(part: Batch) -> None:
@@ -138,7 +138,7 @@ def operations(chosen: Any, shape: tuple[int, ...], k: int) -> dict[str, float]:
     calls: dict[str, Callable[[Batch], Any]] = {
         "forward": lambda part: model(part[0]),
         "step": lambda part: losses.per_sample_loss(model, part).sum().backward(),
-        "factors": lambda part: factors.fit(
+        "factors": lambda part: fit_factors(
             model, part, kind="ekfac", damping=0.1, seed=0, batch_size=24
         ),
         "vectors": vectors,

@@ -20,10 +20,10 @@ from benchmarks.science.cases import CASES, Case, load
 from benchmarks.speed.influence import BATCH, DRAWN, QUICK, compared, machine
 from benchmarks.speed.training import throughput
 from benchmarks.speed.vmap_training import together
-from catwise import fidelity
 from catwise.core.losses import Batch
 from catwise.core.precision import Precision, precision
-from catwise.influence import factors
+from catwise.core.statistics import spearman
+from catwise.influence.factors import fit_factors
 from catwise.influence.vectors import influence_vectors
 from catwise.training import models
 
@@ -73,7 +73,7 @@ def _vectors(
     model: torch.nn.Module, train: Batch, query: Batch, samples: int | None
 ) -> torch.Tensor:
     options: dict[str, Any] = {"kind": "ekfac", "damping": 0.1, "seed": 0, "batch_size": BATCH}
-    fitted = factors.fit(model, train, samples=samples, **options)
+    fitted = fit_factors(model, train, samples=samples, **options)
     return influence_vectors(model, fitted, train, query, query[-1], 10, batch_size=BATCH)
 
 
@@ -108,7 +108,7 @@ def precisions(device: str, name: str, n: int) -> dict[str, Any]:
         vectors[kind] = p_nk.float().cpu()
         float32 = vectors["float32"]
         found[kind]["relative error"] = float((vectors[kind] - float32).norm() / float32.norm())
-        rho_k = fidelity.agreement(vectors[kind].numpy(), float32.numpy())
+        rho_k = spearman(vectors[kind].numpy(), float32.numpy())
         found[kind]["spearman, worst class"] = float(rho_k.min())
     return found
 
@@ -125,7 +125,7 @@ def paper_size(device: str, case: Case) -> dict[str, Any]:
     options: dict[str, Any] = {"kind": "ekfac", "damping": 0.1, "seed": 0, "batch_size": BATCH}
     with precision("tf32", device):
         start = time.perf_counter()
-        fitted = factors.fit(model, train, samples=max(1, case.n // 10), **options)
+        fitted = fit_factors(model, train, samples=max(1, case.n // 10), **options)
         _wait(device)
         found["factors, seconds"] = time.perf_counter() - start
         for groups in (10, 20):

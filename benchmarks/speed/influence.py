@@ -27,8 +27,9 @@ import numpy as np
 import torch
 
 from benchmarks.science.cases import CASES, Case, load
-from catwise.influence import factors, kronfluence_reference, vectors
-from catwise.influence.layers import covered, matrix_shape
+from catwise.influence import kronfluence_reference, vectors
+from catwise.influence.factors import fit_factors
+from catwise.influence.layers import covered_layers, matrix_shape
 
 BATCH = 250
 QUICK = 20  # how many times smaller
@@ -86,7 +87,7 @@ def compared(name: str, case: Case, device: str) -> dict[str, Any]:
             measured["seconds / ours"] = measured["seconds"] / found[part][ours]["seconds"]
     model, *_, found["images"] = load(CASES[name], 1, 1, "cpu")
     found["parameters"] = sum(parameter.numel() for parameter in model.parameters())
-    size = sum(np.prod(matrix_shape(layer)) for layer in covered(model).values())
+    size = sum(np.prod(matrix_shape(layer)) for layer in covered_layers(model).values())
     found["query gradients, bytes"] = {
         "pairwise": int(4 * size * case.m),
         "ours": int(4 * size * 10),
@@ -133,13 +134,13 @@ def measure(name: str, what: str, n: int, m: int, device: str, k: int) -> dict[s
     options: dict[str, Any] = {"kind": "ekfac", "damping": 0.1, "seed": 0, "batch_size": BATCH}
     if what == "fit kronfluence":
         return _timed(
-            lambda: kronfluence_reference.fit(model, train, damping=0.1, seed=0, batch_size=BATCH)
+            lambda: kronfluence_reference.fit_kronfluence(model, train, damping=0.1, seed=0, batch_size=BATCH)
         )
     if what == "fit ours, all":
-        return _timed(lambda: factors.fit(model, train, draw="balanced", **options))
+        return _timed(lambda: fit_factors(model, train, draw="balanced", **options))
     if what == "fit ours":
-        return _timed(lambda: factors.fit(model, train, samples=max(1, n // DRAWN), **options))
-    fitted = factors.fit(model, few, **options)
+        return _timed(lambda: fit_factors(model, train, samples=max(1, n // DRAWN), **options))
+    fitted = fit_factors(model, few, **options)
     if what == "ours":
         call = (model, fitted, train, query, query[-1], 10)
         return _timed(lambda: vectors.influence_vectors(*call, batch_size=BATCH))
@@ -147,7 +148,7 @@ def measure(name: str, what: str, n: int, m: int, device: str, k: int) -> dict[s
         first = _timed(lambda: vectors.group_gradients(model, query, groups, k, batch_size=BATCH))
         v = {
             name: torch.randn(k, *matrix_shape(layer), device=device)
-            for name, layer in covered(model).items()
+            for name, layer in covered_layers(model).items()
         }
         second = _timed(lambda: vectors.directional_derivatives(model, train, v, batch_size=BATCH))
         return {"query seconds": first["seconds"], "train seconds": second["seconds"]}

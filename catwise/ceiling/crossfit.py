@@ -8,7 +8,7 @@ from scipy.stats import t as student
 from catwise.ceiling.headroom import headroom
 from catwise.core.errors import InputError
 
-__all__ = ["Estimate", "crossfitted", "permuted"]
+__all__ = ["Estimate", "crossfitted_headroom", "permutation_null"]
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Estimate:
     high: float
 
 
-def crossfitted(p_nkb: np.ndarray) -> Estimate:
+def crossfitted_headroom(p_nkb: np.ndarray) -> Estimate:
     """The smallest class gain of directions on validation samples that they were not chosen by, in units of t*.
 
     gain_k = mean_b delta_b . P[:, k, b] b / |P[:, k]|_1 where delta_b attains t* of all bins but b; the figure is
@@ -53,7 +53,7 @@ def crossfitted(p_nkb: np.ndarray) -> Estimate:
     )
 
 
-def permuted(p_nkb: np.ndarray, draws: int, rng: np.random.Generator) -> np.ndarray:
+def permutation_null(p_nkb: np.ndarray, draws: int, rng: np.random.Generator) -> np.ndarray:
     """t* and the cross-fitted headroom after dealing the k b bins out to k classes at random: (draws, 2).
 
     Both in units of the mean influence mass of the true classes; that of a random group may nearly vanish.

@@ -10,15 +10,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from catwise.ceiling.crossfit import Estimate, checked_bins, crossfitted, jackknife_margin
+from catwise.ceiling.crossfit import Estimate, checked_bins, crossfitted_headroom, jackknife_margin
 from catwise.ceiling.headroom import headroom
 from catwise.ceiling.pca_rule import first_component_ratio, uncentred_spectrum
 
-__all__ = ["Checked", "check", "verdict"]
+__all__ = ["CeilingCheck", "check_ceiling", "verdict"]
 
 
 @dataclass(frozen=True)
-class Checked:
+class CeilingCheck:
     """The paper's ratio, the smallest share of the uncentred spectrum, t*, the cross-fitted headroom; y* and delta*."""
 
     first_component_ratio: Estimate
@@ -35,7 +35,7 @@ class Checked:
         return self.crossfitted.low > 0
 
 
-def check(p_nkb: np.ndarray) -> Checked:
+def check_ceiling(p_nkb: np.ndarray) -> CeilingCheck:
     """All four figures of one checkpoint."""
     p_nkb = checked_bins(p_nkb)
     total_nk = p_nkb.sum(axis=2)
@@ -46,7 +46,7 @@ def check(p_nkb: np.ndarray) -> Checked:
         margin = float(jackknife_margin(np.array(others)))
         return Estimate(value, max(value - margin, 0.0), min(value + margin, 1.0))
 
-    return Checked(
+    return CeilingCheck(
         estimate(
             first_component_ratio(total_nk), [first_component_ratio(p_nk) for p_nk in without]
         ),
@@ -54,14 +54,14 @@ def check(p_nkb: np.ndarray) -> Checked:
             uncentred_spectrum(total_nk)[-1], [uncentred_spectrum(p_nk)[-1] for p_nk in without]
         ),
         estimate(room.value, [headroom(p_nk).value for p_nk in without]),
-        crossfitted(p_nkb),
+        crossfitted_headroom(p_nkb),
         room.exchange_k,
         room.direction_n,
         room.gap,
     )
 
 
-def verdict(found: Checked, classes: tuple[str, ...]) -> str:
+def verdict(found: CeilingCheck, classes: tuple[str, ...]) -> str:
     """In words. "a and b block each other at 1 : 0.7", the two with the largest y*: y*_b / y*_a = 0.7, so that to first
     order, others unchanged, what raises b by 1 % of its influence mass costs a at least 0.7 % of its own.
     """

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["MEASURES", "Batch", "per_sample_loss", "per_sample_margin", "per_sample_probability"]
+__all__ = ["QUERY_LOSSES", "Batch", "per_sample_loss", "per_sample_margin", "per_sample_probability"]
 
 
 Batch = tuple[
@@ -34,7 +34,7 @@ def per_sample_margin(model: nn.Module, batch: Batch) -> Tensor:
     return logits.masked_fill(own, -torch.inf).amax(1) - logits[own]
 
 
-MEASURES: dict[str, Callable[[nn.Module, Batch], Tensor]] = {
+QUERY_LOSSES: dict[str, Callable[[nn.Module, Batch], Tensor]] = {
     "loss": per_sample_loss,
     "probability": per_sample_probability,
     "margin": per_sample_margin,

@@ -10,8 +10,8 @@ from torch import nn
 from catwise.core import losses, precision
 from catwise.core.losses import Batch
 from catwise.experiments.reweighted_epoch import Start, next_epoch
-from catwise.influence import factors
-from catwise.influence.curvature import Factored
+from catwise.influence.curvature import FactoredCurvature
+from catwise.influence.factors import Kind, fit_factors
 from catwise.influence.vectors import influence_vectors, validation_bins
 from catwise.pipeline.artifacts import load_model, real_positions
 from catwise.training import epochs
@@ -36,7 +36,7 @@ class Anchors:
             splits,
             num_classes,
         )
-        self._fitted: dict[str, Factored] = {}
+        self._fitted: dict[str, FactoredCurvature] = {}
 
     @cached_property
     def models(self) -> dict[str, nn.Module]:
@@ -70,28 +70,28 @@ class Anchors:
             reach = sum(
                 epochs.learning_rates(self.start.recipe, self.start.epoch + 1, len(part[-1]))
             )
-            curvature = Factored(curvature.n, curvature.damping, curvature.layers, reach)
+            curvature = FactoredCurvature(curvature.n, curvature.damping, curvature.layers, reach)
         options: dict[str, Any] = {
             "batch_size": self.passes.batch_size,
-            "measure": losses.MEASURES[measure],
+            "query_loss": losses.QUERY_LOSSES[measure],
         }
         with precision.precision(self.passes.precision, part[-1].device.type):
             groups = torch.from_numpy(groups_m).to(part[-1].device)
             found = influence_vectors(model, curvature, part, query, groups, count, **options)
         return found.double().cpu().numpy()
 
-    def _factors(self, anchor: str) -> Factored:
+    def _factors(self, anchor: str) -> FactoredCurvature:
         if anchor not in self._fitted:
             part, chosen = self.splits["train"], self.fit
             options = chosen.model_dump(
                 include={"damping", "draw", "seed", "batch_size", "embeddings"}
             )
-            kind: factors.Kind = (
+            kind: Kind = (
                 "ekfac" if chosen.kind == "kronfluence" else chosen.kind
             )  # its own fit is of the same kind
             samples = None if chosen.samples == "all" else chosen.samples
             with precision.precision(chosen.precision, part[-1].device.type):
-                self._fitted[anchor] = factors.fit(
+                self._fitted[anchor] = fit_factors(
                     self.models[anchor],
                     part,
                     kind=kind,

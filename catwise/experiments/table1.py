@@ -276,7 +276,7 @@ class Arms:
         rows = []
         for anchor, filter in ANCHORED:
             p_nkb = self.anchors.binned(anchor, filter)
-            found, p_nk = verdict.check(p_nkb), p_nkb.sum(axis=2)
+            found, p_nk = verdict.check_ceiling(p_nkb), p_nkb.sum(axis=2)
             figures = {"headroom": found.headroom.value, "crossfitted": found.crossfitted.value}
             ends = {"low": found.crossfitted.low, "high": found.crossfitted.high}
             drift = float((np.abs(p_nk.sum(axis=0)) / np.abs(p_nk).sum(axis=0)).max())

@@ -26,7 +26,7 @@ def trim(dataset: str, device: str, train: Any, chosen: Any, out: Path) -> dict[
 
     def vectors(kept: np.ndarray) -> np.ndarray:
         model, left = retrain(train, dataset, part, kept), tuple(values[kept] for values in part)
-        hessian = curvature.exact(model, left, train.l2)
+        hessian = curvature.exact_hessian(model, left, train.l2)
         found = influence_vectors(
             model, hessian, left, query, query[-1], len(classes), batch_size=len(kept)
         )

@@ -1,6 +1,6 @@
 """The curvature H of Eq. 1 and its inverse: exact for few parameters, factored per layer otherwise.
 
-Vectors over the parameters are kept per covered layer, as matrices (k, o, i): see ``catwise.influence.layers``.
+Vectors over the parameters are kept per covered_layers layer, as matrices (k, o, i): see ``catwise.influence.layers``.
 """
 
 from dataclasses import dataclass
@@ -11,15 +11,15 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from catwise.core.losses import Batch
-from catwise.influence.layers import covered, matrices, matrix_shape
+from catwise.influence.layers import covered_layers, matrices, matrix_shape
 
-__all__ = ["Curvature", "Exact", "Factored", "exact", "from_tensors"]
+__all__ = ["Curvature", "ExactHessian", "FactoredCurvature", "exact_hessian", "from_tensors"]
 
 Shapes = dict[str, tuple[int, int]]
 
 
 @dataclass(frozen=True)
-class Exact:
+class ExactHessian:
     """H = sum_i grad^2 l(z_i) + n l2 I over the covered layers, flattened and in their order: (p, p)."""
 
     hessian: Tensor
@@ -43,7 +43,7 @@ class Exact:
 
 
 @dataclass(frozen=True)
-class Factored:
+class FactoredCurvature:
     """Per layer H = n (U_o x U_i) (diag(eigenvalues_oi) + damping mean(eigenvalues)) (U_o x U_i)^T.
 
     ``layers[name]`` holds ``eigenvalues`` (o, i) of the *mean* curvature; ``n`` makes it the sum of Eq. 1. It holds the
@@ -95,7 +95,7 @@ class Factored:
         }
 
 
-Curvature = Exact | Factored
+Curvature = ExactHessian | FactoredCurvature
 
 
 def from_tensors(tensors: dict[str, Tensor]) -> Curvature:
@@ -106,18 +106,18 @@ def from_tensors(tensors: dict[str, Tensor]) -> Curvature:
             for key, t in tensors.items()
             if key != "hessian"
         }
-        return Exact(tensors["hessian"], shapes)
+        return ExactHessian(tensors["hessian"], shapes)
     layers: dict[str, dict[str, Tensor]] = {}
     for key, value in tensors.items():
         part, _, name = key.partition("/")
         if name:
             layers.setdefault(name, {})[part] = value
-    return Factored(int(tensors["n"]), float(tensors["damping"]), layers)
+    return FactoredCurvature(int(tensors["n"]), float(tensors["damping"]), layers)
 
 
-def exact(model: nn.Module, train: Batch, l2: float) -> Exact:
+def exact_hessian(model: nn.Module, train: Batch, l2: float) -> ExactHessian:
     """The Hessian of sum_i l(z_i) + n l2/2 |theta|^2, l the cross entropy, by automatic differentiation."""
-    layers = covered(model)
+    layers = covered_layers(model)
     shapes = {name: matrix_shape(layer) for name, layer in layers.items()}
     *inputs, y = train
 
@@ -136,7 +136,7 @@ def exact(model: nn.Module, train: Batch, l2: float) -> Exact:
     theta = torch.cat(
         [matrix.flatten() for matrix in matrices(layers, dict(model.named_parameters())).values()]
     )
-    return Exact(torch.func.hessian(total)(theta.detach()).contiguous(), shapes)
+    return ExactHessian(torch.func.hessian(total)(theta.detach()).contiguous(), shapes)
 
 
 def _unflat(flat_kp: Tensor, shapes: Shapes) -> dict[str, Tensor]:

@@ -23,11 +23,11 @@ from torch import Tensor, nn
 
 from catwise.core.errors import InputError
 from catwise.core.losses import Batch
-from catwise.influence.curvature import Factored
+from catwise.influence.curvature import FactoredCurvature
 from catwise.influence.fisher_pairs import Draw, Pairs, draw_pairs
-from catwise.influence.layers import Layer, covered, frozen, matrix_shape, per_layer
+from catwise.influence.layers import Layer, covered_layers, frozen, matrix_shape, per_layer
 
-__all__ = ["Kind", "fit"]
+__all__ = ["Kind", "fit_factors"]
 
 
 Kind = Literal["ekfac", "kfac", "diagonal", "identity"]
@@ -47,7 +47,7 @@ def logits_of(model: nn.Module, batch: Batch) -> Tensor:
     return model(*batch[:-1])
 
 
-def fit(
+def fit_factors(
     model: nn.Module,
     train: Batch,
     *,
@@ -61,7 +61,7 @@ def fit(
     mask: Mask | None = None,
     embeddings: bool = False,
     progress: Progress = iter,
-) -> Factored:
+) -> FactoredCurvature:
     """Fits the factors at the model's weights on ``samples`` pairs (None: as many as training samples).
 
     ``seed`` decides which pairs; the result is the same for the same seed. ``n`` of the result is the size of the whole
@@ -71,7 +71,7 @@ def fit(
     Differs from kronfluence (whose fit is ``draw="balanced"`` of all samples, but for the labels that it draws): both
     passes see the same pairs, and the per-sample gradient is rotated by whichever side has fewer operations.
     """
-    n, layers = len(train[-1]), covered(model, embeddings)
+    n, layers = len(train[-1]), covered_layers(model, embeddings)
     for name, value, known in (("kind", kind, Kind), ("draw", draw, Draw)):
         if value not in get_args(known):
             raise InputError(
@@ -82,7 +82,7 @@ def fit(
             f"curvature.samples: expected 1 to {n}, the training samples; got {samples}"
         )
     if kind == "identity":
-        return Factored(
+        return FactoredCurvature(
             n,
             damping,
             {m: {"eigenvalues": w.weight.new_ones(matrix_shape(w))} for m, w in layers.items()},
@@ -106,7 +106,7 @@ def fit(
     if kind != "kfac":
         for name, eigenvalues in _second_moments(model, layers, batches, found, progress).items():
             found[name]["eigenvalues"] = eigenvalues
-    return Factored(n, damping, found)
+    return FactoredCurvature(n, damping, found)
 
 
 class _Batch:

@@ -20,15 +20,15 @@ from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
 from catwise.core.losses import Batch
-from catwise.influence.curvature import Factored
-from catwise.influence.layers import covered
+from catwise.influence.curvature import FactoredCurvature
+from catwise.influence.layers import covered_layers
 
 __all__ = [
     "Classification",
     "aggregated_scores",
     "analysis",
     "factor_arguments",
-    "fit",
+    "fit_kronfluence",
     "pairwise_scores",
 ]
 
@@ -98,20 +98,20 @@ def fit_all(analyzer: Analyzer, train: Batch, batch_size: int) -> None:
     analyzer.fit_all_factors(FACTORS, rows, per_device_batch_size=batch_size, factor_args=arguments)
 
 
-def fit(model: nn.Module, train: Batch, *, damping: float, seed: int, batch_size: int) -> Factored:
+def fit_kronfluence(model: nn.Module, train: Batch, *, damping: float, seed: int, batch_size: int) -> FactoredCurvature:
     """EKFAC factors as kronfluence fits them, for our own passes over the data."""
     with analysis(model, seed=seed) as analyzer:
         fit_all(analyzer, train, batch_size)
         factors = analyzer.load_all_factors(FACTORS)
     layers = {}
-    for name, layer in covered(model).items():
+    for name, layer in covered_layers(model).items():
         parts = {
             "outputs": factors["gradient_eigenvectors"][name],
             "inputs": factors["activation_eigenvectors"][name],
             "eigenvalues": factors["lambda_matrix"][name] / factors["num_lambda_processed"][name],
         }
         layers[name] = {part: value.to(layer.weight).contiguous() for part, value in parts.items()}
-    return Factored(len(train[-1]), damping, layers)
+    return FactoredCurvature(len(train[-1]), damping, layers)
 
 
 def pairwise_scores(

@@ -14,13 +14,13 @@ from torch import Tensor, nn
 
 from catwise.core.errors import InputError
 
-__all__ = ["Layer", "coverage", "covered", "frozen", "matrices", "matrix_shape", "per_layer"]
+__all__ = ["Layer", "coverage", "covered_layers", "frozen", "matrices", "matrix_shape", "per_layer"]
 
 
 Layer = nn.Linear | nn.Conv2d | nn.Embedding
 
 
-def covered(model: nn.Module, embeddings: bool = False) -> dict[str, Layer]:
+def covered_layers(model: nn.Module, embeddings: bool = False) -> dict[str, Layer]:
     """The Linear and Conv2d layers by name, and the Embedding layers too if they are asked for.
 
     Raises InputError where there is none, or one that is grouped.
@@ -42,7 +42,7 @@ def covered(model: nn.Module, embeddings: bool = False) -> dict[str, Layer]:
 
 def coverage(model: nn.Module, embeddings: bool = False) -> float:
     """The share of the model's parameters that lie in covered layers."""
-    layers = covered(model, embeddings).values()
+    layers = covered_layers(model, embeddings).values()
     inside = sum(parameter.numel() for layer in layers for parameter in layer.parameters())
     return inside / sum(parameter.numel() for parameter in model.parameters())
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from catwise.core.errors import InputError
 from catwise.core.losses import Batch, per_sample_loss
 from catwise.influence.curvature import Curvature
-from catwise.influence.layers import Layer, covered, frozen, matrices, per_layer
+from catwise.influence.layers import Layer, covered_layers, frozen, matrices, per_layer
 
 __all__ = ["directional_derivatives", "group_gradients", "influence_vectors", "validation_bins"]
 
@@ -30,31 +30,31 @@ def influence_vectors(
     *,
     batch_size: int,
     loss: Loss = per_sample_loss,
-    measure: Loss = per_sample_loss,
+    query_loss: Loss = per_sample_loss,
     progress: Progress = iter,
 ) -> Tensor:
     """P of shape (n, k), in nats of summed query loss per removed training sample; positive is beneficial.
 
     ``groups`` (m,) says to which column each query sample belongs: its class, or any other partition.
-    ``loss`` is what was trained on, ``measure`` what is asked about; both map (model, batch) to (n,).
+    ``loss`` is what was trained on, ``query_loss`` what is asked about; both map (model, batch) to (n,).
     Three steps, one for each factor of Eq. 1: the group gradients q_k, v_k = H^-1 q_k, and g_i . v_k.
     The price is one pass over the query and one over the training samples, whatever the number of groups.
 
     Scale: H is the *sum* over training samples and q_k the *sum* over query samples, as in the paper;
     kronfluence's own scores use the mean for H and are n times larger.
 
-    >>> from catwise.factors import fit
+    >>> from catwise.influence.factors import fit_factors
     >>> x, y = torch.randn(60, 5), torch.arange(60) % 3
     >>> train, query = (x[:40], y[:40]), (x[40:], y[40:])
     >>> model = nn.Sequential(nn.Linear(5, 8), nn.ReLU(), nn.Linear(8, 3))
-    >>> curvature = fit(model, train, kind="ekfac", damping=0.1, seed=0, batch_size=20)
+    >>> curvature = fit_factors(model, train, kind="ekfac", damping=0.1, seed=0, batch_size=20)
     >>> p_nk = influence_vectors(model, curvature, train, query, groups=query[-1], num_groups=3, batch_size=20)
     >>> p_nk.shape
     torch.Size([40, 3])
     """
     passes: dict[str, Any] = {"batch_size": batch_size, "progress": progress}
     q = group_gradients(
-        model, query, groups, num_groups, layers=curvature.names, measure=measure, **passes
+        model, query, groups, num_groups, layers=curvature.names, query_loss=query_loss, **passes
     )
     with torch.autocast(train[-1].device.type, enabled=False):
         v = curvature.solve(q)
@@ -69,10 +69,10 @@ def group_gradients(
     *,
     batch_size: int,
     layers: Iterable[str] | None = None,
-    measure: Loss = per_sample_loss,
+    query_loss: Loss = per_sample_loss,
     progress: Progress = iter,
 ) -> dict[str, Tensor]:
-    """q_k = sum over the query samples of group k of grad measure(z), per covered layer (or ``layers``): (k, o, i).
+    """q_k = sum over the query samples of group k of grad query_loss(z), per covered layer (or ``layers``): (k, o, i).
 
     A group without samples has a zero gradient, and a warning that names it.
     """
@@ -102,12 +102,12 @@ def group_gradients(
         for k, rows in progress(batches):
             if len(rows):
                 batch = tuple(part[rows] for part in query)
-                gradients = torch.autograd.grad(measure(model, batch).sum(), list(named.values()))
+                gradients = torch.autograd.grad(query_loss(model, batch).sum(), list(named.values()))
                 if not all(gradient.isfinite().all() for gradient in gradients):
                     per_layer(
                         model,
                         chosen,
-                        lambda b=batch: measure(model, b).sum(),
+                        lambda b=batch: query_loss(model, b).sum(),
                         lambda *_: None,
                         rows,
                     )  # type: ignore[misc]
@@ -122,8 +122,8 @@ def group_gradients(
 
 def _chosen(model: nn.Module, names: Iterable[str] | None) -> dict[str, Layer]:
     if names is None:
-        return covered(model)
-    layers = covered(model, embeddings=True)
+        return covered_layers(model)
+    layers = covered_layers(model, embeddings=True)
     return {name: layers[name] for name in names}
 
 

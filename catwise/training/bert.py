@@ -47,7 +47,7 @@ def _cut(mask: Tensor) -> Tensor:
 
 
 def real_positions(batch: Batch) -> Tensor:
-    """The mask of (ids, mask, y) as the layers inside see it, (n, t): what ``factors.fit`` asks for."""
+    """The mask of (ids, mask, y) as the layers inside see it, (n, t): what ``fit_factors`` asks for."""
     return _cut(batch[1])
 
 

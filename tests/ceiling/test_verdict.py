@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from catwise.ceiling.crossfit import Estimate, crossfitted, permuted
+from catwise.ceiling.crossfit import Estimate, crossfitted_headroom, permutation_null
 from catwise.ceiling.headroom import headroom
-from catwise.ceiling.verdict import Checked, check, verdict
+from catwise.ceiling.verdict import CeilingCheck, check_ceiling, verdict
 from catwise.core.errors import InputError
 from catwise.influence.vectors import validation_bins
 
@@ -21,7 +21,7 @@ def binned(rng, size, n=150, k=3, b=6, noise=0.1):
 
 def test_at_a_ceiling_without_noise_every_figure_is_zero_and_the_rates_are_named():
     line = np.random.default_rng(0).normal(size=100)
-    found = check(np.repeat(np.stack([line, -3 * line], 1)[:, :, None], 4, axis=2))
+    found = check_ceiling(np.repeat(np.stack([line, -3 * line], 1)[:, :, None], 4, axis=2))
     assert found.headroom.value == pytest.approx(0, abs=1e-9)
     assert found.crossfitted.value == pytest.approx(0, abs=1e-9)
     assert found.smallest_share.value == pytest.approx(0, abs=1e-9)
@@ -34,7 +34,7 @@ def test_at_a_ceiling_without_noise_every_figure_is_zero_and_the_rates_are_named
 
 def test_without_noise_the_crossfitted_headroom_is_t_star(rng):
     p_nkb = binned(rng, 1.0, noise=0)
-    found = check(p_nkb)
+    found = check_ceiling(p_nkb)
     assert found.crossfitted.value == pytest.approx(headroom(p_nkb.sum(2)).value, abs=1e-9)
     assert found.crossfitted.low == pytest.approx(found.crossfitted.high, abs=1e-9)
     assert found.room
@@ -43,7 +43,7 @@ def test_without_noise_the_crossfitted_headroom_is_t_star(rng):
 @pytest.mark.parametrize("size", [0.0, 0.3, 1.0])
 def test_is_at_most_t_star_on_average_and_at_most_zero_at_a_ceiling(rng, size):
     draws = [binned(rng, size, noise=0.3) for _ in range(15)]
-    crossed = np.array([crossfitted(p_nkb).value for p_nkb in draws])
+    crossed = np.array([crossfitted_headroom(p_nkb).value for p_nkb in draws])
     flattering = np.array([headroom(p_nkb.sum(2)).value for p_nkb in draws])
     assert crossed.mean() < flattering.mean()
     if size == 0:
@@ -51,17 +51,17 @@ def test_is_at_most_t_star_on_average_and_at_most_zero_at_a_ceiling(rng, size):
 
 
 def test_says_ceiling_at_ceilings_and_room_where_there_is_much(rng):
-    said = [[crossfitted(binned(rng, size)).low > 0 for _ in range(10)] for size in (0.0, 1.0)]
+    said = [[crossfitted_headroom(binned(rng, size)).low > 0 for _ in range(10)] for size in (0.0, 1.0)]
     assert sum(said[0]) == 0
     assert sum(said[1]) == 10
 
 
 def test_the_order_of_bins_and_samples_and_the_scale_of_classes_change_nothing(rng):
     p_nkb = binned(rng, 0.3)
-    expected = check(p_nkb)
+    expected = check_ceiling(p_nkb)
     rows, columns = rng.permutation(p_nkb.shape[0]), rng.permutation(p_nkb.shape[2])
     for other in (p_nkb[:, :, columns], p_nkb[rows], p_nkb * np.array([1, 50, 0.02])[:, None]):
-        same = check(other)
+        same = check_ceiling(other)
         for name in ("headroom", "crossfitted"):
             one, two = getattr(expected, name), getattr(same, name)
             assert (one.value, one.low, one.high) == pytest.approx(
@@ -76,21 +76,21 @@ def test_two_sides_of_three_bins_by_hand(rng):
     gains = []
     for b, others in enumerate(([1, 2], [0, 2], [0, 1])):
         gains.append(headroom(p_nkb[:, :, others].sum(2)).direction_n @ p_nkb[:, :, b])
-    assert crossfitted(p_nkb).value == pytest.approx((np.sum(gains, axis=0) / mass_k).min())
+    assert crossfitted_headroom(p_nkb).value == pytest.approx((np.sum(gains, axis=0) / mass_k).min())
 
 
 def test_the_null_lies_at_or_below_zero_where_all_classes_cancel_and_above_where_they_agree(rng):
     opposed = binned(rng, 0, noise=0.3)
     opposed -= opposed.mean(axis=(1, 2), keepdims=True)  # the sum over classes and bins is 0
-    assert np.quantile(permuted(opposed, 40, rng)[:, 1], 0.9) <= 0
-    assert permuted(opposed, 40, rng)[:, 0].max() < 1e-6
+    assert np.quantile(permutation_null(opposed, 40, rng)[:, 1], 0.9) <= 0
+    assert permutation_null(opposed, 40, rng)[:, 0].max() < 1e-6
     agreeing = rng.normal(size=(150, 1, 1)) + 0.1 * rng.normal(size=(150, 3, 6))
-    assert permuted(agreeing, 40, rng).min() > 0.8
+    assert permutation_null(agreeing, 40, rng).min() > 0.8
 
 
 def test_the_same_generator_gives_the_same_null():
     p_nkb = binned(np.random.default_rng(1), 0.3)
-    first, second = (permuted(p_nkb, 5, np.random.default_rng(7)) for _ in range(2))
+    first, second = (permutation_null(p_nkb, 5, np.random.default_rng(7)) for _ in range(2))
     np.testing.assert_array_equal(first, second)
 
 
@@ -111,7 +111,7 @@ def test_words_of_hand_made_cases():
 
     def said(crossed):
         return verdict(
-            Checked(some, some, some, crossed, rates, np.zeros(3), 0.0), ("a", "b", "c", "d")
+            CeilingCheck(some, some, some, crossed, rates, np.zeros(3), 0.0), ("a", "b", "c", "d")
         )
 
     room = "room for a joint improvement of about 12 % of the influence mass (95 % 3.4 to 21)"
@@ -122,4 +122,4 @@ def test_words_of_hand_made_cases():
 
 def test_too_few_bins_are_named(rng):
     with pytest.raises(InputError, match="at least 3 bins"):
-        crossfitted(rng.normal(size=(20, 2, 2)))
+        crossfitted_headroom(rng.normal(size=(20, 2, 2)))

@@ -2,8 +2,9 @@ import pytest
 import torch
 from safetensors.torch import load, save
 
-from catwise.influence import curvature, factors
-from catwise.influence.layers import covered, matrix_shape
+from catwise.influence import curvature
+from catwise.influence.factors import fit_factors
+from catwise.influence.layers import covered_layers, matrix_shape
 from catwise.training import models
 from tests.helpers import small
 
@@ -15,21 +16,21 @@ def net():
 
 @pytest.fixture(scope="module")
 def fitted(net):
-    return factors.fit(net, small.images(24), kind="ekfac", damping=0.1, seed=0, batch_size=24)
+    return fit_factors(net, small.images(24), kind="ekfac", damping=0.1, seed=0, batch_size=24)
 
 
 def directions(model):
     generator = torch.Generator().manual_seed(1)
     return {
         name: torch.randn(2, *matrix_shape(layer), dtype=torch.float64, generator=generator)
-        for name, layer in covered(model).items()
+        for name, layer in covered_layers(model).items()
     }
 
 
 def test_exact_solves_the_penalised_hessian(rng):
     train = small.blobs(rng, 40)
     model = small.logistic(train, 0.1)
-    hessian = curvature.exact(model, train, 0.1)
+    hessian = curvature.exact_hessian(model, train, 0.1)
     q = directions(model)
     again = torch.cat([part.flatten(1) for part in hessian.solve(q).values()], 1) @ hessian.hessian
     torch.testing.assert_close(again, torch.cat([part.flatten(1) for part in q.values()], 1))
@@ -55,7 +56,7 @@ def test_factors_survive_a_file(kind, rng, net, fitted):
     if kind == "exact":
         train = small.blobs(rng, 40)
         net = small.logistic(train, 0.1)
-        fitted = curvature.exact(net, train, 0.1)
+        fitted = curvature.exact_hessian(net, train, 0.1)
     q = directions(net)
     restored = curvature.from_tensors(load(save(fitted.tensors())))
     for name, part in fitted.solve(q).items():
@@ -87,14 +88,14 @@ def test_a_horizon_is_gradient_flow_for_that_long():
     basis = torch.kron(*bases)
     dense = basis @ torch.diag(eigenvalues.flatten()) @ basis.T
     for horizon in (0.1, 3.0, 1e4):
-        v = curvature.Factored(50, 0.1, {"": layer}, horizon).solve({"": q})[""]
+        v = curvature.FactoredCurvature(50, 0.1, {"": layer}, horizon).solve({"": q})[""]
         flow = torch.eye(12, dtype=torch.float64) - torch.linalg.matrix_exp(-horizon * dense)
         expected = q.flatten(1) @ torch.linalg.solve(dense, flow) / 50
         torch.testing.assert_close(v.flatten(1), expected, rtol=1e-9, atol=1e-9)
 
 
 def test_a_horizon_goes_no_further_than_its_rates_where_nothing_curves():
-    flat = curvature.Factored(50, 0.1, {"": {"eigenvalues": torch.zeros(3, 4)}}, 2.0)
+    flat = curvature.FactoredCurvature(50, 0.1, {"": {"eigenvalues": torch.zeros(3, 4)}}, 2.0)
     torch.testing.assert_close(
         flat.solve({"": torch.ones(1, 3, 4)})[""], torch.full((1, 3, 4), 2.0 / 50)
     )

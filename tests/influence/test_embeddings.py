@@ -5,8 +5,8 @@ import torch
 from torch import Tensor, nn
 
 from catwise.core.errors import InputError
-from catwise.influence.factors import fit
-from catwise.influence.layers import coverage, covered
+from catwise.influence.factors import fit_factors
+from catwise.influence.layers import coverage, covered_layers
 from catwise.influence.vectors import influence_vectors
 from catwise.training import bert
 
@@ -51,7 +51,7 @@ def as_vectors(batch, padding):
 
 
 def vectors(model, train, query, **options):
-    fitted = fit(model, train, **PLAIN, **options)
+    fitted = fit_factors(model, train, **PLAIN, **options)
     return influence_vectors(model, fitted, train, query, query[-1], 3, batch_size=8)
 
 
@@ -79,8 +79,8 @@ def test_an_embedding_has_the_vectors_of_a_linear_layer_of_single_ones(kind, pad
 
 def test_only_those_who_ask_cover_embeddings():
     model, _ = twins(None)
-    assert list(covered(model)) == ["inner", "last"]
-    assert list(covered(model, embeddings=True)) == ["first", "inner", "last"]
+    assert list(covered_layers(model)) == ["inner", "last"]
+    assert list(covered_layers(model, embeddings=True)) == ["first", "inner", "last"]
     assert coverage(model, embeddings=True) == 1 > coverage(model)
 
 
@@ -114,7 +114,7 @@ def test_padding_changes_nothing_in_a_bert_whose_embeddings_are_covered():
     for extra in (0, 5):
         padded = nn.functional.pad(ids, (0, extra))
         batch = (padded, (padded > 0).long(), torch.arange(9) % 3)
-        fitted = fit(model, batch, kind="ekfac", mask=bert.real_positions, embeddings=True, **PLAIN)
-        assert len(fitted.names) == len(covered(model)) + 3  # words, positions, kinds of text
+        fitted = fit_factors(model, batch, kind="ekfac", mask=bert.real_positions, embeddings=True, **PLAIN)
+        assert len(fitted.names) == len(covered_layers(model)) + 3  # words, positions, kinds of text
         found.append(influence_vectors(model, fitted, batch, batch, batch[-1], 3, batch_size=4))
     torch.testing.assert_close(*found, rtol=1e-8, atol=1e-10 * float(found[0].abs().max()))

@@ -5,9 +5,9 @@ from safetensors.torch import save
 
 from catwise.core.errors import InputError
 from catwise.core.precision import precision
-from catwise.influence import factors, kronfluence_reference
+from catwise.influence import kronfluence_reference
 from catwise.influence.curvature import from_tensors
-from catwise.influence.factors import fit
+from catwise.influence.factors import fit_factors, logits_of
 from catwise.influence.fisher_pairs import draw_pairs
 from catwise.influence.layers import coverage
 from catwise.influence.vectors import influence_vectors
@@ -36,7 +36,7 @@ def vectors(model, curvature, train, query):
 
 def probabilities(model, train):
     with torch.no_grad():
-        return factors.logits_of(model, train).softmax(1)
+        return logits_of(model, train).softmax(1)
 
 
 def drawn(model, train):
@@ -45,7 +45,7 @@ def drawn(model, train):
 
 def test_ekfac_equals_kronfluence_pairwise_and_summed_and_its_aggregated_calls(case):
     model, train, query = case
-    ours = vectors(model, fit(model, train, kind="ekfac", **PLAIN), train, query)
+    ours = vectors(model, fit_factors(model, train, kind="ekfac", **PLAIN), train, query)
     with kronfluence_reference.analysis(model, GivenLabels()) as analyzer:
         kronfluence_reference.fit_all(analyzer, (train[0], drawn(model, train)), 7)
         sizes = {"batch_size": 10, "query_batch_size": 4}
@@ -67,7 +67,7 @@ def test_in_float32_too(case):
         (train[0].float(), train[1]),
         (query[0].float(), query[1]),
     )
-    ours = vectors(model, fit(model, train, kind="ekfac", **PLAIN), train, query)
+    ours = vectors(model, fit_factors(model, train, kind="ekfac", **PLAIN), train, query)
     with kronfluence_reference.analysis(model, GivenLabels()) as analyzer:
         kronfluence_reference.fit_all(analyzer, (train[0], drawn(model, train)), 7)
         theirs = kronfluence_reference.aggregated_scores(
@@ -78,7 +78,7 @@ def test_in_float32_too(case):
 
 def test_factors_that_kronfluence_fitted_itself_serve_as_well(case):
     model, train, query = case
-    fitted = kronfluence_reference.fit(model, train, damping=0.1, seed=0, batch_size=7)
+    fitted = kronfluence_reference.fit_kronfluence(model, train, damping=0.1, seed=0, batch_size=7)
     with kronfluence_reference.analysis(model, seed=0) as analyzer:
         kronfluence_reference.fit_all(analyzer, train, 7)
         theirs = kronfluence_reference.aggregated_scores(
@@ -96,7 +96,7 @@ def test_eigenvalues_are_weighted_second_moments_of_rotated_gradients_pair_by_pa
     case, kind, draw
 ):
     model, (x, y), _ = case
-    fitted = fit(model, (x, y), kind=kind, draw=draw, **OPTIONS)
+    fitted = fit_factors(model, (x, y), kind=kind, draw=draw, **OPTIONS)
     pairs = draw_pairs(probabilities(model, (x, y)), y, draw, None, 3)
     for name, layer in fitted.layers.items():
         module = model.get_submodule(name)
@@ -118,7 +118,7 @@ def test_kfac_has_the_trace_of_ekfac_where_its_assumption_holds():
     model = torch.nn.Sequential(torch.nn.Linear(3, 4, bias=False)).double()
     x, y = torch.ones(50, 3, dtype=torch.float64), torch.arange(50) % 4
     kfac, ekfac = (
-        fit(model, (x, y), kind=kind, **OPTIONS).layers["0"]["eigenvalues"]
+        fit_factors(model, (x, y), kind=kind, **OPTIONS).layers["0"]["eigenvalues"]
         for kind in ("kfac", "ekfac")
     )
     torch.testing.assert_close(kfac, ekfac, rtol=1e-9, atol=1e-12)
@@ -127,9 +127,9 @@ def test_kfac_has_the_trace_of_ekfac_where_its_assumption_holds():
 def test_the_seed_decides_the_bits_and_the_model_is_left_alone(case):
     model, train, _ = case
     before, state = models.fingerprint(model), torch.get_rng_state()
-    one = fit(model, train, kind="ekfac", samples=11, **OPTIONS)
-    same = fit(model, train, kind="ekfac", samples=11, **OPTIONS)
-    other = fit(model, train, kind="ekfac", samples=11, **{**OPTIONS, "seed": 4})
+    one = fit_factors(model, train, kind="ekfac", samples=11, **OPTIONS)
+    same = fit_factors(model, train, kind="ekfac", samples=11, **OPTIONS)
+    other = fit_factors(model, train, kind="ekfac", samples=11, **{**OPTIONS, "seed": 4})
     assert save(one.tensors()) == save(same.tensors()) != save(other.tensors())
     assert models.fingerprint(model) == before
     assert torch.equal(torch.get_rng_state(), state)
@@ -140,7 +140,7 @@ def test_batches_do_not_matter(case):
     model, train, query = case
     whole, parts = (
         vectors(
-            model, fit(model, train, kind="ekfac", **{**OPTIONS, "batch_size": size}), train, query
+            model, fit_factors(model, train, kind="ekfac", **{**OPTIONS, "batch_size": size}), train, query
         )
         for size in (24, 5)
     )
@@ -150,7 +150,7 @@ def test_batches_do_not_matter(case):
 def test_a_subset_of_all_samples_is_all_samples(case):
     model, train, _ = case
     whole, subset = (
-        fit(model, train, kind="ekfac", samples=samples, **PLAIN) for samples in (None, 24)
+        fit_factors(model, train, kind="ekfac", samples=samples, **PLAIN) for samples in (None, 24)
     )
     for name in whole.layers:
         assert torch.equal(whole.layers[name]["eigenvalues"], subset.layers[name]["eigenvalues"])
@@ -190,7 +190,7 @@ def test_importance_needs_fewer_pairs_than_one_label_of_each_sample():
     options = {**OPTIONS, "kind": "diagonal"}
 
     def trace(draw, samples, seed):
-        fitted = fit(model, train, draw=draw, samples=samples, **{**options, "seed": seed})
+        fitted = fit_factors(model, train, draw=draw, samples=samples, **{**options, "seed": seed})
         return torch.stack([layer["eigenvalues"].sum() for layer in fitted.layers.values()])
 
     truth = trace("every", None, 0)
@@ -208,7 +208,7 @@ def test_importance_needs_fewer_pairs_than_one_label_of_each_sample():
 @pytest.mark.parametrize("kind", ["ekfac", "kfac", "diagonal", "identity"])
 def test_every_kind_survives_a_file(case, kind):
     model, train, query = case
-    fitted = fit(model, train, kind=kind, **OPTIONS)
+    fitted = fit_factors(model, train, kind=kind, **OPTIONS)
     again = from_tensors({name: value.clone() for name, value in fitted.tensors().items()})
     assert torch.equal(vectors(model, fitted, train, query), vectors(model, again, train, query))
 
@@ -216,21 +216,21 @@ def test_every_kind_survives_a_file(case, kind):
 def test_bad_input_is_named(case):
     model, train, _ = case
     with pytest.raises(InputError, match=r"curvature\.samples: expected 1 to 24.*came 25"):
-        fit(model, train, kind="ekfac", samples=25, **OPTIONS)
+        fit_factors(model, train, kind="ekfac", samples=25, **OPTIONS)
     with pytest.raises(InputError, match=r"curvature\.kind: expected one of ekfac.*came 'newton'"):
-        fit(model, train, kind="newton", **OPTIONS)
+        fit_factors(model, train, kind="newton", **OPTIONS)
     with pytest.raises(
         InputError, match=r"curvature\.draw: expected one of importance.*came 'all'"
     ):
-        fit(model, train, kind="ekfac", draw="all", **OPTIONS)
+        fit_factors(model, train, kind="ekfac", draw="all", **OPTIONS)
 
 
 def test_lower_precision_is_near_and_does_not_leak(case):
     """bfloat16 has 8 bits: a few per cent on P; what is summed stays in the dtype of the weights."""
     model, train, query = small.conv_net().float(), *((x.float(), y) for x, y in case[1:])
-    whole = vectors(model, fit(model, train, kind="ekfac", **PLAIN), train, query)
+    whole = vectors(model, fit_factors(model, train, kind="ekfac", **PLAIN), train, query)
     with precision("bfloat16", "cpu"):
-        fitted = fit(model, train, kind="ekfac", **PLAIN)
+        fitted = fit_factors(model, train, kind="ekfac", **PLAIN)
         lowered = vectors(model, fitted, train, query)
     assert lowered.dtype == torch.float32
     assert all(
@@ -238,7 +238,7 @@ def test_lower_precision_is_near_and_does_not_leak(case):
     )
     assert 0 < float((lowered - whole).norm() / whole.norm()) < 0.1
     assert torch.equal(
-        vectors(model, fit(model, train, kind="ekfac", **PLAIN), train, query), whole
+        vectors(model, fit_factors(model, train, kind="ekfac", **PLAIN), train, query), whole
     )
 
 
@@ -284,11 +284,11 @@ def test_padding_changes_neither_factors_nor_vectors():
     long = texts(lengths, 9, torch.Generator().manual_seed(1))
     found = []
     for batch in (short, long):
-        fitted = fit(model, batch, kind="ekfac", mask=lambda part: part[1], **PLAIN)
+        fitted = fit_factors(model, batch, kind="ekfac", mask=lambda part: part[1], **PLAIN)
         found.append(vectors(model, fitted, batch, batch))
     scale = float(found[0].abs().max())
     torch.testing.assert_close(found[0], found[1], rtol=1e-8, atol=1e-10 * scale)
-    unmasked = fit(model, long, kind="ekfac", **PLAIN)
+    unmasked = fit_factors(model, long, kind="ekfac", **PLAIN)
     assert not torch.allclose(
         vectors(model, unmasked, long, long), found[0], rtol=1e-3, atol=1e-4 * scale
     )
@@ -304,7 +304,7 @@ def test_a_transformer_equals_kronfluence():
         def get_attention_mask(self, batch):
             return batch[1]
 
-    fitted = fit(model, batch, kind="ekfac", mask=lambda part: part[1], **PLAIN)
+    fitted = fit_factors(model, batch, kind="ekfac", mask=lambda part: part[1], **PLAIN)
     labels = drawn(model, batch)
     ours = vectors(model, fitted, batch, batch)
     with kronfluence_reference.analysis(model, Masked()) as analyzer:
@@ -326,4 +326,4 @@ def test_a_transformer_equals_kronfluence():
         pairwise = analyzer.load_pairwise_scores("scores")["all_modules"]
     summed = torch.stack([pairwise[batch[2] == k].sum(0) for k in range(3)], 1) / 9
     torch.testing.assert_close(ours, summed, rtol=1e-8, atol=1e-10 * float(summed.abs().max()))
-    assert factors.logits_of(model, batch).shape == (9, 3)
+    assert logits_of(model, batch).shape == (9, 3)

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from catwise.core.errors import InputError
-from catwise.influence.layers import coverage, covered, matrix_shape, per_layer
+from catwise.influence.layers import coverage, covered_layers, matrix_shape, per_layer
 from tests.helpers import small
 
 
@@ -12,7 +12,7 @@ def test_coverage_counts_the_parameters_of_linear_and_convolution():
     norm = 8  # weight and bias of four channels
     total = sum(parameter.numel() for parameter in model.parameters())
     assert coverage(model) == (total - norm) / total
-    for layer in covered(model).values():
+    for layer in covered_layers(model).values():
         assert matrix_shape(layer)[0] * matrix_shape(layer)[1] == sum(
             p.numel() for p in layer.parameters()
         )
@@ -32,7 +32,7 @@ def test_rows_and_columns_give_back_the_gradient_of_the_weight(layer):
     seen = {}
     per_layer(
         model,
-        covered(model),
+        covered_layers(model),
         lambda: model(x).sin().sum(),
         lambda name, a, g: seen.update({name: (a, g)}),
     )
@@ -49,7 +49,7 @@ def test_sequences_keep_their_positions():
     shapes = []
     per_layer(
         model,
-        covered(model),
+        covered_layers(model),
         lambda: model(x).sum(),
         lambda name, a, g: shapes.append((a.shape, g.shape)),
     )
@@ -63,12 +63,12 @@ def test_hooks_are_gone_afterwards_even_after_an_error():
         raise RuntimeError("on purpose")
 
     with pytest.raises(RuntimeError, match="on purpose"):
-        per_layer(model, covered(model), lambda: model(x).sum(), fail)
+        per_layer(model, covered_layers(model), lambda: model(x).sum(), fail)
     assert not any(module._forward_hooks for module in model.modules())
 
 
 def test_models_that_are_not_covered_are_named():
     with pytest.raises(InputError, match="expected a Linear or Conv2d layer; got none"):
-        covered(nn.Sequential(nn.BatchNorm2d(3)))
+        covered_layers(nn.Sequential(nn.BatchNorm2d(3)))
     with pytest.raises(InputError, match=r"model\.0: expected a convolution without groups"):
-        covered(nn.Sequential(nn.Conv2d(4, 4, 3, groups=2)))
+        covered_layers(nn.Sequential(nn.Conv2d(4, 4, 3, groups=2)))

@@ -3,7 +3,8 @@ import pytest
 import torch
 
 from catwise.core.errors import InputError
-from catwise.influence import curvature, factors
+from catwise.influence import curvature
+from catwise.influence.factors import fit_factors
 from catwise.influence.vectors import directional_derivatives, group_gradients, influence_vectors
 from tests.helpers import brute_force, small
 
@@ -15,7 +16,7 @@ def logistic_case(rng):
 
 
 def vectors(model, train, query, l2, batch_size=17):
-    hessian = curvature.exact(model, train, l2)
+    hessian = curvature.exact_hessian(model, train, l2)
     return influence_vectors(model, hessian, train, query, query[1], 3, batch_size=batch_size)
 
 
@@ -62,7 +63,7 @@ def test_sums_to_the_pull_of_the_penalty(logistic_case):
     train, query = logistic_case
     l2 = 0.05
     model = small.logistic(train, l2)
-    hessian = curvature.exact(model, train, l2)
+    hessian = curvature.exact_hessian(model, train, l2)
     v = brute_force.as_parameters(model, hessian.solve(gradients(model, query, 50)))
     theta = torch.cat([model.get_parameter(name).detach().flatten() for name in v[0]])
     expected = torch.stack([-60 * l2 * brute_force.flat(v_k) @ theta for v_k in v])
@@ -113,7 +114,7 @@ def test_group_gradients_are_sums_of_autograd_gradients():
 
 def test_neither_batches_nor_order_matter():
     model, (x, y), query = small.conv_net(), small.images(23), small.images(12, seed=1)
-    ekfac = factors.fit(model, (x, y), kind="ekfac", damping=0.1, seed=0, batch_size=23)
+    ekfac = fit_factors(model, (x, y), kind="ekfac", damping=0.1, seed=0, batch_size=23)
     order = torch.randperm(23, generator=torch.Generator().manual_seed(0))
     whole = influence_vectors(model, ekfac, (x, y), query, query[1], 3, batch_size=23)
     pieces = influence_vectors(model, ekfac, (x[order], y[order]), query, query[1], 3, batch_size=4)
@@ -123,7 +124,7 @@ def test_neither_batches_nor_order_matter():
 def test_any_partition_of_the_query_samples_adds_up():
     """Halves of the classes are groups too, and their vectors add up to those of the classes."""
     model, train, query = small.conv_net(), small.images(23), small.images(12, seed=1)
-    ekfac = factors.fit(model, train, kind="ekfac", damping=0.1, seed=0, batch_size=23)
+    ekfac = fit_factors(model, train, kind="ekfac", damping=0.1, seed=0, batch_size=23)
     halves = query[1] + 3 * (torch.arange(12) % 2)
     whole = influence_vectors(model, ekfac, train, query, query[1], 3, batch_size=7)
     parts = influence_vectors(model, ekfac, train, query, halves, 6, batch_size=7)
@@ -139,15 +140,15 @@ def test_a_measure_of_its_own_is_differentiated(logistic_case):
         return -model(batch[0]).softmax(1)[torch.arange(len(batch[1])), batch[1]]
 
     options = {"batch_size": 17}
-    hessian = curvature.exact(model, train, 0.05)
+    hessian = curvature.exact_hessian(model, train, 0.05)
     of_loss = influence_vectors(model, hessian, train, query, query[1], 3, **options)
     found = influence_vectors(
-        model, hessian, train, query, query[1], 3, measure=minus_probability, **options
+        model, hessian, train, query, query[1], 3, query_loss=minus_probability, **options
     )
     one = tuple(part[:1] for part in query)  # -dp = p d(-log p) for a single sample
     single = influence_vectors(model, hessian, train, one, one[1], 1, **options)
     weighted = influence_vectors(
-        model, hessian, train, one, one[1], 1, measure=minus_probability, **options
+        model, hessian, train, one, one[1], 1, query_loss=minus_probability, **options
     )
     with torch.no_grad():
         p = model(one[0]).softmax(1)[0, one[1]]
@@ -157,7 +158,7 @@ def test_a_measure_of_its_own_is_differentiated(logistic_case):
 
 def test_an_empty_class_is_zero_and_named(logistic_case):
     train, query = logistic_case
-    hessian = curvature.exact(small.logistic(train, 0.05), train, 0.05)
+    hessian = curvature.exact_hessian(small.logistic(train, 0.05), train, 0.05)
     with pytest.warns(UserWarning, match=r"groups without a query sample.*\[3\]"):
         p_nk = influence_vectors(
             small.logistic(train, 0.05), hessian, train, query, query[1], 4, batch_size=20
@@ -169,7 +170,7 @@ def test_an_empty_class_is_zero_and_named(logistic_case):
 def test_bad_gradients_and_groups_are_named(logistic_case):
     train, query = logistic_case
     model = small.logistic(train, 0.05)
-    hessian = curvature.exact(model, train, 0.05)
+    hessian = curvature.exact_hessian(model, train, 0.05)
     with pytest.raises(InputError, match="groups: expected 0 to 1; got 0 to 2"):
         influence_vectors(model, hessian, train, query, query[1], 2, batch_size=20)
     query[0][7, 0] = np.nan
@@ -178,7 +179,7 @@ def test_bad_gradients_and_groups_are_named(logistic_case):
     query[0][7, 0] = 0
     train[0][33, 2] = np.inf
     with pytest.raises(InputError, match="sample 33 of the training set has none"):
-        factors.fit(model, train, kind="ekfac", draw="balanced", damping=0.1, seed=0, batch_size=7)
+        fit_factors(model, train, kind="ekfac", draw="balanced", damping=0.1, seed=0, batch_size=7)
     with pytest.raises(InputError, match="sample 33 has none in layer linear"):
         influence_vectors(model, hessian, train, query, query[1], 3, batch_size=20)
 

@@ -277,7 +277,7 @@ def test_with_planted_noise_removing_the_detrimental_beats_removing_at_random():
     for seed in range(10):
         train, query, test = flipped_blobs(seed)
         model = logistic(train, l2)
-        hessian = curvature.exact(model, train, l2)
+        hessian = curvature.exact_hessian(model, train, l2)
         p_nk = influence_vectors(model, hessian, train, query, query[-1], 3, batch_size=300).numpy()
 
         def loss(removed, train=train, test=test):

@@ -172,7 +172,7 @@ def noisy_case(seed, n=300, flip_share=0.2):
     )
     model = small.logistic(train, 0.01)
     p_nk = influence_vectors(
-        model, curvature.exact(model, train, 0.01), train, query, query[1], 3, batch_size=300
+        model, curvature.exact_hessian(model, train, 0.01), train, query, query[1], 3, batch_size=300
     )
     return train, test, flipped_n, p_nk.numpy()
 

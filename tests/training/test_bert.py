@@ -7,7 +7,7 @@ from transformers import BertConfig, BertForPreTraining, BertForSequenceClassifi
 
 from catwise.core.errors import InputError
 from catwise.data import bert_files
-from catwise.influence.factors import fit
+from catwise.influence.factors import fit_factors
 from catwise.influence.layers import coverage
 from catwise.influence.vectors import influence_vectors
 from catwise.training import bert
@@ -80,7 +80,7 @@ def test_ids_of_32_bits_are_ids(reader):
 
 def vectors(model, batch, mask):
     options = {"kind": "ekfac", "draw": "balanced", "damping": 0.1, "seed": 3, "batch_size": 5}
-    fitted = fit(model, batch, mask=mask, **options)
+    fitted = fit_factors(model, batch, mask=mask, **options)
     return influence_vectors(model, fitted, batch, batch, batch[-1], 3, batch_size=5)
 
 

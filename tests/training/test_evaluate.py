@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from catwise.core.losses import MEASURES
+from catwise.core.losses import QUERY_LOSSES
 
 
 @pytest.fixture
@@ -13,7 +13,7 @@ def batch(generator):
 def test_every_measure_falls_as_the_right_class_is_favoured(batch):
     z, y = batch
     better = z + 0.5 * nn.functional.one_hot(y, 4)
-    for measure in MEASURES.values():
+    for measure in QUERY_LOSSES.values():
         assert (measure(nn.Identity(), (better, y)) < measure(nn.Identity(), (z, y))).all()
 
 
@@ -21,6 +21,6 @@ def test_the_margin_is_negative_exactly_where_the_class_is_right_and_probability
     batch,
 ):
     z, y = batch
-    found = {name: measure(nn.Identity(), batch) for name, measure in MEASURES.items()}
+    found = {name: measure(nn.Identity(), batch) for name, measure in QUERY_LOSSES.items()}
     assert ((found["margin"] < 0) == (z.argmax(1) == y)).all()
     torch.testing.assert_close(-found["probability"], torch.exp(-found["loss"]))
