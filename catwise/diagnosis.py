@@ -1,7 +1,7 @@
-"""The whole way in one call, for a trained classifier of your own: curvature, influence, ceiling, weights."""
+"""Diagnose a trained classifier in one call: curvature, influence, ceiling and weights."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -17,24 +17,55 @@ from catwise.reweighting.joint_direction import direction, direction_weights
 
 __all__ = ["Diagnosis", "diagnose"]
 
+FEWEST = 3  # query samples of a class: their spread over as many bins is the noise of the verdict
+
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """Is there room, which samples stand in the way, and which weights would use it.
+    """Hold whether there is room, which samples stand in the way, and which weights use the room.
 
-    verdict     room or a ceiling, with its interval, or with the two classes that block each other most
-    checked     the figures behind it; ``checked.room``: whether every class gains significantly at once
-    p_nk        P, in nats of summed query loss; ``p_nk.sum(1).argsort()[:10]`` are the ten most detrimental samples
-    weights_n   mean 1 in each class, in [0, 2], along the direction that raises every class at once to first order;
-                at a ceiling that direction is noise, and so are they
+    classes     the names of the classes, in the order of the columns of ``p_nk``
+    checked     the figures of the ceiling; ``checked.room`` says whether every class gains
+                significantly at once
+    p_nk        the influence vectors P, in nats of summed query loss; positive entries help a class
+    weights_n   weights of the training samples, in [0, 2] and with a mean of 1 in each class, along
+                the direction that raises every class at once to first order; at a ceiling that
+                direction is noise, and the weights are too
     coverage    the share of the model's parameters that P speaks of
+
+    ``print(diagnosis)`` writes all of this in words.
     """
 
-    verdict: str
+    classes: tuple[str, ...]
     checked: CeilingCheck
-    p_nk: np.ndarray
-    weights_n: np.ndarray
+    p_nk: np.ndarray = field(repr=False)
+    weights_n: np.ndarray = field(repr=False)
     coverage: float
+
+    @property
+    def verdict(self) -> str:
+        """Say whether there is room, with its interval, or a ceiling, with two blocking classes."""
+        return verdict(self.checked, self.classes)
+
+    @property
+    def blocking(self) -> tuple[str, str]:
+        """Name the two classes that stand in each other's way most: those of the largest y*."""
+        first, second = np.argsort(-self.checked.exchange_k, kind="stable")[:2]
+        return self.classes[first], self.classes[second]
+
+    @property
+    def detrimental(self) -> np.ndarray:
+        """Number the training samples, those that most harm all classes together first."""
+        return self.p_nk.sum(axis=1).argsort(kind="stable")
+
+    def __str__(self) -> str:
+        lines = [f"verdict: {self.verdict}"]
+        if self.checked.room:  # at a ceiling the verdict names them
+            lines.append(f"most in each other's way: {' and '.join(self.blocking)}")
+        numbers = ", ".join(map(str, self.detrimental[:10]))
+        lines.append(f"most detrimental training samples: {numbers}")
+        lines.append(f"covered by the influence: {100 * self.coverage:.3g} % of the parameters")
+        return "\n".join(lines)
 
 
 def diagnose(
@@ -55,59 +86,74 @@ def diagnose(
     mask: Mask | None = None,
     progress: Progress = iter,
 ) -> Diagnosis:
-    """Diagnoses ``model`` as it is, trained on ``train``, from ``query`` samples that it was not trained on.
+    """Diagnose ``model`` as it is, trained on ``train``, from ``query`` samples that it never saw.
 
-    Both are tuples of tensors: what the model takes, then the labels 0 to k - 1, of ``classes``; they are moved to the
-    model's device. ``torch.utils.data.default_collate(list(dataset))`` makes one of a Dataset. ``bins`` of the query
-    samples of each class (fewer where the smallest class has fewer samples, at least 3) are the unit of noise of the
-    verdict. The other options are those of ``fit_factors`` and ``influence_vectors``; the model is left as it was.
+    ``train`` and ``query`` are tuples of tensors: what the model takes, then the labels 0 to k - 1,
+    numbers of ``classes``. They are moved to the device of the model, which is left as it was.
+    ``torch.utils.data.default_collate(list(dataset))`` makes such a tuple of a Dataset.
 
-    Raises InputError for labels that are no class, and for a class with fewer than 3 query samples.
+    ``bins`` of the query samples of each class are the unit of noise of the verdict; there are
+    fewer where the smallest class has fewer samples, but at least 3. All other options are those of
+    ``fit_factors`` and ``influence_vectors``.
+
+    Raises InputError for a label that is no class, and for a class with fewer than 3 query samples.
+
+    >>> features = torch.randn(400, 2, generator=torch.Generator().manual_seed(0))
+    >>> labels = (features[:, 0] > 0).long()
+    >>> train, query = (features[:200], labels[:200]), (features[200:], labels[200:])
+    >>> model = nn.Linear(2, 2)
+    >>> diagnose(model, train, query, classes=["left", "right"]).weights_n.shape
+    (200,)
     """
-    place = next(model.parameters()).device
-    train, query = (
-        _checked(name, part, place, classes) for name, part in (("train", train), ("query", query))
-    )
-    smallest = int(torch.bincount(query[-1], minlength=len(classes)).min())
-    if smallest < 3:
+    device = next(model.parameters()).device
+    train = _on_device("train", train, classes, device)
+    query = _on_device("query", query, classes, device)
+    sizes_k = torch.bincount(query[-1], minlength=len(classes))
+    smallest = int(sizes_k.min())
+    if smallest < FEWEST:
+        name = classes[int(sizes_k.argmin())]
         raise InputError(
-            f"query: expected 3 samples or more of every class; got {smallest} of one"
+            f"query: expected {FEWEST} samples or more of every class; got {smallest} of {name!r}"
         )
     count = min(bins, smallest)
-    groups = validation_bins(query[-1].cpu().numpy(), count, np.random.default_rng(seed))
-    options = {
-        "kind": kind,
-        "damping": damping,
-        "samples": samples,
-        "embeddings": embeddings,
-        "mask": mask,
-    }
-    curvature = fit_factors(
-        model, train, seed=seed, batch_size=batch_size, logits=logits, progress=progress, **options
-    )  # type: ignore[arg-type]
-    asked = (torch.from_numpy(groups).to(place), len(classes) * count)
-    found = influence_vectors(
+    factors = fit_factors(
         model,
-        curvature,
+        train,
+        kind=kind,
+        damping=damping,
+        seed=seed,
+        batch_size=batch_size,
+        samples=samples,
+        logits=logits,
+        mask=mask,
+        embeddings=embeddings,
+        progress=progress,
+    )
+    groups_m = validation_bins(query[-1].cpu().numpy(), count, np.random.default_rng(seed))
+    vectors = influence_vectors(
+        model,
+        factors,
         train,
         query,
-        *asked,
+        torch.from_numpy(groups_m).to(device),
+        len(classes) * count,
         batch_size=batch_size,
         loss=loss,
         query_loss=loss,
         progress=progress,
     )
-    p_nkb = found.cpu().double().numpy().reshape(-1, len(classes), count)
-    p_nk, labels_n, checked = p_nkb.sum(axis=2), train[-1].cpu().numpy(), check_ceiling(p_nkb)
+    p_nkb = vectors.cpu().double().numpy().reshape(-1, len(classes), count)
+    p_nk, labels_n = p_nkb.sum(axis=2), train[-1].cpu().numpy()
     weights_n = direction_weights(direction(p_nk, labels_n).delta_n, labels_n)
     return Diagnosis(
-        verdict(checked, tuple(classes)), checked, p_nk, weights_n, coverage(model, embeddings)
+        tuple(classes), check_ceiling(p_nkb), p_nk, weights_n, coverage(model, embeddings)
     )
 
 
-def _checked(
-    name: str, batch: Batch, place: torch.device, classes: Sequence[str]
+def _on_device(
+    name: str, batch: Batch, classes: Sequence[str], device: torch.device
 ) -> tuple[Tensor, ...]:
+    """Return the batch on the device. Raises InputError for parts or labels that do not fit."""
     sizes = {len(part) for part in batch}
     if len(batch) < 2 or len(sizes) > 1:
         raise InputError(
@@ -116,4 +162,4 @@ def _checked(
     low, high = int(batch[-1].min()), int(batch[-1].max())
     if low < 0 or high >= len(classes):
         raise InputError(f"{name}: expected labels 0 to {len(classes) - 1}; got {low} to {high}")
-    return tuple(part.to(place) for part in batch)
+    return tuple(part.to(device) for part in batch)

@@ -1,19 +1,25 @@
-"""Show the progress of long loops: one renewed line on a terminal, a line every ten seconds in a log."""
+"""Show how far a long loop is: one renewed line on a terminal, a line every ten seconds in a log."""
 
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sized
-from typing import TypeVar, cast
+from typing import Protocol, TypeVar, cast
 
-__all__ = ["progress"]
+__all__ = ["Progress", "progress"]
 
 Item = TypeVar("Item")
 
 
-def progress(items: Iterable[Item], label: str, total: int | None = None) -> Iterator[Item]:
-    """Yield ``items`` and show on stderr how many are done and when the rest will be.
+class Progress(Protocol):
+    """Pass the items of a loop on, and show how far it is; ``iter`` shows nothing."""
 
-    ``total`` is how many there are; it may be left out where ``items`` has a length.
+    def __call__(self, items: Iterable[Item], /) -> Iterable[Item]: ...
+
+
+def progress(items: Iterable[Item], label: str, total: int | None = None) -> Iterator[Item]:
+    """Yield ``items``, and show on stderr how many are done and when the rest will be.
+
+    ``total`` is their number, and may be left out where ``items`` has a length.
     """
     count = len(cast(Sized, items)) if total is None else total
     terminal = sys.stderr.isatty()
