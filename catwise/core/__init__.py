@@ -1,1 +1,1 @@
-"""What every other package uses: errors, losses, number formats, statistics, progress."""
+"""Hold what every other package uses: errors, losses, number formats, statistics, progress."""

@@ -1,7 +1,10 @@
-"""The one error that a user can mend: bad input. A stage prints it as one line and exits with code 2."""
+"""Define the one error that a user can mend: bad input, which ends a stage with exit code 2."""
 
 __all__ = ["InputError"]
 
 
 class InputError(ValueError):
-    """Says what was expected, what came, and which key or file to change, in one line."""
+    """Say in one line where the input is wrong, what was expected, what was got and how to mend it.
+
+    The line reads "WHERE: expected ...; got ...; mend": WHERE is an argument, a key or a file.
+    """

@@ -8,15 +8,15 @@ import torch
 
 __all__ = ["Precision", "precision"]
 
-
 Precision = Literal["float32", "tf32", "bfloat16"]
 
 
 @contextmanager
 def precision(kind: Precision, device: str) -> Iterator[None]:
-    """Inside, the passes run in ``kind``: tf32 rounds the factors of products (CUDA), bfloat16 the activations too.
+    """Run the passes inside in ``kind``, on a ``device`` such as "cpu" or "cuda".
 
-    Sums, bases and scores stay in the dtype of the weights.
+    tf32 rounds the factors of products (on CUDA), and bfloat16 rounds the activations too. Sums,
+    bases and scores stay in the dtype of the weights.
     """
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("highest" if kind == "float32" else "high")

@@ -1,4 +1,4 @@
-"""Show how far a long loop is: one renewed line on a terminal, a line every ten seconds in a log."""
+"""Show how far a long loop is: a renewed line on a terminal, a line every ten seconds in a log."""
 
 import sys
 import time

@@ -1,4 +1,4 @@
-"""Compute the intervals and the rank correlation that several packages report, and check arrays."""
+"""Compute the intervals and the rank correlation that several packages report; check arrays."""
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -7,7 +7,7 @@ from scipy.stats import t as student
 
 from catwise.core.errors import InputError
 
-__all__ = ["require_finite", "spearman", "student_half_width"]
+__all__ = ["jackknife_half_width", "require_finite", "spearman", "student_half_width"]
 
 
 def student_half_width(values: ArrayLike, axis: int = 0, confidence: float = 0.95) -> np.ndarray:
@@ -26,6 +26,23 @@ def student_half_width(values: ArrayLike, axis: int = 0, confidence: float = 0.9
     return student.ppf((1 + confidence) / 2, count - 1) * error
 
 
+def jackknife_half_width(without: ArrayLike) -> np.ndarray:
+    """Compute half the width of the 95 % jackknife interval of a statistic, along the first axis.
+
+    ``without`` holds the statistic computed n times, each time with another of the n parts left
+    out. The width is Student's t times sqrt((n - 1) v), with v their variance (n in the divisor);
+    for a mean it is ``student_half_width`` of the parts.
+
+    >>> parts = np.array([1.0, 2.0, 6.0])
+    >>> jackknife_half_width((parts.sum() - parts) / 2).round(3)
+    np.float64(6.572)
+    >>> student_half_width(parts).round(3)
+    np.float64(6.572)
+    """
+    without = np.asarray(without, dtype=np.float64)
+    return (len(without) - 1) * student_half_width(without)
+
+
 def spearman(first: ArrayLike, second: ArrayLike) -> np.ndarray:
     """Compute Spearman's rank correlation column by column; NaN where a column is constant.
 
@@ -40,14 +57,16 @@ def spearman(first: ArrayLike, second: ArrayLike) -> np.ndarray:
 
 
 def require_finite(values: np.ndarray, name: str, axes: tuple[str, ...]) -> None:
-    """Raise InputError that names the first entry which is not finite, by ``axes`` such as (sample, class).
+    """Raise InputError that names the first entry which is not finite.
+
+    ``name`` says what the values are, and ``axes`` what each axis counts.
 
     >>> require_finite(np.array([[0.0, np.nan]]), "influence vectors", ("sample", "class"))
     Traceback (most recent call last):
     catwise.core.errors.InputError: influence vectors: expected finite values; got nan for sample 0, class 1
-    """
+    """  # noqa: E501
     wrong = np.argwhere(~np.isfinite(values))
     if len(wrong):
         entry = tuple(wrong[0].tolist())
-        place = ", ".join(f"{axis} {number}" for axis, number in zip(axes, entry, strict=True))
-        raise InputError(f"{name}: expected finite values; got {values[entry]} for {place}")
+        position = ", ".join(f"{axis} {number}" for axis, number in zip(axes, entry, strict=True))
+        raise InputError(f"{name}: expected finite values; got {values[entry]} for {position}")

@@ -1,0 +1,51 @@
+"""Check the intervals and the rank correlation against scipy's, and against the definition."""
+
+import numpy as np
+import pytest
+from scipy.stats import spearmanr, ttest_1samp
+
+from catwise.core.errors import InputError
+from catwise.core.statistics import (
+    jackknife_half_width,
+    require_finite,
+    spearman,
+    student_half_width,
+)
+
+
+@pytest.mark.parametrize("confidence", [0.9, 0.95])
+def test_the_half_width_is_that_of_the_t_test(rng, confidence):
+    values = rng.normal(size=(7, 3))
+    interval = ttest_1samp(values, 0).confidence_interval(confidence)
+    expected = (interval.high - interval.low) / 2
+    np.testing.assert_allclose(student_half_width(values, 0, confidence), expected)
+    np.testing.assert_allclose(student_half_width(values.T, 1, confidence), expected)
+
+
+def test_a_single_value_has_no_interval():
+    assert student_half_width([3.0]) == np.inf
+    np.testing.assert_array_equal(student_half_width([[3.0, 4.0]]), [np.inf, np.inf])
+
+
+def test_the_jackknife_of_a_mean_is_students_interval(rng):
+    parts = rng.normal(size=(9, 4))
+    without = (parts.sum(axis=0) - parts) / 8
+    np.testing.assert_allclose(jackknife_half_width(without), student_half_width(parts))
+
+
+def test_spearman_is_scipys_column_by_column_with_ties(rng):
+    first, second = rng.integers(0, 5, (30, 4)), rng.integers(0, 5, (30, 4))
+    expected = [spearmanr(first[:, k], second[:, k]).statistic for k in range(4)]
+    np.testing.assert_allclose(spearman(first, second), expected)
+
+
+def test_spearman_of_a_constant_column_is_undefined():
+    assert np.isnan(spearman(np.zeros((5, 1)), np.arange(5.0)[:, None])).all()
+
+
+def test_the_first_value_that_is_not_finite_is_named():
+    values = np.zeros((4, 3))
+    require_finite(values, "gains", ("sample", "class"))
+    values[2, 1] = -np.inf
+    with pytest.raises(InputError, match=r"gains: .* got -inf for sample 2, class 1"):
+        require_finite(values, "gains", ("sample", "class"))
