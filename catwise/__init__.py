@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from catwise.influence.vectors import group_gradients, influence_vectors, validation_bins
     from catwise.reweighting.joint_direction import direction as joint_direction
     from catwise.reweighting.joint_direction import direction_weights
-    from catwise.reweighting.pareto_lp_ga import lp_ga as pareto_lp_ga
+    from catwise.reweighting.pareto_lp_ga import pareto_lp_ga
 
     __version__: str
 
@@ -79,7 +79,7 @@ _HOMES = {  # the module of each public name, and its name there
     "influence_vectors": ("influence.vectors", "influence_vectors"),
     "joint_direction": ("reweighting.joint_direction", "direction"),
     "linear_datamodeling_score": ("fidelity", "linear_datamodeling_score"),
-    "pareto_lp_ga": ("reweighting.pareto_lp_ga", "lp_ga"),
+    "pareto_lp_ga": ("reweighting.pareto_lp_ga", "pareto_lp_ga"),
     "validation_bins": ("influence.vectors", "validation_bins"),
 }
 
