@@ -70,7 +70,7 @@ ui: $(SETUP)
 	  --backend-store-uri sqlite:///mlflow.db --default-artifact-root mlartifacts --workers 1
 
 readme: $(SETUP)
-	python -m docs.readme
+	python -m docs.generate
 
 $(SETUP): requirements.txt constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version.split()[0])'

@@ -1,0 +1,195 @@
+"""Make the parts of the docs that follow from the results of the pipeline."""
+
+from collections import Counter
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from catwise.ceiling.verdict import verdict
+from catwise.config import params
+from catwise.figures.labels import case_labels, method_label
+from catwise.figures.scatter import draw_samples, plane_axes, shared_legend
+from catwise.figures.style import png
+from catwise.pipeline.files import read_json
+from catwise.pipeline.results import Results, names
+from catwise.report.removal_tables import removals
+from docs.tables import table
+
+FAMILIES = {  # part of a claim's key before the dot: what is claimed, and where
+    "noise": ("Wrong labels harm both classes", "Figure 2 B"),
+    "line": ("At a ceiling the vectors lie on a line", "Figure 2 E"),
+    "rounds": ("Trimming removes wrong labels and raises accuracy", "Figure 5"),
+    "diagonal": ("A class needs what helps it, gains without what harms it", "Figures 3, 4"),
+    "spearman": ("Influence ranks the changes of all classes, rho > 0.8", "Figures 3, 4"),
+    "counts": ("Helpful samples bear the label of the class", "Figure 8"),
+    "ratio": ("A first component above 0.2 means room", "section 5.2"),
+    "direct": ("Direct Improvement: targets gain, others hardly lose", "Table 1"),
+    "course": ("Course Correction: targets gain, others hardly lose", "Table 1"),
+}
+VERDICTS = ("holds", "holds in part", "does not hold")
+SHOWN = [  # the methods of Table 1 that the docs show, of more on the page
+    {"family": "lp_ga", "rule": "printed", "program": "linear", "anchor": "start"},
+    {"family": "lp_ga", "rule": "beta", "program": "quadratic", "anchor": "end"},
+    {"family": "direction", "query": "loss", "filter": "horizon", "anchor": "end"},
+    {"family": "oracle"},
+    {"family": "best_seeds"},
+]
+
+
+@cache
+def all_results() -> list[Results]:
+    """List the results of this run, then those that come with the repository."""
+    loaded = params.load()
+    here = {name: loaded.datasets[name].model_dump() for name in loaded.run.datasets}
+    live = [Results.live(name, section) for name, section in here.items()]
+    return live + [Results.carried(name) for name in names() if name not in here]
+
+
+def claims_of_run() -> list[dict[str, Any]]:
+    """Read the claims of the paper as they were judged."""
+    return read_json(Path("reports/claims.json"))["claims"]
+
+
+def families() -> str:
+    """Count how often the claims of each family hold, over data sets and cases."""
+    rows = []
+    for family, (says, place) in FAMILIES.items():
+        counts = Counter(
+            claim["verdict"]
+            for claim in claims_of_run()
+            if claim["key"].partition(".")[0] == family
+        )
+        rows.append([says, place, *(str(counts[verdict]) for verdict in VERDICTS)])
+    return table(["the paper says", "where", *VERDICTS], rows)
+
+
+def claims() -> str:
+    """Tell each claim of the paper, and for each data set the main numbers and the verdict."""
+    judged = claims_of_run()
+    rows = []
+    for key in dict.fromkeys(claim["key"] for claim in judged):
+        alike = [claim for claim in judged if claim["key"] == key]
+        first = alike[0]
+        here = "<br>".join(claim_text(claim) for claim in alike)
+        rows.append([f"{first['says']} ({first['place']})", first["value"], here])
+    return table(["the paper says", "its value", "here"], rows)
+
+
+def claim_text(claim: dict[str, Any]) -> str:
+    """Tell the numbers of one claim on one data set, and the verdict."""
+    case = f", {claim['case']}" if claim["case"] else ""
+    reduced = " (reduced)" if claim["reduced"] else ""
+    numbers = claim["head"] or claim["why"]
+    return f"{claim['dataset']}{case}{reduced}: {numbers}: **{claim['verdict']}**"
+
+
+def verdicts() -> str:
+    """Give a row for each data set: room or ceiling, and the numbers behind it."""
+    rows = []
+    for results in all_results():
+        train, influence = results.metrics("train"), results.metrics("influence")
+        auc = influence.get("flipped_label_auc")
+        again = "dvc repro"
+        if results.provenance is not None:
+            again = f"make paper DATASET={results.dataset}"
+        rows.append(
+            [
+                results.dataset,
+                verdict_of(results),
+                f"{results.ceiling.headroom.value:.3f}",
+                f"{results.ceiling.first_component_ratio.value:.3f}",
+                f"{train['worst_class']}, {train['worst_class_accuracy']:.3f}",
+                "-" if auc is None else f"{auc:.3f}",
+                f"`{again}`",
+            ]
+        )
+    numbers = ["t*", "paper's ratio", "worst class, accuracy", "AUC of flipped labels"]
+    return table(["data set", "verdict", *numbers, "measured by"], rows)
+
+
+def verdict_of(results: Results) -> str:
+    """Say in a sentence whether there is room."""
+    return verdict(results.ceiling)
+
+
+def reweighted() -> str:
+    """Give the gains of Table 1 beyond the control, for each data set, case and chosen method."""
+    units = (("accuracy", 100, 2, "points of accuracy"), ("loss", 1, 4, "nats of loss"))
+    heading = ["data set, case", "method"]
+    for *_, unit in units:
+        heading += [f"targets, {unit}", "worst class", "mean", "better, worse"]
+    rows = []
+    for results in all_results():
+        if results.reweight is None:
+            continue
+        summary, labels = results.reweight.summary, case_labels(results.reweight.cases)
+        for case, method in chosen(summary):
+            group = summary[(summary["case"] == case) & (summary["method"] == method)]
+            cells = [f"{results.dataset}, {labels[case]}", method_label(group.iloc[0])]
+            for measure, factor, digits, _ in units:
+                row = group[group["measure"] == measure].iloc[0]
+                gains = row[["targets_gain", "worst_gain", "mean_gain"]]
+                cells += [f"{factor * gain:+.{digits}f}" for gain in gains]
+                cells.append(f"{row['better']}, {row['worse']}")
+            rows.append(cells)
+    return table(heading, rows)
+
+
+def chosen(summary: pd.DataFrame) -> list[tuple[str, str]]:
+    """List the pairs of case and method of a summary that the docs show."""
+    pairs = []
+    for case in summary["case"].unique():
+        for wanted in SHOWN:
+            mask = (summary["case"] == case) & ~summary["shuffled"]
+            for column, value in wanted.items():
+                mask &= summary[column] == value
+            pairs += [(case, method) for method in summary[mask]["method"].unique()]
+    return pairs
+
+
+def removed() -> str:
+    """Give Spearman's rho between influence and the effect of removal, by data set and group."""
+    heading, *rows = removals(
+        {results.dataset: results.metrics("removal") for results in all_results()}
+    )
+    return table(heading, rows)
+
+
+def two_planes() -> bytes:
+    """Draw the influence planes of the two synthetic sets, a ceiling and room, with verdicts."""
+    figure = Figure(figsize=(10, 5.3), layout="constrained")
+    shapes = {"nonlinear": "the vectors lie on a line", "linear": "the vectors form a cloud"}
+    with sns.axes_style("ticks"), sns.plotting_context("paper", font_scale=1.1):
+        for axes, results in zip(figure.subplots(1, 2), all_results_of(*shapes), strict=True):
+            draw_plane(axes, results)
+            state = "Room to improve" if results.ceiling.room else "At its ceiling"
+            axes.set_title(f"{state}: {shapes[results.dataset]}", fontweight="bold")
+        shared_legend(figure, *figure.axes)
+    return png(figure)
+
+
+def all_results_of(*datasets: str) -> list[Results]:
+    """Return the results of these data sets."""
+    by_name = {results.dataset: results for results in all_results()}
+    return [by_name[name] for name in datasets]
+
+
+def draw_plane(axes: Axes, results: Results) -> None:
+    """Draw the influence of every training sample on both classes; the scale is symlog."""
+    first, second = results.classes
+    largest = np.abs(results.vectors).max()
+    for set_scale in (axes.set_xscale, axes.set_yscale):
+        set_scale("symlog", linthresh=largest / 100)
+    plane_axes(axes, 4 * largest, (first, second))
+    labels = (f"label {first}", f"label {second}")
+    draw_samples(axes, results.vectors, results.labels_n, results.flipped_n, labels)
+    corners = [((0.98, 0.98), "right", "top", "helps both")]
+    corners += [((0.02, 0.02), "left", "bottom", "harms both")]
+    for point, ha, va, says in corners:
+        axes.annotate(says, point, xycoords="axes fraction", ha=ha, va=va, color="dimgrey")
