@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 
 from catwise.core.progress import progress
@@ -34,23 +33,23 @@ def main(dataset: str) -> None:
 def top_share(
     dataset: str, device: str, threads: int, train: Any, section: Any, out: Path
 ) -> dict[str, float]:
-    """Figures 3 and 4: remove each class's most beneficial or detrimental samples and train again from the start."""
+    """Train again without the most beneficial or detrimental samples of each class."""
     classes = read_json(Path("data", dataset, "card.json"))["classes"]
     p_nk = read_npz(Path("reports", "influence", dataset, "vectors.npz"))["P"].astype(np.float64)
     planned = plan(p_nk, section.share, section.controls, section.seeds)
     jobs = [(removed.kept(len(p_nk)), seed) for seed, removed in planned]
     again = retrained(dataset, device, threads, train, "test", jobs, "removal")
     measured = [
-        (a_k.tolist(), l_k.tolist())
-        for a_k, l_k in progress(again, f"removal {dataset}", len(jobs))
+        (accuracy_k.tolist(), loss_k.tolist())
+        for accuracy_k, loss_k in progress(again, f"removal {dataset}", len(jobs))
     ]
     y_n = read_npz(Path("data", dataset, "arrays.npz"))["train/y"]
-    rows = effects.changes(planned, measured, p_nk, y_n, classes)
-    correlated, own = effects.correlations(pd.DataFrame(rows)), effects.diagonal(pd.DataFrame(rows))
-    write_csv(out / "changes.csv", rows)
-    write_csv(out / "correlations.csv", correlated.to_dict("records"))
-    write_csv(out / "diagonal.csv", own.to_dict("records"))
-    return effects.summary(correlated, own)
+    changes = effects.changes(planned, measured, p_nk, y_n, classes)
+    correlations, diagonal = effects.correlations(changes), effects.diagonal(changes)
+    tables = {"changes": changes, "correlations": correlations, "diagonal": diagonal}
+    for name, table in tables.items():
+        write_csv(out / f"{name}.csv", table.to_dict("records"))
+    return effects.summary(correlations, diagonal)
 
 
 if __name__ == "__main__":

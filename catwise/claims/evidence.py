@@ -1,24 +1,29 @@
-"""What a claim is judged by: the reports of a data set, figures with interval and n, and verdicts.
+"""Hold what a claim is judged by: the results of a data set, measurements and verdicts.
 
-Intervals are of 95 %: Clopper and Pearson's of a share, Student's of a mean over seeds, the reports' own of the rest.
+Intervals are of 95 %: Clopper and Pearson's of a share, Student's of a mean over seeds, and those
+of the reports for the rest.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.stats import binomtest
-from scipy.stats import t as student
 
 from catwise.claims.paper import SEARCH
+from catwise.core.statistics import student_half_width
+
+if TYPE_CHECKING:
+    from catwise.pipeline.results import Results
 
 __all__ = [
     "ABSENT",
     "HOLDS",
     "NOT",
     "PART",
+    "VERDICTS",
     "Evidence",
-    "Figure",
+    "Measurement",
     "graded",
     "mean_over",
     "share",
@@ -26,6 +31,7 @@ __all__ = [
 ]
 
 HOLDS, PART, NOT, ABSENT = "holds", "holds in part", "does not hold", "not run here"
+VERDICTS = (HOLDS, PART, NOT, ABSENT)
 FORMS = {  # factor, format of the value, format of the ends of its interval
     "plain": (1, "{:.2f}", "{:.2f}"),
     "share": (100, "{:.0f} %", "{:.0f}"),
@@ -37,8 +43,12 @@ FORMS = {  # factor, format of the value, format of the ends of its interval
 
 
 @dataclass(frozen=True)
-class Figure:
-    """A number with its 95 % interval, if it has one, and what it was measured on: ``n`` of ``of``."""
+class Measurement:
+    """Hold a number, its 95 % interval if it has one, and what it was measured on: ``n`` of ``of``.
+
+    ``what`` names it in words, ``form`` is a key of ``FORMS``, and ``head`` marks the few that say
+    most.
+    """
 
     what: str
     value: float
@@ -47,80 +57,84 @@ class Figure:
     n: int | None = None
     of: str = ""
     form: str = "plain"
-    head: bool = False  # whether it is among the few that say most
+    head: bool = False
 
     def text(self) -> str:
+        """Write the measurement in words.
+
+        >>> Measurement("rho", 0.5, 0.4, 0.6, 3, "seeds").text()
+        'rho 0.50 (0.40 to 0.60; 3 seeds)'
+        """
         factor, first, other = FORMS[self.form]
         words = f"{self.what} {first.format(factor * self.value + 0.0)}"
-        inner = []
+        details = []
         if self.low is not None and self.high is not None:
-            inner.append(
-                f"{other.format(factor * self.low + 0.0)} to {other.format(factor * self.high + 0.0)}"
-            )
-        inner += [f"{self.n:,} {self.of}"] if self.n is not None else []
-        return f"{words} ({'; '.join(inner)})" if inner else words
+            low, high = factor * self.low + 0.0, factor * self.high + 0.0
+            details.append(f"{other.format(low)} to {other.format(high)}")
+        if self.n is not None:
+            details.append(f"{self.n:,} {self.of}")
+        return f"{words} ({'; '.join(details)})" if details else words
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """The reports of one data set: ``stages`` holds by stage what its files hold; a stage that was not run is absent.
+    """Hold the results of a data set, the size it was run at, and whether the paper's is larger."""
 
-    ``size``: what it was run at; ``reduced``: whether that is less than the paper's.
-    """
-
-    dataset: str
-    source: str
-    classes: tuple[str, ...]
+    results: "Results"
     size: str
     reduced: bool
-    stages: dict[str, dict[str, Any]]
 
 
-def share(what: str, hits: int, of: int, members: str, head: bool = False) -> Figure:
+def share(what: str, hits: int, of: int, members: str, head: bool = False) -> Measurement:
+    """Measure the share ``hits / of`` with Clopper and Pearson's interval."""
     interval = binomtest(hits, of).proportion_ci()
-    return Figure(
-        what, hits / of, float(interval.low), float(interval.high), of, members, "share", head
-    )
+    low, high = float(interval.low), float(interval.high)
+    return Measurement(what, hits / of, low, high, of, members, "share", head)
 
 
-def mean_over(what: str, values: np.ndarray, members: str, form: str, head: bool = False) -> Figure:
-    """Mean and Student's interval; none of a single value."""
+def mean_over(
+    what: str, values: np.ndarray, members: str, form: str, head: bool = False
+) -> Measurement:
+    """Measure the mean of the values with Student's interval; a single value has none."""
     count, mean = len(values), float(np.mean(values))
     if count < 2:
-        return Figure(what, mean, None, None, count, members, form, head)
-    half = float(student.ppf(0.975, count - 1) * np.std(values, ddof=1) / count**0.5)
-    return Figure(what, mean, mean - half, mean + half, count, members, form, head)
+        return Measurement(what, mean, None, None, count, members, form, head)
+    half = float(student_half_width(values))
+    return Measurement(what, mean, mean - half, mean + half, count, members, form, head)
 
 
 def graded(holds: bool, part: bool) -> str:
-    return HOLDS if holds else PART if part else NOT
+    """Choose the verdict: the claim holds, else it holds in part, else it does not hold."""
+    if holds:
+        return HOLDS
+    return PART if part else NOT
 
 
-def size(
-    card: dict[str, Any], parameters: dict[str, Any], full: dict[str, Any] | None
-) -> tuple[str, bool]:
-    """What a data set was run at, and whether that is less than ``full``, the parameters of the paper's own size.
+def size(results: "Results", full: dict[str, Any] | None) -> tuple[str, bool]:
+    """Describe the size that a data set was run at; say whether it is less than the paper's.
 
-    ``full`` is None where the paper has no such data set. Table 2's search is part of it, where there is a search.
+    ``full`` holds the parameters of the paper's own size; None where the paper has no such data
+    set. Where there is a search, its size is compared with Table 2.
     """
-    train, search = parameters["train"], parameters.get("reweight")
+    train = results.parameters["train"]
+    search = results.parameters.get("reweight")
     width = "".join(f", {key} {train[key]}" for key in ("width", "layers") if key in train)
-    words = [f"{sum(card['counts']['train']):,} training samples", train["model"] + width]
-    words += [f"{train['epochs']} epochs"] if "epochs" in train else []
-    words += (
-        [f"search of {search['generations']} generations of {search['population']}"]
-        if search
-        else []
-    )
+    words = [f"{sum(results.card.counts['train']):,} training samples", train["model"] + width]
+    if "epochs" in train:
+        words.append(f"{train['epochs']} epochs")
+    if search:
+        words.append(f"search of {search['generations']} generations of {search['population']}")
     if full is None:
         return ", ".join([*words, "not in the paper"]), False
-    pairs = [(parameters["prepare"].get("train"), full["prepare"].get("train"))]
+    pairs = [(results.parameters["prepare"].get("train"), full["prepare"].get("train"))]
     pairs += [(train.get(key), full["train"].get(key)) for key in ("model", "width", "epochs")]
-    pairs += [(search[key], SEARCH[key]) for key in ("generations", "population")] if search else []
-    return ", ".join(words), any(_less(came, printed) for came, printed in pairs)
+    if search:
+        pairs += [(search[key], SEARCH[key]) for key in ("generations", "population")]
+    return ", ".join(words), any(_less(here, paper) for here, paper in pairs)
 
 
-def _less(came: Any, printed: Any) -> bool:
-    if isinstance(came, int) and isinstance(printed, int):
-        return came < printed
-    return came != printed  # "all" of the samples, the name of a model
+def _less(here: Any, paper: Any) -> bool:
+    """Compare two numbers; "all" of the samples and the names of models can only differ."""
+    if isinstance(here, int) and isinstance(paper, int):
+        return here < paper
+    return here != paper

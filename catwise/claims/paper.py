@@ -1,4 +1,7 @@
-"""What the paper says: its claims with their place, Table 1 and Table 2, as printed. The only numbers typed by hand."""
+"""Hold what the paper says: its claims, Table 1 and Table 2, as printed.
+
+These are the only numbers that are typed by hand.
+"""
 
 from dataclasses import dataclass
 
@@ -27,7 +30,10 @@ HELD_OUT = ("cifar10", "stl10", "emotion", "ag_news")  # section 5.1, its four b
 
 @dataclass(frozen=True)
 class Statement:
-    """A claim in a sentence of ours, in the paper's words, where they stand, and the value that they give."""
+    """Hold a claim: ``says`` in a sentence of ours, ``words`` of the paper with their ``place``.
+
+    ``value`` is what the paper gives.
+    """
 
     says: str
     words: str
@@ -37,10 +43,11 @@ class Statement:
 
 @dataclass(frozen=True)
 class Printed:
-    """One half of Table 1: its targets, and by class the accuracy before, with the weights, and the change printed.
+    """Hold one half of Table 1: its targets, and a row for each class.
 
-    Course Correction compares with the original epoch 16. Class 6 of Direct Improvement is printed with +5.73, which
-    its accuracies do not give (5.36); the others agree but for rounding.
+    A row is the accuracy before, the accuracy with the weights, and the change in percent as it is
+    printed. Course Correction compares with the original epoch 16. Class 6 of Direct Improvement is
+    printed with +5.73, which its accuracies do not give (5.36); the others agree but for rounding.
     """
 
     targets: tuple[int, ...]
@@ -48,11 +55,12 @@ class Printed:
 
     @property
     def worst_other(self) -> float:
+        """Return the largest loss that is printed of a class that is no target."""
         return min(change for k, (_, _, change) in enumerate(self.rows) if k not in self.targets)
 
 
 TABLE_1 = {
-    "direct improvement": Printed(
+    "direct_improvement": Printed(
         (0, 2),
         (
             (0.699, 0.811, 16.02),
@@ -67,7 +75,7 @@ TABLE_1 = {
             (0.817, 0.818, 0.12),
         ),
     ),
-    "course correction": Printed(
+    "course_correction": Printed(
         (5, 7, 9),
         (
             (0.876, 0.889, 1.48),
@@ -84,7 +92,7 @@ TABLE_1 = {
     ),
 }
 
-# Table 2, by our names of the parameters
+# Table 2, under the names of our parameters
 HYPERPARAMETERS = {
     source: {"batch_size": 512, "learning_rate": 0.4, "weight_decay": 0.001, "epochs": epochs}
     for source, epochs in (("cifar10", 25), ("stl10", 30), ("emotion", 25), ("ag_news", 25))
@@ -108,18 +116,22 @@ GENETIC = {  # the rest of Table 2, which catwise.reweighting.genetic_search doe
 }
 
 FIGURES = {  # what to see in each
-    "Figure 1": "The influence plane: whom a sample helps and whom it harms. Samples in the two joint corners, or far"
-    " from the dashed line, are room for a joint improvement.",
-    "Figure 2": "Two sets whose answer is known. A to C: flipped labels lie in the joint negative corner. D to F: at a"
-    " ceiling all vectors lie near the line y = -x.",
-    "Figure 3": "CIFAR-10: without the samples that help it a class falls (framed diagonal of B), without those that"
-    " harm it it rises (E); C and F show whether influence ranks all changes.",
+    "Figure 1": "The influence plane shows which class a sample helps and which it harms. Samples"
+    " in the two joint corners, or far from the dashed line, are room for a joint improvement.",
+    "Figure 2": "Two data sets whose answer is known. A to C: flipped labels lie in the joint"
+    " negative corner. D to F: at a ceiling all vectors lie near the line y = -x.",
+    "Figure 3": "CIFAR-10. Without the samples that help it, a class falls (framed diagonal of B);"
+    " without the samples that harm it, a class rises (E). C and F show whether influence ranks all"
+    " changes.",
     "Figure 4": "The same for Emotion.",
-    "Figure 5": "Each round removes what harms both classes and fits again: the boundary turns to where it belongs.",
+    "Figure 5": "Each round removes the samples that harm both classes and fits again: the boundary"
+    " turns to where it belongs.",
     "Figure 6": "The same as Figure 3 for STL-10.",
     "Figure 7": "The same as Figure 3 for AG News.",
-    "Figure 8": "Helpful samples bear the label of the class that they help, harmful ones that of another.",
-    "Table 1": "What one epoch with the weights found does to each class, beside the same epoch without them.",
+    "Figure 8": "Helpful samples bear the label of the class that they help; harmful samples bear"
+    " another.",
+    "Table 1": "One epoch with the weights of the search, beside the same epoch without them: the"
+    " change of each class.",
 }
 
 
@@ -131,7 +143,8 @@ def _gains(kind: str) -> str:
 STATEMENTS = {
     "noise": Statement(
         "Samples with a wrong label harm both classes: they lie in the joint negative region.",
-        "the mislabeled noisy samples from both categories possess negative influence for both categories",
+        "the mislabeled noisy samples from both categories possess negative influence for both"
+        " categories",
         "section 4, Figure 2 B",
         f"all {FLIPS}",
     ),
@@ -155,7 +168,8 @@ STATEMENTS = {
     ),
     "diagonal.beneficial": Statement(
         "Without its most beneficial samples a class loses accuracy.",
-        "removing beneficial samples with positive influence on a target category leads to a performance drop",
+        "removing beneficial samples with positive influence on a target category leads to a"
+        " performance drop",
         "section 5.1, Figures 3 B, 4 B, 6, 7",
         "every class falls",
     ),
@@ -190,14 +204,16 @@ STATEMENTS = {
         "mainly others",
     ),
     "ratio.above": Statement(
-        "The first component explains more than 0.2 of the vectors' variance where classes are improved.",
+        "The first component explains more than 0.2 of the vectors' variance where classes are"
+        " improved.",
         "Across all targeted cases, this ratio consistently exceeds 0.2",
         "section 5.2",
         f"> {RULE}",
     ),
     "ratio.rule": Statement(
         "A ratio above 0.2 tells that there is room for improvement.",
-        "indicating that the influence vectors do not fit a hyperplane and suggesting room for Pareto improvement",
+        "indicating that the influence vectors do not fit a hyperplane and suggesting room for"
+        " Pareto improvement",
         "section 5.2",
         f"room above {RULE}",
     ),
@@ -205,24 +221,24 @@ STATEMENTS = {
         "Direct Improvement: the target classes gain.",
         "performance in target categories increases significantly",
         "section 5.2, Table 1 left",
-        _gains("direct improvement"),
+        _gains("direct_improvement"),
     ),
     "direct.others": Statement(
         "Direct Improvement: the other classes hardly lose.",
         "non-target classes see minimal reductions (or potential gains)",
         "section 5.2, Table 1 left",
-        f"at worst {TABLE_1['direct improvement'].worst_other:+.2f} %",
+        f"at worst {TABLE_1['direct_improvement'].worst_other:+.2f} %",
     ),
     "course.targets": Statement(
         "Course Correction: the classes that fell gain.",
         "reversing the original trends and bringing slight improvements",
         "section 5.2, Table 1 right",
-        _gains("course correction"),
+        _gains("course_correction"),
     ),
     "course.others": Statement(
         "Course Correction: the other classes hardly lose.",
         "only modest accuracy reductions in other categories",
         "section 5.2, Table 1 right",
-        f"at worst {TABLE_1['course correction'].worst_other:+.2f} %",
+        f"at worst {TABLE_1['course_correction'].worst_other:+.2f} %",
     ),
 }

@@ -23,8 +23,11 @@ history        TABLES["train/history"]
 epochs         TABLES["ceiling/epochs"]
 ceiling        ``Ceiling``: four estimates, room, blocking, exchange_rate, gap
 fidelity       ``Fidelity``: lds, flipped_label_auc, scores, samples; None if it was not run
-removal        ``Trimming``: rounds, states, or ``TopShare``: changes, correlations, diagonal; None
-reweight       ``Reweight``: cases, table, summary, printed, room, tradeoff, history, weights; None
+trimming       ``Trimming``: rounds, states
+top_share      ``TopShare``: changes, correlations, diagonal
+removal        that of the two which the parameters name; None if it was not run
+reweight       ``Reweight``: cases, table, summary, printed, room, tradeoff, history, weights;
+               None if it was not run, no rows without a case
 =============  ===================================================================================
 
 ``ran(stage)`` says whether a stage left a folder, ``metrics(stage)`` gives its metrics.json ({} if
@@ -374,15 +377,22 @@ class Results:
         scores, samples = (self._table("fidelity", name) for name in ("scores", "samples"))
         return Fidelity(found["lds"], found["flipped_label_auc"], scores, samples)
 
-    @cached_property
+    @property
     def removal(self) -> Trimming | TopShare | None:
         if not self.ran("removal"):
             return None
-        read = partial(self._table, "removal", folder="experiment")
-        if self.parameters["removal"]["method"] == "trimming":
-            rounds = read("rounds")
-            return Trimming(rounds, self._states(rounds))
-        return TopShare(read("changes"), read("correlations"), read("diagonal"))
+        trims = self.parameters["removal"]["method"] == "trimming"
+        return self.trimming if trims else self.top_share
+
+    @cached_property
+    def trimming(self) -> Trimming:
+        rounds = self._table("removal", "rounds")
+        return Trimming(rounds, self._states(rounds))
+
+    @cached_property
+    def top_share(self) -> TopShare:
+        names = ("changes", "correlations", "diagonal")
+        return TopShare(*(self._table("removal", name) for name in names))
 
     def _states(self, rounds: pd.DataFrame) -> list[TrimmingState]:
         arrays = read_npz(self.folder_of("removal") / "experiment" / "rounds.npz")
@@ -412,8 +422,9 @@ class Results:
         tables = {name: self._table("reweight", name) for name in names}
         return Reweight(**tables, weights=weights)
 
-    def _table(self, stage: str, name: str, folder: str = "") -> pd.DataFrame:
-        path = self.folder_of(stage) / folder / f"{name}.csv"
+    def _table(self, stage: str, name: str) -> pd.DataFrame:
+        below = "experiment" if stage == "removal" else ""
+        path = self.folder_of(stage) / below / f"{name}.csv"
         return read_table(path, TABLES[f"{stage}/{name}"])
 
 

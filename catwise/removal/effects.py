@@ -1,4 +1,8 @@
-"""Compare what removing samples does with what influence predicts (section 5.1, Figures 3, 4, 6, 7)."""
+"""Compare what removing samples does with what influence predicts (section 5.1, Figures 3 to 7).
+
+``influence`` of a removal on class k is sum_{i removed} P[i, k]; a change is that class's accuracy
+or loss after training without the samples, less that of the same seed with all of them.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,21 +10,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
-from scipy.stats import t as student
 
+from catwise.core.statistics import spearman, student_half_width
 from catwise.removal.top_share import Removal
 
 __all__ = ["changes", "correlations", "diagonal", "summary"]
 
-
 DRAWS = 1000  # of the bootstrap and of what chance gives
-
-
 MEASURES = {"accuracy": -1, "loss": 1}  # the sign of the change when what is removed was beneficial
-
-
-READINGS = {1: "as the paper says", 0: "not significant", -1: "against"}
-
+NUMBERS = ["influence", "labelled", "accuracy_change", "loss_change"]
 
 Measured = tuple[Sequence[float], Sequence[float]]  # accuracy and loss of each class
 
@@ -31,107 +29,140 @@ def changes(
     p_nk: np.ndarray,
     y_n: np.ndarray,
     classes: Sequence[str],
-) -> list[dict[str, Any]]:
-    """One row per removal and class: sum_{i removed} P[i, k], and after minus before in accuracy and loss.
+) -> pd.DataFrame:
+    """Tabulate each removal's influence on each class beside the changes of accuracy and loss.
 
-    Before: the training of the same seed that removes nothing, from the same initial weights. ``labelled``: how many of
-    the removed bear the label of the class, which predicts the change without any influence.
+    ``target`` is the class that a removal aims at; a random one has the number of its ``draw``
+    instead, counted from 1. ``labelled`` counts the removed samples with the label of the class,
+    which predicts the change without any influence.
     """
     before = {
-        seed: found
-        for (seed, removed), found in zip(planned, measured, strict=True)
+        seed: levels
+        for (seed, removed), levels in zip(planned, measured, strict=True)
         if removed.group == "none"
     }
     rows = []
     for (seed, removed), (accuracy_k, loss_k) in zip(planned, measured, strict=True):
         if removed.group == "none":
             continue
-        accuracy_before, loss_before = before[seed]
-        target = (
-            f"draw {removed.target + 1}" if removed.group == "random" else classes[removed.target]
-        )
+        accuracy_before_k, loss_before_k = before[seed]
+        random = removed.group == "random"
+        state = {
+            "group": removed.group,
+            "target": "" if random else classes[removed.target],
+            "draw": removed.target + 1 if random else None,
+            "seed": seed,
+        }
         for k, name in enumerate(classes):
-            row = {"group": removed.group, "target": target, "seed": seed, "class": name}
-            row["influence"] = float(p_nk[removed.rows, k].sum())
-            row["labelled"] = int((y_n[removed.rows] == k).sum())
-            row["accuracy_change"] = float(accuracy_k[k] - accuracy_before[k])
-            row["loss_change"] = float(loss_k[k] - loss_before[k])
-            rows.append(row)
-    return rows
+            rows.append(
+                {
+                    **state,
+                    "class": name,
+                    "influence": float(p_nk[removed.rows, k].sum()),
+                    "labelled": int((y_n[removed.rows] == k).sum()),
+                    "accuracy_change": float(accuracy_k[k] - accuracy_before_k[k]),
+                    "loss_change": float(loss_k[k] - loss_before_k[k]),
+                }
+            )
+    return pd.DataFrame(rows).astype({"draw": "Int64"})
 
 
 def correlations(changed: pd.DataFrame) -> pd.DataFrame:
-    """Spearman's rho of predicted and actual change for each group and measure, in four ways, with 95 % intervals.
+    """Compute Spearman's rho of predicted and actual change, for each group and measure.
 
-    Removing rows R should raise the loss of class k, and lower its accuracy, as sum_{i in R} P[i, k] is large; +1 is
-    a perfect ranking. Only ranks are compared: influence overstates sizes.
-    ``trainings``: ``one``, rho within a seed, its mean and Student's interval over the seeds; or ``mean``, rho of
-    the changes averaged over the seeds, with a bootstrap interval over the targets, the rows of Figure 3 B: how much
-    it hangs on which classes were aimed at, not on the seeds, of which there are too few to resample.
-    ``pairs``: ``all`` pairs of target and class; or ``within`` classes, both sides ranked over the targets for each
-    class measured, which takes away that some classes are easier to move than others.
-    ``shuffled`` and ``shuffled_high``: mean and 97.5 % quantile of the same rho when the targets' predictions change
-    places: what chance gives. Random removals do not tell that, for influence ranks those too. ``counted``: rho of a
-    prediction that knows the labels alone, how many samples of the class were removed.
-    Differs from the paper: it gives ``all`` alone, without interval, and does not say of how many trainings.
+    Removing rows R should raise the loss of class k, and lower its accuracy, the more so the larger
+    sum_{i in R} P[i, k] is; rho is 1 where the ranking is perfect. Only ranks are compared, because
+    influence overstates sizes. Each rho comes in four ways, two by two, with a 95 % interval:
+
+    trainings  one: rho within a seed, its mean and Student's interval over the seeds.
+               mean: rho of the changes averaged over the seeds. Its bootstrap interval is over the
+               targets, the rows of Figure 3 B, because there are too few seeds to resample.
+    pairs      all: all pairs of target and class.
+               within: both sides are ranked over the targets, for each class measured. This takes
+               away that some classes are easier to move than others.
+
+    ``shuffled`` and ``shuffled_high`` are mean and 97.5 % quantile of the same rho when the
+    predictions of the targets change places: what chance gives. Random removals do not tell that,
+    for influence ranks those too. ``counted`` is rho of a prediction that knows the labels alone:
+    how many samples of the class were removed.
+
+    Differs from the paper: it gives ``all`` alone, without an interval, and does not say of how
+    many trainings.
     """
     rng = np.random.default_rng(0)
     rows = []
-    for group, members in changed.dropna().groupby("group"):
-        influence_tk, labelled_tk = (
-            _by_seed(members, column)[0] for column in ("influence", "labelled")
-        )
+    for group, members in changed.dropna(subset=NUMBERS).groupby("group"):
+        influence_tk, labelled_tk = (_by_seed(members, name)[0] for name in NUMBERS[:2])
         targets = len(influence_tk)
-        drawn = rng.integers(targets, size=(DRAWS, targets))
+        resampled = rng.integers(targets, size=(DRAWS, targets))
         shuffled = rng.permuted(np.tile(np.arange(targets), (DRAWS, 1)), axis=1)
         for measure, sign in MEASURES.items():
+            predictions = (sign * influence_tk, sign * labelled_tk)
             change_stk = _by_seed(members, f"{measure}_change")
-            mean_tk = change_stk.mean(axis=0)
-            for pairs, ranks in (("all", _ranks), ("within", _ranks_within)):
-                predicted, by_chance = (
-                    sign * ranks(influence_tk[None]),
-                    sign * ranks(influence_tk[shuffled]),
-                )
+            for pairs in ("all", "within"):
                 case = {"group": group, "measure": measure, "pairs": pairs}
-                counted = sign * ranks(labelled_tk[None])
-                actual = ranks(change_stk)
-                one = {
-                    key: np.clip(value, -1, 1)
-                    for key, value in _interval(_rho(predicted, actual)).items()
-                }
-                one |= {"counted": float(_rho(counted, actual).mean())} | _chance(
-                    _rho(by_chance[:, None], actual)
-                )
-                rows.append({**case, "trainings": "one"} | one)
-                actual = ranks(mean_tk[None])
-                low, high = _rho(sign * ranks(influence_tk[drawn]), ranks(mean_tk[drawn])).quantile(
-                    [0.025, 0.975]
-                )
-                mean = {"mean": _rho(predicted, actual).item(), "low": low, "high": high}
-                mean |= {"counted": _rho(counted, actual).item()} | _chance(
-                    _rho(by_chance[:, None], actual)
-                )
-                rows.append({**case, "trainings": "mean"} | mean)
-    return pd.DataFrame(rows).rename(columns={"mean": "rho"})
+                ways = _two_ways(*predictions, change_stk, pairs, resampled, shuffled)
+                rows += [{**case, **way} for way in ways]
+    return pd.DataFrame(rows)
+
+
+def _two_ways(
+    influence_tk: np.ndarray,
+    labelled_tk: np.ndarray,
+    change_stk: np.ndarray,
+    pairs: str,
+    resampled: np.ndarray,
+    shuffled: np.ndarray,
+) -> list[dict[str, Any]]:
+    """Compute rho of one training and rho of the mean over trainings, for one way to pair."""
+
+    def ranked(tables: np.ndarray) -> np.ndarray:
+        return rankdata(tables, axis=-2) if pairs == "within" else tables
+
+    mean_tk = change_stk.mean(axis=0)
+    predicted, counted = ranked(influence_tk[None]), ranked(labelled_tk[None])
+    by_chance = ranked(influence_tk[shuffled])
+    rows = []
+    for trainings, actual in (("one", ranked(change_stk)), ("mean", ranked(mean_tk[None]))):
+        rho = _rho(predicted, actual).loc[0]
+        if trainings == "one":
+            interval = {key: np.clip(value, -1, 1) for key, value in _interval(rho).items()}
+        else:
+            again = _columns(ranked(influence_tk[resampled])), _columns(ranked(mean_tk[resampled]))
+            low, high = pd.Series(spearman(*again)).quantile([0.025, 0.975])
+            interval = {"mean": rho.item(), "low": low, "high": high}
+        chance = _rho(by_chance, actual).mean(axis=1)
+        rows.append(
+            {
+                "trainings": trainings,
+                "rho": interval["mean"],
+                "low": interval["low"],
+                "high": interval["high"],
+                "counted": _rho(counted, actual).loc[0].mean(),
+                "shuffled": chance.mean(),
+                "shuffled_high": chance.quantile(0.975),
+            }
+        )
+    return rows
 
 
 def diagonal(changed: pd.DataFrame) -> pd.DataFrame:
-    """The paper's reading of the diagonal, class by class: does removing its samples do to it what they are named for?
+    """Read the diagonal as the paper does: what removing a class's own samples does to that class.
 
-    Beneficial removed: its accuracy falls and its loss rises; detrimental removed: the other way round. ``mean``,
-    ``low`` and ``high``: the change of the class, mean and Student's 95 % interval over the seeds; a reading is
-    significant if the interval leaves out 0. ``net_``: less the mean change of that class over the random draws in
-    the same seed, because less data alone costs accuracy too. The rows of group random hold that mean itself.
-    The intervals are of one class and one measure each, and about the training's seed, given what was drawn.
+    Beneficial samples removed, its accuracy should fall and its loss rise; detrimental ones
+    removed, the other way round. ``mean``, ``low`` and ``high`` are mean and Student's 95 %
+    interval of the change over the seeds. ``net_`` marks the same less the mean change of that
+    class over the random draws in the same seed, because less data alone costs accuracy too; the
+    rows of group random hold that mean itself. A ``reading`` is 1 if the interval leaves out 0 and
+    the change is as the paper says, -1 if it is the opposite, and 0 if it is not significant.
+
+    The intervals are of one class and one measure each. They are about the seed of the training,
+    given the random draws.
     """
-    random = (
-        changed[changed["group"] == "random"]
-        .groupby(["class", "seed"], sort=False)
-        .mean(numeric_only=True)
-    )
-    own = changed[
-        (changed["target"] == changed["class"]) & (changed["group"] != "random")
-    ].set_index("seed")
+    controls = changed[changed["group"] == "random"].groupby(["class", "seed"], sort=False)
+    random = controls[NUMBERS].mean()
+    aimed = changed[changed["group"] != "random"]
+    own = aimed[aimed["target"] == aimed["class"]].set_index("seed")
     rows = []
     for measure, sign in MEASURES.items():
         column = f"{measure}_change"
@@ -139,88 +170,79 @@ def diagonal(changed: pd.DataFrame) -> pd.DataFrame:
             control = random.loc[name, column]
             for group, expected in (("beneficial", sign), ("detrimental", -sign)):
                 change = own.loc[(own["group"] == group) & (own["class"] == name), column]
-                case = {"class": name, "group": group, "measure": measure}
-                rows.append(
-                    case
-                    | _reading(change, expected, "")
-                    | _reading(change - control, expected, "net_")
-                )
-            rows.append(
-                {"class": name, "group": "random", "measure": measure}
-                | _interval(control)
-                | {"reading": "-"}
-            )
-    return pd.DataFrame(rows)
+                plain, net = _reading(change, expected), _reading(change - control, expected)
+                row = {"class": name, "group": group, "measure": measure, **plain}
+                rows.append(row | {f"net_{key}": value for key, value in net.items()})
+            row = {"class": name, "group": "random", "measure": measure, **_interval(control)}
+            rows.append(row)
+    return pd.DataFrame(rows).astype({"reading": "Int64", "net_reading": "Int64"})
 
 
 def summary(correlated: pd.DataFrame, own: pd.DataFrame) -> dict[str, float]:
-    """The headline numbers of both tables, flat.
+    """Collect the headline numbers of both tables in one flat record.
 
-    ``spearman_``: of one training, with its interval; ``spearman_mean_``: of the changes averaged over the seeds;
-    ``spearman_within_``: of those within classes; ``counted_``: as ``spearman_mean_``, by counting labels. ``signs_``:
-    in how many classes the sign of the mean is the paper's, ``significant_``: in how many its interval leaves out 0 as
-    well; ``net_``: both against the random draws.
+    spearman_         rho of one training, with its interval
+    spearman_mean_    rho of the changes averaged over the seeds
+    spearman_within_  the same within classes
+    counted_          as spearman_mean_, by counting labels
+    signs_            in how many classes the sign of the mean is the paper's
+    significant_      in how many of them the interval leaves out 0 as well
+    net_              both, against the random draws
     """
-    found: dict[str, float] = {}
+    numbers: dict[str, float] = {}
     for row in correlated.to_dict("records"):
         name = f"{row['measure']}_{row['group']}"
         if (row["pairs"], row["trainings"]) == ("all", "one"):
-            found |= {f"spearman_{name}": row["rho"]}
-            found |= {f"spearman_{name}_{end}": row[end] for end in ("low", "high")}
+            numbers[f"spearman_{name}"] = row["rho"]
+            numbers |= {f"spearman_{name}_{end}": row[end] for end in ("low", "high")}
+        elif (row["pairs"], row["trainings"]) == ("all", "mean"):
+            numbers[f"spearman_mean_{name}"] = row["rho"]
+            numbers[f"counted_{name}"] = row["counted"]
         elif row["trainings"] == "mean":
-            found[f"spearman_{'mean' if row['pairs'] == 'all' else 'within'}_{name}"] = row["rho"]
-            found |= {f"counted_{name}": row["counted"]} if row["pairs"] == "all" else {}
+            numbers[f"spearman_within_{name}"] = row["rho"]
     for (measure, group), rows in own[own["group"] != "random"].groupby(["measure", "group"]):
         expected = MEASURES[measure] * (1 if group == "beneficial" else -1)
         for net in ("", "net_"):
-            found[f"{net}signs_{measure}_{group}"] = int((expected * rows[f"{net}mean"] > 0).sum())
-            found[f"{net}significant_{measure}_{group}"] = int(
-                (rows[f"{net}reading"] == READINGS[1]).sum()
-            )
-    return found
+            signs, significant = expected * rows[f"{net}mean"] > 0, rows[f"{net}reading"] == 1
+            numbers[f"{net}signs_{measure}_{group}"] = int(signs.sum())
+            numbers[f"{net}significant_{measure}_{group}"] = int(significant.sum())
+    return numbers
 
 
 def _by_seed(members: pd.DataFrame, column: str) -> np.ndarray:
-    """(seeds, targets, classes)."""
-    table = members.pivot(index=["seed", "target"], columns="class", values=column)
+    """Arrange a column as (seeds, targets, classes); the targets of random removals are draws.
+
+    Targets stand in the order of their text, on which the bootstrap's numbers depend.
+    """
+    random = members["group"] == "random"
+    named = members.assign(target=members["target"].where(~random, members["draw"].astype(str)))
+    table = named.pivot(index=["seed", "target"], columns="class", values=column)
     return table.to_numpy().reshape(members["seed"].nunique(), -1, table.shape[1])
 
 
-def _ranks(tables: np.ndarray) -> np.ndarray:
-    """The ranks in each table (..., t, k), flat, centred and of unit length; NaN where all are equal."""
-    ranks = rankdata(tables.reshape(len(tables), -1), axis=1)
-    ranks -= ranks.mean(axis=1, keepdims=True)
-    length = np.linalg.norm(ranks, axis=1, keepdims=True)
-    return np.divide(ranks, length, out=np.full_like(ranks, np.nan), where=length > 0)
+def _columns(tables: np.ndarray) -> np.ndarray:
+    """Flatten tables (..., t, k) to columns (t k, ...)."""
+    return tables.reshape(len(tables), -1).T
 
 
-def _ranks_within(tables: np.ndarray) -> np.ndarray:
-    """The same of the ranks of the targets within each class."""
-    return _ranks(rankdata(tables, axis=-2))
-
-
-def _rho(a: np.ndarray, b: np.ndarray) -> Any:
-    """Spearman's rho of ranks: a series, or a frame of the first by the second."""
-    found = (a * b).sum(axis=-1)
-    return pd.Series(found) if found.ndim == 1 else pd.DataFrame(found)
-
-
-def _chance(found: pd.DataFrame) -> dict[str, float]:
-    """``found``: draws by trainings."""
-    mean = found.mean(axis=1)
-    return {"shuffled": mean.mean(), "shuffled_high": mean.quantile(0.975)}
+def _rho(predicted: np.ndarray, actual: np.ndarray) -> pd.DataFrame:
+    """Compute rho of each predicted table (a row) with each actual one (a column); NaN for none."""
+    columns = _columns(predicted)
+    rho = {s: spearman(columns, table.reshape(-1, 1)) for s, table in enumerate(actual)}
+    return pd.DataFrame(rho)
 
 
 def _interval(values: pd.Series) -> dict[str, float]:
-    """Mean and Student's 95 % interval of the mean; NaN left out."""
-    half = student.ppf(0.975, values.count() - 1) * values.sem()
-    return {"mean": values.mean(), "low": values.mean() - half, "high": values.mean() + half}
+    """Compute mean and Student's 95 % interval of the mean; NaN are left out."""
+    values = values.dropna()
+    if values.empty:
+        return dict.fromkeys(("mean", "low", "high"), np.nan)
+    mean, half = values.mean(), float(student_half_width(values))
+    return {"mean": mean, "low": mean - half, "high": mean + half}
 
 
-def _reading(change: pd.Series, expected: int, prefix: str) -> dict[str, Any]:
-    """The interval, and whether it has the sign that the paper expects."""
-    found = _interval(change)
-    sign = int(found["low"] > 0) - int(found["high"] < 0)
-    return {f"{prefix}{key}": value for key, value in found.items()} | {
-        f"{prefix}reading": READINGS[expected * sign]
-    }
+def _reading(change: pd.Series, expected: int) -> dict[str, Any]:
+    """Compute the interval, and whether it lies on the side of 0 that the paper expects."""
+    interval = _interval(change)
+    sign = int(interval["low"] > 0) - int(interval["high"] < 0)
+    return {**interval, "reading": expected * sign}
