@@ -36,9 +36,16 @@ def sources() -> list[Path]:
 
 @cache
 def imported(path: Path) -> frozenset[str]:
-    """Return every module that a file imports, by dotted name; `from a import b` gives a and a.b."""
+    """Return every module that a file imports, by dotted name; `from a import b` gives a and a.b.
+
+    What is imported ``if TYPE_CHECKING`` names types alone and is never run: it does not count.
+    """
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            node.body = []
     names = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
