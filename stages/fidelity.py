@@ -1,104 +1,118 @@
-"""Score each kind of curvature by retraining on random halves, and the number of samples its factors need."""
+"""Score each kind of curvature by retraining on random halves, and the samples its factors need."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from sklearn.metrics import roc_auc_score
 
 from catwise import fidelity
+from catwise.config.schema import Curvature, DataSet, Exact, Factored, Fidelity
 from catwise.core.progress import progress
 from catwise.core.statistics import spearman
 from catwise.experiments import resume
 from catwise.experiments.retraining import retrained
-from catwise.influence import curvature
-from catwise.influence.factors import fit_factors
 from catwise.influence.vectors import influence_vectors
-from catwise.pipeline.artifacts import last_epoch, load_model, read_splits, real_positions
+from catwise.pipeline.artifacts import last_epoch, load_model, read_splits
 from catwise.pipeline.files import folder, read_npz, write_csv, write_json
+from catwise.pipeline.fitted_factors import fit_curvature
 from catwise.pipeline.stage import run, settings
+
+SAMPLES = ("draw", "samples", "seed", "class", "spearman")
+
+Vectors = Callable[[Curvature], np.ndarray]  # P (n, k) with the curvature that a section asks for
 
 
 def main(dataset: str) -> None:
     parameters = settings(dataset)
     train, section = parameters.train, parameters.fidelity
-    device, threads = parameters.device, parameters.threads
-    torch.set_num_threads(threads)
-    splits, classes = read_splits(dataset, device)
+    torch.set_num_threads(parameters.threads)
+    splits, classes = read_splits(dataset, parameters.device)
     part, query = splits["train"], splits["validation_a"]
+    n, rng = len(part[-1]), np.random.default_rng
     model = load_model(dataset, train, part, last_epoch(train))
-    options = {
-        **section.model_dump(include={"damping", "batch_size"}),
-        "mask": real_positions(part),
-    }
 
-    def vectors(
-        kind: str, draw: str = section.draw, samples: int | None = None, seed: int = section.seed
-    ) -> np.ndarray:
-        if kind == "exact":
-            fitted: curvature.Curvature = curvature.exact_hessian(model, part, train.l2)
-        else:
-            drawn = {"draw": draw, "samples": samples, "seed": seed}
-            drawn["embeddings"] = section.embeddings and kind != "ekfac_linear"
-            fitted = fit_factors(model, part, kind=kind.removesuffix("_linear"), **drawn, **options)  # type: ignore[arg-type]
-        size = {"batch_size": section.batch_size}
-        return (
-            influence_vectors(model, fitted, part, query, query[-1], len(classes), **size)
-            .double()
-            .cpu()
-            .numpy()
-        )
+    def vectors(curvature: Curvature) -> np.ndarray:
+        fitted = fit_curvature(model, part, train, curvature)
+        groups, size = query[-1], section.batch_size
+        p_nk = influence_vectors(model, fitted, part, query, groups, len(classes), batch_size=size)
+        return p_nk.double().cpu().numpy()
 
-    kept = fidelity.random_halves(len(part[-1]), section.halves, np.random.default_rng(section.seed))
-    jobs = [(mask, seed) for mask in kept for seed in range(section.seeds)]
-    again = retrained(dataset, device, threads, train, "validation_a", jobs, "fidelity")
-    found = progress(again, f"fidelity {dataset}", len(jobs))
-    loss_hk = (
-        np.stack([loss_k.numpy() for _, loss_k in found])
-        .reshape(len(kept), section.seeds, -1)
-        .mean(axis=1)
-    )
-
-    kinds = {kind: vectors(kind) for kind in section.kinds}
-    mean = fidelity.bootstrap_intervals(kinds, kept, loss_hk, np.random.default_rng(section.seed))
-    flipped = read_npz(Path("data", dataset, "arrays.npz"))["flipped"]
-    scores, curve = [], []
-    for kind, p_nk in kinds.items():
-        score_k = fidelity.linear_datamodeling_score(p_nk, kept, loss_hk)
-        scores += [
-            {"kind": kind, "class": name, "lds": rho}
-            for name, rho in zip(classes, score_k, strict=True)
-        ]
-    cases = [
-        (draw, samples)
-        for draw in ("importance", "balanced")
-        for samples in ([*section.samples, len(part[-1])] if section.samples else [])
-    ]
-    reference = (
-        vectors("ekfac", "every") if cases else np.empty(0)
-    )  # what is drawn, compared with what it stands for
-    for draw, samples in progress(cases, f"fidelity {dataset}", len(cases)):
-        for seed in range(section.repeats):
-            rho_k = spearman(
-                vectors("ekfac", draw, samples, section.seed + seed), reference
-            )
-            state = {"draw": draw, "samples": samples, "seed": seed}
-            curve += [
-                {**state, "class": name, "spearman": rho}
-                for name, rho in zip(classes, rho_k, strict=True)
-            ]
+    kept_hn = fidelity.random_halves(n, section.halves, rng(section.seed))
+    loss_hk = retrained_losses(dataset, parameters, kept_hn)
+    by_kind: dict[str, np.ndarray]
+    by_kind = {kind: vectors(curvature_section(section, kind)) for kind in section.kinds}
+    lds = fidelity.bootstrap_intervals(by_kind, kept_hn, loss_hk, rng(section.seed))
+    scores = []
+    for kind, p_nk in by_kind.items():
+        score_k = fidelity.linear_datamodeling_score(p_nk, kept_hn, loss_hk)
+        for name, score in zip(classes, score_k, strict=True):
+            scores.append({"kind": kind, "class": name, "lds": score})
+    samples = sample_rows(dataset, section, vectors, n, classes)
+    flipped_n = read_npz(Path("data", dataset, "arrays.npz"))["flipped"]
+    auc = {}
+    if flipped_n.any():
+        auc = {kind: roc_auc_score(flipped_n, -p_nk.sum(axis=1)) for kind, p_nk in by_kind.items()}
+    best = max(section.kinds, key=lambda kind: lds[kind][0])
     out = folder("reports", "fidelity", dataset)
     write_csv(out / "scores.csv", scores)
-    write_csv(out / "samples.csv", curve, columns=["draw", "samples", "seed", "class", "spearman"])
-    auc = (
-        {kind: roc_auc_score(flipped, -p_nk.sum(axis=1)) for kind, p_nk in kinds.items()}
-        if flipped.any()
-        else {}
-    )
-    write_json(out / "fidelity.json", {"lds": mean, "flipped_label_auc": auc})
-    best = max(section.kinds, key=lambda kind: mean[kind][0])
-    write_json(out / "metrics.json", {"best_kind": best, "lds_best": mean[best][0]})
+    write_csv(out / "samples.csv", samples, list(SAMPLES))
+    write_json(out / "fidelity.json", {"lds": lds, "flipped_label_auc": auc})
+    write_json(out / "metrics.json", {"best_kind": best, "lds_best": lds[best][0]})
     resume.clear("fidelity", dataset)
+
+
+def retrained_losses(dataset: str, parameters: DataSet, kept_hn: np.ndarray) -> np.ndarray:
+    """Train on each half, and return each class's loss, averaged over the seeds: (h, k)."""
+    train, seeds = parameters.train, parameters.fidelity.seeds
+    jobs = [(kept_n, seed) for kept_n in kept_hn for seed in range(seeds)]
+    device, threads = parameters.device, parameters.threads
+    results = retrained(dataset, device, threads, train, "validation_a", jobs, "fidelity")
+    shown = progress(results, f"fidelity {dataset}", len(jobs))
+    loss_sk = np.stack([loss_k.numpy() for _, loss_k in shown])
+    return loss_sk.reshape(len(kept_hn), seeds, -1).mean(axis=1)
+
+
+def curvature_section(section: Fidelity, kind: str, **changes: Any) -> Curvature:
+    """Return the section of a curvature of this kind; ``ekfac_linear`` is ekfac without embeddings.
+
+    ``changes`` are of the draw, the samples and the seed.
+    """
+    if kind == "exact":
+        return Exact(kind="exact")
+    drawn = {"draw": section.draw, "samples": "all", "seed": section.seed, **changes}
+    return Factored.model_validate(
+        {
+            "kind": kind.removesuffix("_linear"),
+            "earlier": [],
+            "damping": section.damping,
+            "embeddings": section.embeddings and kind != "ekfac_linear",
+            "batch_size": section.batch_size,
+            "precision": "float32",
+            **drawn,
+        }
+    )
+
+
+def sample_rows(
+    dataset: str, section: Fidelity, vectors: Vectors, n: int, classes: list[str]
+) -> list[dict[str, Any]]:
+    """Compare vectors from drawn samples with those from every label of every sample."""
+    counts = [*section.samples, n] if section.samples else []
+    drawn = [(draw, samples) for draw in ("importance", "balanced") for samples in counts]
+    rows = []
+    if drawn:
+        reference_nk = vectors(curvature_section(section, "ekfac", draw="every"))
+    for draw, samples in progress(drawn, f"fidelity {dataset}", len(drawn)):
+        for seed in range(section.repeats):
+            changes = {"draw": draw, "samples": samples, "seed": section.seed + seed}
+            p_nk = vectors(curvature_section(section, "ekfac", **changes))
+            for name, rho in zip(classes, spearman(p_nk, reference_nk), strict=True):
+                cells = (draw, samples, seed, name, rho)
+                rows.append(dict(zip(SAMPLES, cells, strict=True)))
+    return rows
 
 
 if __name__ == "__main__":

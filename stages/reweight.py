@@ -1,82 +1,65 @@
-"""Reweight one epoch by PARETO-LP-GA, as printed and with honest splits, and compare with controls (Table 1)."""
+"""Reweight one epoch by PARETO-LP-GA, as printed and honestly, beside controls (Table 1).
 
-from collections.abc import Sequence
+The stage reads no influence vectors: each case starts at an epoch of its own, which may have no
+curvature, so it fits the factors again at both ends of that epoch, as the section ``curvature``
+says, and passes over the data as the section ``influence`` says.
+"""
+
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from catwise.config.schema import DataSet, Factored
+from catwise.core.losses import Batch
 from catwise.experiments import resume
-from catwise.experiments.anchored_influence import Anchors
-from catwise.experiments.cases import resolved
-from catwise.experiments.table1 import Arms
+from catwise.experiments.anchored_influence import AnchoredInfluence
+from catwise.experiments.cases import Case, resolve_cases
+from catwise.experiments.table1 import Table1Experiment
+from catwise.experiments.table1_rows import TABLES, headline_metrics, table_rows
 from catwise.experiments.workers import pool
 from catwise.pipeline.artifacts import read_splits, torch_device
 from catwise.pipeline.files import folder, read_csv, read_npz, write_csv, write_json, write_npz
 from catwise.pipeline.stage import run, settings
-from catwise.reweighting import table1
-
-COLUMNS: dict[
-    str, tuple[str, ...]
-] = {  # of each table, where there is no case; the first is "case" of all
-    "room": (
-        "anchor",
-        "filter",
-        "headroom",
-        "crossfitted",
-        "low",
-        "high",
-        "sum_over_mass",
-        "verdict",
-    ),
-    "table": table1.COLUMNS,
-    "printed": ("class", "target", "before", "original", "all_ones", "after", "change"),
-    "history": ("search", "generation", "evaluations", "trained"),
-    "tradeoff": ("method", "gene", "measure", "target_gain", "worst_other"),
-}
 
 
 def main(dataset: str) -> None:
     parameters = settings(dataset)
-    train, section = parameters.train, parameters.reweight
-    device, threads = parameters.device, parameters.threads
-    torch.set_num_threads(threads)
-    tables: dict[str, list[dict[str, Any]]] = {name: [] for name in COLUMNS}
-    weights: dict[str, np.ndarray] = {}
-    cases = section.cases if section else []
-    summary: dict[str, Any] = {}
-    splits, classes = read_splits(dataset, device)
+    torch.set_num_threads(parameters.threads)
+    splits, classes = read_splits(dataset, parameters.device)
     history = read_csv(Path("reports", "train", dataset, "history.csv"))
     flipped_n = read_npz(Path("data", dataset, "arrays.npz"))["flipped"].astype(bool)
     counts_k = np.bincount(splits["validation_b"][-1].cpu(), minlength=len(classes))
-    with pool(torch_device(device), threads) as spread:
-        for number, entry in enumerate(cases):
-            case = resolved(dataset, entry, train, history, counts_k, device, threads)
-            anchors = Anchors(
-                case.start, parameters.curvature, parameters.influence, splits, len(classes)
-            )
-            arms = Arms(case, section, anchors, flipped_n, history, spread)
-            arms.run(f"reweight {dataset}, case {number + 1} of {len(cases)}")
-            for name, found in arms.tables(classes).items():
-                tables[name] += [{"case": case.name} | row for row in found]
-            weights |= {
-                f"{number}/{name}": w_n.astype(np.float32) for name, w_n in arms.weights.items()
-            }
-            summary[short(cases, number)] = arms.summary()
+    cases = resolve_cases(dataset, parameters, history, counts_k)
+    tables: dict[str, list[dict[str, Any]]] = {name: [] for name in TABLES}
+    weights: dict[str, np.ndarray] = {}
+    metrics: dict[str, Any] = {}
+    with pool(torch_device(parameters.device), parameters.threads) as spread:
+        for number, case in enumerate(cases, 1):
+            influence = _influence(case, parameters, splits, len(classes))
+            experiment = Table1Experiment(case, influence, flipped_n, history, spread)
+            experiment.run(f"reweight {dataset}, case {number} of {len(cases)}")
+            for name, rows in table_rows(experiment, classes).items():
+                tables[name] += rows
+            for result in experiment.results:
+                weights[f"{case.key}/{result.method.key}"] = result.weights_n.astype(np.float32)
+            metrics[case.key] = headline_metrics(experiment)
     out = folder("reports", "reweight", dataset)
-    for name, columns in COLUMNS.items():
-        write_csv(out / f"{name}.csv", tables[name], None if tables[name] else ["case", *columns])
+    for name, columns in TABLES.items():
+        write_csv(out / f"{name}.csv", tables[name], list(columns))
     write_npz(out / "weights.npz", **weights)
-    write_json(out / "metrics.json", summary)
+    write_json(out / "metrics.json", metrics)
     resume.clear("reweight", dataset)
 
 
-def short(cases: Sequence[Any], number: int) -> str:
-    """A case's key in metrics.json: its kind, from the second of a kind on with a number; no epoch, which may be auto,
-    so that two experiments are compared case by case."""
-    earlier = sum(case.kind == cases[number].kind for case in cases[:number])
-    return cases[number].kind + (f"_{earlier + 1}" if earlier else "")
+def _influence(
+    case: Case, parameters: DataSet, splits: dict[str, Batch], num_classes: int
+) -> AnchoredInfluence:
+    """Make what computes influence vectors at both ends of the case's epoch."""
+    curvature, influence = parameters.curvature, parameters.influence
+    assert isinstance(curvature, Factored)  # only models with epochs have cases
+    return AnchoredInfluence(case.start, curvature, influence, splits, num_classes)
 
 
 if __name__ == "__main__":

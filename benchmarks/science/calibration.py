@@ -29,7 +29,7 @@ from catwise.influence.curvature import FactoredCurvature
 from catwise.influence.factors import fit_factors
 from catwise.influence.vectors import influence_vectors
 from catwise.pipeline.artifacts import training_recipe
-from catwise.reweighting.joint_direction import joint
+from catwise.reweighting.joint_direction import joint_weights
 from catwise.training import evaluate, models
 from catwise.training.epochs import Recipe, learning_rates, new_optimizer, train_epoch, train_epochs
 from stages.prepare import load
@@ -119,11 +119,11 @@ def case(
     count_kh = np.stack([torch.bincount(query[-1][half == h], minlength=k) for h in (0, 1)], axis=1)
     predicted, headroom = [], []
     for mine, other in ((0, 1), (1, 0)):
-        (weights_n,) = joint(p_nkh[..., mine], labels_n, [SIZE], 2.0)
+        weights_n = joint_weights(p_nkh[..., mine], labels_n, size=SIZE)
         gain_k = (weights_n - 1) @ p_nkh[..., other]
         predicted.append(float((gain_k / count_kh[:, other]).min()))
         headroom.append(float((gain_k / np.abs(p_nkh[..., other]).sum(axis=0)).min()))
-    (weights_n,) = joint(p_nkh.sum(axis=2), labels_n, [SIZE], 2.0)
+    weights_n = joint_weights(p_nkh.sum(axis=2), labels_n, size=SIZE)
     measured = [
         [evaluate.per_class(again(w_n, seed), splits["test"], k) for seed in seeds]
         for w_n in (weights_n, None)

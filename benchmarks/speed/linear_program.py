@@ -22,7 +22,8 @@ import numpy as np
 import scipy
 from scipy.optimize import linprog
 
-from catwise.reweighting.linear_program import Program, beta_floors, printed_floors
+from catwise.reweighting.candidates import beta_floors, printed_floors
+from catwise.reweighting.linear_program import Program
 
 LARGEST_FOR_LINPROG = 10_000_000  # entries of P; beyond, linprog takes minutes for each candidate
 

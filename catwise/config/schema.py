@@ -4,13 +4,15 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-__all__ = ["DataSet", "Params", "Run"]
+__all__ = ["Curvature", "DataSet", "Params", "Prepare", "Removal", "Run", "Train"]
 
 Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
+Population = Annotated[int, Field(ge=8, multiple_of=4)]
+Seeds = Annotated[int, Field(ge=2)]  # of a result that has an interval
 Precision = Literal["float32", "tf32", "bfloat16"]
 Kind = Literal["exact", "ekfac", "ekfac_linear", "kfac", "diagonal", "identity"]
 
@@ -201,18 +203,29 @@ class TopShare(Section):
 
 
 class Steps(Section):
-    """The recipe of the extra epoch, at a constant learning rate and with the optimiser of the training."""
+    """Hold the recipe of the extra epoch: a constant learning rate, the training's optimiser."""
 
     batch_size: Count
     learning_rate: Positive
     weight_decay: NonNegative
 
 
+class Budget(Section):
+    """Hold what a case gets that is shown once: these, the first search and the first direction."""
+
+    generations: Count
+    population: Population
+    seeds: Seeds
+
+
 class Case(Section):
+    """Hold an epoch that is taken again, for which classes, how, and at what expense."""
+
     kind: Literal["direct_improvement", "course_correction"]
     epoch: Count | Literal["auto"]
     targets: Annotated[list[str], Field(min_length=1)] | Literal["auto"]
     recipe: Steps | Literal["as_trained"]
+    budget: Budget | Literal["full"]  # full: that of the section
 
     @model_validator(mode="after")
     def an_epoch_to_improve_is_given(self) -> "Case":
@@ -222,7 +235,7 @@ class Case(Section):
 
 
 class Search(Section):
-    """How Algorithm 1 finds weights: where P is taken, the right-hand side of line 4, and its objective."""
+    """Hold how Algorithm 1 finds weights: the anchor of P, the floors of line 4, its objective."""
 
     anchor: Literal["start", "end"]
     rule: Literal["printed", "beta"]
@@ -230,18 +243,20 @@ class Search(Section):
 
 
 class Direction(Section):
-    """How P is measured of which every column is raised at once."""
+    """Hold how that P is measured of which every column is raised at once."""
 
     anchor: Literal["start", "end"]
     filter: Literal["damped", "horizon"]
-    measure: Literal["loss", "probability", "margin"]
+    query: Literal["loss", "probability", "margin"]
 
 
 class Reweight(Section):
+    """Hold the cases of Table 1, and the methods that find weights for them."""
+
     cases: Annotated[list[Case], Field(min_length=1)]
     generations: Count
-    population: Annotated[int, Field(ge=8, multiple_of=4)]
-    seeds: Annotated[int, Field(ge=2)]
+    population: Population
+    seeds: Seeds
     w_max: Annotated[float, Field(ge=1)]
     slack: Positive
     trust: Positive
@@ -249,6 +264,13 @@ class Reweight(Section):
     directions: Annotated[list[Direction], Field(min_length=1)]
     sizes: Annotated[list[Positive], Field(min_length=1)]
     tradeoff: Annotated[int, Field(ge=2)]
+
+    def within(self, budget: Budget | Literal["full"]) -> "Reweight":
+        """Return this section at the expense that a case gets."""
+        if budget == "full":
+            return self
+        methods = {"searches": self.searches[:1], "directions": self.directions[:1]}
+        return self.model_copy(update={**budget.model_dump(), **methods})
 
 
 class Ceiling(Section):
@@ -260,21 +282,23 @@ class Figures(Section):
     classes: Annotated[list[str], Field(min_length=2, max_length=2)]
 
 
+Prepare = Synthetic | Digits | Images | Texts | ImageFolder | Csv
+Train = Logistic | Convolutional | Transformer | Pretrained
+Curvature = Exact | Factored
+Removal = Trimming | TopShare
+
+
 class DataSet(Section):
     """The sections of one data set: one for each stage that has parameters."""
 
     device: Literal["auto", "cpu", "cuda"]
     threads: Count
-    prepare: Annotated[
-        Synthetic | Digits | Images | Texts | ImageFolder | Csv, Field(discriminator="source")
-    ]
-    train: Annotated[
-        Logistic | Convolutional | Transformer | Pretrained, Field(discriminator="model")
-    ]
-    curvature: Annotated[Exact | Factored, Field(discriminator="kind")]
+    prepare: Annotated[Prepare, Field(discriminator="source")]
+    train: Annotated[Train, Field(discriminator="model")]
+    curvature: Annotated[Curvature, Field(discriminator="kind")]
     influence: Influence
     fidelity: Fidelity
-    removal: Annotated[Trimming | TopShare, Field(discriminator="method")]
+    removal: Annotated[Removal, Field(discriminator="method")]
     reweight: Reweight | None
     ceiling: Ceiling
     figures: Figures

@@ -1,4 +1,4 @@
-"""Which epoch is taken again, for which classes and how: a case of the parameters made definite."""
+"""Decide which epoch is taken again, for which classes and how: the cases of the parameters."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -6,64 +6,113 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from catwise.config import schema
 from catwise.experiments.reweighted_epoch import Start
 from catwise.pipeline.artifacts import training_recipe
-from catwise.reweighting.targets import detrimental_epoch, dropped, lowest
+from catwise.reweighting.targets import detrimental_epoch, fallen_classes, lowest_classes
 from catwise.training.epochs import Recipe
 
-__all__ = ["Case", "resolved"]
+__all__ = ["CASE_COLUMNS", "Case", "epoch_recipe", "resolve_cases"]
 
-FEW = 2  # targets of `auto`, as many as the paper's Direct Improvement has
+FEW = 2  # targets of `auto`: as many as the paper's Direct Improvement has
+
+CASE_COLUMNS = ("case", "kind", "epoch", "compared_with", "learning_rate", "seeds")
 
 
 @dataclass(frozen=True)
 class Case:
-    """``reference``: the epoch that a result is compared with, e or, to correct a course, the original e + 1."""
+    """Hold a case of Table 1 with nothing left to decide.
 
-    name: str
+    key             its kind, from the second of a kind on with a number; no epoch is in it, which
+                    may be auto, so that two experiments are compared case by case
+    start           the checkpoint, and how the epoch after it is trained
+    targets         numbers of the classes
+    compared_with   the epoch with which results are compared: that of the checkpoint, or the
+                    original next one to correct a course
+    section         the ``reweight`` section, within the budget of the case
+    """
+
+    key: str
+    kind: str
     start: Start
     targets: list[int]
-    reference: int
+    compared_with: int
+    learning_rate: float | None  # None: as trained
+    section: schema.Reweight
+
+    @property
+    def row(self) -> dict[str, Any]:
+        """Return the row of the case in the table of cases."""
+        cells = (self.key, self.kind, self.start.epoch, self.compared_with, self.learning_rate)
+        return dict(zip(CASE_COLUMNS, (*cells, self.section.seeds), strict=True))
 
 
-def resolved(
+def resolve_cases(
+    dataset: str, parameters: schema.DataSet, history: pd.DataFrame, counts_k: np.ndarray
+) -> list[Case]:
+    """Decide every case of the data set's section on validation B, where it has one.
+
+    ``history`` is that of the training, ``counts_k`` the samples of each class in validation B.
+    """
+    section, cases = parameters.reweight, []
+    kinds: list[str] = []
+    for entry in section.cases if section else []:
+        kinds.append(entry.kind)
+        number = kinds.count(entry.kind)
+        key = entry.kind if number == 1 else f"{entry.kind}_{number}"
+        cases.append(_resolve(key, entry, dataset, parameters, history, counts_k))
+    return cases
+
+
+def _resolve(
+    key: str,
+    entry: schema.Case,
     dataset: str,
-    case: Any,
-    train: Any,
+    parameters: schema.DataSet,
     history: pd.DataFrame,
     counts_k: np.ndarray,
-    device: str,
-    threads: int,
 ) -> Case:
-    """``auto`` is decided on validation B, of which ``counts_k`` are the samples per class.
+    """Decide what is ``auto``.
 
-    Course Correction: the epoch after the learning rate's peak from which to the next the classes lose most accuracy,
-    and the classes that fell significantly; if none did, those that fell most. Direct Improvement: the lowest classes.
+    Course Correction takes the epoch after the learning rate's peak from which to the next the
+    classes lose most accuracy, and the classes that fell significantly; if none did, those that
+    fell most. Direct Improvement takes the lowest classes.
     """
-    seen = history[history["split"] == "validation_b"]
-    accuracy_ek = seen.pivot(index="epoch", columns="class", values="accuracy")[
-        list(seen["class"].unique())
-    ]
-    epoch, few = case.epoch, min(FEW, len(counts_k) - 1)
+    train, section = parameters.train, parameters.reweight
+    assert section is not None
+    assert not isinstance(train, schema.Logistic)  # it has no epochs, so params.yaml no cases
+    on_b = history[history["split"] == "validation_b"]
+    accuracy_ek = on_b.pivot(index="epoch", columns="class", values="accuracy")
+    accuracy_ek = accuracy_ek[list(on_b["class"].unique())]
+    epoch, few = entry.epoch, min(FEW, len(counts_k) - 1)
     if epoch == "auto":
-        calmer = max(1, train.epochs // 5) + 1
-        epoch = calmer + detrimental_epoch(accuracy_ek.loc[calmer:].to_numpy())
+        after_peak = max(1, train.epochs // 5) + 1
+        epoch = after_peak + detrimental_epoch(accuracy_ek.loc[after_peak:].to_numpy())
     before_k = accuracy_ek.loc[epoch].to_numpy()
-    corrects = case.kind == "course_correction"
-    if case.targets != "auto":
-        targets = sorted(list(accuracy_ek.columns).index(name) for name in case.targets)
-    elif corrects:
+    corrects_course = entry.kind == "course_correction"
+    if entry.targets != "auto":
+        targets = sorted(list(accuracy_ek.columns).index(name) for name in entry.targets)
+    elif corrects_course:
         after_k = accuracy_ek.loc[epoch + 1].to_numpy()
-        targets = dropped(before_k, after_k, counts_k) or lowest(after_k - before_k, few)
+        targets = fallen_classes(before_k, after_k, counts_k)
+        targets = targets or lowest_classes(after_k - before_k, few)
     else:
-        targets = lowest(before_k, few)
-    how = "as trained" if case.recipe == "as_trained" else f"rate {case.recipe.learning_rate:g}"
-    name = f"{case.kind.replace('_', ' ')}, {epoch} to {epoch + 1}, {how}"
-    start = Start(dataset, device, threads, train, epoch, steps(case.recipe, train))
-    return Case(name, start, targets, epoch + corrects)
+        targets = lowest_classes(before_k, few)
+    recipe = epoch_recipe(entry.recipe, train)
+    return Case(
+        key=key,
+        kind=entry.kind,
+        start=Start(dataset, parameters.device, parameters.threads, train, epoch, recipe),
+        targets=targets,
+        compared_with=epoch + 1 if corrects_course else epoch,
+        learning_rate=None if entry.recipe == "as_trained" else entry.recipe.learning_rate,
+        section=section.within(entry.budget),
+    )
 
 
-def steps(chosen: Any, train: Any) -> Recipe:
-    if chosen == "as_trained":
-        return training_recipe(train)
-    return replace(training_recipe(train), schedule="constant", **chosen.model_dump())
+def epoch_recipe(entry: Any, train: Any) -> Recipe:
+    """Return how the extra epoch is trained: as the training was, or at a constant rate."""
+    recipe = training_recipe(train)
+    if entry == "as_trained":
+        return recipe
+    return replace(recipe, schedule="constant", **entry.model_dump())

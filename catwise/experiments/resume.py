@@ -1,42 +1,113 @@
-"""What a long stage has finished so far, kept apart from its outputs: a killed stage goes on from where it was.
+"""Keep what a long stage has finished so far, so that a stage that was killed goes on from there.
 
-One small file for each result, named by a hash of all that the result depends on, in ``scratch/`` of the repository
-that experiments were started from (DVC deletes the folders that they run in).
+Each result is one small file, named by a hash of all that the result depends on. The files lie
+apart from the outputs of the stage, in ``scratch/`` of the repository that experiments were started
+from, because DVC deletes the folders in which queued experiments run.
 """
 
+import functools
 import hashlib
 import json
 import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
+
+from catwise.core.errors import InputError
+from catwise.experiments.workers import Spread
+from catwise.pipeline.artifacts import card_text, torch_device
 from catwise.pipeline.files import write_whole
 
-__all__ = ["clear", "found", "keep", "place"]
+__all__ = ["clear", "job_key", "keep", "read_kept", "resumable_map"]
 
-_mine: set[Path] = set()  # an experiment beside this one keeps its own results in the same folder
+PACKAGE = Path(__file__).parents[1]
+DECIDING = ("core", "training")  # packages that a training and its measurement run
+
+_asked_for: set[Path] = set()  # an experiment beside this one keeps its results in the same folder
+
+Job = tuple[Any, ...]
 
 
-def place(stage: str, dataset: str, key: str) -> Path:
-    """Where the result with this key is kept; ``clear`` removes what this process asked for."""
-    root = Path(os.environ.get("DVC_ROOT") or ".").resolve()
-    path = root / "scratch" / stage / dataset / f"{key}.json"
-    _mine.add(path)
-    return path
+def resumable_map(
+    stage: str,
+    dataset: str,
+    work: Callable[..., Any],
+    key: Callable[..., str],
+    jobs: Sequence[Job],
+    spread: Spread,
+) -> Iterator[Any]:
+    """Yield ``work(*job)`` for each job, in order, as JSON gives it back.
+
+    ``key(*job)`` names all that the result depends on. A result is kept as soon as it is there, and
+    a job whose result is kept, or which is given twice, is done once. So a stage that was killed
+    repeats what it asked for, is given it, and goes on to the same answer. ``spread`` is that of
+    ``catwise.experiments.workers``; both functions must be those of a module, as workers import
+    them.
+    """
+    paths = [_path(stage, dataset, key(*job)) for job in jobs]
+    results = {path: read_kept(path) for path in paths}
+    missing = {path: job for path, job in zip(paths, jobs, strict=True) if results[path] is None}
+    calls = ((work, key, job, path) for path, job in missing.items())
+    with closing(spread(_do, calls)) as fresh:
+        for path in paths:
+            if results[path] is None:
+                results[path] = next(fresh)
+            yield results[path]
+
+
+def _do(work: Callable[..., Any], key: Callable[..., str], job: Job, path: Path) -> Any:
+    """Do one job, in a worker, and keep its result before it is handed back."""
+    if key(*job) != path.stem:
+        raise InputError(
+            "CATWISE_BACKEND: expected workers with the data, checkpoints, code, torch and device "
+            "of this process; got others: run again, after a new start of the cluster if any"
+        )
+    return keep(path, work(*job))
+
+
+def job_key(
+    module: str, dataset: str, device: str, threads: int, state: Any, values: np.ndarray
+) -> str:
+    """Hash all that a result depends on, as this process sees it.
+
+    ``module`` is the name of the one that does the work; ``state`` is JSON, and ``values`` are the
+    rows or weights that the job trains with.
+    """
+    here = [torch_device(device).type, torch.__version__, threads, card_text(dataset)]
+    text = json.dumps([_code(module), *here, state])
+    return hashlib.sha256(text.encode() + values.tobytes()).hexdigest()
+
+
+@functools.cache
+def _code(module: str) -> str:
+    """Hash the code that decides, when the process first asks: what it runs, not later edits."""
+    return hashlib.sha256(
+        b"".join(file.read_bytes() for file in deciding_files(module))
+    ).hexdigest()
+
+
+def deciding_files(module: str) -> list[Path]:
+    """List the files whose code decides what the work of a module results in."""
+    files = [file for name in DECIDING for file in sorted((PACKAGE / name).glob("*.py"))]
+    return [*files, PACKAGE / "pipeline" / "artifacts.py", Path(sys.modules[module].__file__ or "")]
 
 
 def keep(path: Path, value: Any) -> Any:
-    """Keeps ``value`` and returns it as it will be found: floats to the last bit, but every NaN as one and the same."""
+    """Keep ``value``, and return it as it will be read: floats to the last bit."""
     text = json.dumps(value)
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(
-        path, lambda part: part.write_text(json.dumps({"sha256": _sha256(text), "value": text}))
-    )
+    content = json.dumps({"sha256": _sha256(text), "value": text})
+    write_whole(path, lambda part: part.write_text(content))
     return json.loads(text)
 
 
-def found(path: Path) -> Any | None:
-    """What was kept; None if nothing was, or if the file is damaged."""
+def read_kept(path: Path) -> Any | None:
+    """Return what was kept; None if nothing was, or if the file is damaged."""
     try:
         kept = json.loads(path.read_text())
         return json.loads(kept["value"]) if kept["sha256"] == _sha256(kept["value"]) else None
@@ -44,12 +115,19 @@ def found(path: Path) -> Any | None:
         return None
 
 
+def clear(stage: str, dataset: str) -> None:
+    """Delete the results that this process asked for: the outputs of the stage hold them now."""
+    for path in [path for path in _asked_for if path.parts[-3:-1] == (stage, dataset)]:
+        path.unlink(missing_ok=True)
+        _asked_for.remove(path)
+
+
+def _path(stage: str, dataset: str, key: str) -> Path:
+    root = Path(os.environ.get("DVC_ROOT") or ".").resolve()
+    path = root / "scratch" / stage / dataset / f"{key}.json"
+    _asked_for.add(path)
+    return path
+
+
 def _sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def clear(stage: str, dataset: str) -> None:
-    """Forgets this process's results, which the outputs of the stage now hold."""
-    for path in [path for path in _mine if path.parts[-3:-1] == (stage, dataset)]:
-        path.unlink(missing_ok=True)
-        _mine.remove(path)

@@ -1,4 +1,6 @@
-"""Iterated trimming of a convex model (Figure 5), the ``removal`` stage of the synthetic data sets."""
+"""Iterated trimming of a convex model (Figure 5), the ``removal`` stage of the synthetic data
+sets.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,9 @@ __all__ = ["trim"]
 
 
 def trim(dataset: str, device: str, train: Any, chosen: Any, out: Path) -> dict[str, float]:
-    """Rounds of removing the samples that harm every class, beside rounds of removing as many at random."""
+    """Rounds of removing the samples that harm every class, beside rounds of removing as many at
+    random.
+    """
     splits, classes = read_splits(dataset, device)
     flipped = read_npz(Path("data", dataset, "arrays.npz"))["flipped"]
     part, query, n = splits["train"], splits["validation_a"], len(splits["train"][-1])

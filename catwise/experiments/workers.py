@@ -1,8 +1,10 @@
-"""Who does the work of a long map: the processes that the environment names, here or on other machines.
+"""Who does the work of a long map: the processes that the environment names, here or on other
+machines.
 
-CATWISE_BACKEND: loky (processes of this machine, the default), dask or ray. CATWISE_WORKERS: how many. With
-DASK_SCHEDULER_ADDRESS or RAY_ADDRESS a cluster that runs already is used: start it in this folder, on a disk that all
-its machines share, and with PYTHONPATH=. All of this is no parameter of the pipeline, because it changes no result.
+CATWISE_BACKEND: loky (processes of this machine, the default), dask or ray. CATWISE_WORKERS: how
+many. With DASK_SCHEDULER_ADDRESS or RAY_ADDRESS a cluster that runs already is used: start it in
+this folder, on a disk that all its machines share, and with PYTHONPATH=. All of this is no
+parameter of the pipeline, because it changes no result.
 """
 
 import logging
@@ -30,10 +32,12 @@ Spread = Callable[[Callable[..., Any], Iterable[tuple[Any, ...]]], Generator[Any
 
 @contextmanager
 def pool(device: torch.device, threads: int) -> Iterator[Spread]:
-    """Opens the workers and gives ``spread(function, calls)``: function(*call) for each call, in order.
+    """Opens the workers and gives ``spread(function, calls)``: function(*call) for each call, in
+    order.
 
-    Each worker may use ``threads`` threads; one worker of loky is this process itself. They serve every map of the
-    block, because a new one needs seconds to import torch, and are gone when the block ends or fails.
+    Each worker may use ``threads`` threads; one worker of loky is this process itself. They serve
+    every map of the block, because a new one needs seconds to import torch, and are gone when the
+    block ends or fails.
     """
     backend, workers = _backend(), _workers(device, threads)
     if backend == "loky" and workers == 1:
@@ -81,7 +85,9 @@ def _loky(workers: int) -> Iterator[dict[str, Any]]:
 
 
 def _end_with(parent: int) -> None:
-    """Ends this process within a second of its parent, which loky's own workers outlive by minutes."""
+    """Ends this process within a second of its parent, which loky's own workers outlive by
+    minutes.
+    """
 
     def watch() -> None:
         while os.getppid() == parent:

@@ -1,1 +1,3 @@
-"""Weights of training samples that improve classes (section 3.4, Algorithm 1): PARETO-LP-GA and its rivals."""
+"""Weights of training samples that improve classes (section 3.4, Algorithm 1): PARETO-LP-GA and
+its rivals.
+"""

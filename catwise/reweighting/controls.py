@@ -1,25 +1,31 @@
-"""Make the weights that a method is compared with: shuffled weights, and the oracle of planted noise."""
+"""Make the weights that a method is compared with: its own, shuffled, and those of an oracle."""
 
 import numpy as np
 
-__all__ = ["drop", "shuffled"]
+__all__ = ["oracle_weights", "shuffle_weights"]
 
 
-def shuffled(
+def shuffle_weights(
     weights_n: np.ndarray, rng: np.random.Generator, labels_n: np.ndarray | None = None
 ) -> np.ndarray:
-    """The control: the same weights on other samples, at random; within each label where ``labels_n`` is given.
+    """Give the same weights to other samples at random, within each label if ``labels_n`` is given.
 
-    Over all samples it undoes what the weights do by sample and by class; within labels it leaves the latter.
+    Shuffled over all samples, what the weights do by sample and by class is undone; within labels,
+    the latter is kept.
     """
     if labels_n is None:
         return rng.permutation(weights_n)
-    mixed_n = np.empty_like(weights_n)
+    shuffled_n = np.empty_like(weights_n)
     for label in np.unique(labels_n):
-        mixed_n[labels_n == label] = rng.permutation(weights_n[labels_n == label])
-    return mixed_n
+        shuffled_n[labels_n == label] = rng.permutation(weights_n[labels_n == label])
+    return shuffled_n
 
 
-def drop(flipped_n: np.ndarray) -> np.ndarray:
-    """The oracle of planted noise: no sample with a flipped label, the others share its weight."""
+def oracle_weights(flipped_n: np.ndarray) -> np.ndarray:
+    """Give no weight to the samples whose label is flipped, and theirs to the others in equal
+    parts.
+
+    >>> oracle_weights(np.array([True, False, False])).tolist()
+    [0.0, 1.5, 1.5]
+    """
     return ~flipped_n / (~flipped_n).mean()

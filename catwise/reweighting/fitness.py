@@ -6,37 +6,41 @@ __all__ = ["fitness", "printed_fitness", "relative_change"]
 
 
 def relative_change(before_k: np.ndarray, after_k: np.ndarray) -> np.ndarray:
-    """(after - before) / before, Algorithm 1, line 6; where before is 0, after itself."""
-    before_k, after_k = (
-        np.asarray(before_k, dtype=np.float64),
-        np.asarray(after_k, dtype=np.float64),
-    )
+    """Compute (after - before) / before, Algorithm 1, line 6; where before is 0, after itself.
+
+    >>> relative_change(np.array([0.8, 0.0]), np.array([0.6, 0.3])).round(6)
+    array([-0.25,  0.3 ])
+    """
+    before_k = np.asarray(before_k, dtype=np.float64)
+    after_k = np.asarray(after_k, dtype=np.float64)
     return (after_k - before_k) / np.where(before_k == 0, 1, before_k)
 
 
 def printed_fitness(change_k: np.ndarray, targets: list[int]) -> float:
-    """Algorithm 1, line 7: -inf if some target's change is <= 0, else the mean over the others of min(change, 0).
+    """Compute the fitness of Algorithm 1, line 7.
 
-    The paper's -inf times an indicator of 0 counts as 0, and so does the mean over no others.
+    It is -inf if the change of some target is <= 0, else the mean over the other classes of
+    min(change, 0). The paper's -inf times an indicator of 0 counts as 0, and so does the mean over
+    no others.
     """
     target_k = np.isin(np.arange(len(change_k)), targets)
     if (change_k[target_k] <= 0).any():
         return -np.inf
-    return float(np.minimum(change_k[~target_k], 0).mean()) if not target_k.all() else 0.0
+    if target_k.all():
+        return 0.0
+    return float(np.minimum(change_k[~target_k], 0).mean())
 
 
 def fitness(change_k: np.ndarray, targets: list[int]) -> np.ndarray:
-    """Three keys, compared in order: the paper's fitness; by how far targets fail; the targets' mean change.
+    """Compute three keys that are compared in order: (3,), larger is better.
 
-    Differs from the paper: its fitness is capped at 0, never rewards a larger gain of the targets, and does not tell
-    infeasible candidates apart. The second key is the mean over the targets of min(change, 0).
+    They are the paper's fitness; by how far targets fail, the mean over the targets of min(change,
+    0); and the mean change of the targets.
+
+    Differs from the paper: its fitness is capped at 0, so it never rewards a larger gain of the
+    targets, and it does not tell apart candidates of which some target fails.
     """
     change_k = np.asarray(change_k, dtype=np.float64)
     target_changes = change_k[sorted(set(targets))]
-    return np.array(
-        [
-            printed_fitness(change_k, targets),
-            np.minimum(target_changes, 0).mean(),
-            target_changes.mean(),
-        ]
-    )
+    failure, gain = np.minimum(target_changes, 0).mean(), target_changes.mean()
+    return np.array([printed_fitness(change_k, targets), failure, gain])

@@ -1,174 +1,152 @@
-"""The genetic search of Algorithm 1 on pygad: which genes have the highest fitness, within an exact budget?"""
+"""Breed candidates by the genetic algorithm of Algorithm 1, lines 1 and 9, on pygad."""
 
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import pygad
+from numpy.typing import ArrayLike
 
 from catwise.core.errors import InputError
 
-__all__ = ["Generation", "Search", "search"]
+__all__ = ["Genes", "GeneticSearch", "most_evaluations"]
 
-Evaluate = Callable[
-    [np.ndarray], np.ndarray
-]  # genes of new candidates (c, g) -> their fitness, (c,) or (c, f)
+Genes = tuple[float, ...]  # of one candidate, each from 0 to 1
 
-SILENT = logging.Logger(
-    "catwise.reweighting.genetic_search"
-)  # pygad prints the traceback of what ``evaluate`` raises before it passes on
+# pygad prints the traceback of what a callback raises before it passes it on.
+SILENT = logging.Logger("catwise.reweighting.genetic_search")
 SILENT.addHandler(logging.NullHandler())
 
 
-@dataclass(frozen=True)
-class Generation:
-    """The population after a generation: fitness of its best and worst member, and each key's mean where finite."""
+def most_evaluations(generations: int, population: int) -> int:
+    """Count the candidates of a search in which none is bred twice: 384 with the paper's Table 2.
 
-    evaluations: int  # of candidates that were not known before
-    best: list[float]
-    mean: list[float]
-    worst: list[float]
+    >>> most_evaluations(generations=20, population=24)
+    384
+    """
+    return population + generations * (population * 3 // 4)
 
 
-@dataclass(frozen=True)
-class Search:
-    """A search after a generation: its result so far, and all that is needed to go on from here bit for bit.
+class GeneticSearch:
+    """Hold a population of candidates with their ratings, and breed the next generation.
 
-    population_cg   the members, 0 <= genes <= 1      genes_cg, fitness_cf    every candidate evaluated, in order
-    history         of the first population and of each generation since      rng    the generator's state, JSON-able
+    The first population is uniform in [0, 1]^genes, as in Table 2 of the paper. Of each later
+    generation a quarter is
+
+    - the elite, unchanged;
+    - the elite mutated: each gene with probability ``mutation_rate`` moved by N(0,
+      ``mutation_strength``^2), clipped;
+    - fresh at random;
+    - children of two different members of the elite, each gene from either (crossover rate 1).
+
+    Use: ``rate(fitness of unrated())``, then ``breed()``, and so on. No candidate is unrated twice.
+
+    A rating is one number or several keys, compared in order; larger is better, and -inf is
+    allowed. pygad selects by a member's rank in that order, which is new in each generation, as it
+    depends on who is there. All randomness is one generator's, so the same seed and ratings give
+    the same candidates.
     """
 
-    population_cg: np.ndarray
-    genes_cg: np.ndarray
-    fitness_cf: np.ndarray
-    history: list[Generation]
-    rng: dict[str, Any]
+    def __init__(
+        self,
+        genes: int,
+        *,
+        population: int = 24,
+        seed: int = 0,
+        mutation_rate: float = 0.25,
+        mutation_strength: float = 0.25,
+    ) -> None:
+        if population < 8 or population % 4:
+            raise InputError(f"population: expected a multiple of 4, 8 or more; got {population}")
+        self.rate_of_mutation, self.strength_of_mutation = mutation_rate, mutation_strength
+        self.rng = np.random.default_rng(seed)
+        self.population_cg = self.rng.random((population, genes))
+        self.ratings: dict[Genes, np.ndarray] = {}
+        self.generation = 0
 
     @property
-    def order(self) -> np.ndarray:
-        """The candidates from best to worst; of equal ones the first evaluated comes first."""
-        return np.argsort(-_places(self.fitness_cf), kind="stable")
+    def evaluations(self) -> int:
+        """Return the number of candidates that were rated so far."""
+        return len(self.ratings)
 
+    def members(self) -> list[Genes]:
+        """Return the genes of each member of the population."""
+        return list(map(tuple, self.population_cg.tolist()))
 
-def search(
-    evaluate: Evaluate,
-    num_genes: int,
-    *,
-    seed: int,
-    generations: int = 20,
-    population: int = 24,
-    mutation_rate: float = 0.25,
-    mutation_strength: float = 0.25,
-    start: Search | None = None,
-    after: Callable[[Search], None] = lambda _: None,
-) -> Search:
-    """Evolves ``population`` candidates, uniform in [0, 1]^genes at first, as Table 2 of the paper does.
+    def unrated(self) -> list[Genes]:
+        """Return the members that have no rating yet, each once."""
+        return [genes for genes in dict.fromkeys(self.members()) if genes not in self.ratings]
 
-    A quarter of a generation each is: the elite, unchanged; the elite mutated (each gene with probability
-    ``mutation_rate`` moved by N(0, ``mutation_strength``^2), clipped); fresh at random; children of two of the elite,
-    each gene from either (crossover rate 1). ``evaluate`` receives all of a generation that is not known yet in one
-    call, no candidate ever twice: at most population (1 + 3/4 generations) evaluations, 384 of the paper's.
+    def rate(self, fitness_c: Sequence[ArrayLike]) -> None:
+        """Give the members that were ``unrated`` their fitness, in that order."""
+        unrated = self.unrated()
+        if len(fitness_c) != len(unrated) or any(np.isnan(keys).any() for keys in fitness_c):
+            raise InputError(
+                f"fitness: expected {len(unrated)} values, none of them NaN; got {list(fitness_c)}"
+            )
+        for genes, keys in zip(unrated, fitness_c, strict=True):
+            self.ratings[genes] = np.atleast_1d(np.asarray(keys, dtype=np.float64))
 
-    Fitness may have several keys, compared in order, larger is better, -inf allowed. pygad selects by a member's place
-    in that order: new places for all in each generation, as they depend on who is there.
+    def ranked(self) -> list[Genes]:
+        """Return all candidates from best to worst; of equal ones the first rated comes first."""
+        ranks = _ranks(np.stack(list(self.ratings.values())))
+        candidates = list(self.ratings)
+        return [candidates[c] for c in np.argsort(-ranks, kind="stable")]
 
-    ``after`` is called with the state after the first population and each generation; given back as ``start``, with
-    the same arguments, the search goes on as if it had never stopped. All randomness is one generator's.
-    """
-    if population < 8 or population % 4:
-        raise InputError(f"population: expected a multiple of 4, 8 or more; got {population}")
-    run = _Run(evaluate, mutation_rate, mutation_strength, start or _nothing(num_genes, seed))
-    if start is None:
-        after(run.record(run.rng.random((population, num_genes))))
-    left = generations + 1 - len(run.now.history)
-    if left > 0:
-        pygad.GA(
-            num_generations=left,
-            initial_population=run.now.population_cg,
+    def spread(self) -> tuple[list[float], list[float], list[float]]:
+        """Return the keys of the population's best member, each key's mean, and the worst's keys.
+
+        The mean is over the members for which the key is finite.
+        """
+        fitness_cf = self._fitness()
+        ranks = _ranks(fitness_cf)
+        mean_f = np.ma.masked_invalid(fitness_cf).mean(axis=0).filled(-np.inf)
+        best_f, worst_f = fitness_cf[ranks.argmax()], fitness_cf[ranks.argmin()]
+        return best_f.tolist(), mean_f.tolist(), worst_f.tolist()
+
+    def breed(self) -> None:
+        """Replace the population, all of it rated, by the next generation."""
+        quarter, ranks = len(self.population_cg) // 4, _ranks(self._fitness())
+        algorithm = pygad.GA(
+            num_generations=1,
+            initial_population=self.population_cg,
             gene_type=float,
             parent_selection_type="sss",
-            num_parents_mating=population // 4,
-            keep_elitism=population // 4,
-            crossover_type=run.offspring,
-            mutation_type=run.mutated,
-            fitness_func=lambda _ga, genes_cg, _: np.zeros(
-                len(genes_cg)
-            ),  # stands in until ``on_fitness``
-            fitness_batch_size=population,
-            on_fitness=lambda ga, _: _places(run.fitness(ga.population)),
-            on_generation=lambda ga: after(run.record(ga.population)),
+            num_parents_mating=quarter,
+            keep_elitism=quarter,
+            crossover_type=self._offspring,
+            mutation_type=self._mutated,
+            # pygad is given ranks for the fitness, and nothing of the next generation, which is not
+            # rated yet.
+            fitness_func=lambda _algorithm, genes_cg, _: np.zeros(len(genes_cg)),
+            fitness_batch_size=len(self.population_cg),
+            on_fitness=lambda _algorithm, _: ranks,
             suppress_warnings=True,
             logger=SILENT,
-        ).run()
-    return run.now
+        )
+        algorithm.run()
+        self.population_cg = algorithm.population
+        self.generation += 1
 
+    def _fitness(self) -> np.ndarray:
+        return np.stack([self.ratings[genes] for genes in self.members()])
 
-def _nothing(num_genes: int, seed: int) -> Search:
-    none_cg = np.empty((0, num_genes))
-    return Search(
-        none_cg, none_cg, none_cg, [], dict(np.random.default_rng(seed).bit_generator.state)
-    )
-
-
-class _Run:
-    """What is known of the candidates so far, and the operators that draw new ones."""
-
-    def __init__(self, evaluate: Evaluate, rate: float, strength: float, start: Search) -> None:
-        self.evaluate, self.rate, self.strength, self.now = evaluate, rate, strength, start
-        self.rng = np.random.default_rng()
-        self.rng.bit_generator.state = start.rng
-        self.known = dict(zip(map(tuple, start.genes_cg.tolist()), start.fitness_cf, strict=True))
-
-    def offspring(self, elite_cg: np.ndarray, _size: tuple[int, int], _ga: pygad.GA) -> np.ndarray:
-        """Copies of the elite, fresh candidates, and children of two different members of the elite."""
+    def _offspring(self, elite_cg: np.ndarray, _size: tuple[int, int], _: pygad.GA) -> np.ndarray:
+        """Return copies of the elite, fresh candidates, and children of two of the elite."""
         count, genes = elite_cg.shape
         pairs = np.array([self.rng.choice(count, 2, replace=False) for _ in range(count)])
         parent_cg = np.take_along_axis(pairs, self.rng.integers(0, 2, (count, genes)), axis=1)
-        return np.concatenate(
-            [elite_cg, self.rng.random((count, genes)), elite_cg[parent_cg, np.arange(genes)]]
-        )
+        fresh_cg = self.rng.random((count, genes))
+        return np.concatenate([elite_cg, fresh_cg, elite_cg[parent_cg, np.arange(genes)]])
 
-    def mutated(self, offspring_cg: np.ndarray, _ga: pygad.GA) -> np.ndarray:
-        """Only the first third, the copies of the elite, is moved."""
+    def _mutated(self, offspring_cg: np.ndarray, _: pygad.GA) -> np.ndarray:
+        """Move the first third of the offspring alone, the copies of the elite."""
         copies_cg, rest_cg = np.split(offspring_cg, [len(offspring_cg) // 3])
-        moves_cg = (self.rng.random(copies_cg.shape) < self.rate) * self.rng.normal(
-            0, self.strength, copies_cg.shape
-        )
+        moved_cg = self.rng.random(copies_cg.shape) < self.rate_of_mutation
+        moves_cg = moved_cg * self.rng.normal(0, self.strength_of_mutation, copies_cg.shape)
         return np.concatenate([np.clip(copies_cg + moves_cg, 0, 1), rest_cg])
 
-    def fitness(self, population_cg: np.ndarray) -> np.ndarray:
-        return np.stack([self.known[genes] for genes in map(tuple, population_cg.tolist())])
 
-    def record(self, population_cg: np.ndarray) -> Search:
-        """The state with this population, after evaluating those of its members that are not known."""
-        new = [
-            genes
-            for genes in dict.fromkeys(map(tuple, population_cg.tolist()))
-            if genes not in self.known
-        ]
-        if new:
-            found = np.asarray(self.evaluate(np.array(new)), dtype=np.float64)
-            if len(found) != len(new) or np.isnan(found).any():
-                raise InputError(
-                    f"fitness: expected {len(new)} values, none of them NaN; got {found.tolist()}"
-                )
-            self.known |= zip(new, found.reshape(len(new), -1), strict=True)
-        fitness_cf = self.fitness(population_cg)
-        places = _places(fitness_cf)
-        best, worst = fitness_cf[places.argmax()].tolist(), fitness_cf[places.argmin()].tolist()
-        mean = np.ma.masked_invalid(fitness_cf).mean(axis=0).filled(-np.inf).tolist()
-        self.now = Search(
-            population_cg=population_cg.copy(),
-            genes_cg=np.array(list(self.known)),
-            fitness_cf=np.stack(list(self.known.values())),
-            history=[*self.now.history, Generation(len(new), best, mean, worst)],
-            rng=dict(self.rng.bit_generator.state),
-        )
-        return self.now
-
-
-def _places(fitness_cf: np.ndarray) -> np.ndarray:
-    """Place of each row in lexicographic order, 0 the lowest; equal rows share one."""
+def _ranks(fitness_cf: np.ndarray) -> np.ndarray:
+    """Return the rank of each row in lexicographic order, 0 the lowest; equal rows share one."""
     return np.unique(fitness_cf, axis=0, return_inverse=True)[1].reshape(-1)

@@ -1,64 +1,56 @@
-"""Which training weights help the target classes most while every class keeps its floor? Algorithm 1, line 4."""
+"""Solve Algorithm 1, line 4: the weights that help the targets most while classes keep floors."""
 
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-from scipy.optimize import linprog
 
 from catwise.core.errors import InputError
+from catwise.core.statistics import require_finite
 from catwise.reweighting.dual_newton import (
     LOOSE,
     ROUNDED,
     TIGHT,
+    BoxedProgram,
     Descent,
-    Rows,
-    descend,
-    settle,
-    smooth,
+    minimise_dual,
+    minimise_smoothed_dual,
+    solve_exactly,
 )
 
-__all__ = [
-    "TOLERANCE",
-    "Outcome",
-    "Program",
-    "Rule",
-    "Solution",
-    "as_printed",
-    "beta_floors",
-    "candidate",
-    "printed_floors",
-]
+__all__ = ["TOLERANCE", "Outcome", "Program", "Solution"]
 
-
-TOLERANCE = 1e-9  # of the gap, as a share of sum |c - mean c|, and of each floor, as a share of the class's influence
-
-
+TOLERANCE = (
+    1e-9  # of the gap, as a share of sum |c - mean c|, and of a floor, of the class's influence
+)
 NEGLIGIBLE = (
-    1e-12  # a column whose deviation is below this share of its size is constant but for rounding
+    1e-12  # share of its size below which a column's deviation is rounding, so the column constant
 )
-
 
 Solver = Literal["dual", "reference", "none"]
-
-
-Outcome = Literal["optimal", "no_direction", "infeasible", "unbounded", "uncertified"]
+Outcome = Literal["optimal", "no_direction", "infeasible", "uncertified"]
 
 
 @dataclass(frozen=True)
 class Solution:
-    """Answer and proof. All in the units of P, so that the proof can be recomputed from P alone.
+    """Hold an answer and its proof, in the units of P, so that P alone is needed to check it.
 
-    outcome     ``optimal``: certified. ``no_direction``: every admissible w has the same objective; the weights are
-                ones, or another admissible vector if ones fail a floor. ``infeasible``: certified, some floor must
-                fail; the weights are those whose worst failure is least. ``unbounded``: only without mean(w) = 1.
-                ``uncertified``: the weights are the best found, ``gap`` and ``violation`` say how good they are.
-    weights_n   w, 0 <= w <= w_max, mean 1                 objective   c . w
-    duals_k     y >= 0, one per floor                      mean_dual   mu, of sum(w) = n
-    gap         (dual value - primal value) / sum |c - mean c|; infeasible: of the program of least failure
-                floors at the very frontier are lowered by up to the tolerance, and the gap is that program's
-    violation   max_k (b_k - w . P[:, k])_+ / sum_i |P[i, k]|, so infeasible: the least worst failure
-    solver      ``dual`` (the fast path), ``reference`` (HiGHS on everything) or ``none`` (nothing to solve)
+    outcome     ``optimal``: certified. ``no_direction``: every admissible w has the same
+                objective; the weights are ones, or other admissible ones if ones fail a floor.
+                ``infeasible``: certified that some floor must fail; the weights are those whose
+                worst failure is least. ``uncertified``: the weights are the best known; ``gap``
+                and ``violation`` say how good they are.
+    weights_n   w, 0 <= w <= w_max, mean 1
+    objective   c . w
+    duals_k     y >= 0, one for each floor
+    mean_dual   mu, the multiplier of sum(w) = n
+    gap         (dual value - primal value) / sum |c - mean c|. Where the outcome is infeasible it
+                is that of the program of least failure. Floors at the very frontier are lowered by
+                up to the tolerance, and then it is that of the lowered program.
+    violation   max_k (b_k - w . P[:, k])_+ / sum_i |P[i, k]|; where the outcome is infeasible, the
+                least worst failure
+    solver      ``dual``: the fast path. ``reference``: HiGHS on all samples. ``none``: there was
+                nothing to solve.
     """
 
     outcome: Outcome
@@ -71,47 +63,43 @@ class Solution:
     solver: Solver
 
 
-def printed_floors(p_nk: np.ndarray, alpha_k: np.ndarray) -> np.ndarray:
-    """b_k = alpha_k sum_i P[i, k], Algorithm 1, line 4. Hardly acts: near an optimum the sums are close to 0."""
-    return np.asarray(alpha_k, dtype=np.float64) * np.asarray(p_nk, dtype=np.float64).sum(axis=0)
-
-
-def beta_floors(p_nk: np.ndarray, beta_k: np.ndarray) -> np.ndarray:
-    """(w - 1) . P[:, k] >= -beta_k sum_i |P[i, k]|: a class may lose the share beta_k of its influence.
-
-    Differs from the paper: ``printed_floors``. beta = 0 lets no class lose, beta < 0 makes every class gain.
-    """
-    p_nk = np.asarray(p_nk, dtype=np.float64)
-    return p_nk.sum(axis=0) - np.asarray(beta_k, dtype=np.float64) * np.abs(p_nk).sum(axis=0)
-
-
 class Program:
-    """Algorithm 1, line 4, over many candidates: P, the targets and the box stay, only the floors b change.
+    """Solve Algorithm 1, line 4, for many candidates, between which only the floors b change.
 
-        max_w sum_{k in targets} w . P[:, k]    subject to    w . P[:, k] >= b_k,  0 <= w <= w_max,  mean(w) = 1
+        max_w sum_{k in targets} w . P[:, k]
+        subject to  w . P[:, k] >= b_k,  0 <= w <= w_max,  mean(w) = 1
 
-    ``solve`` is the fast path: a dual smoothed by (eps/2) |w - 1|^2 has only K + 1 unknowns; Newton follows it from the
-    last candidate's multipliers to an eps at which all but a few hundred samples are settled, and HiGHS finishes
-    those (``dual.settle``). ``reference`` gives all samples to HiGHS. Both prove their answer on all n samples.
+    ``solve`` is the fast path. A dual that is smoothed by (eps/2) |w - 1|^2 has only K + 1
+    unknowns; Newton follows it from the last candidate's multipliers to an eps at which all but a
+    few hundred samples are settled, and HiGHS finishes those (``dual_newton.solve_exactly``).
+    ``reference`` gives all samples to HiGHS. Both prove their answer on all n samples.
 
-    Inside, x = w - 1, columns are centred (mean(w) = 1 makes that void) and divided by their mean absolute deviation,
-    and so is c; so scaling a column of P that is no target, or all of P, changes no weight.
+    Inside, x = w - 1; columns are centred, which mean(w) = 1 makes void, and divided by their mean
+    absolute deviation, and so is the objective c. So scaling a column of P that is no target, or
+    all of P, changes no weight.
 
-    Differs from the paper: there the box and mean(w) = 1 are missing, and the program is unbounded (``as_printed``).
-    Without the mean the weights would hide a larger learning rate. ``w_max`` = inf is allowed: the mean bounds w by n.
+    Differs from the paper: there the box and mean(w) = 1 are missing, and the program is
+    unbounded. Without the mean the weights would hide a larger learning rate. ``w_max`` = inf is
+    allowed, as the mean bounds w by n.
     """
 
     def __init__(self, p_nk: np.ndarray, targets: list[int], w_max: float = 2.0) -> None:
         p_nk = np.asarray(p_nk, dtype=np.float64)
-        _check(p_nk, targets)
-        if not w_max >= 1:
-            raise InputError(f"w_max: expected at least 1, or no weights have mean 1; got {w_max}")
-        n, k = p_nk.shape
-        self.w_max, self.n = float(min(w_max, n)), n
+        _check(p_nk, targets, w_max)
+        self.n, targets = len(p_nk), sorted(set(targets))
+        self.w_max = float(min(w_max, self.n))
         self.solves = self.fallbacks = 0
+        self._scale_columns(p_nk)
+        self._scale_objective(p_nk, targets)
+        self._start_k: np.ndarray | None = None  # multipliers of the last candidate
+        self._quadratic_k = np.zeros(p_nk.shape[1] + 1)
+
+    def _scale_columns(self, p_nk: np.ndarray) -> None:
+        """Centre and scale the columns; one more, of -1, is the mean of the weights."""
+        n, k = p_nk.shape
         self._sum_k, self._mass_k = p_nk.sum(axis=0), np.abs(p_nk).sum(axis=0)
         self._mean_k = self._sum_k / n
-        # One more sample than n: the failure t of ``_least_failure``. No other program sees it.
+        # One row more than n: the failure t of ``_least_failure``. No other program sees it.
         self._a_nk = np.empty((n + 1, k + 1))
         np.subtract(p_nk, self._mean_k, out=self._a_nk[:n, :k])
         self._a_nk[:n, k], self._a_nk[n] = -1, 0
@@ -121,150 +109,164 @@ class Program:
         self._scale_k[self._constant_k] = self._mass_k[self._constant_k] / n
         self._a_nk[:n, :k][:, self._constant_k] = 0
         self._a_nk[:n, :k] /= self._scale_k
-        targets = sorted(set(targets))
+
+    def _scale_objective(self, p_nk: np.ndarray, targets: list[int]) -> None:
         self._objective_n = p_nk[:, targets].sum(axis=1)
         self._c_mean = float(self._objective_n.mean())
-        self._c_n = self._objective_n - self._c_mean
-        self._c_scale, size = (
-            float(np.abs(self._c_n).mean()),
-            float(np.abs(self._objective_n).mean()),
-        )
-        self.no_direction = self._c_scale <= NEGLIGIBLE * max(
-            size, float(self._mass_k[targets].sum()) / n
-        )
+        c_n = self._objective_n - self._c_mean
+        self._c_scale, size = float(np.abs(c_n).mean()), float(np.abs(self._objective_n).mean())
+        mass = float(self._mass_k[targets].sum()) / self.n
+        self.no_direction = self._c_scale <= NEGLIGIBLE * max(size, mass)
         if self.no_direction:
-            self._c_n, self._c_scale = np.zeros(n), size or 1.0
-        self._c_n = self._c_n / self._c_scale
-        self._start_k: np.ndarray | None = None
-        self._quadratic_k = np.zeros(k + 1)
+            c_n, self._c_scale = np.zeros(self.n), size or 1.0
+        self._c_n = c_n / self._c_scale
 
     def solve(self, floors_k: np.ndarray) -> Solution:
-        """The linear program by the fast path; ``fallbacks`` counts the times its proof failed and HiGHS took over."""
+        """Solve the linear program by the fast path.
+
+        ``fallbacks`` counts how often its proof failed and HiGHS took over.
+        """
         self.solves += 1
-        p = self._scaled(floors_k)
+        program = self._scaled(floors_k)
         if self.no_direction:
-            return self._without_direction(p)
-        found = self._smooth(p)
-        if found.empty:
-            return self._least_failure(p, "dual")
-        solution = self._exact(p, found)
+            return self._without_direction(program)
+        descent = self._descend(program)
+        if descent.infeasible:
+            return self._least_failure(program, "dual")
+        solution = self._exact(program, descent)
         if solution.outcome == "uncertified":
-            solution = self._exact(p)
+            solution = self._exact(program)
         if solution.outcome == "optimal":
-            self._start_k = found.y_k
+            self._start_k = descent.y_k
         self.fallbacks += solution.solver == "reference"
         return solution
 
     def reference(self, floors_k: np.ndarray) -> Solution:
-        """The same linear program with every sample given to HiGHS: slow, and nothing to trust but HiGHS."""
-        p = self._scaled(floors_k)
-        return self._without_direction(p) if self.no_direction else self._exact(p)
+        """Solve the same linear program with every sample given to HiGHS, which is slow."""
+        program = self._scaled(floors_k)
+        return self._without_direction(program) if self.no_direction else self._exact(program)
 
     def quadratic(self, floors_k: np.ndarray, eps: float) -> Solution:
-        """max c . w - (eps/2) s |w - 1|^2 under the same constraints, s = mean_i |c_i - mean c|: eps has no unit.
+        """Solve max c . w - (eps/2) s |w - 1|^2 under the same constraints.
 
-        Its dual is smooth in K + 1 multipliers, w = clip(1 + (c + P y - mu)/(eps s), 0, w_max). At eps = 1 and without
-        binding floors the mean |w - 1| is about 1 before clipping; eps -> 0 is the linear program, eps -> inf the
-        point nearest to w = 1 that keeps the floors. ``objective`` contains the penalty. Differs from the paper:
-        the linear optimum is bang-bang, half of the samples are dropped and half counted double.
+        The scale is s = mean_i |c_i - mean c|.
+        So ``eps`` has no unit. The dual is smooth in K + 1 multipliers, w = clip(1 + (c + P y -
+        mu)/(eps s), 0, w_max). At eps = 1 and without binding floors the mean |w - 1| is about 1
+        before clipping; eps -> 0 is the linear program, and eps -> inf the point nearest to w = 1
+        that keeps the floors. ``objective`` contains the penalty.
+
+        Differs from the paper: its linear optimum is bang-bang, half of the samples dropped and
+        half counted double.
         """
         if not eps > 0 or not np.isfinite(eps):
             raise InputError(f"eps: expected a positive number; got {eps}")
         self.solves += 1
-        p = self._scaled(floors_k)
-        found = descend(p, self._quadratic_k, eps, TIGHT * self.n, 15)
-        if found.empty or found.residual > TIGHT * self.n:
-            found = smooth(p, None, max(1.0, eps), eps)
-        if found.empty:
-            return self._least_failure(p, "dual")
-        self._quadratic_k = found.y_k
+        program = self._scaled(floors_k)
+        descent = minimise_dual(program, self._quadratic_k, eps, TIGHT * self.n, 15)
+        if descent.infeasible or descent.residual > TIGHT * self.n:
+            descent = minimise_smoothed_dual(program, None, max(1.0, eps), eps)
+        if descent.infeasible:
+            return self._least_failure(program, "dual")
+        self._quadratic_k = descent.y_k
         outcome: Outcome = "no_direction" if self.no_direction else "optimal"
-        return self._solution(p, found.x_n, found.y_k, outcome, "dual", eps)
+        return self._solution(program, descent.x_n, descent.y_k, outcome, "dual", eps)
 
-    def _scaled(self, floors_k: np.ndarray) -> Rows:
+    def _scaled(self, floors_k: np.ndarray) -> BoxedProgram:
         floors_k = np.asarray(floors_k, dtype=np.float64)
         if floors_k.shape != self._sum_k.shape or not np.isfinite(floors_k).all():
+            count = len(self._sum_k)
             raise InputError(
-                f"floors: expected {len(self._sum_k)} finite values, one per class; got {floors_k}"
+                f"floors: expected {count} finite values, one per class; got {floors_k}"
             )
         s_k = (floors_k - self._sum_k) / self._scale_k
         rounding_k = self._constant_k & (np.abs(s_k) <= TOLERANCE * self.n)
         s_k = np.append(np.where(rounding_k, 0, s_k), 0)
-        return Rows(
-            self._a_nk[: self.n],
-            self._c_n,
-            np.full(self.n, -1.0),
-            np.full(self.n, self.w_max - 1),
-            s_k,
-        )
+        lo_n, hi_n = np.full(self.n, -1.0), np.full(self.n, self.w_max - 1)
+        return BoxedProgram(self._a_nk[: self.n], self._c_n, lo_n, hi_n, s_k)
 
-    def _smooth(self, p: Rows) -> Descent:
-        """From the last candidate's multipliers; from scratch if there are none, or they lead nowhere."""
+    def _descend(self, program: BoxedProgram) -> Descent:
+        """Start from the last candidate's multipliers, or from 0 if they lead nowhere."""
         if self._start_k is not None:
-            found = smooth(p, self._start_k, 0.02 / self.w_max)
-            if found.residual <= LOOSE * self.n:
-                return found
-        return smooth(p, None, 1 / self.w_max)
+            descent = minimise_smoothed_dual(program, self._start_k, 0.02 / self.w_max)
+            if descent.residual <= LOOSE * self.n:
+                return descent
+        return minimise_smoothed_dual(program, None, 1 / self.w_max)
 
-    def _exact(self, p: Rows, found: Descent | None = None) -> Solution:
-        solver: Solver = "dual" if found else "reference"
-        vertex = settle(p, found)
-        return (
-            self._solution(p, *vertex, "optimal", solver)
-            if vertex
-            else self._least_failure(p, solver)
-        )
+    def _exact(self, program: BoxedProgram, descent: Descent | None = None) -> Solution:
+        solver: Solver = "dual" if descent else "reference"
+        vertex = solve_exactly(program, descent)
+        if vertex is None:
+            return self._least_failure(program, solver)
+        return self._solution(program, *vertex, "optimal", solver)
 
-    def _without_direction(self, p: Rows) -> Solution:
-        """Ones where they keep the floors, else the nearest weights that do; y = 0 is a dual solution."""
-        none_k = np.zeros(len(p.s_k))
-        if (p.s_k[:-1] * self._scale_k <= TOLERANCE * self._mass_k).all():
-            return self._solution(p, np.zeros(self.n), none_k, "no_direction", "none")
-        found = smooth(p, None, 1.0, 1.0)
-        if found.empty:
-            return self._least_failure(p, "dual")
-        return self._solution(p, found.x_n, none_k, "no_direction", "dual")
+    def _without_direction(self, program: BoxedProgram) -> Solution:
+        """Return ones where they keep the floors, else the nearest weights that do.
 
-    def _least_failure(self, p: Rows, solver: Solver) -> Solution:
-        """min t >= 0 subject to w . P[:, k] >= b_k - t sum_i |P[i, k]|: Farkas' proof that t > 0 is in its duals.
+        The dual is solved by y = 0.
+        """
+        zeros_k = np.zeros(len(program.s_k))
+        if (program.s_k[:-1] * self._scale_k <= TOLERANCE * self._mass_k).all():
+            return self._solution(program, np.zeros(self.n), zeros_k, "no_direction", "none")
+        descent = minimise_smoothed_dual(program, None, 1.0, 1.0)
+        if descent.infeasible:
+            return self._least_failure(program, "dual")
+        return self._solution(program, descent.x_n, zeros_k, "no_direction", "dual")
 
-        The failure is one more sample x_n = sqrt(n) t, a scale at which it is smoothed no more than the others.
+    def _least_failure(self, program: BoxedProgram, solver: Solver) -> Solution:
+        """Solve min t >= 0 subject to w . P[:, k] >= b_k - t sum_i |P[i, k]|.
+
+        Its multipliers are Farkas' proof that t > 0. The failure is one more sample x_n = sqrt(n)
+        t, a scale at which it is smoothed no more than the others.
         """
         n, root = self.n, self.n**0.5
-        worst = float((p.s_k[:-1] * self._scale_k / self._mass_k).max())
+        worst = float((program.s_k[:-1] * self._scale_k / self._mass_k).max())
         self._a_nk[n, :-1] = self._mass_k / self._scale_k / root
-        most = root * 2 * (max(worst, 0.0) + TOLERANCE)  # never reached
-        relaxed = Rows(
+        relaxed = BoxedProgram(
             self._a_nk,
             np.append(np.zeros(n), -root),
-            np.append(p.lo_n, 0.0),
-            np.append(p.hi_n, most),
-            p.s_k,
+            np.append(program.lo_n, 0.0),
+            np.append(program.hi_n, root * 2 * (max(worst, 0.0) + TOLERANCE)),  # never reached
+            program.s_k,
         )
-        vertex = settle(
-            relaxed, smooth(relaxed, None, 1 / self.w_max) if solver == "dual" else None
-        )
+        descent = None
+        if solver == "dual":
+            descent = minimise_smoothed_dual(relaxed, None, 1 / self.w_max)
+        vertex = solve_exactly(relaxed, descent)
         if vertex is None:
-            return self._solution(p, np.zeros(n), np.zeros(len(p.s_k)), "uncertified", solver)
+            zeros_k = np.zeros(len(program.s_k))
+            return self._solution(program, np.zeros(n), zeros_k, "uncertified", solver)
         x_n, t, y_k = vertex[0][:n], float(vertex[0][n]) / root, vertex[1]
         if t > TOLERANCE:
-            return self._infeasible(p, x_n, y_k, -relaxed.upper(y_k)[0] / n, solver)
-        # Admissible but for rounding: the floors are lowered by less than the tolerance they are checked to, and
-        # the gap is that of the lowered program, for at the frontier a floor's price has no bound.
+            at_least = -relaxed.upper_bound(y_k)[0] / n
+            return self._infeasible(program, x_n, y_k, at_least, solver)
+        return self._at_the_frontier(program, x_n, t, y_k)
+
+    def _at_the_frontier(
+        self, program: BoxedProgram, x_n: np.ndarray, t: float, y_k: np.ndarray
+    ) -> Solution:
+        """Solve with floors that are lowered by less than the tolerance to which they are checked.
+
+        They can be kept but for rounding. The gap is that of the lowered program, for at the
+        frontier the price of a floor has no bound.
+        """
         lowered_k = min(t + ROUNDED, TOLERANCE) * self._mass_k / self._scale_k
-        lowered = p._replace(s_k=p.s_k - np.append(lowered_k, 0))
-        vertex = settle(lowered)
+        lowered = program._replace(s_k=program.s_k - np.append(lowered_k, 0))
+        vertex = solve_exactly(lowered)
         outcome: Outcome = "optimal" if vertex else "uncertified"
         x_n, y_k = vertex or (x_n, y_k)
-        return replace(
-            self._solution(lowered, x_n, y_k, outcome, "reference"),
-            violation=self._errors(p, x_n)[0],
-        )
+        solution = self._solution(lowered, x_n, y_k, outcome, "reference")
+        return replace(solution, violation=self._errors(program, x_n)[0])
 
     def _infeasible(
-        self, p: Rows, x_n: np.ndarray, y_k: np.ndarray, at_least: float, solver: Solver
+        self,
+        program: BoxedProgram,
+        x_n: np.ndarray,
+        y_k: np.ndarray,
+        at_least: float,
+        solver: Solver,
     ) -> Solution:
-        violation, mean_error = self._errors(p, x_n)
+        """Prove that some floor must fail: no weights have a worst failure below ``at_least``."""
+        violation, mean_error = self._errors(program, x_n)
         gap = violation - at_least
         proved = at_least > 0 and max(abs(gap), mean_error) <= TOLERANCE
         duals_k = y_k[:-1] / (self.n * self._scale_k)
@@ -273,28 +275,32 @@ class Program:
         objective = float(self._objective_n @ (1 + x_n))
         return Solution(outcome, 1 + x_n, objective, duals_k, mean_dual, gap, violation, solver)
 
-    def _errors(self, p: Rows, x_n: np.ndarray) -> tuple[float, float]:
-        ax_k = x_n @ p.a_nk
-        short_k = (p.s_k[:-1] - ax_k[:-1]) * self._scale_k / self._mass_k
+    def _errors(self, program: BoxedProgram, x_n: np.ndarray) -> tuple[float, float]:
+        """Compute by how much the worst floor fails, and how far the mean weight is from 1."""
+        ax_k = x_n @ program.a_nk
+        short_k = (program.s_k[:-1] - ax_k[:-1]) * self._scale_k / self._mass_k
         return max(float(short_k.max()), 0.0), abs(float(ax_k[-1])) / self.n
 
     def _solution(
         self,
-        p: Rows,
+        program: BoxedProgram,
         x_n: np.ndarray,
         y_k: np.ndarray,
         outcome: Outcome,
         solver: Solver,
         eps: float = 0.0,
     ) -> Solution:
-        """The proof, from all n samples and nothing that the solver kept; what it does not prove is uncertified."""
-        upper, d_n = p.upper(y_k)
+        """Prove an answer from all n samples and nothing that the solver kept.
+
+        What is not proved is uncertified.
+        """
+        upper, d_n = program.upper_bound(y_k)
         if eps:
-            x_n = np.clip(d_n / eps, p.lo_n, p.hi_n)
-            upper = float(d_n @ x_n - eps / 2 * (x_n @ x_n) - y_k @ p.s_k)
+            x_n = np.clip(d_n / eps, program.lo_n, program.hi_n)
+            upper = float(d_n @ x_n - eps / 2 * (x_n @ x_n) - y_k @ program.s_k)
         penalty = eps / 2 * float(x_n @ x_n)
-        gap = (upper - float(p.c_n @ x_n) + penalty) / self.n
-        violation, mean_error = self._errors(p, x_n)
+        gap = (upper - float(program.c_n @ x_n) + penalty) / self.n
+        violation, mean_error = self._errors(program, x_n)
         if max(abs(gap), violation, mean_error) > TOLERANCE:
             outcome = "uncertified"
         duals_k = y_k[:-1] * self._c_scale / self._scale_k
@@ -303,59 +309,15 @@ class Program:
         return Solution(outcome, 1 + x_n, objective, duals_k, mean_dual, gap, violation, solver)
 
 
-def as_printed(p_nk: np.ndarray, targets: list[int], floors_k: np.ndarray) -> Outcome:
-    """What HiGHS says of Algorithm 1, line 4, as it stands, with w >= 0 alone: nearly always ``unbounded``."""
-    p_nk = np.asarray(p_nk, dtype=np.float64)
-    _check(p_nk, targets)
-    scale_k = np.abs(p_nk).mean(axis=0)
-    scale_k[scale_k == 0] = 1
-    c_n = p_nk[:, sorted(set(targets))].sum(axis=1)
-    answer = linprog(
-        -c_n / (np.abs(c_n).mean() or 1.0),
-        A_ub=-(p_nk / scale_k).T,
-        b_ub=-np.asarray(floors_k) / scale_k,
-    )
-    named: dict[int, Outcome] = {0: "optimal", 2: "infeasible", 3: "unbounded"}
-    return named.get(answer.status, "uncertified")
-
-
-def _check(p_nk: np.ndarray, targets: list[int]) -> None:
+def _check(p_nk: np.ndarray, targets: list[int], w_max: float) -> None:
     if p_nk.ndim != 2 or not p_nk.size:
         raise InputError(
             f"influence vectors: expected an array of samples x classes; got shape {p_nk.shape}"
         )
-    if not np.isfinite(p_nk).all():
-        raise InputError(
-            f"influence vectors: expected finite values; got {np.argwhere(~np.isfinite(p_nk))[0]} not so"
-        )
+    require_finite(p_nk, "influence vectors", ("sample", "class"))
     if not targets or not set(targets) <= set(range(p_nk.shape[1])):
         raise InputError(
             f"targets: expected one or more of 0 to {p_nk.shape[1] - 1}; got {targets}"
         )
-
-
-Rule = Literal["printed", "beta"]
-
-
-def candidate(
-    program: Program,
-    p_nk: np.ndarray,
-    genes_k: np.ndarray,
-    *,
-    rule: Rule,
-    slack: float = 0.1,
-    eps: float | None = None,
-) -> Solution:
-    """The weights of one candidate: Algorithm 1, line 4; with ``eps`` inside a quadratic trust region.
-
-    ``printed``: alpha = genes. ``beta``: beta = slack (1 - 2 genes), so that a gene of 0 lets its class lose the share
-    ``slack`` of its influence, 1/2 lets it keep what it has and 1 demands as much gain. Where the floors cannot all be
-    kept, the weights are those whose worst failure is least.
-    """
-    genes_k = np.asarray(genes_k)
-    floors_k = (
-        printed_floors(p_nk, genes_k)
-        if rule == "printed"
-        else beta_floors(p_nk, slack * (1 - 2 * genes_k))
-    )
-    return program.solve(floors_k) if eps is None else program.quadratic(floors_k, eps)
+    if not w_max >= 1:
+        raise InputError(f"w_max: expected at least 1, or no weights have mean 1; got {w_max}")

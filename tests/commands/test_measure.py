@@ -28,7 +28,13 @@ FEW = {
     "removal": {"seeds": 2, "controls": 2},
     "reweight": {
         "cases": [
-            {"kind": "direct_improvement", "epoch": 1, "targets": "auto", "recipe": "as_trained"}
+            {
+                "kind": "direct_improvement",
+                "epoch": 1,
+                "targets": "auto",
+                "recipe": "as_trained",
+                "budget": "full",
+            }
         ],
         "generations": 1,
         "population": 8,
@@ -244,25 +250,27 @@ def test_a_later_stage_needs_the_earlier_ones_with_the_same_parameters(place):
     path = place / "scratch/measure/digits.json"
     parameters, stages = json.loads(path.read_text())["parameters"], measure.stage_names()
     later = parameters | {"fidelity": {"halves": 20}}
-    assert measure.begun(path, later, stages, stages.index("fidelity"))["finished"] == stages[:-2]
+    assert (
+        measure.start_log(path, later, stages, stages.index("fidelity"))["finished"] == stages[:-2]
+    )
     with pytest.raises(
         InputError, match="fidelity: expected the parameters that fidelity was measured with"
     ):
-        measure.begun(path, later, stages, stages.index("removal"))
+        measure.start_log(path, later, stages, stages.index("removal"))
     path.unlink()
     with pytest.raises(
         InputError, match="--start: expected prepare, which is not measured yet; got 'removal'"
     ):
-        measure.begun(path, parameters, stages, stages.index("removal"))
+        measure.start_log(path, parameters, stages, stages.index("removal"))
 
 
 def test_time_of_an_attempt_that_did_not_finish_is_counted(tmp_path):
     path, log = tmp_path / "log.json", {"parameters": {}, "finished": ["prepare"], "runs": []}
-    measure.note(log, {"processor": "a"}, "prepare", 1)
-    measure.note(log, {"processor": "a"}, "train", 20)
+    measure.add_time(log, {"processor": "a"}, "prepare", 1)
+    measure.add_time(log, {"processor": "a"}, "train", 20)
     path.write_text(json.dumps(log))
-    again = measure.begun(path, {}, ["prepare", "train"], 1)
-    measure.note(again, {"processor": "b"}, "train", 300)
+    again = measure.start_log(path, {}, ["prepare", "train"], 1)
+    measure.add_time(again, {"processor": "b"}, "train", 300)
     assert [(run["processor"], run["seconds"]) for run in again["runs"]] == [
         ("a", {"prepare": 1, "train": 20}),
         ("b", {"train": 300}),

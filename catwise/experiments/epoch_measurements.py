@@ -1,0 +1,79 @@
+"""Measure what an epoch with given weights does to every class, beside the same epoch without."""
+
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from catwise.experiments.cases import Case
+from catwise.experiments.reweighted_epoch import Job, Measured, measure_epochs
+from catwise.experiments.workers import Spread
+from catwise.reweighting.table1 import Net, net_effect
+
+__all__ = ["MEASURES", "EpochMeasurements"]
+
+MEASURES = ("accuracy", "loss")
+REPORTED = ("validation_b", "test")
+
+
+class EpochMeasurements:
+    """Measure epochs of one case, and compare them with the control, an epoch of all ones.
+
+    Seed 0 is that of the training: the searches use it, and so does the control whose end point is
+    an anchor. Seeds 1 to ``seeds`` are those that are reported.
+    """
+
+    def __init__(
+        self, case: Case, history: pd.DataFrame, ones_n: np.ndarray, spread: Spread
+    ) -> None:
+        self._case, self._history, self._ones_n, self._spread = case, history, ones_n, spread
+        self.seeds = range(1, case.section.seeds + 1)
+
+    def measure(self, jobs: list[Job], *splits: str) -> list[Measured]:
+        """Measure each class on the splits, (k,), after an epoch with each job's weights."""
+        return measure_epochs(self._case.start, jobs, splits, self._spread)
+
+    def repeat(self, weights: list[np.ndarray]) -> list[Measured]:
+        """Measure each of the weights under every reported seed: (s, k)."""
+        jobs = [(weights_n, seed) for weights_n in weights for seed in self.seeds]
+        measured, count = self.measure(jobs, *REPORTED), len(self.seeds)
+        return [stack(measured[at : at + count]) for at in range(0, len(measured), count)]
+
+    @cached_property
+    def control(self) -> Measured:
+        """Return the epoch of all ones under every reported seed: (s, k)."""
+        return self.repeat([self._ones_n])[0]
+
+    @cached_property
+    def plain_k(self) -> np.ndarray:
+        """Return the accuracy on validation B after all ones under the training's seed: (k,)."""
+        (measured,) = self.measure([(self._ones_n, 0)], "validation_b")
+        return measured["validation_b"]["accuracy"]
+
+    def net(self, measured: Measured, split: str, measure: str) -> np.ndarray:
+        """Compute the gain beyond the control of the same seed: (s, k), positive is better."""
+        gain_sk = measured[split][measure] - self.control[split][measure]
+        return gain_sk if measure == "accuracy" else -gain_sk
+
+    def effect(self, measured: Measured, measure: str) -> Net:
+        """Compute the net effect on the test split, with its interval over the seeds."""
+        net_sk = self.net(measured, "test", measure)
+        return net_effect(net_sk, np.zeros_like(net_sk))
+
+    def at_epoch(self, split: str, epoch: int, measure: str = "accuracy") -> np.ndarray:
+        """Look up each class in the history of the training: (k,)."""
+        history = self._history
+        rows = history[(history["split"] == split) & (history["epoch"] == epoch)]
+        return rows[measure].to_numpy()
+
+    def compared_with(self, split: str, measure: str = "accuracy") -> np.ndarray:
+        """Look up each class at the epoch with which results are compared: (k,)."""
+        return self.at_epoch(split, self._case.compared_with, measure)
+
+
+def stack(measured: list[Measured]) -> Measured:
+    """Stack measurements under several seeds: (s, k) from s of (k,)."""
+    return {
+        split: {measure: np.stack([one[split][measure] for one in measured]) for measure in values}
+        for split, values in measured[0].items()
+    }

@@ -1,0 +1,66 @@
+"""Translate a curvature section of the parameters into a fit at the weights of a model."""
+
+from torch import nn
+
+from catwise.config.schema import Exact, Factored, Logistic
+from catwise.core.losses import Batch
+from catwise.core.precision import precision
+from catwise.core.progress import Progress
+from catwise.influence.curvature import Curvature, FactoredCurvature, exact_hessian
+from catwise.influence.factors import Kind, fit_factors
+from catwise.pipeline.artifacts import real_positions
+
+__all__ = ["fit_curvature", "fit_own_factors"]
+
+
+def fit_curvature(
+    model: nn.Module,
+    batch: Batch,
+    train: object,
+    section: Exact | Factored,
+    progress: Progress = iter,
+) -> Curvature:
+    """Fit what the section says: the exact Hessian, our factors, or those of kronfluence.
+
+    ``train`` is the section of the training, whose penalty is a part of the exact Hessian.
+    """
+    if isinstance(section, Exact):
+        if not isinstance(train, Logistic):
+            raise TypeError("an exact Hessian is that of logistic regression alone")
+        return exact_hessian(model, batch, train.l2)
+    if section.kind == "kronfluence":
+        from catwise.influence.kronfluence_reference import fit_kronfluence
+
+        return fit_kronfluence(
+            model,
+            batch,
+            damping=section.damping,
+            seed=section.seed,
+            batch_size=section.batch_size,
+        )
+    return fit_own_factors(model, batch, section, progress)
+
+
+def fit_own_factors(
+    model: nn.Module, batch: Batch, section: Factored, progress: Progress = iter
+) -> FactoredCurvature:
+    """Fit our factors as the section says, in its precision.
+
+    The kind ``kronfluence`` is taken as ``ekfac``: its own fit is of that kind, and an experiment
+    that fits again and again, at an epoch without a checkpoint, does so with ours.
+    """
+    kind: Kind = "ekfac" if section.kind == "kronfluence" else section.kind
+    with precision(section.precision, batch[-1].device.type):
+        return fit_factors(
+            model,
+            batch,
+            kind=kind,
+            damping=section.damping,
+            seed=section.seed,
+            batch_size=section.batch_size,
+            draw=section.draw,
+            samples=None if section.samples == "all" else section.samples,
+            mask=real_positions(batch),
+            embeddings=section.embeddings,
+            progress=progress,
+        )
