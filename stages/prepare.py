@@ -4,21 +4,26 @@ import hashlib
 import shutil
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from catwise.data import bert_files, digits, own_files, published, splits
-from catwise.data import dataset as dataset_
+from catwise.config.schema import Csv, Digits, ImageFolder, Images, Prepare, Synthetic, Texts
+from catwise.data import bert_files, own_files, synthetic
+from catwise.data.dataset import SPLITS, Data
+from catwise.data.digits import digits
 from catwise.data.downloads import require_space
+from catwise.data.encoding import encode_texts, measure_channels
+from catwise.data.published import load_published
+from catwise.data.splits import split_in_four
 from catwise.pipeline.files import folder, write_json, write_npz, write_whole
-from catwise.pipeline.stage import run, settings
+from catwise.pipeline.stage import run, section_errors, settings
 
 
 def main(dataset: str) -> None:
     parameters = settings(dataset)
     prepare = parameters.prepare
-    data = load(prepare)
+    with section_errors(dataset, "prepare", prepare):
+        data = load(prepare)
     arrays = data.arrays()
     digest = hashlib.sha256()
     for name, array in sorted(arrays.items()):
@@ -27,56 +32,49 @@ def main(dataset: str) -> None:
     out = folder("data", dataset)
     write_npz(out / "arrays.npz", **arrays, flipped=data.flipped)
     if getattr(prepare, "weights", "none") != "none":
-        weights = folder("data", dataset, "pretrained")
+        source, target = Path(bert_files.weights_folder()), folder("data", dataset, "pretrained")
         for name in bert_files.WEIGHTS:
-            write_whole(weights / name, partial(shutil.copyfile, Path(bert_files.folder(), name)))
+            write_whole(target / name, partial(shutil.copyfile, source / name))
     if data.tokenizer:
         write_whole(out / "tokenizer.json", lambda scratch: scratch.write_text(data.tokenizer))
-    write_json(
-        out / "card.json",
-        {
-            "name": dataset,
-            "source": prepare.source,
-            "licence": data.licence,
-            "classes": data.classes,
-            "shape": data.x["train"].shape[1:],
-            "counts": {
-                split: np.bincount(data.y[split], minlength=len(data.classes))
-                for split in dataset_.SPLITS
-            },
-            "flipped_training_labels": int(data.flipped.sum()),
-            **data.card,
-            "sha256": digest.hexdigest(),
-        },
-    )
+    count = {split: np.bincount(data.y[split], minlength=len(data.classes)) for split in SPLITS}
+    card = {
+        "name": dataset,
+        "source": prepare.source,
+        "licence": data.licence,
+        "classes": data.classes,
+        "shape": data.x["train"].shape[1:],
+        "counts": count,
+        "flipped_training_labels": int(data.flipped.sum()),
+        **data.card,
+        "sha256": digest.hexdigest(),
+    }
+    write_json(out / "card.json", card)
 
 
-def load(prepare: Any) -> dataset_.Data:
-    """The data set that the ``prepare`` section describes."""
+def load(prepare: Prepare) -> Data:
+    """Make the data set that the section ``prepare`` describes."""
     rng = np.random.default_rng(prepare.seed)
-    sizes = prepare.model_dump(include=set(dataset_.SPLITS))
-    match prepare.source:
-        case "linear" | "nonlinear":
-            return getattr(dataset_, prepare.source)(rng, sizes, prepare.flips)
-        case "digits":
-            return digits.digits(rng, sizes, prepare.flip_share)
-        case "cifar10" | "stl10":
-            return splits.images(
-                rng, published.load_published(prepare.source), sizes, prepare.flip_share
-            )
-        case "imagefolder":
-            raw = own_files.load_image_folder(
-                prepare.path, prepare.classes, prepare.size, prepare.colour
-            )
-            return splits.images(rng, raw, sizes, prepare.flip_share)
-        case "csv":
-            raw = own_files.load_csv(prepare.path, prepare.classes)
-        case _:
-            raw = published.load_published(prepare.source)
-    tokenizer = bert_files.tokenizer() if prepare.vocabulary == "bert-base-cased" else None
-    return splits.texts(
-        rng, raw, sizes, prepare.flip_share, prepare.max_length, prepare.vocabulary_size, tokenizer
-    )
+    sizes = prepare.model_dump(include=set(SPLITS))
+    match prepare:
+        case Synthetic(source="linear"):
+            return synthetic.linear(rng, sizes, prepare.flips)
+        case Synthetic():
+            return synthetic.nonlinear(rng, sizes, prepare.flips)
+        case Digits():
+            return digits(rng, sizes, prepare.flip_share)
+        case ImageFolder(path=path, classes=classes, size=size, colour=colour):
+            raw = own_files.load_image_folder(path, classes, size, colour)
+        case Csv(path=path, classes=classes):
+            raw = own_files.load_csv(path, classes)
+        case Images() | Texts():
+            raw = load_published(prepare.source)
+    data = split_in_four(rng, raw, sizes, prepare.flip_share)
+    if isinstance(prepare, Images | ImageFolder):
+        return measure_channels(data)
+    pretrained = prepare.vocabulary == "bert-base-cased"
+    tokenizer = bert_files.load_tokenizer() if pretrained else None
+    return encode_texts(data, prepare.max_length, prepare.vocabulary_size, tokenizer)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from catwise.ceiling.crossfit import crossfitted_headroom
 from catwise.ceiling.headroom import headroom
 from catwise.ceiling.pca_rule import first_component_ratio
 from catwise.core.progress import progress
-from catwise.data import dataset
+from catwise.data import synthetic
 from catwise.influence import curvature
 from catwise.influence.vectors import influence_vectors, validation_bins
 from catwise.training import models
@@ -48,7 +48,7 @@ def logistic(source: str, size: int, flips: list[int], l2: float) -> Callable[[i
     def make(seed: int) -> np.ndarray:
         rng = np.random.default_rng(seed)
         counts = {"train": size, "validation_a": size, "validation_b": 1, "test": 1}
-        data = getattr(dataset, source)(rng, counts, flips)
+        data = getattr(synthetic, source)(rng, counts, flips)
         train, query = (
             (torch.from_numpy(data.x[split]), torch.from_numpy(data.y[split]))
             for split in ("train", "validation_a")

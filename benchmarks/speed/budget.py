@@ -19,11 +19,12 @@ from torch.utils.flop_counter import FlopCounterMode
 from catwise.config import params
 from catwise.core import losses
 from catwise.core.losses import Batch
-from catwise.data.published import PUBLISHED
+from catwise.data.catalogue import PUBLISHED
 from catwise.experiments.table1 import ELITE
 from catwise.influence.factors import fit_factors
 from catwise.influence.vectors import directional_derivatives, group_gradients
 from catwise.pipeline.results import names, record
+from catwise.reweighting.genetic_search import most_evaluations
 from catwise.training import models
 
 PEAK = 989e12  # FLOP/s of an H200 in bfloat16, dense, by its data sheet
@@ -105,20 +106,25 @@ def wanted(stage: str, flop: float, parts: int) -> dict[str, Any]:
 
 def searches(chosen: Any) -> int:
     """In all: of each case those of its methods, the one as printed, and the one over seeds."""
-    return len(chosen.cases) * (len(chosen.searches) + 2) if chosen else 0
+    if not chosen:
+        return 0
+    return sum(len(chosen.within(case.budget).searches) + 2 for case in chosen.cases)
 
 
 def extra_epochs(chosen: Any) -> int:
     """At most: a search's candidates may mean the same weights, which are trained once."""
-    if not chosen:
-        return 0
-    search = chosen.population + chosen.generations * (chosen.population * 3 // 4)
-    arms = (
+    return sum(case_epochs(chosen.within(case.budget)) for case in chosen.cases) if chosen else 0
+
+
+def case_epochs(chosen: Any) -> int:
+    """Count the epochs of one case: its searches, and each of its weights under every seed."""
+    search = most_evaluations(chosen.generations, chosen.population)
+    weights = (
         4
         + len(chosen.searches) * (ELITE + chosen.tradeoff)
         + len(chosen.directions) * len(chosen.sizes)
     )
-    return searches(chosen) * search + len(chosen.cases) * chosen.seeds * arms
+    return (len(chosen.searches) + 2) * search + chosen.seeds * weights
 
 
 def operations(chosen: Any, shape: tuple[int, ...], k: int) -> dict[str, float]:

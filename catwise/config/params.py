@@ -17,7 +17,7 @@ from ruamel.yaml.reader import ReaderError
 
 from catwise.config.schema import DataSet, Digits, ImageFolder, Logistic, Params, Synthetic, Tokens
 from catwise.core.errors import InputError
-from catwise.data.dataset import CLASSES
+from catwise.data.catalogue import CLASSES
 
 __all__ = ["Params", "load", "parse"]
 

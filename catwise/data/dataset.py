@@ -1,6 +1,6 @@
-"""Data sets as arrays, split in four: train, validation A (influence), validation B (the search), test (reported).
+"""Hold a data set as arrays, split in four, and pack its texts into bytes.
 
-Differs from the paper: its experiments use one held-out split for all three jobs.
+Differs from the paper: its experiments use one held-out split for what three splits do here.
 """
 
 from dataclasses import dataclass, field
@@ -9,36 +9,22 @@ from typing import Any
 
 import numpy as np
 
-from catwise.data.published import PUBLISHED
+__all__ = ["HELD_OUT", "SPLITS", "Data", "pack", "unpack"]
 
-__all__ = ["CLASSES", "SPLITS", "Data", "pack", "unpack"]
-
-
+# for training, for influence, for the fitness of the search, for what is reported
 SPLITS = ("train", "validation_a", "validation_b", "test")
-
-
-CLASSES = {
-    "linear": ("blue", "orange"),
-    "nonlinear": ("blue", "orange"),
-    "digits": tuple("0123456789"),
-    **{name: spec.classes for name, spec in PUBLISHED.items()},
-}
-
-
-LICENCES = {
-    "linear": "generated here; no rights reserved",
-    "nonlinear": "generated here; no rights reserved",
-    "digits": "UCI Optical Recognition of Handwritten Digits (Alpaydin, Kaynak 1998), CC BY 4.0, through scikit-learn",
-}
+HELD_OUT = SPLITS[1:]
 
 
 @dataclass(frozen=True)
 class Data:
-    """``x[split]``: inputs, ``y[split]``: labels as given, ``flipped``: which training labels were changed.
+    """Hold the samples of each split, and what the data card says of them.
 
-    Images are uint8 (n, channels, height, width), texts token ids (n, length) with ``mask`` 1 on tokens and 0 on
-    padding, and the ``texts`` themselves; ``tokenizer`` is theirs, as JSON. ``card`` goes into the data card.
-    ``names``, of the user's own samples alone, tell where they are from.
+    ``x`` and ``y`` are the inputs and the labels as given of each split; ``flipped`` (n,) says
+    which training labels were changed. Images are uint8 (n, channels, height, width); texts are
+    token ids (n, length) with a ``mask`` that is 1 on tokens and 0 on padding. ``texts`` are the
+    texts themselves and ``tokenizer`` is theirs, as JSON. ``names`` say where each of the user's
+    own samples is from; other data sets have none. ``card`` is added to the data card.
     """
 
     classes: tuple[str, ...]
@@ -53,28 +39,38 @@ class Data:
     card: dict[str, Any] = field(default_factory=dict)
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """What is stored of each split: ``train/x``, ``train/y``; of texts and names, bytes and offsets."""
-        named = {
-            f"{split}/{part}": getattr(self, part)[split] for split in SPLITS for part in ("x", "y")
-        }
-        for split, some in self.texts.items():
-            named[f"{split}/mask"] = self.mask[split]
-            named[f"{split}/text"], named[f"{split}/offsets"] = pack(some)
-        for split, some in self.names.items():
-            named[f"{split}/name"], named[f"{split}/name_offsets"] = pack(some)
-        return named
+        """Return what is stored of each split, by name: ``train/x``, ``train/y`` and so on.
+
+        Texts and names become bytes and offsets (see ``pack``).
+        """
+        arrays = {}
+        for split in SPLITS:
+            arrays[f"{split}/x"], arrays[f"{split}/y"] = self.x[split], self.y[split]
+        for split, texts in self.texts.items():
+            arrays[f"{split}/mask"] = self.mask[split]
+            arrays[f"{split}/text"], arrays[f"{split}/offsets"] = pack(texts)
+        for split, names in self.names.items():
+            arrays[f"{split}/name"], arrays[f"{split}/name_offsets"] = pack(names)
+        return arrays
 
 
-def pack(some: list[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Texts as one array of UTF-8 bytes and the n + 1 offsets between them."""
-    encoded = [text.encode() for text in some]
-    offsets = np.concatenate(
-        [[0], np.cumsum([len(text) for text in encoded], dtype=np.int64)]
-    ).astype(np.int64)
+def pack(texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Return n texts as one array of UTF-8 bytes and the n + 1 offsets between them.
+
+    >>> pack(["cat", "é"])
+    (array([ 99,  97, 116, 195, 169], dtype=uint8), array([0, 3, 5]))
+    """
+    encoded = [text.encode() for text in texts]
+    offsets = np.zeros(len(texts) + 1, dtype=np.int64)
+    offsets[1:] = np.cumsum([len(text) for text in encoded])
     return np.frombuffer(b"".join(encoded), dtype=np.uint8), offsets
 
 
-def unpack(stored: np.ndarray, offsets: np.ndarray) -> list[str]:
-    """The inverse of ``pack``."""
-    whole = stored.tobytes()
-    return [whole[start:end].decode() for start, end in pairwise(offsets)]
+def unpack(packed: np.ndarray, offsets: np.ndarray) -> list[str]:
+    """Return the texts that ``pack`` was given.
+
+    >>> unpack(*pack(["cat", "", "é"]))
+    ['cat', '', 'é']
+    """
+    content = packed.tobytes()
+    return [content[start:end].decode() for start, end in pairwise(offsets)]

@@ -2,21 +2,28 @@
 
 import numpy as np
 
-from catwise.data.dataset import CLASSES, LICENCES, SPLITS, Data
+from catwise.data.catalogue import CLASSES, LICENCES
+from catwise.data.dataset import HELD_OUT, Data
 from catwise.data.splits import flip_labels
 
 __all__ = ["digits"]
 
 
-def digits(rng: np.random.Generator, counts: dict[str, int], flip_share: float) -> Data:
-    """scikit-learn's bundled scans: 1,797 images of 8 x 8, scaled to [0, 1]; splits stratified by class.
+def digits(rng: np.random.Generator, sizes: dict[str, int], flip_share: float) -> Data:
+    """Split scikit-learn's 1,797 images of 8 x 8 pixels, scaled to [0, 1].
 
-    ``counts`` holds the sizes of the three held-out splits; the rest is trained on, ``flip_share`` of it mislabelled.
+    ``sizes`` are those of the three held-out splits, each class in proportion. The rest is trained
+    on, and ``flip_share`` of it is mislabelled.
+
+    >>> sizes = {"validation_a": 300, "validation_b": 300, "test": 297}
+    >>> data = digits(np.random.default_rng(0), sizes, flip_share=0.1)
+    >>> data.x["train"].shape, data.flipped.sum()
+    ((900, 1, 8, 8), np.int64(90))
     """
     from sklearn.datasets import load_digits
 
     images, labels = load_digits(return_X_y=True)
-    parts = _stratified(rng, labels, {split: counts[split] for split in SPLITS[1:]})
+    parts = _stratified_rows(rng, labels, {split: sizes[split] for split in HELD_OUT})
     x = {
         split: (images[rows] / 16).astype(np.float32).reshape(-1, 1, 8, 8)
         for split, rows in parts.items()
@@ -26,10 +33,10 @@ def digits(rng: np.random.Generator, counts: dict[str, int], flip_share: float) 
     return Data(CLASSES["digits"], LICENCES["digits"], x, y, flipped)
 
 
-def _stratified(
+def _stratified_rows(
     rng: np.random.Generator, labels: np.ndarray, sizes: dict[str, int]
 ) -> dict[str, np.ndarray]:
-    """Disjoint rows for each split, each class in proportion; the rest is called train."""
+    """Draw disjoint rows for each split, each class in proportion; the rest is called train."""
     from sklearn.model_selection import train_test_split
 
     rest = np.arange(len(labels))

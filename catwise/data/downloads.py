@@ -1,7 +1,4 @@
-"""What can go wrong on the way from a server: no network, no room, a wrong file. Each is one line.
-
-``CATWISE_CACHE`` names the folder of the downloads (default ``data/.downloads``).
-"""
+"""Prepare for downloads: the folder, the disk, and every failure of a server in one line."""
 
 import http.client
 import os
@@ -13,25 +10,26 @@ from pathlib import Path
 
 from catwise.core.errors import InputError
 
-__all__ = ["WAY_OUT", "cache", "one_line", "require_space"]
+__all__ = ["REMEDY", "cache_folder", "errors_in_one_line", "require_space"]
 
 ERRORS: tuple[type[Exception], ...] = (
-    OSError,  # no network, no space; with it URLError and most errors of the hub
+    OSError,  # no network, no space; among them are URLError and most errors of the hub
     http.client.HTTPException,  # a connection that ends too early
     RuntimeError,  # torchvision: a wrong checksum
-    ValueError,  # datasets: other sizes than its own record says
+    ValueError,  # datasets: sizes that are not those of its own record
     EOFError,
     tarfile.TarError,
 )
-WAY_OUT = "connect, or set CATWISE_MIRROR to a local folder laid out like the hub"
+REMEDY = "connect, or set CATWISE_MIRROR to a local folder laid out like the hub"
 
 
-def cache() -> Path:
+def cache_folder() -> Path:
+    """Return the folder of the downloads: ``CATWISE_CACHE``, or ``data/.downloads``."""
     return Path(os.environ.get("CATWISE_CACHE") or "data/.downloads")
 
 
 def require_space(path: Path, size: int) -> None:
-    """Raises InputError unless ``size`` bytes are free where ``path`` is, or will be."""
+    """Raise InputError unless ``size`` bytes are free where ``path`` is, or will be."""
     existing = next(parent for parent in (path, *path.absolute().parents) if parent.exists())
     free = shutil.disk_usage(existing).free
     if free < size:
@@ -41,14 +39,15 @@ def require_space(path: Path, size: int) -> None:
 
 
 @contextmanager
-def one_line(what: str, expected: str, way_out: str, *others: type[Exception]) -> Iterator[None]:
-    """What can go wrong between here and a server, in one line."""
+def errors_in_one_line(
+    where: str, expected: str, remedy: str, *others: type[Exception]
+) -> Iterator[None]:
+    """Turn what goes wrong between here and a server, or ``others``, into one InputError."""
     try:
         yield
     except (*ERRORS, *others) as error:
         if isinstance(error, InputError):
             raise
-        said = " ".join(str(error).split())[:200]
-        raise InputError(
-            f"{what}: expected {expected}; got {type(error).__name__}: {said}; {way_out}"
-        ) from None
+        message = " ".join(str(error).split())[:200]
+        got = f"{type(error).__name__}: {message}"
+        raise InputError(f"{where}: expected {expected}; got {got}; {remedy}") from None

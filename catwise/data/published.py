@@ -1,10 +1,7 @@
-"""The published data sets: torchvision's download, the hub's, or a local mirror of the hub (see ``mirror``).
-
-``known`` returns a ``Raw``: the official splits as they are, counted and checked, nothing chosen or changed yet.
-"""
+"""Load the published data sets: torchvision's download, the hub's, or a local mirror of the hub."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,189 +9,143 @@ import numpy as np
 
 from catwise.core.errors import InputError
 from catwise.data import mirror
-from catwise.data.downloads import WAY_OUT, cache, one_line, require_space
-from catwise.data.own_files import Part, Raw
+from catwise.data.catalogue import PUBLISHED, PublishedSet
+from catwise.data.downloads import REMEDY, cache_folder, errors_in_one_line, require_space
+from catwise.data.raw import Part, Raw
 
-__all__ = ["PUBLISHED", "PublishedSet", "load_published"]
-
-
-@dataclass(frozen=True)
-class PublishedSet:
-    """What a published data set must look like: ``counts`` of each class in each official split."""
-
-    classes: tuple[str, ...]
-    licence: str
-    counts: dict[str, tuple[int, ...]]
-    hub: str = ""  # its folder on the hub and in a mirror
-    column: str = "text"
-    shape: tuple[int, ...] = ()
-    partial: dict[str, tuple[int, ...]] = field(
-        default_factory=dict
-    )  # counts that a mirror may hold instead
-    gigabytes: float = 0.1  # of disk that a download needs, archive and contents
-
-
-PUBLISHED = {
-    "cifar10": PublishedSet(
-        ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
-        "CIFAR-10 (Krizhevsky 2009), a labelled subset of 80 Million Tiny Images; no licence stated, for research",
-        {"train": (5000,) * 10, "test": (1000,) * 10},
-        hub="uoft-cs/cifar10/plain_text",
-        column="img",
-        shape=(3, 32, 32),
-        gigabytes=0.4,
-    ),
-    "stl10": PublishedSet(
-        ("airplane", "bird", "car", "cat", "deer", "dog", "horse", "monkey", "ship", "truck"),
-        "STL-10 (Coates, Ng, Lee 2011), images from ImageNet; no licence stated, for research",
-        {"train": (500,) * 10, "test": (800,) * 10},
-        shape=(3, 96, 96),
-        gigabytes=6.0,
-    ),
-    "emotion": PublishedSet(
-        ("sadness", "joy", "love", "anger", "fear", "surprise"),
-        "Emotion (Saravia et al. 2018, CARER), English tweets; for education and research only",
-        {
-            "train": (4666, 5362, 1304, 2159, 1937, 572),
-            "validation": (550, 704, 178, 275, 212, 81),
-            "test": (581, 695, 159, 275, 224, 66),
-        },
-        hub="dair-ai/emotion/split",
-    ),
-    "ag_news": PublishedSet(
-        ("World", "Sports", "Business", "Sci/Tech"),
-        "AG's corpus of news articles (Gulli) as in Zhang, Zhao, LeCun 2015; for non-commercial use and research",
-        {"train": (30000,) * 4, "test": (1900,) * 4},
-        hub="fancyzhx/ag_news/data",
-        partial={"train": (6209, 4549, 4561, 6130)},
-    ),
-}
+__all__ = ["load_published"]
 
 
 def load_published(name: str) -> Raw:
-    """One of the published data sets, from the mirror if one is set, else from its own source; counted and checked."""
-    spec = PUBLISHED[name]
-    local = mirror.folder()
+    """Load the official splits as they are, from the mirror if one is set, else from their source.
+
+    Raises InputError unless every class has the published number of samples.
+    """
+    published, folder = PUBLISHED[name], mirror.mirror_folder()
     if name == "stl10":
-        raw = _torchvision(name, local or cache(), download=local is None)
-    elif local:
-        raw = _from_mirror(name, local)
+        raw = _from_torchvision(name, folder or cache_folder(), download=folder is None)
+    elif folder:
+        raw = _from_mirror(name, folder)
     elif name == "cifar10":
-        raw = _torchvision(name, cache(), download=True)
+        raw = _from_torchvision(name, cache_folder(), download=True)
     else:
         raw = _from_hub(name)
     notes = list(raw.notes)
-    for part in spec.counts:
-        notes += _checked(
-            f"{name}, {part} split from {raw.origin}",
-            spec,
-            part,
-            *raw.parts[part],
-            local is not None,
+    for part, (samples, labels) in raw.parts.items():
+        where = f"{name}, {part} split from {raw.origin}"
+        _require_published_form(where, published, samples, labels)
+        counts = tuple(np.bincount(labels, minlength=len(published.classes)).tolist())
+        expected = published.counts[part]
+        if counts == expected:
+            continue
+        if folder is None or counts != published.partial.get(part):
+            raise InputError(
+                f"{where}: expected {sum(expected)} samples, {_join(expected)};"
+                f" got {sum(counts)}, {_join(counts)}"
+            )
+        notes.append(
+            f"the mirror's {part} split is a part of the original:"
+            f" {sum(counts)} of {sum(expected)} samples"
         )
     return replace(raw, notes=tuple(notes))
 
 
 def _from_mirror(name: str, folder: Path) -> Raw:
-    spec = PUBLISHED[name]
+    """Load a data set from the mirror; images that are stored as JPEG are noted."""
+    published = PUBLISHED[name]
     parts: dict[str, Part] = {}
     notes = []
-    for part in spec.counts:
-        samples, y = mirror.split(folder, spec.hub, part, spec.column, spec.classes)
-        if spec.column == "img":
-            if samples and samples[0][:2] == b"\xff\xd8":
+    for part in published.counts:
+        samples, labels = mirror.read_split(
+            folder, published.hub, part, published.column, published.classes
+        )
+        if published.column == "img":
+            if samples and samples[0].startswith(b"\xff\xd8"):
                 notes.append(
                     f"the mirror's {part} images are JPEG re-encodings, not the original pixels"
                 )
-            parts[part] = (mirror.pixels(samples, f"{folder / spec.hub}, {part}", spec.shape), y)
-        else:
-            parts[part] = (samples, y)
-    return Raw(spec.classes, spec.licence, f"a mirror ({spec.hub})", parts, tuple(notes))
+            where = f"{folder / published.hub}, {part}"
+            samples = mirror.decode_images(samples, where, published.shape)
+        parts[part] = (samples, labels)
+    origin = f"a mirror ({published.hub})"
+    return Raw(published.classes, published.licence, origin, parts, tuple(notes))
 
 
-def _torchvision(name: str, root: Path, download: bool) -> Raw:
-    """torchvision checks the md5 of what it loads, and unpacks CIFAR-10's pickles only after that."""
+def _from_torchvision(name: str, root: Path, download: bool) -> Raw:
+    """Load CIFAR-10 or STL-10 by torchvision, from ``root``.
+
+    torchvision checks the md5 of what it loads, and unpacks CIFAR-10's pickles only after that.
+    """
     from torchvision.datasets import CIFAR10, STL10
 
+    published = PUBLISHED[name]
     folder = root / {"cifar10": CIFAR10, "stl10": STL10}[name].base_folder
     if not folder.is_dir():
         if not download:
-            raise InputError(f"{folder}: expected the binary files of {name}, found no such folder")
-        require_space(root, int(PUBLISHED[name].gigabytes * 1e9))
-    expected = (
-        ("a download", WAY_OUT)
-        if download
-        else ("files with the published checksums", "copy them again")
-    )
-    parts = {}
-    with one_line(name if download else str(folder), *expected):
-        for part in PUBLISHED[name].counts:
+            raise InputError(f"{folder}: expected the binary files of {name}; got no such folder")
+        require_space(root, int(published.gigabytes * 1e9))
+    where, expected, remedy = name, "a download", REMEDY
+    if not download:
+        where, expected = str(folder), "files with the published checksums"
+        remedy = "copy them again"
+    parts: dict[str, Part] = {}
+    with errors_in_one_line(where, expected, remedy):
+        for part in published.counts:
             if name == "cifar10":
                 images = CIFAR10(root, train=part == "train", download=download)
-                parts[part] = (
-                    np.moveaxis(images.data, 3, 1),
-                    np.array(images.targets, dtype=np.int64),
-                )
+                labels = np.array(images.targets, dtype=np.int64)
+                parts[part] = (np.moveaxis(images.data, 3, 1), labels)
             else:
-                scans = STL10(root, split=part, download=download)
-                parts[part] = (np.ascontiguousarray(scans.data), scans.labels.astype(np.int64))
-    return Raw(
-        PUBLISHED[name].classes,
-        PUBLISHED[name].licence,
-        "torchvision's download" if download else f"a mirror ({folder.name})",
-        parts,
-    )
+                images = STL10(root, split=part, download=download)
+                pixels = np.ascontiguousarray(images.data)
+                parts[part] = (pixels, images.labels.astype(np.int64))
+    origin = "torchvision's download" if download else f"a mirror ({folder.name})"
+    return Raw(published.classes, published.licence, origin, parts)
 
 
 def _from_hub(name: str) -> Raw:
+    """Load a data set of texts from the hub."""
     import datasets
     import httpx2
     import huggingface_hub
 
-    repository = "/".join(PUBLISHED[name].hub.split("/")[:2])
-    require_space(cache(), int(PUBLISHED[name].gigabytes * 1e9))
+    published = PUBLISHED[name]
+    repository = "/".join(published.hub.split("/")[:2])
+    require_space(cache_folder(), int(published.gigabytes * 1e9))
     huggingface_hub.logging.set_verbosity_error()  # else each of its six tries writes a line
-    with one_line(name, "a download", WAY_OUT, datasets.exceptions.DatasetsError, httpx2.HTTPError):
-        read = datasets.load_dataset(
-            repository, cache_dir=str(cache() / "hub"), verification_mode="all_checks"
+    errors = (datasets.exceptions.DatasetsError, httpx2.HTTPError)
+    with errors_in_one_line(name, "a download", REMEDY, *errors):
+        tables = datasets.load_dataset(
+            repository, cache_dir=str(cache_folder() / "hub"), verification_mode="all_checks"
         )
-    parts = {}
-    for part in PUBLISHED[name].counts:
-        features = read[part].features if part in read else {}
+    parts: dict[str, Part] = {}
+    for part in published.counts:
+        features = tables[part].features if part in tables else {}
         names = getattr(features.get("label"), "names", ())
-        if PUBLISHED[name].column not in features or tuple(names) != PUBLISHED[name].classes:
-            wanted = f"{PUBLISHED[name].column} and a label of {', '.join(PUBLISHED[name].classes)}"
+        if published.column not in features or tuple(names) != published.classes:
             raise InputError(
-                f"{repository}: {part} split: expected {wanted}; got {' '.join(str(features).split())}"
+                f"{repository}: {part} split: expected {published.column} and a label of"
+                f" {', '.join(published.classes)}; got {' '.join(str(features).split())}"
             )
-        parts[part] = (
-            list(read[part][PUBLISHED[name].column]),
-            np.array(read[part]["label"], dtype=np.int64),
-        )
-    return Raw(PUBLISHED[name].classes, PUBLISHED[name].licence, f"the hub ({repository})", parts)
+        labels = np.array(tables[part]["label"], dtype=np.int64)
+        parts[part] = (list(tables[part][published.column]), labels)
+    return Raw(published.classes, published.licence, f"the hub ({repository})", parts)
 
 
-def _checked(
-    where: str, spec: PublishedSet, part: str, x: Any, y: np.ndarray, from_mirror: bool
-) -> list[str]:
-    """Raises InputError unless samples and labels are those of the original, or a mirror's known share of them."""
-    if len(x) != len(y):
-        raise InputError(f"{where}: expected as many samples as labels; got {len(x)} and {len(y)}")
-    if strange := sorted(set(y.tolist()) - set(range(len(spec.classes)))):
-        raise InputError(f"{where}: expected labels 0 to {len(spec.classes) - 1}; got {strange[0]}")
-    if spec.shape and x.shape[1:] != spec.shape:
-        raise InputError(f"{where}: expected images of {spec.shape}; got {x.shape[1:]}")
-    came, expected = tuple(np.bincount(y, minlength=len(spec.classes)).tolist()), spec.counts[part]
-    if came == expected:
-        return []
-    if from_mirror and came == spec.partial.get(part):
-        return [
-            f"the mirror's {part} split is a part of the original: {sum(came)} of {sum(expected)} samples"
-        ]
-    raise InputError(
-        f"{where}: expected {sum(expected)} samples, {_list(expected)}; got {sum(came)}, {_list(came)}"
-    )
+def _require_published_form(
+    where: str, published: PublishedSet, samples: Any, labels: np.ndarray
+) -> None:
+    """Raise InputError unless each sample has a label, in range, and each image has its shape."""
+    if len(samples) != len(labels):
+        got = f"{len(samples)} and {len(labels)}"
+        raise InputError(f"{where}: expected as many samples as labels; got {got}")
+    last = len(published.classes) - 1
+    if wrong := sorted({*labels.tolist()} - {*range(last + 1)}):
+        raise InputError(f"{where}: expected labels 0 to {last}; got {wrong[0]}")
+    if published.shape and samples.shape[1:] != published.shape:
+        got = samples.shape[1:]
+        raise InputError(f"{where}: expected images of {published.shape}; got {got}")
 
 
-def _list(counts: Sequence[int]) -> str:
+def _join(counts: Sequence[int]) -> str:
     return "/".join(map(str, counts))

@@ -1,27 +1,32 @@
-"""Split a data set in four: train, validation A (influence), validation B (the search), test (reported)."""
+"""Split a data set in four, with no sample in two splits, and flip training labels."""
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from catwise.core.errors import InputError
-from catwise.data import wordpiece
-from catwise.data.dataset import SPLITS, Data
-from catwise.data.own_files import Raw
+from catwise.data.dataset import HELD_OUT, SPLITS, Data
+from catwise.data.raw import Raw
 
-__all__ = ["flip_labels", "images", "texts"]
+__all__ = ["Sizes", "flip_labels", "split_in_four"]
 
-
-Sizes = dict[str, int | str]
+Sizes = dict[str, int | str]  # of each split: a number, or "all" for what is left
+Rows = dict[str, np.ndarray]  # row numbers, by official part or by split
 
 
 def flip_labels(
     rng: np.random.Generator, labels: np.ndarray, share: float, num_classes: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Changes round(share n) labels to another class, chosen uniformly; returns the new labels and where."""
+    """Change round(share n) of n labels to another class, drawn uniformly.
+
+    Returns the new labels and a mask of those that changed.
+
+    >>> labels, flipped = flip_labels(np.random.default_rng(0), np.zeros(10, dtype=int), 0.2, 3)
+    >>> int(flipped.sum()), bool((labels[flipped] > 0).all())
+    (2, True)
+    """
     if not 0 <= share < 1:
         raise InputError(f"flip_share: expected 0 <= share < 1; got {share}")
     flipped = np.zeros(len(labels), dtype=bool)
@@ -30,146 +35,134 @@ def flip_labels(
     return np.where(flipped, (labels + shift) % num_classes, labels), flipped
 
 
-def images(rng: np.random.Generator, raw: Raw, sizes: Sizes, flip_share: float) -> Data:
-    """Images as they are, uint8, with the mean and deviation of each channel over the training split, in [0, 1]."""
-    data = _split(rng, raw, sizes, flip_share)
-    levels = np.arange(256) / 255
-    mean, std = [], []
-    for channel in range(data.x["train"].shape[1]):
-        chunks = np.array_split(
-            data.x["train"][:, channel], 64
-        )  # bincount makes int64 of its argument
-        share = (
-            sum(np.bincount(chunk.ravel(), minlength=256) for chunk in chunks)
-            / data.x["train"][:, channel].size
-        )
-        mean.append(round(float(share @ levels), 6))  # six digits, alike on every machine
-        std.append(
-            round(float(np.sqrt(share @ (levels - mean[-1]) ** 2)), 6) or 1.0
-        )  # a constant channel becomes 0
-    return replace(data, card={**data.card, "mean": mean, "std": std})
+def split_in_four(rng: np.random.Generator, raw: Raw, sizes: Sizes, flip_share: float) -> Data:
+    """Split a data set that comes in official parts, or in one called ``all``.
 
+    ``sizes`` says how many samples each split has, each class in proportion. Train comes from the
+    official train part, so that its size can be the paper's, test from test, and both validation
+    splits from the official validation part if there is one, else from test. ``flip_share`` of the
+    training labels are flipped.
 
-def texts(
-    rng: np.random.Generator,
-    raw: Raw,
-    sizes: Sizes,
-    flip_share: float,
-    max_length: int,
-    vocabulary_size: int,
-    pretrained: str | None,
-) -> Data:
-    """Texts as token ids, by a ``pretrained`` tokenizer (JSON) or one learned from the training texts alone."""
-    data = _split(rng, raw, sizes, flip_share)
-    tokenizer = pretrained or wordpiece.learn(data.texts["train"], vocabulary_size)
-    coded = {split: wordpiece.encode(tokenizer, data.texts[split], max_length) for split in SPLITS}
-    return replace(
-        data,
-        x={split: ids for split, (ids, _, _) in coded.items()},
-        mask={split: mask for split, (_, mask, _) in coded.items()},
-        tokenizer=tokenizer,
-        card={
-            **data.card,
-            "vocabulary_size": wordpiece.size(tokenizer),
-            "cut_at_max_length": {split: int(cut) for split, (_, _, cut) in coded.items()},
-        },
-    )
-
-
-def _split(rng: np.random.Generator, raw: Raw, sizes: Sizes, flip_share: float) -> Data:
-    """The four splits of a set that comes in official parts, or in one, with no sample in two of them.
-
-    ``sizes``: each class in proportion; ``all`` for train or test means what is left. Of official parts, train comes
-    from train, so that its size can be the paper's, test from test, validation A and B from the official validation
-    part if there is one, else from test. Copies, by content, of a sample of the official train part and second copies
-    leave the held-out side, which so does not depend on how many are trained on. Copies inside train stay: they are
-    part of what is diagnosed. Where all is in one part, copies follow their first into train, or go.
+    No content is in two splits. Copies of a sample of the official train part, and second copies,
+    leave the held-out side, which therefore does not depend on how many samples are trained on.
+    Copies within train stay, because they are part of what is diagnosed. Where all samples come in
+    one part, copies follow their first into train, or leave.
     """
-    held_out, trained_on, flips = rng.spawn(3)
-    keys = {part: _fingerprints(x) for part, (x, _) in raw.parts.items()}
-    home = (
-        dict.fromkeys(SPLITS, "all")
-        if "all" in keys
-        else {"train": "train", **dict.fromkeys(SPLITS[1:], "test")}
-    )
-    if "validation" in keys:
-        home |= dict.fromkeys(SPLITS[1:3], "validation")
-    seen, pools = set(keys.get("train", ())), {}
-    for part in sorted(
-        set(home.values()) - {"train"}
-    ):  # test before validation: it keeps what they share
-        pools[part] = _firsts(keys[part], seen)
-        seen |= set(keys[part])
+    held_out_rng, train_rng, flip_rng = rng.spawn(3)
+    keys = {part: _content_keys(samples) for part, (samples, _) in raw.parts.items()}
+    source = _source_parts(raw)
+    pools = _held_out_pools(keys, source)
     dropped = {part: len(keys[part]) - len(pool) for part, pool in pools.items()}
-    rows = {}
-    for split in SPLITS[1:]:
-        part = home[split]
-        rows[split] = _draw(held_out, raw, part, pools[part], sizes, split)
+    rows: Rows = {}
+    for split in HELD_OUT:
+        part = source[split]
+        rows[split] = _draw(held_out_rng, raw, part, pools[part], sizes, split)
         pools[part] = np.setdiff1d(pools[part], rows[split])
-    if "all" in keys:
-        first = {keys["all"][row] for row in pools["all"]}
-        pools["train"] = np.array(
-            [row for row, key in enumerate(keys["all"]) if key in first], dtype=np.int64
-        )
-        dropped["all"] -= len(pools["train"]) - len(first)
-    else:
-        pools["train"] = np.arange(len(keys["train"]))
-    rows["train"] = _draw(trained_on, raw, home["train"], pools["train"], sizes, "train")
-    x = {split: _take(raw.parts[home[split]][0], rows[split]) for split in SPLITS}
-    y = {split: raw.parts[home[split]][1][rows[split]] for split in SPLITS}
-    y["train"], flipped = flip_labels(flips, y["train"], flip_share, len(raw.classes))
-    names = (
-        {split: [raw.names[row] for row in rows[split]] for split in SPLITS} if raw.names else {}
-    )
-    copies = len(rows["train"]) - len({keys[home["train"]][row] for row in rows["train"]})
+    part = source["train"]
+    pool = np.arange(len(keys[part]))
+    if part in pools:
+        pool = _with_copies(keys[part], pools[part])
+        dropped[part] -= len(pool) - len(pools[part])
+    rows["train"] = _draw(train_rng, raw, part, pool, sizes, "train")
+    distinct = {keys[part][row] for row in rows["train"]}
     card = {
         "origin": raw.origin,
         "notes": raw.notes,
         "copies_dropped": dropped,
-        "copies_within_train": copies,
+        "copies_within_train": len(rows["train"]) - len(distinct),
     }
-    is_text = isinstance(x["train"], list)
-    kept: dict[str, Any] = {"texts": x if is_text else {}, "names": names, "card": card}
-    return Data(raw.classes, raw.licence, {} if is_text else x, y, flipped, **kept)
+    return _take(flip_rng, raw, source, rows, flip_share, card)
 
 
-def _fingerprints(x: Sequence[Any]) -> list[bytes]:
-    """A hash of each sample's content: the pixels, or the text as it is."""
-    raw = (item.encode() if isinstance(item, str) else item.tobytes() for item in x)
-    return [hashlib.blake2b(content, digest_size=16).digest() for content in raw]
+def _source_parts(raw: Raw) -> dict[str, str]:
+    """Return the official part that each split comes from."""
+    if "all" in raw.parts:
+        return dict.fromkeys(SPLITS, "all")
+    validation = "validation" if "validation" in raw.parts else "test"
+    return {
+        "train": "train",
+        "validation_a": validation,
+        "validation_b": validation,
+        "test": "test",
+    }
 
 
-def _firsts(keys: list[bytes], seen: set[bytes]) -> np.ndarray:
-    """The rows whose content is in no earlier row, nor in ``seen``."""
-    first: dict[bytes, int] = {}
-    for row, key in enumerate(keys):
-        first.setdefault(key, row)
-    return np.array(sorted(row for key, row in first.items() if key not in seen), dtype=np.int64)
+def _content_keys(samples: Sequence[Any]) -> list[bytes]:
+    """Return a hash of the content of each sample: of its pixels, or of the text as it is."""
+    contents = (item.encode() if isinstance(item, str) else item.tobytes() for item in samples)
+    return [hashlib.blake2b(content, digest_size=16).digest() for content in contents]
 
 
-def _take(samples: Any, rows: np.ndarray) -> Any:
-    return [samples[row] for row in rows] if isinstance(samples, list) else samples[rows]
+def _held_out_pools(keys: dict[str, list[bytes]], source: dict[str, str]) -> Rows:
+    """Return the rows of each part that may be held out: the first of each content, not in train.
+
+    Test comes before validation and keeps what they share.
+    """
+    seen = set(keys.get("train", ()))
+    pools: Rows = {}
+    for part in sorted(set(source.values()) - {"train"}):
+        first: dict[bytes, int] = {}
+        for row, key in enumerate(keys[part]):
+            first.setdefault(key, row)
+        rows = sorted(row for key, row in first.items() if key not in seen)
+        pools[part] = np.array(rows, dtype=np.int64)
+        seen |= set(keys[part])
+    return pools
+
+
+def _with_copies(keys: list[bytes], rows: np.ndarray) -> np.ndarray:
+    """Return ``rows`` and all rows of the same content, in their order."""
+    contents = {keys[row] for row in rows}
+    return np.array([row for row, key in enumerate(keys) if key in contents], dtype=np.int64)
 
 
 def _draw(
-    rng: np.random.Generator, raw: Raw, part: str, rows: np.ndarray, sizes: Sizes, split: str
+    rng: np.random.Generator, raw: Raw, part: str, pool: np.ndarray, sizes: Sizes, split: str
 ) -> np.ndarray:
-    """As many of ``rows`` as the split's size says, each class in proportion (largest remainders), in their order."""
-    y, wanted = raw.parts[part][1][rows], sizes[split]
-    size = len(rows) if isinstance(wanted, str) else wanted
-    if size > len(rows):
+    """Draw the rows of ``split`` from ``pool``, each class in proportion, and sort them.
+
+    The proportions are rounded by largest remainders.
+    """
+    labels, size = raw.parts[part][1][pool], sizes[split]
+    if isinstance(size, str):
+        size = len(pool)
+    if size > len(pool):
         raise InputError(
-            f"prepare.{split}: expected at most {len(rows)}, the samples that are left; got {size}"
+            f"{split}: expected at most {len(pool)}, the samples that are left; got {size}"
         )
-    exact = size * np.bincount(y, minlength=len(raw.classes)) / max(len(rows), 1)
-    take = np.floor(exact).astype(np.int64)
-    take[np.argsort(take - exact, kind="stable")[: size - take.sum()]] += 1
-    if not take.all():
-        missing = raw.classes[int(np.argmin(take))]
+    exact_k = size * np.bincount(labels, minlength=len(raw.classes)) / max(len(pool), 1)
+    count_k = np.floor(exact_k).astype(np.int64)
+    count_k[np.argsort(count_k - exact_k, kind="stable")[: size - count_k.sum()]] += 1
+    if not count_k.all():
+        missing = raw.classes[int(np.argmin(count_k))]
         raise InputError(
-            f"prepare.{split}: expected a sample of every class; got none of {missing!r} in {size}"
+            f"{split}: expected a sample of every class; got none of {missing!r} in {size}"
         )
-    members = (
-        rng.choice(rows[y == label], count, replace=False) for label, count in enumerate(take)
-    )
-    return np.sort(np.concatenate(list(members)))
+    drawn = [
+        rng.choice(pool[labels == label], count, replace=False)
+        for label, count in enumerate(count_k)
+    ]
+    return np.sort(np.concatenate(drawn))
+
+
+def _take(
+    rng: np.random.Generator,
+    raw: Raw,
+    source: dict[str, str],
+    rows: Rows,
+    flip_share: float,
+    card: dict[str, Any],
+) -> Data:
+    """Take the samples of every split, and flip training labels; texts have no arrays yet."""
+    x = {split: _choose(raw.parts[source[split]][0], rows[split]) for split in SPLITS}
+    y = {split: raw.parts[source[split]][1][rows[split]] for split in SPLITS}
+    y["train"], flipped = flip_labels(rng, y["train"], flip_share, len(raw.classes))
+    names = {split: [raw.names[row] for row in rows[split]] for split in SPLITS if raw.names}
+    if isinstance(x["train"], list):
+        return Data(raw.classes, raw.licence, {}, y, flipped, texts=x, names=names, card=card)
+    return Data(raw.classes, raw.licence, x, y, flipped, names=names, card=card)
+
+
+def _choose(samples: Any, rows: np.ndarray) -> Any:
+    """Return rows of an array of images or of a list of texts."""
+    return [samples[row] for row in rows] if isinstance(samples, list) else samples[rows]

@@ -1,4 +1,4 @@
-"""Run a stage: one argument, checked parameters, one line for bad input."""
+"""Run a stage: one argument, checked parameters, and bad input in one line."""
 
 import argparse
 import inspect
@@ -8,34 +8,35 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from catwise.config import params
-from catwise.config.schema import DataSet
+from catwise.config.schema import DataSet, Section
 from catwise.core.errors import InputError
 
-__all__ = ["ending", "run", "settings"]
+__all__ = ["ending", "run", "section_errors", "settings"]
 
 
 def run(main: Callable[..., None], description: str | None) -> None:
-    """Calls ``main`` with what it takes from the command line."""
+    """Call ``main`` with the data set of the command line, if it takes one."""
     parser = argparse.ArgumentParser(description=description)
     if inspect.signature(main).parameters:
         parser.add_argument("dataset", help="a name under `datasets` in params.yaml")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what is open is closed
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that open files are closed
     with ending():
         main(**vars(parser.parse_args()))
 
 
 @contextmanager
 def ending() -> Iterator[None]:
-    """Bad input or a full disk ends the program with one line and exit code 2, Ctrl-C with 130."""
+    """End the program with one line and exit code 2 at bad input or a full disk.
+
+    Ctrl-C ends it with exit code 130.
+    """
     try:
         yield
     except (InputError, OSError) as error:
-        place = f"{error.filename}: " if isinstance(error, OSError) and error.filename else ""
-        print(
-            "error:",
-            *f"{place}{getattr(error, 'strerror', None) or error}".split(),
-            file=sys.stderr,
-        )
+        message = str(error)
+        if isinstance(error, OSError) and error.strerror:
+            message = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+        print("error:", " ".join(message.split()), file=sys.stderr)
         raise SystemExit(2) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None
@@ -50,3 +51,20 @@ def settings(dataset: str) -> DataSet:
     if dataset not in datasets:
         raise InputError(f"data set: expected one of {', '.join(datasets)}; got {dataset!r}")
     return datasets[dataset]
+
+
+@contextmanager
+def section_errors(dataset: str, name: str, parameters: Section) -> Iterator[None]:
+    """Say which key of params.yaml to mend when the library rejects an argument.
+
+    The library names its own arguments ("train: expected ..."). If that is a key of the section
+    ``name``, whose content is ``parameters``, the error begins with the whole key instead
+    ("datasets.digits.prepare.train: expected ...").
+    """
+    try:
+        yield
+    except InputError as error:
+        argument = str(error).partition(":")[0]
+        if argument not in type(parameters).model_fields:
+            raise
+        raise InputError(f"datasets.{dataset}.{name}.{error}") from None

@@ -53,7 +53,7 @@ def test_what_is_wrong_in_a_folder_is_named(tmp_path):
             load_image_folder(str(path), ["cats", "dogs"], 4, "rgb")
         assert "\n" not in str(caught.value)
 
-    said("prepare.path: expected a folder with one folder per class", tmp_path / "nowhere")
+    said("path: expected a folder with one folder per class", tmp_path / "nowhere")
     folder(tmp_path, cats=[1], dogs=[])
     said("dogs: expected images; got an empty folder")
     (tmp_path / "dogs" / "0.png").write_bytes((tmp_path / "cats" / "0.png").read_bytes()[:40])
@@ -109,9 +109,7 @@ def test_what_is_wrong_in_a_csv_is_named_by_its_line(tmp_path, content, said):
 
 
 def test_a_csv_that_is_not_there_is_said(tmp_path):
-    with pytest.raises(
-        InputError, match=r"prepare.path: expected a CSV file; got .*: No such file"
-    ):
+    with pytest.raises(InputError, match=r"path: expected a CSV file; got .*: No such file"):
         load_csv(str(tmp_path / "none.csv"), ["spam", "ham"])
 
 

@@ -19,8 +19,10 @@ import torchvision
 from PIL import Image
 
 from catwise.core.errors import InputError
-from catwise.data import bert_files, published
+from catwise.data import bert_files
+from catwise.data.catalogue import PUBLISHED
 from catwise.data.downloads import require_space
+from catwise.data.published import load_published
 
 COUNTS = {"train": (3, 2), "test": (2, 1)}
 
@@ -28,10 +30,10 @@ COUNTS = {"train": (3, 2), "test": (2, 1)}
 @pytest.fixture(autouse=True)
 def outside(monkeypatch, tmp_path):
     """A mirror and a cache of our own, two classes for every set, and no way out to the network."""
-    for name, spec in published.PUBLISHED.items():
+    for name, spec in PUBLISHED.items():
         counts = COUNTS | ({"validation": (1, 2)} if name == "emotion" else {})
         small = replace(spec, classes=spec.classes[:2], counts=counts, partial={}, gigabytes=1e-6)
-        monkeypatch.setitem(published.PUBLISHED, name, small)
+        monkeypatch.setitem(PUBLISHED, name, small)
     monkeypatch.setenv("CATWISE_MIRROR", str(tmp_path))
     monkeypatch.setenv("CATWISE_CACHE", str(tmp_path / "cache"))
 
@@ -42,12 +44,12 @@ def outside(monkeypatch, tmp_path):
 
 
 def labels(part, name="ag_news"):
-    return np.repeat([0, 1], published.PUBLISHED[name].counts[part])
+    return np.repeat([0, 1], PUBLISHED[name].counts[part])
 
 
 def hub_table(name, samples, y, classes=None):
     """A table in the hub's schema: the classes are in the metadata."""
-    spec = published.PUBLISHED[name]
+    spec = PUBLISHED[name]
     kind = (
         pa.struct([("bytes", pa.binary()), ("path", pa.string())])
         if spec.column == "img"
@@ -68,9 +70,9 @@ def hub_table(name, samples, y, classes=None):
 
 def text_mirror(root, name="ag_news", **changed):
     """A whole mirror of a text set; ``changed`` replaces the table of a part."""
-    folder = root / published.PUBLISHED[name].hub
+    folder = root / PUBLISHED[name].hub
     folder.mkdir(parents=True, exist_ok=True)
-    for part in published.PUBLISHED[name].counts:
+    for part in PUBLISHED[name].counts:
         y = labels(part, name)
         table = changed.get(part) or hub_table(
             name, [f"{part} {row} ü" for row in range(len(y))], y
@@ -86,7 +88,7 @@ def encoded(pixels, kind):
 
 
 def image_mirror(root, rng, kind="PNG", size=32):
-    folder = root / published.PUBLISHED["cifar10"].hub
+    folder = root / PUBLISHED["cifar10"].hub
     folder.mkdir(parents=True)
     pixels = {}
     for part in COUNTS:
@@ -98,7 +100,7 @@ def image_mirror(root, rng, kind="PNG", size=32):
 
 def said_in_one_line(name="ag_news"):
     with pytest.raises(InputError) as caught:
-        published.load_published(name)
+        load_published(name)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -106,9 +108,9 @@ def said_in_one_line(name="ag_news"):
 @pytest.mark.parametrize("name", ["emotion", "ag_news"])
 def test_a_mirrors_texts_are_read_as_they_are(tmp_path, name):
     text_mirror(tmp_path, name)
-    raw = published.load_published(name)
-    assert raw.classes == published.PUBLISHED[name].classes
-    for part in published.PUBLISHED[name].counts:
+    raw = load_published(name)
+    assert raw.classes == PUBLISHED[name].classes
+    for part in PUBLISHED[name].counts:
         x, y = raw.parts[part]
         assert x == [f"{part} {row} ü" for row in range(len(y))]
         np.testing.assert_array_equal(y, labels(part, name))
@@ -118,7 +120,7 @@ def test_a_mirrors_texts_are_read_as_they_are(tmp_path, name):
 @pytest.mark.parametrize(("kind", "notes"), [("PNG", 0), ("JPEG", 2)])
 def test_a_mirrors_images_are_channels_first_and_jpegs_are_noted(tmp_path, rng, kind, notes):
     pixels = image_mirror(tmp_path, rng, kind)
-    raw = published.load_published("cifar10")
+    raw = load_published("cifar10")
     for part in COUNTS:
         x, y = raw.parts[part]
         assert x.dtype == np.uint8
@@ -140,7 +142,7 @@ def test_the_shards_of_a_split_are_joined_in_order_and_none_may_be_missing(tmp_p
         in said_in_one_line()
     )
     pq.write_table(table[2:], folder / "train-00001-of-00002.parquet")
-    assert published.load_published("ag_news").parts["train"][0] == table["text"].to_pylist()
+    assert load_published("ag_news").parts["train"][0] == table["text"].to_pylist()
 
 
 @pytest.mark.parametrize("kept", [0, 3, 100, -1])
@@ -157,7 +159,7 @@ def test_a_file_is_checked_against_the_mirrors_sums(tmp_path):
         for path in paths
     ]
     (tmp_path / "SHA256SUMS").write_text("\n".join(sums) + "\n")
-    assert len(published.load_published("ag_news").parts["train"][0]) == 5
+    assert len(load_published("ag_news").parts["train"][0]) == 5
     pq.write_table(hub_table("ag_news", list("abc"), labels("test")), paths[0])
     assert f"{paths[0]}: expected the sha256 in" in said_in_one_line()
     (tmp_path / "SHA256SUMS").write_text(sums[1])
@@ -193,12 +195,12 @@ def test_a_missing_column_is_named(tmp_path):
 
 def test_a_part_of_the_original_is_taken_from_a_mirror_and_said(tmp_path, monkeypatch):
     monkeypatch.setitem(
-        published.PUBLISHED,
+        PUBLISHED,
         "ag_news",
-        replace(published.PUBLISHED["ag_news"], partial={"train": (1, 1)}),
+        replace(PUBLISHED["ag_news"], partial={"train": (1, 1)}),
     )
     text_mirror(tmp_path, train=hub_table("ag_news", ["a", "b"], [0, 1]))
-    assert published.load_published("ag_news").notes == (
+    assert load_published("ag_news").notes == (
         "the mirror's train split is a part of the original: 2 of 5 samples",
     )
 
@@ -208,7 +210,7 @@ def test_a_broken_or_wrong_image_is_named_by_its_row(tmp_path, rng):
     assert "row 0: expected an image of (32, 32); got (31, 31)" in said_in_one_line("cifar10")
     image = encoded(np.zeros((32, 32, 3), dtype=np.uint8), "PNG")
     broken = {"bytes": image["bytes"][:60], "path": None}
-    folder = tmp_path / published.PUBLISHED["cifar10"].hub
+    folder = tmp_path / PUBLISHED["cifar10"].hub
     table = hub_table("cifar10", [image, image, broken, image, image], labels("train"))
     pq.write_table(table, folder / "train-00000-of-00001.parquet")
     assert "row 2: expected an image" in said_in_one_line("cifar10")
@@ -253,7 +255,7 @@ def test_stl10s_columns_become_rows(tmp_path, rng, monkeypatch, mirrored):
     if not mirrored:  # what an earlier run has downloaded is read again without a network
         monkeypatch.delenv("CATWISE_MIRROR")
     images = write_stl10(tmp_path / ("" if mirrored else "cache"), rng, monkeypatch)
-    raw = published.load_published("stl10")
+    raw = load_published("stl10")
     for part in COUNTS:
         np.testing.assert_array_equal(raw.parts[part][0], images[part])
         np.testing.assert_array_equal(raw.parts[part][1], labels(part))
@@ -303,7 +305,7 @@ def test_cifar10s_own_files_are_read_by_torchvision(tmp_path, rng, monkeypatch):
         "md5": hashlib.md5(content).hexdigest(),
     }
     monkeypatch.setattr(torchvision.datasets.CIFAR10, "meta", meta)
-    raw = published.load_published("cifar10")
+    raw = load_published("cifar10")
     for part in COUNTS:
         np.testing.assert_array_equal(raw.parts[part][0], images[part])
         np.testing.assert_array_equal(raw.parts[part][1], labels(part))
@@ -320,9 +322,9 @@ def from_folder(monkeypatch, root):
 
 def test_the_hub_and_its_mirror_give_the_same(tmp_path, monkeypatch):
     text_mirror(tmp_path, "emotion")
-    mirrored = published.load_published("emotion")
+    mirrored = load_published("emotion")
     from_folder(monkeypatch, tmp_path)
-    read = published.load_published("emotion")
+    read = load_published("emotion")
     for part, (x, y) in read.parts.items():
         assert x == mirrored.parts[part][0]
         np.testing.assert_array_equal(y, mirrored.parts[part][1])
@@ -331,9 +333,9 @@ def test_the_hub_and_its_mirror_give_the_same(tmp_path, monkeypatch):
 
 def test_a_part_of_the_original_is_refused_from_the_hub(tmp_path, monkeypatch):
     monkeypatch.setitem(
-        published.PUBLISHED,
+        PUBLISHED,
         "ag_news",
-        replace(published.PUBLISHED["ag_news"], partial={"train": (1, 1)}),
+        replace(PUBLISHED["ag_news"], partial={"train": (1, 1)}),
     )
     text_mirror(tmp_path, train=hub_table("ag_news", ["a", "b"], [0, 1]))
     from_folder(monkeypatch, tmp_path)
@@ -348,7 +350,7 @@ def test_the_hubs_other_classes_or_a_broken_file_are_one_line(tmp_path, monkeypa
     assert "expected text and a label of World, Sports" in said_in_one_line()
     (folder / "train-00000-of-00001.parquet").write_bytes(b"PAR1")
     monkeypatch.setenv("CATWISE_CACHE", str(tmp_path / "another"))
-    assert "ag_news: expected a download; came" in said_in_one_line()
+    assert "ag_news: expected a download; got" in said_in_one_line()
 
 
 @pytest.mark.parametrize("name", ["cifar10", "stl10"])
@@ -415,18 +417,17 @@ def test_space_is_asked_for_where_the_folder_will_be(tmp_path):
 def test_a_tokenizer_that_is_not_berts_is_refused(tmp_path, content, said):
     path = tmp_path / "google-bert" / "bert-base-cased" / "tokenizer.json"
     with pytest.raises(InputError, match="expected this file in the mirror; got none"):
-        bert_files.tokenizer()
+        bert_files.load_tokenizer()
     path.parent.mkdir(parents=True)
     path.write_text(content)
     with pytest.raises(InputError, match=said):
-        bert_files.tokenizer()
+        bert_files.load_tokenizer()
 
 
 def test_the_published_counts_add_up(monkeypatch):
     monkeypatch.undo()
     sizes = {
-        name: {part: sum(n) for part, n in spec.counts.items()}
-        for name, spec in published.PUBLISHED.items()
+        name: {part: sum(n) for part, n in spec.counts.items()} for name, spec in PUBLISHED.items()
     }
     assert sizes == {
         "cifar10": {"train": 50000, "test": 10000},
@@ -434,7 +435,7 @@ def test_the_published_counts_add_up(monkeypatch):
         "emotion": {"train": 16000, "validation": 2000, "test": 2000},
         "ag_news": {"train": 120000, "test": 7600},
     }
-    for spec in published.PUBLISHED.values():
+    for spec in PUBLISHED.values():
         assert {len(n) for n in (*spec.counts.values(), *spec.partial.values())} == {
             len(spec.classes)
         }

@@ -4,8 +4,12 @@ import numpy as np
 import pytest
 
 from catwise.core.errors import InputError
-from catwise.data import dataset, digits, splits, synthetic
-from catwise.data.own_files import Raw
+from catwise.data import synthetic
+from catwise.data.dataset import HELD_OUT, SPLITS, pack, unpack
+from catwise.data.digits import digits
+from catwise.data.encoding import encode_texts, measure_channels
+from catwise.data.raw import Raw
+from catwise.data.splits import flip_labels, split_in_four
 
 SYNTHETIC = {"train": 300, "validation_a": 40, "validation_b": 50, "test": 60}
 DIGITS = {"validation_a": 300, "validation_b": 300, "test": 297}
@@ -14,8 +18,8 @@ DIGITS = {"validation_a": 300, "validation_b": 300, "test": 297}
 @pytest.fixture(params=["linear", "nonlinear", "digits"])
 def make(request):
     if request.param == "digits":
-        return lambda seed: digits.digits(np.random.default_rng(seed), DIGITS, 0.1)
-    return lambda seed: getattr(dataset, request.param)(
+        return lambda seed: digits(np.random.default_rng(seed), DIGITS, 0.1)
+    return lambda seed: getattr(synthetic, request.param)(
         np.random.default_rng(seed), SYNTHETIC, [50, 20]
     )
 
@@ -26,13 +30,13 @@ def rows(x):
 
 def test_no_sample_is_in_two_splits(make):
     data = make(0)
-    hashes = [rows(data.x[split]) for split in dataset.SPLITS]
+    hashes = [rows(data.x[split]) for split in SPLITS]
     assert sum(map(len, hashes)) == len(set().union(*hashes))
 
 
 def test_the_seed_alone_decides(make):
     one, same, other = make(0), make(0), make(1)
-    for split in dataset.SPLITS:
+    for split in SPLITS:
         np.testing.assert_array_equal(one.x[split], same.x[split])
         np.testing.assert_array_equal(one.y[split], same.y[split])
     assert not np.array_equal(one.x["train"], other.x["train"])
@@ -44,7 +48,7 @@ def test_linear_has_the_papers_counts_and_a_line_that_separates_its_true_labels(
     assert [int((data.flipped & (true == k)).sum()) for k in (0, 1)] == [50, 20]
     assert np.bincount(true).tolist() == [300, 300]
     np.testing.assert_array_equal(data.x["train"][:, 0] > 0, true == 1)
-    for split in dataset.SPLITS[1:]:
+    for split in HELD_OUT:
         np.testing.assert_array_equal(data.x[split][:, 0] > 0, data.y[split] == 1)
         assert np.bincount(data.y[split]).tolist() == [SYNTHETIC[split]] * 2
 
@@ -69,9 +73,9 @@ def test_the_radius_of_nonlinear_orange_depends_on_the_angle():
 
 
 def test_digits_splits_are_stratified_and_hold_every_image():
-    data = digits.digits(np.random.default_rng(0), DIGITS, 0.1)
-    assert sum(len(data.y[split]) for split in dataset.SPLITS) == 1797
-    for split in dataset.SPLITS[1:]:
+    data = digits(np.random.default_rng(0), DIGITS, 0.1)
+    assert sum(len(data.y[split]) for split in SPLITS) == 1797
+    for split in HELD_OUT:
         assert np.bincount(data.y[split]).min() >= 28
     assert data.x["train"].shape == (900, 1, 8, 8)
     assert data.x["train"].min() == 0
@@ -81,7 +85,7 @@ def test_digits_splits_are_stratified_and_hold_every_image():
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.5])
 def test_flips_change_exactly_the_stated_share_to_another_class(rng, share):
     labels = np.arange(1000) % 7
-    given, flipped = splits.flip_labels(rng, labels, share, 7)
+    given, flipped = flip_labels(rng, labels, share, 7)
     assert flipped.sum() == round(share * 1000)
     np.testing.assert_array_equal(given != labels, flipped)
     assert set(given) <= set(range(7))
@@ -89,7 +93,7 @@ def test_flips_change_exactly_the_stated_share_to_another_class(rng, share):
 
 def test_a_share_out_of_range_is_named(rng):
     with pytest.raises(InputError, match=r"flip_share: expected 0 <= share < 1; got 1"):
-        splits.flip_labels(rng, np.arange(4), 1.0, 2)
+        flip_labels(rng, np.arange(4), 1.0, 2)
 
 
 SIZES = {"train": "all", "validation_a": 20, "validation_b": 30, "test": "all"}
@@ -97,41 +101,37 @@ SIZES = {"train": "all", "validation_a": 20, "validation_b": 30, "test": "all"}
 
 def raw_images(rng, *parts):
     """Noise of 2 channels in 3 unequal classes, 120 images a part."""
-    made = {
+    parts = {
         part: (
             rng.integers(0, 256, (120, 2, 4, 4), dtype=np.uint8),
             np.repeat([0, 1, 2], [60, 40, 20]),
         )
         for part in parts
     }
-    return Raw(("a", "b", "c"), "none", "here", made)
+    return Raw(("a", "b", "c"), "none", "here", parts)
 
 
 def raw_texts(rng, *parts):
-    made = {
+    parts = {
         part: (
             [f"{part} {n:06d}" for n in rng.permutation(10**6)[:120]],
             np.repeat([0, 1, 2], [60, 40, 20]),
         )
         for part in parts
     }
-    return Raw(("a", "b", "c"), "none", "here", made)
+    return Raw(("a", "b", "c"), "none", "here", parts)
 
 
-def made(raw, seed=0, share=0.0, **sizes):
-    rng, sizes = (
-        np.random.default_rng(seed),
-        SIZES | ({"test": 10} if "all" in raw.parts else {}) | sizes,
-    )
-    if isinstance(next(iter(raw.parts.values()))[0], list):
-        return splits.texts(rng, raw, sizes, share, 12, 80, None)
-    return splits.images(rng, raw, sizes, share)
+def prepared(raw, seed=0, share=0.0, **sizes):
+    sizes = SIZES | ({"test": 10} if "all" in raw.parts else {}) | sizes
+    data = split_in_four(np.random.default_rng(seed), raw, sizes, share)
+    return encode_texts(data, 12, 80, None) if data.texts else measure_channels(data)
 
 
-def samples(data, split):
+def samples(data, name):
     if data.texts:
-        return data.texts[split]
-    return [image.tobytes() for image in data.x[split]]
+        return data.texts[name]
+    return [image.tobytes() for image in data.x[name]]
 
 
 PARTS = [("train", "test"), ("train", "validation", "test"), ("all",)]
@@ -144,7 +144,7 @@ def raw(request, rng):
 
 
 def test_files_are_split_by_the_seed_alone(raw):
-    one, same, other = made(raw, 0, 0.1), made(raw, 0, 0.1), made(raw, 1, 0.1)
+    one, same, other = prepared(raw, 0, 0.1), prepared(raw, 0, 0.1), prepared(raw, 1, 0.1)
     for name, array in one.arrays().items():
         np.testing.assert_array_equal(array, same.arrays()[name])
     assert (one.card, one.tokenizer) == (same.card, same.tokenizer)
@@ -152,12 +152,12 @@ def test_files_are_split_by_the_seed_alone(raw):
 
 
 def test_every_split_holds_each_class_in_proportion_and_comes_from_its_part(raw):
-    data = made(raw, train=60 if "train" in raw.parts else 12)
-    for split in dataset.SPLITS:
+    data = prepared(raw, train=60 if "train" in raw.parts else 12)
+    for split in SPLITS:
         exact = len(data.y[split]) * np.array([3, 2, 1]) / 6
         assert np.abs(np.bincount(data.y[split]) - exact).max() < 1
     if isinstance(raw.parts.get("train", ([], 0))[0], list) and "train" in raw.parts:
-        homes = {split: {text.split()[0] for text in data.texts[split]} for split in dataset.SPLITS}
+        homes = {split: {text.split()[0] for text in data.texts[split]} for split in SPLITS}
         held_out = {"validation" if "validation" in raw.parts else "test"}
         assert homes == {
             "train": {"train"},
@@ -168,8 +168,8 @@ def test_every_split_holds_each_class_in_proportion_and_comes_from_its_part(raw)
 
 
 def test_all_means_what_is_left(raw):
-    data = made(raw)
-    counts = {split: len(data.y[split]) for split in dataset.SPLITS}
+    data = prepared(raw)
+    counts = {split: len(data.y[split]) for split in SPLITS}
     expected = {"train": 120, "validation_a": 20, "validation_b": 30, "test": 120}
     if "all" in raw.parts:
         expected |= {"train": 60, "test": 10}
@@ -179,8 +179,8 @@ def test_all_means_what_is_left(raw):
 
 
 def test_held_out_splits_depend_neither_on_the_training_size_nor_on_flips(raw):
-    one, other = made(raw, train=12, test=10), made(raw, share=0.5, train=24, test=10)
-    for split in dataset.SPLITS[1:]:
+    one, other = prepared(raw, train=12, test=10), prepared(raw, share=0.5, train=24, test=10)
+    for split in HELD_OUT:
         assert samples(one, split) == samples(other, split)
         np.testing.assert_array_equal(one.y[split], other.y[split])
     assert other.flipped.sum() == 12
@@ -206,23 +206,23 @@ def test_copies_of_training_samples_and_second_copies_leave_the_held_out_side(rn
         (("test", 9), ("validation", 9)),  # stays in test
     )
     for train in ("all", 6):
-        data = made(raw, train=train, validation_b=98)
-        found = [set(samples(data, split)) for split in dataset.SPLITS]
+        data = prepared(raw, train=train, validation_b=98)
+        found = [set(samples(data, split)) for split in SPLITS]
         assert sum(map(len, found)) == len(set.union(*found))
-        assert [len(data.y[split]) for split in dataset.SPLITS[1:]] == [20, 98, 118]
+        assert [len(data.y[split]) for split in HELD_OUT] == [20, 98, 118]
         assert data.card["copies_dropped"] == {"test": 2, "validation": 2}
-    assert made(raw, validation_b=98).card["copies_within_train"] == 1
+    assert prepared(raw, validation_b=98).card["copies_within_train"] == 1
     with pytest.raises(
-        InputError, match=r"prepare.validation_b: expected at most 98, the samples that are left"
+        InputError, match=r"^validation_b: expected at most 98, the samples that are left"
     ):
-        made(raw, validation_b=99)
+        prepared(raw, validation_b=99)
 
 
 @pytest.mark.parametrize("kind", [raw_images, raw_texts])
 def test_in_one_part_copies_follow_their_first_into_train_or_go(rng, kind):
     raw = planted(kind(rng, "all"), *((("all", row), ("all", row + 20)) for row in range(20)))
-    data = made(raw)
-    found = [samples(data, split) for split in dataset.SPLITS]
+    data = prepared(raw)
+    found = [samples(data, split) for split in SPLITS]
     assert sum(len(set(some)) for some in found) == len(set.union(*map(set, found))) == 100
     assert [len(some) for some in found[1:]] == [20, 30, 10]
     firsts_in_train = len(set(found[0]) & {*samples_of(raw)[:20]})
@@ -240,28 +240,28 @@ def samples_of(raw):
     [
         (
             {"train": 121},
-            "prepare.train: expected at most 120, the samples that are left; got 121",
+            "train: expected at most 120, the samples that are left; got 121",
         ),
-        ({"test": 71}, "prepare.test: expected at most 70, the samples that are left; got 71"),
+        ({"test": 71}, "test: expected at most 70, the samples that are left; got 71"),
         (
             {"validation_a": 2},
-            "prepare.validation_a: expected a sample of every class; got none of 'c' in 2",
+            "validation_a: expected a sample of every class; got none of 'c' in 2",
         ),
         (
             {"validation_b": 100},
-            "prepare.test: expected a sample of every class; got none of 'a' in 0",
+            "test: expected a sample of every class; got none of 'a' in 0",
         ),
     ],
 )
 def test_a_size_that_cannot_be_had_is_named(rng, sizes, said):
     with pytest.raises(InputError, match=said):
-        made(raw_images(rng, "train", "test"), **sizes)
+        prepared(raw_images(rng, "train", "test"), **sizes)
 
 
 def test_images_keep_their_bytes_and_the_card_their_mean_and_deviation(rng):
     raw = raw_images(rng, "train", "test")
     raw.parts["train"][0][:, 1] = 7
-    data = made(raw, train=60)
+    data = prepared(raw, train=60)
     x = data.x["train"]
     assert x.dtype == np.uint8
     np.testing.assert_allclose(
@@ -280,22 +280,20 @@ def test_a_learned_vocabulary_sees_the_training_texts_alone(rng):
         "",
         raw.parts | {"test": ([f"βψω {n}" for n in range(120)], raw.parts["test"][1])},
     )
-    one, two = made(raw, train=60), made(other, train=60)
+    one, two = prepared(raw, train=60), prepared(other, train=60)
     assert one.tokenizer == two.tokenizer
     np.testing.assert_array_equal(one.x["train"], two.x["train"])
-    assert one.tokenizer != made(raw, train=30).tokenizer
+    assert one.tokenizer != prepared(raw, train=30).tokenizer
 
 
 def test_texts_come_back_from_their_bytes(rng):
     for some in (["a", "", "é ψ 🙂", "line\nline"], [], [""]):
-        assert dataset.unpack(*dataset.pack(some)) == some
-    data = made(raw_texts(rng, "train", "test"))
+        assert unpack(*pack(some)) == some
+    data = prepared(raw_texts(rng, "train", "test"))
     arrays = data.arrays()
     assert {array.dtype.kind for array in arrays.values()} <= set("iu")
-    for split in dataset.SPLITS:
-        assert (
-            dataset.unpack(arrays[f"{split}/text"], arrays[f"{split}/offsets"]) == data.texts[split]
-        )
+    for split in SPLITS:
+        assert unpack(arrays[f"{split}/text"], arrays[f"{split}/offsets"]) == data.texts[split]
         assert (
             arrays[f"{split}/x"].shape == arrays[f"{split}/mask"].shape == (len(data.y[split]), 12)
         )

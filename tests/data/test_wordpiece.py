@@ -14,7 +14,7 @@ TEXTS = [
     " ".join("".join(pair) for pair in row)
     for row in np.random.default_rng(0).choice(WORDS, (400, 6, 2))
 ]
-LEARN = "import json, sys; from catwise import wordpiece; print(wordpiece.learn(json.load(sys.stdin), 150))"
+LEARN = "import json, sys; from catwise.data import wordpiece; print(wordpiece.learn(json.load(sys.stdin), 150))"
 
 
 def vocabulary(tokenizer):

@@ -15,7 +15,7 @@ from PIL import Image
 from ruamel.yaml import YAML
 
 from catwise.commands import measure
-from catwise.data.published import PUBLISHED
+from catwise.data.catalogue import PUBLISHED
 from stages.carried import main
 
 ROOT = Path(__file__).parents[2]

@@ -199,7 +199,7 @@ def test_a_cut_file_is_one_line(folder):
     path = folder / "model.safetensors"
     path.write_bytes(path.read_bytes()[:-8])
     with pytest.raises(
-        InputError, match="came: Error while deserializing header: incomplete metadata"
+        InputError, match="got: Error while deserializing header: incomplete metadata"
     ):
         bert.pretrained(str(folder), 3)
 
@@ -237,11 +237,11 @@ def test_the_mirrors_folder_is_given_if_it_is_whole(mirror):
     (mirror / "config.json").write_text('{"vocab_size": 28996}')
     with pytest.raises(
         InputError,
-        match=r"model\.safetensors: expected this file .* found none; copy it there from",
+        match=r"model\.safetensors: expected this file .* got none; copy it there from",
     ):
-        bert_files.folder()
+        bert_files.weights_folder()
     (mirror / "model.safetensors").write_bytes(b"weights")
-    assert bert_files.folder() == str(mirror)
+    assert bert_files.weights_folder() == str(mirror)
 
 
 @pytest.mark.parametrize(
@@ -252,7 +252,7 @@ def test_a_configuration_that_is_not_cased_berts_is_refused(mirror, content, sai
     (mirror / "config.json").write_text(content)
     (mirror / "model.safetensors").write_bytes(b"weights")
     with pytest.raises(InputError, match=said):
-        bert_files.folder()
+        bert_files.weights_folder()
 
 
 def test_without_a_network_the_way_out_is_named(tmp_path, monkeypatch):
@@ -266,7 +266,7 @@ def test_without_a_network_the_way_out_is_named(tmp_path, monkeypatch):
         InputError,
         match="bert-base-cased: expected a download; got ConnectionError: no way out; con",
     ):
-        bert_files.folder()
+        bert_files.weights_folder()
 
 
 def test_a_full_disk_is_said_before_the_download(tmp_path, monkeypatch):
@@ -274,7 +274,7 @@ def test_a_full_disk_is_said_before_the_download(tmp_path, monkeypatch):
     monkeypatch.setenv("CATWISE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 0}))
     with pytest.raises(InputError, match="expected 500 MB of free disk; got 0 MB"):
-        bert_files.folder()
+        bert_files.weights_folder()
 
 
 def test_the_hubs_files_lie_in_one_folder(tmp_path, monkeypatch):
@@ -287,4 +287,4 @@ def test_the_hubs_files_lie_in_one_folder(tmp_path, monkeypatch):
     monkeypatch.delenv("CATWISE_MIRROR", raising=False)
     monkeypatch.setenv("CATWISE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr("huggingface_hub.hf_hub_download", cached)
-    assert bert_files.folder() == str(tmp_path / "cache" / "hub" / bert_files.BERT)
+    assert bert_files.weights_folder() == str(tmp_path / "cache" / "hub" / bert_files.BERT)

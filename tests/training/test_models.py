@@ -31,5 +31,5 @@ def test_the_seed_decides_the_initial_weights_and_nothing_else_does(name):
 
 
 def test_an_unknown_model_is_named():
-    with pytest.raises(ValueError, match="came 'vgg'"):
+    with pytest.raises(ValueError, match="got 'vgg'"):
         models.build("vgg", torch.zeros(1, 1), 2)
