@@ -18,8 +18,9 @@ FLOORS = (  # from the ground up; a package imports from lower floors and itself
     {"experiments", "tracking"},
     {"stages"},
     {"commands"},
+    {"__main__"},
 )
-FILES = {"data", "config", "pipeline", "experiments", "tracking", "commands"}
+FILES = {"data", "config", "pipeline", "experiments", "tracking", "commands", "__main__"}
 OUTSIDE = {"os", "pathlib", "subprocess", "shutil"}
 ALONE = {  # the one module that imports a package
     "kronfluence": "catwise/influence/kronfluence_reference.py",

@@ -1,4 +1,4 @@
-"""Look at this machine before the pipeline runs: what would stop it, and what to do about each finding."""
+"""Look for what would stop the pipeline on this machine, and say what to do about each finding."""
 
 import json
 import os
@@ -16,51 +16,53 @@ import joblib
 from catwise.config import params
 from catwise.core.errors import InputError
 
+__all__ = ["CHECKS", "main"]
+
 ROOT = Path(__file__).parents[2]
 EMBEDDED = ("linear", "nonlinear", "digits", "imagefolder", "csv")  # sources that need no download
 GIGABYTES = 3  # of disk for the default pipeline, its cache and the tracking database
 
 
 class FindingError(Exception):
-    """What is wrong, then what to do."""
+    """Hold what is wrong, then what to do."""
 
 
 def packages() -> str:
-    """The pins of requirements.txt, and whether torch and torchvision load as a pair."""
-    lines = (
-        line.partition("#")[0].strip()
-        for line in (ROOT / "requirements.txt").read_text().splitlines()
-    )
+    """Compare the packages with requirements.txt, and load torch and torchvision as a pair."""
+    text = (ROOT / "requirements.txt").read_text()
+    lines = [line.partition("#")[0].strip() for line in text.splitlines()]
     pins = dict(line.split("==") for line in lines if "==" in line)
-    for name, wanted in pins.items():
+    for name, pinned in pins.items():
         try:
-            came = version(name).partition("+")[0]
+            installed = version(name).partition("+")[0]
         except PackageNotFoundError:
-            came = "none"
-        if came != wanted:
+            installed = "none"
+        if installed != pinned:
             raise FindingError(
-                f"{name} {came} in place of {wanted}", "pip install -r requirements.txt"
+                f"{name}: expected {pinned}; got {installed}", "pip install -r requirements.txt"
             )
     try:
         import torchvision  # noqa: F401
     except (ImportError, RuntimeError) as error:
-        said = " ".join(str(error).split())[:100]
+        reason = " ".join(str(error).split())[:100]
         raise FindingError(
-            f"torchvision does not load: {said}", "install torch and torchvision from one index"
+            f"torchvision does not load: {reason}", "install torch and torchvision from one index"
         ) from None
     return f"{len(pins)} as pinned, for Python {sys.version.split()[0]}"
 
 
 def threads() -> str:
-    cores, wanted = joblib.cpu_count(), os.environ.get("OMP_NUM_THREADS", "")
-    if wanted.isdecimal() and int(wanted) > cores:
+    """Compare the number of threads that the environment sets with the cores."""
+    cores, number = joblib.cpu_count(), os.environ.get("OMP_NUM_THREADS", "")
+    if number.isdecimal() and int(number) > cores:
         raise FindingError(
-            f"OMP_NUM_THREADS={wanted} on {cores} cores", f"export OMP_NUM_THREADS={cores}"
+            f"OMP_NUM_THREADS={number} on {cores} cores", f"export OMP_NUM_THREADS={cores}"
         )
     return f"{cores} cores"
 
 
 def disk() -> str:
+    """Look whether the disk has room for the default pipeline."""
     free = shutil.disk_usage(".").free / 1e9
     if free < GIGABYTES:
         raise FindingError(
@@ -70,18 +72,22 @@ def disk() -> str:
 
 
 def repository() -> str:
+    """Look for git and a commit, which DVC needs."""
     try:
-        done = subprocess.run(
+        head = subprocess.run(
             ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False
         )
     except FileNotFoundError:
-        raise FindingError("ggot none", "install git: DVC keeps its state in it") from None
-    if done.returncode:
+        raise FindingError(
+            "no git here", "install git, because DVC keeps its state in it"
+        ) from None
+    if head.returncode:
         raise FindingError("no commit here", "git init && git add -A && git commit -m start")
-    return f"at {done.stdout[:7]}"
+    return f"at {head.stdout[:7]}"
 
 
 def cache() -> str:
+    """Look whether DVC can write its cache."""
     folder = Path(".dvc")
     if not folder.is_dir():
         raise FindingError("no .dvc here", "run from the top of the project")
@@ -91,7 +97,7 @@ def cache() -> str:
 
 
 def lock() -> str:
-    """DVC notes in a file what it reads and writes, and refuses to start when a kill left half a note."""
+    """Read the file in which DVC notes what it uses; it starts with no half of a note there."""
     path = Path(".dvc", "tmp", "rwlock")
     try:
         json.loads(path.read_text())
@@ -105,43 +111,41 @@ def lock() -> str:
 
 
 def tracking() -> str:
+    """Check the database of MLflow."""
     path = Path("mlflow.db")
     if not path.exists():
         return "none yet"
     try:
         with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
-            answer = database.execute("pragma quick_check").fetchone()[0]
+            state = database.execute("pragma quick_check").fetchone()[0]
             half = "select 'half migrated' from sqlite_master where name like '_alembic_tmp%'"
-            answer = (database.execute(half).fetchone() or [answer])[0]
+            state = (database.execute(half).fetchone() or [state])[0]
     except sqlite3.DatabaseError as error:
-        answer = str(error)
-    if answer != "ok":
+        state = str(error)
+    if state != "ok":
         raise FindingError(
-            f"mlflow.db is damaged: {answer[:60]}",
+            f"mlflow.db is damaged: {state[:60]}",
             "move it away; `dvc repro -f -s track@NAME` logs anew",
         )
     return "sound"
 
 
 def data() -> str:
-    """The parameters, and where their data come from."""
+    """Check the parameters, and say where their data come from."""
     try:
         everything = params.load()
     except InputError as error:
         raise FindingError(str(error), "mend that line") from None
-    needed = [
-        n for n in everything.run.datasets if everything.datasets[n].prepare.source not in EMBEDDED
-    ]
     mirror = os.environ.get("CATWISE_MIRROR")
     if mirror and not Path(mirror).is_dir():
         raise FindingError(
             f"CATWISE_MIRROR names no folder: {mirror}", "correct it, or unset it to download"
         )
-    return (
-        f"{', '.join(needed)} from {'the mirror' if mirror else 'a download'}"
-        if needed
-        else "all embedded"
-    )
+    names = everything.run.datasets
+    needed = [name for name in names if everything.datasets[name].prepare.source not in EMBEDDED]
+    if not needed:
+        return "all embedded"
+    return f"{', '.join(needed)} from {'the mirror' if mirror else 'a download'}"
 
 
 CHECKS: tuple[Callable[[], str], ...] = (
@@ -157,16 +161,13 @@ CHECKS: tuple[Callable[[], str], ...] = (
 
 
 def main() -> int:
-    """The number of findings; a line for each check."""
-    found = 0
+    """Print a line for each check; return the number of findings."""
+    findings = 0
     for check in CHECKS:
         try:
             print(f"ok    {check.__name__}: {check()}")
         except FindingError as finding:
-            found += 1
-            print(f"MEND  {check.__name__}: {finding.args[0]}\n      {finding.args[1]}")
-    return found
-
-
-if __name__ == "__main__":
-    raise SystemExit(2 if main() else 0)
+            findings += 1
+            problem, remedy = finding.args
+            print(f"MEND  {check.__name__}: {problem}\n      {remedy}")
+    return findings

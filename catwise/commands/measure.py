@@ -1,13 +1,13 @@
-"""Measure a data set once for everybody: run its stages one after the other, and carry what the report needs of it.
+"""Measure a data set once for everybody: run its stages, and carry what the report needs of it.
 
     catwise measure cifar10                    every stage, then reports/measured/cifar10
-    catwise measure cifar10 --start removal    from there on, after the results of the stages before
+    catwise measure cifar10 --start removal    that stage and all later ones, on earlier results
 
-Needs neither DVC nor MLflow. All happens in scratch/measure/DATASET, on a copy of params.yaml: an edit during the hours
-that this may take changes nothing, and no output of the pipeline is touched.
+This needs neither DVC nor MLflow. All happens in scratch/measure/DATASET, on a copy of params.yaml:
+an edit during the hours that this may take changes nothing, and no output of the pipeline is
+touched.
 """
 
-import argparse
 import os
 import shutil
 import signal
@@ -17,8 +17,7 @@ import time
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from types import FrameType
-from typing import Any, NoReturn
+from typing import Any
 
 from ruamel.yaml import YAML
 
@@ -26,65 +25,73 @@ from catwise.commands.publish import publish
 from catwise.core.errors import InputError
 from catwise.pipeline.files import folder, read_json, write_json
 from catwise.pipeline.provenance import ROOT, code, machine
-from catwise.pipeline.stage import ending, settings
+from catwise.pipeline.stage import settings
+
+__all__ = ["main", "stage_names"]
 
 SHOWN = ("figures", "track")  # stages that show results and make none
 
 
-def main(dataset: str, start: str | None, stop: str | None) -> None:
-    section = settings(dataset)
-    device, parameters = section.device, section.model_dump()
-    stages = stage_names()
-    first, last = (
-        stages.index(name) if name else at for name, at in ((start, 0), (stop, len(stages) - 1))
-    )
+def main(dataset: str, start: str | None = None, stop: str | None = None) -> None:
+    """Run the stages from ``start`` to ``stop``; publish the results once all are measured."""
+    parameters, stages = settings(dataset), stage_names()
+    first, last = _position("--start", start or stages[0]), _position("--stop", stop or stages[-1])
     if first > last:
         raise InputError(f"--stop: expected {stages[first]} or a later stage; got {stop!r}")
     top = Path(os.environ.get("DVC_ROOT") or ".").resolve()
     work = top / "scratch" / "measure" / dataset
     path = work.with_suffix(".json")
-    log = begun(path, parameters, stages, first)
+    log = start_log(path, parameters.model_dump(), stages, first)
     if first == 0:
         shutil.rmtree(work, ignore_errors=True)
-    snapshot(dataset, folder(str(work)))
+    copy_parameters(dataset, folder(str(work)))
     for stage in stages[first : last + 1]:
-        here, begin = machine(device) | code(), time.perf_counter()
-        command = [sys.executable, "-m", f"stages.{stage}", dataset]
-        returned = None
+        surroundings, begin = machine(parameters.device) | code(), time.perf_counter()
+        exit_code = None
         try:
-            returned = call(command, work, surroundings(top))
+            exit_code = _run([sys.executable, "-m", f"stages.{stage}", dataset], work, top)
         finally:
-            note(log, here, stage, time.perf_counter() - begin)
-            log["finished"] += [stage] if returned == 0 else []
+            seconds = time.perf_counter() - begin
+            add_time(log, surroundings, stage, seconds)
+            if exit_code == 0:
+                log["finished"].append(stage)
             write_json(path, log)
-        if returned != 0:
-            raise SystemExit(returned if returned > 0 else 128 - returned)
-        print(f"measure {dataset}: {stage}, {time.perf_counter() - begin:.0f} s", flush=True)
+        if exit_code != 0:
+            raise SystemExit(exit_code if exit_code > 0 else 128 - exit_code)
+        print(f"measure {dataset}: {stage}, {seconds:.0f} s", flush=True)
     if log["finished"] == stages:
         publish(dataset, work, log, stages)
 
 
 def stage_names() -> list[str]:
-    """The stages that a data set passes through before its results are shown, in the order of dvc.yaml."""
+    """Return the stages of a data set before its results are shown, in the order of dvc.yaml."""
     pipeline = YAML(typ="safe", pure=True).load((ROOT / "dvc.yaml").read_text())["stages"]
     return [name for name, stage in pipeline.items() if "matrix" in stage and name not in SHOWN]
 
 
-def begun(path: Path, parameters: dict[str, Any], stages: list[str], first: int) -> dict[str, Any]:
-    """The log up to stage ``first``; time spent on an attempt at that stage that did not finish stays."""
+def start_log(
+    path: Path, parameters: dict[str, Any], stages: list[str], first: int
+) -> dict[str, Any]:
+    """Return the log up to stage ``first``, which is read from ``path`` if it is not the first.
+
+    Time spent on an attempt at that stage that did not finish stays. Raises InputError if an
+    earlier stage is not measured, or was measured with other parameters.
+    """
     log: dict[str, Any] = {"parameters": parameters, "finished": [], "runs": []}
     if first == 0:
         return log
     old = read_json(path) if path.exists() else log
     before, again = stages[:first], {*stages[first:], *SHOWN}
-    if missing := [stage for stage in before if stage not in old["finished"]]:
+    missing = [stage for stage in before if stage not in old["finished"]]
+    if missing:
         raise InputError(
             f"--start: expected {missing[0]}, which is not measured yet; got {stages[first]!r}"
         )
     for section, value in parameters.items():
         if section not in again and old["parameters"].get(section) != value:
             raise InputError(
-                f"{section}: expected the parameters that {before[-1]} was measured with; got others"
+                f"{section}: expected the parameters that {before[-1]} was measured with;"
+                " got others"
             )
     kept = {*before} if stages[first] in old["finished"] else {*before, stages[first]}
     for run in old["runs"]:
@@ -92,36 +99,41 @@ def begun(path: Path, parameters: dict[str, Any], stages: list[str], first: int)
     return log | {"finished": before, "runs": [run for run in old["runs"] if run["seconds"]]}
 
 
-def snapshot(dataset: str, work: Path) -> None:
-    """params.yaml as it is now, with the path of the user's own files as seen from ``work``."""
+def copy_parameters(dataset: str, work: Path) -> None:
+    """Copy params.yaml as it is now, with a path of own files as seen from ``work``."""
     yaml = YAML()
     tree = yaml.load(Path("params.yaml").read_text())
     prepare = tree["datasets"][dataset]["prepare"]
     if "path" in prepare:
         if Path(prepare["path"]).is_absolute():
-            key = f"datasets.{dataset}.prepare.path"
             raise InputError(
-                f"{key}: expected a relative path, for it is carried; got {prepare['path']!r}"
+                f"datasets.{dataset}.prepare.path: expected a relative path, because it is"
+                f" published; got {prepare['path']!r}"
             )
         prepare["path"] = os.path.relpath(prepare["path"], work)
     yaml.dump(tree, work / "params.yaml")
 
 
-def surroundings(top: Path) -> dict[str, str]:
-    """The environment of a stage that runs elsewhere: what is relative to this folder made absolute."""
-    paths = {"CATWISE_CACHE": "data/.downloads"} | {
-        name: os.environ[name]
-        for name in ("CATWISE_CACHE", "CATWISE_MIRROR")
-        if os.environ.get(name)
-    }
-    search = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-    absolute = {name: str(Path(path).resolve()) for name, path in paths.items()}
-    return {**os.environ, **absolute, "PYTHONPATH": search, "DVC_ROOT": str(top)}
+def add_time(log: dict[str, Any], surroundings: dict[str, Any], stage: str, seconds: float) -> None:
+    """Add the time of a stage to the last run; a new run begins on another machine or code."""
+    runs = log["runs"]
+    if not runs or {key: runs[-1][key] for key in surroundings} != surroundings:
+        runs.append({"date": f"{datetime.now(UTC):%Y-%m-%d}", **surroundings, "seconds": {}})
+    spent = runs[-1]["seconds"]
+    spent[stage] = round(spent.get(stage, 0) + seconds, 2)
 
 
-def call(command: list[str], cwd: Path, env: dict[str, str]) -> int:
-    """Runs the command as a group of processes, which ends when this process is told to end."""
-    child = subprocess.Popen(command, cwd=cwd, env=env, start_new_session=True)
+def _position(option: str, stage: str) -> int:
+    """Return the number of a stage that the command line names."""
+    stages = stage_names()
+    if stage not in stages:
+        raise InputError(f"{option}: expected one of {', '.join(stages)}; got {stage!r}")
+    return stages.index(stage)
+
+
+def _run(command: list[str], work: Path, top: Path) -> int:
+    """Run a stage in ``work``; its whole group of processes ends when this process is ended."""
+    child = subprocess.Popen(command, cwd=work, env=_environment(top), start_new_session=True)
     try:
         return child.wait()
     except BaseException:
@@ -133,38 +145,12 @@ def call(command: list[str], cwd: Path, env: dict[str, str]) -> int:
         raise
 
 
-def note(log: dict[str, Any], here: dict[str, Any], stage: str, seconds: float) -> None:
-    """Adds the time of a stage to the last run, or to a new one if the machine or the code is another."""
-    runs = log["runs"]
-    if not runs or {key: runs[-1][key] for key in here} != here:
-        runs.append({"date": f"{datetime.now(UTC):%Y-%m-%d}", **here, "seconds": {}})
-    spent = runs[-1]["seconds"]
-    spent[stage] = round(spent.get(stage, 0) + seconds, 2)
-
-
-def ended(number: int, frame: FrameType | None) -> NoReturn:
-    raise SystemExit(128 + number)
-
-
-def arguments() -> dict[str, Any]:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("dataset", help="a name under `datasets` in params.yaml")
-    parser.add_argument(
-        "--start",
-        choices=stage_names(),
-        help="the first stage to run; its predecessors are measured",
-    )
-    parser.add_argument(
-        "--stop", choices=stage_names(), help="the last stage to run; results are carried after all"
-    )
-    return vars(parser.parse_args())
-
-
-if __name__ == "__main__":
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) == signal.SIG_DFL:  # nohup has it ignored
-            signal.signal(number, ended)
-    with ending():
-        main(**arguments())
+def _environment(top: Path) -> dict[str, str]:
+    """Return the environment of a stage that runs elsewhere, with all paths absolute."""
+    paths = {"CATWISE_CACHE": os.environ.get("CATWISE_CACHE") or "data/.downloads"}
+    if os.environ.get("CATWISE_MIRROR"):
+        paths["CATWISE_MIRROR"] = os.environ["CATWISE_MIRROR"]
+    absolute = {name: str(Path(path).resolve()) for name, path in paths.items()}
+    search = [str(ROOT), os.environ.get("PYTHONPATH", "")]
+    python_path = os.pathsep.join(entry for entry in search if entry)
+    return {**os.environ, **absolute, "PYTHONPATH": python_path, "DVC_ROOT": str(top)}

@@ -1,53 +1,48 @@
-"""One command for one's own data: from files to the verdict, or one line that says what is wrong with them."""
+"""One command for one's own data: from files to the verdict, or one line on what is wrong."""
 
 import csv
-import os
 import re
-import shutil
-import subprocess
-import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from ruamel.yaml import YAML
 
 from catwise.commands import diagnose_files
-from catwise.config import params
 from catwise.core.errors import InputError
 
-ROOT = Path(__file__).parents[2]
+CLASSES = ("lying", "None")  # a name that must not be taken for a missing value
 
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    shutil.copy(ROOT / "params.yaml", tmp_path)
     return tmp_path
 
 
-def bars(path: Path, rng: np.random.Generator, each: int = 60, colour: bool = False) -> set[str]:
-    """Noisy images of a lying and a standing bar; every tenth is in the wrong folder. Returns the names of those."""
+def write_bars(
+    path: Path, rng: np.random.Generator, each: int = 60, colour: bool = False
+) -> set[str]:
+    """Write noisy images of a lying and a standing bar; return those in the wrong folder."""
     wrong = set()
-    for label, name in enumerate(
-        ("lying", "None")
-    ):  # a name that must not be taken for a missing value
+    for label, name in enumerate(CLASSES):
         (path / name).mkdir(parents=True)
         for number in range(each):
             pixels = rng.integers(0, 60, (8, 8, 3) if colour else (8, 8), dtype=np.uint8)
-            place = rng.integers(1, 6)
+            start = rng.integers(1, 6)
             if (label == 0) == (number % 10 > 0):
-                pixels[place : place + 2] += 180
+                pixels[start : start + 2] += 180
             else:
-                pixels[:, place : place + 2] += 180
+                pixels[:, start : start + 2] += 180
             Image.fromarray(pixels).save(path / name / f"{number}.png")
-            wrong |= {f"{name}/{number}.png"} if number % 10 == 0 else set()
+            if number % 10 == 0:
+                wrong.add(f"{name}/{number}.png")
     return wrong
 
 
-def mails(path: Path, rng: np.random.Generator, each: int = 60) -> dict[int, tuple[str, str]]:
-    """Texts of words that belong to their label. Returns text and label by the line."""
+def write_mails(path: Path, rng: np.random.Generator, each: int = 60) -> dict[int, tuple[str, str]]:
+    """Write texts of words that belong to their label; return text and label by the line."""
     words = (
         ("offer", "prize", "cheap", "winner", "click"),
         ("meeting", "report", "monday", "budget", "agenda"),
@@ -62,33 +57,24 @@ def mails(path: Path, rng: np.random.Generator, each: int = 60) -> dict[int, tup
     return rows
 
 
-def smaller(**changes: dict) -> None:
-    """params.yaml with other values in some sections of the data sets that are followed."""
-    tree = YAML(typ="safe", pure=True).load(Path("params.yaml").read_text())
-    for name in diagnose_files.ALIKE.values():
-        tree["datasets"][name]["ceiling"]["permutations"] = 20
-        for section, values in changes.get(name, {}).items():
-            tree["datasets"][name][section] |= values
-    YAML(typ="safe", pure=True).dump(tree, Path("params.yaml"))
-
-
-def answer(said: str) -> tuple[str, list[str]]:
-    """The verdict and the ten samples."""
-    verdict = re.search(
-        r"^(room for a joint improvement .*|at its ceiling within noise; .*)$", said, re.MULTILINE
+def read_answer(output: str) -> tuple[str, list[str]]:
+    """Return the verdict and the ten samples."""
+    (verdict,) = re.findall(
+        r"^verdict: (room for a joint improvement .*|at its ceiling within noise; .*)$",
+        output,
+        re.MULTILINE,
     )
-    assert verdict, said
-    assert "most in each other's way: " in said
-    return verdict[1], re.findall(r"^ +-?[\d.e+-]+  given (.*)$", said, re.MULTILINE)
+    assert "most in each other's way: " in output
+    return verdict, re.findall(r"^ +-?[\d.e+-]+  given (.*)$", output, re.MULTILINE)
 
 
-def weights(name: str) -> list[dict[str, str]]:
-    with Path("scratch/mine", name, "weights.csv").open() as file:
+def read_weights(out: str) -> list[dict[str, str]]:
+    with Path(out, "weights.csv").open() as file:
         rows = list(csv.DictReader(file))
-    found = np.array([float(row["weight"]) for row in rows])
-    assert found.min() >= 0
-    assert found.max() <= 2
-    assert found.mean() == pytest.approx(1, abs=1e-9)  # each class keeps its total weight
+    weights = np.array([float(row["weight"]) for row in rows])
+    assert weights.min() >= 0
+    assert weights.max() <= 2
+    assert weights.mean() == pytest.approx(1, abs=1e-9)  # each class keeps its total weight
     return rows
 
 
@@ -97,58 +83,57 @@ def weights(name: str) -> list[dict[str, str]]:
 def test_a_folder_of_images_gives_a_verdict_and_the_files_that_are_in_the_wrong_folder(
     rng, capsys, colour
 ):
-    smaller()
-    wrong = bars(Path("bars"), rng, colour=colour)
+    wrong = write_bars(Path("bars"), rng, colour=colour)
     diagnose_files.main("bars", "tidy")
-    _, samples = answer(capsys.readouterr().out)
+    _, samples = read_answer(capsys.readouterr().out)
     assert len(samples) == 10
-    rows = weights("tidy")
-    assert {row["sample"].split("/")[0] for row in rows} == {"lying", "None"}
+    rows = read_weights("catwise_tidy")
+    assert {row["sample"].split("/")[0] for row in rows} == set(CLASSES)
     assert all(row["sample"].startswith(row["label"] + "/") for row in rows)
     if not colour:  # six epochs of the other network are too few for 60 images
         trained_on = wrong & {row["sample"] for row in rows}
         first = {line.split("  ")[1] for line in samples[: len(trained_on)]}
         assert len(first & trained_on) > len(trained_on) / 2  # of all samples a tenth is wrong
-    drawn = {"influence_plane", "counts", "ceiling", "training_curves"}
-    assert {path.stem for path in Path("scratch/mine/tidy/figures").glob("*.png")} == drawn
+    drawn = {path.stem for path in Path("catwise_tidy/figures").glob("*.png")}
+    assert drawn == {"influence_plane", "counts", "training_curves"}
 
 
 @pytest.mark.usefixtures("folder")
-def test_a_csv_gives_a_verdict_and_every_sample_by_its_line(rng, capsys):
-    smaller(
-        emotion_small={"train": {"width": 32}, "prepare": {"max_length": 8, "vocabulary_size": 100}}
-    )
-    written = mails(Path("mails.csv"), rng)
-    diagnose_files.main("mails.csv", "mine")
-    _, samples = answer(capsys.readouterr().out)
+def test_a_csv_gives_a_verdict_and_every_sample_by_its_line(rng, capsys, monkeypatch):
+    classifier = replace(diagnose_files.CLASSIFIERS["text"], width=32)
+    monkeypatch.setitem(diagnose_files.CLASSIFIERS, "text", classifier)
+    monkeypatch.setattr(diagnose_files, "MAX_LENGTH", 8)
+    monkeypatch.setattr(diagnose_files, "VOCABULARY", 100)
+    written = write_mails(Path("mails.csv"), rng)
+    diagnose_files.main("mails.csv", out="elsewhere")
+    _, samples = read_answer(capsys.readouterr().out)
     assert len(samples) == 10
     for sample in samples:
         label, line, text = re.fullmatch(r"(\w+)  line (\d+): (.*)", sample).groups()
         assert written[int(line)] == (text, label)
-    for row in weights("mine"):
+    for row in read_weights("elsewhere"):
         assert written[int(row["sample"].removeprefix("line "))][1] == row["label"]
 
 
-@pytest.mark.usefixtures("folder")
-def test_the_parameters_are_valid_and_fit_whatever_the_sizes():
-    for each in (20, 60, 3000):
-        rows = [f"text {number},{'abc'[number % 3]}" for number in range(3 * each)] + [
-            "rare,d"
-        ] * 20
-        Path("mine.csv").write_text("\n".join(["text,label", *rows]))
-        found = params.DataSet.model_validate(diagnose_files.section("mine.csv"))
-        held_out = found.prepare.validation_a + found.prepare.validation_b + found.prepare.test
-        assert held_out < 0.75 * len(rows)
-        assert found.prepare.validation_a * 20 // len(rows) >= found.influence.bins >= 3
-        assert found.train.batch_size <= len(rows) - held_out
+def test_the_splits_and_the_batches_fit_whatever_the_sizes():
+    for rarest in (20, 60, 3000):
+        for largest in (rarest, 10 * rarest):
+            number_k = {"a": largest, "b": largest, "rare": rarest}
+            total = sum(number_k.values())
+            sizes = diagnose_files.split_sizes(number_k)
+            held_out = sum(size for name, size in sizes.items() if name != "train")
+            assert held_out < 0.75 * total
+            assert sizes["validation_a"] * rarest // total >= diagnose_files.bins(number_k) >= 3
+            for classifier in diagnose_files.CLASSIFIERS.values():
+                assert classifier.recipe(total - held_out).batch_size <= total - held_out
 
 
-def wrong_inputs(folder: Path) -> dict[str, str]:
-    """A path, and what is said about it."""
+def write_wrong_inputs(folder: Path) -> dict[str, str]:
+    """Write what cannot be diagnosed; return the error that is due by path."""
     (folder / "one/only").mkdir(parents=True)
     (folder / "none").mkdir()
-    bars(folder / "few", np.random.default_rng(0), each=7)
-    bars(folder / "broken", np.random.default_rng(0), each=20)
+    write_bars(folder / "few", np.random.default_rng(0), each=7)
+    write_bars(folder / "broken", np.random.default_rng(0), each=20)
     (folder / "broken/None/3.png").write_bytes(b"GIF89a")
     (folder / "columns.csv").write_text("words,label\na,b\n")
     (folder / "empty.csv").write_text("text,label\n")
@@ -169,21 +154,11 @@ def wrong_inputs(folder: Path) -> dict[str, str]:
 
 
 def test_what_is_wrong_with_the_data_is_one_line_and_nothing_is_written(folder):
-    for path, said in wrong_inputs(folder).items():
+    for path, message in write_wrong_inputs(folder).items():
         with pytest.raises(InputError) as caught:
-            diagnose_files.main(path, "mine")
-        assert str(caught.value).startswith(said)
+            diagnose_files.main(path, out="results")
+        assert str(caught.value).startswith(message)
         assert "\n" not in str(caught.value)
     with pytest.raises(InputError, match=r"NAME: expected letters, digits and _; got '../up'"):
         diagnose_files.main("few", "../up")
-    assert not Path("scratch").exists()
-
-
-def test_bad_input_ends_with_exit_code_2(tmp_path):
-    names = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
-    call = [sys.executable, "-m", "catwise.commands.diagnose_files", "nowhere"]
-    done = subprocess.run(
-        call, cwd=tmp_path, env=names, capture_output=True, text=True, check=False
-    )
-    assert (done.returncode, done.stdout) == (2, "")
-    assert re.fullmatch(r"error: DATA: .*\n", done.stderr)
+    assert not Path("results").exists()

@@ -72,7 +72,7 @@ def elsewhere(monkeypatch, project):
 
 FAULTS = {
     no_space: ("disk", "0.1 GB free", "make room"),
-    another_torch: ("packages", "0.0.1 in place of", "pip install"),
+    another_torch: ("packages", "got 0.0.1", "pip install"),
     no_mirror: ("data", "CATWISE_MIRROR names no folder", "unset it"),
     a_wrong_key: ("data", "run: expected", "mend that line"),
     no_git: ("repository", "no commit here", "git init"),

@@ -1,4 +1,7 @@
-"""What is measured once: by the stages alone, carried whole or not at all, checked, drawn as if measured here."""
+"""What is measured once is made by the stages alone, carried whole or not at all, and checked.
+
+The stages run in the process of the tests, but where a process of their own is what is tested.
+"""
 
 import json
 import os
@@ -6,6 +9,8 @@ import shutil
 import signal
 import subprocess
 import sys
+from contextlib import chdir
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -17,46 +22,41 @@ from catwise.commands import measure, publish
 from catwise.core.errors import InputError
 from catwise.pipeline.results import hashes
 from stages import figures
-from stages.carried import main
+from stages.carried import main as check_and_draw
 
 ROOT = Path(__file__).parents[2]
 FEW = {
     "prepare": {"validation_a": 500, "validation_b": 500, "test": 500},
     "train": {"epochs": 2, "width": 2},
     "curvature": {"earlier": [1]},
-    "fidelity": {"halves": 10, "seeds": 1, "samples": [], "repeats": 1},
+    "fidelity": {"kinds": ["identity"], "halves": 10, "seeds": 1, "samples": [], "repeats": 1},
     "removal": {"seeds": 2, "controls": 2},
     "reweight": {
         "cases": [
-            {
-                "kind": "direct_improvement",
-                "epoch": 1,
-                "targets": "auto",
-                "recipe": "as_trained",
-                "budget": "full",
-            }
+            {"kind": "direct_improvement", "epoch": 1, "targets": "auto", "recipe": "as_trained"}
         ],
         "generations": 1,
         "population": 8,
         "seeds": 2,
         "tradeoff": 2,
     },
+    "ceiling": {"permutations": 20},
 }
-BLOCKED = "import sys\nfor name in ('dvc', 'mlflow'):\n    sys.modules[name] = None\n"  # any import of them fails
+REAL_RUN = measure._run
 
 
-def start(folder: Path, *arguments: str) -> subprocess.Popen:
-    names = {"PATH": os.environ["PATH"], "OMP_NUM_THREADS": "1", "CATWISE_WORKERS": "1"}
-    search = os.pathsep.join([str(folder / "blocked"), str(ROOT)])
-    command = [sys.executable, "-m", "catwise.commands.measure", "digits", *arguments]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen(command, cwd=folder, env=names | {"PYTHONPATH": search}, **pipes)
+def run_here(command: list[str], work: Path, top: Path) -> int:
+    """Run a stage in this process, in place of ``python -m stages.NAME DATASET``."""
+    name, dataset = command[-2:]
+    with chdir(work):
+        import_module(name).main(dataset)
+    return 0
 
 
-def run(folder: Path, *arguments: str) -> tuple[int, str]:
-    process = start(folder, *arguments)
-    out, errors = process.communicate(timeout=300)
-    return process.returncode, out + errors
+@pytest.fixture(autouse=True)
+def stages_run_here(monkeypatch):
+    monkeypatch.setattr(measure, "_run", run_here)
+    monkeypatch.setenv("CATWISE_WORKERS", "1")
 
 
 def record(folder: Path) -> dict:
@@ -70,17 +70,19 @@ def seconds(about: dict) -> dict[str, float]:
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """A folder without git, DVC or MLflow in which digits has been measured at a tiny size."""
+    """A folder without git or DVC in which digits has been measured at a tiny size."""
     folder = tmp_path_factory.mktemp("elsewhere")
     tree = YAML(typ="safe", pure=True).load((ROOT / "params.yaml").read_text())
     tree["run"]["datasets"] = ["digits"]
     for section, values in FEW.items():
         tree["datasets"]["digits"][section] |= values
     (folder / "params.yaml").write_text(yaml.safe_dump(tree))
-    (folder / "blocked").mkdir()
-    (folder / "blocked/sitecustomize.py").write_text(BLOCKED)
-    code, said = run(folder)
-    assert code == 0, said
+    shutil.copy(ROOT / "dvc.yaml", folder)
+    with pytest.MonkeyPatch.context() as patch, chdir(folder):
+        patch.setattr(measure, "_run", run_here)
+        patch.setenv("CATWISE_WORKERS", "1")
+        patch.delenv("DVC_ROOT", raising=False)
+        measure.main("digits")
     return folder
 
 
@@ -102,10 +104,17 @@ def test_every_stage_but_those_that_show_is_measured():
     ]
 
 
-def test_neither_dvc_nor_mlflow_is_needed_and_no_output_of_the_pipeline_is_touched(whole):
+def test_neither_dvc_nor_mlflow_is_needed():
+    names = [f"stages.{name}" for name in measure.stage_names()]
+    block = "import sys; sys.modules['dvc'] = sys.modules['mlflow'] = None"  # an import fails
+    code = f"{block}; import catwise.commands.measure, {', '.join(names)}"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+def test_no_output_of_the_pipeline_is_touched(whole):
     assert {path.name for path in whole.iterdir()} == {
+        "dvc.yaml",
         "params.yaml",
-        "blocked",
         "scratch",
         "reports",
     }
@@ -144,7 +153,7 @@ def test_measured_and_live_figures_of_the_same_results_are_the_same_bytes(place)
     for part in ("data", "reports"):
         shutil.copytree(place / "scratch/measure/digits" / part, place / part, dirs_exist_ok=True)
     figures.main("digits")
-    main()
+    check_and_draw()
     drawn = hashes(place / "reports/figures/digits")
     assert {"influence_plane.png", "ceiling.png"} <= set(drawn)
     assert drawn == hashes(place / "reports/carried/digits")
@@ -161,7 +170,7 @@ def test_a_changed_byte_is_refused_by_the_name_of_its_file(place, name):
     with pytest.raises(
         InputError, match=rf"measured/digits/{name}: expected sha256 .* as measured; came"
     ):
-        main()
+        check_and_draw()
 
 
 def test_a_file_too_few_or_too_many_is_refused_by_name(place):
@@ -169,13 +178,13 @@ def test_a_file_too_few_or_too_many_is_refused_by_name(place):
     with pytest.raises(
         InputError, match=r"data/more.csv: expected sha256 no such file as measured"
     ):
-        main()
+        check_and_draw()
     (place / "reports/measured/digits/data/more.csv").rename(place / "more.csv")
     (place / "reports/measured/digits/ceiling/ceiling.json").unlink()
     with pytest.raises(
         InputError, match=r"ceiling/ceiling.json: expected sha256 .* came no such file"
     ):
-        main()
+        check_and_draw()
 
 
 @pytest.mark.parametrize("text", ["<<<<<<< HEAD\n{}", None])
@@ -183,20 +192,22 @@ def test_a_record_that_cannot_be_read_is_named(place, text):
     path = place / "reports/measured/digits/provenance.json"
     path.unlink() if text is None else path.write_text(text)
     with pytest.raises(InputError, match=r"digits/provenance.json: expected"):
-        main()
+        check_and_draw()
 
 
 def test_nothing_measured_is_nothing_drawn(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "reports/measured").mkdir(parents=True)
     (tmp_path / "reports/measured/README.md").write_text("")
-    main()
+    check_and_draw()
     assert [path.name for path in (tmp_path / "reports/carried").iterdir()] == ["checked.json"]
 
 
 def test_a_run_that_is_ended_ends_its_stage_and_leaves_the_old_results_whole(place):
     before = hashes(place / "reports/measured/digits")
-    process = start(place)
+    command = [sys.executable, "-m", "catwise", "measure", "digits"]
+    env = {"PATH": os.environ["PATH"], "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(command, cwd=place, env=env, stderr=subprocess.PIPE, text=True)
     while not working_in(place / "scratch"):
         assert process.poll() is None
     process.send_signal(signal.SIGTERM)
@@ -236,14 +247,20 @@ def test_results_that_cannot_be_replaced_stay_as_they_were(place, monkeypatch):
     assert hashes(out) == before["sha256"]
 
 
-def test_from_a_later_stage_on_the_earlier_times_and_results_stay(place):
+def test_from_a_later_stage_on_the_earlier_times_and_results_stay(place, capsys):
     before = record(place)
-    code, said = run(place, "--start", "removal")
-    assert code == 0, said
-    assert "prepare," not in said
+    measure.main("digits", start="removal")
+    assert "prepare," not in capsys.readouterr().out
     after = record(place)
     assert after["sha256"] == before["sha256"]
     assert {**seconds(after), "removal": 0} == {**seconds(before), "removal": 0}
+
+
+def test_stages_that_are_no_stages_or_in_the_wrong_order_are_refused(place):
+    with pytest.raises(InputError, match=r"--start: expected one of prepare, .*; got 'report'"):
+        measure.main("digits", start="report")
+    with pytest.raises(InputError, match=r"--stop: expected removal or a later stage; got 'train'"):
+        measure.main("digits", start="removal", stop="train")
 
 
 def test_a_later_stage_needs_the_earlier_ones_with_the_same_parameters(place):
@@ -277,17 +294,17 @@ def test_time_of_an_attempt_that_did_not_finish_is_counted(tmp_path):
     ]
 
 
-def test_a_stage_that_fails_ends_the_run_with_its_code_and_its_own_words(place):
+def test_a_stage_that_fails_ends_the_run_with_its_code_and_its_own_words(place, monkeypatch, capfd):
+    monkeypatch.setattr(measure, "_run", REAL_RUN)
     (place / "scratch/measure/digits/models/train/digits/epoch_002.safetensors").unlink()
     before = hashes(place / "reports/measured/digits")
-    code, said = run(place, "--start", "curvature", "--stop", "curvature")
-    assert code == 2
-    assert "epoch_002.safetensors" in said
+    with pytest.raises(SystemExit) as end:
+        measure.main("digits", "curvature", "curvature")
+    assert end.value.code == 2
+    assert "epoch_002.safetensors" in capfd.readouterr().err
     assert hashes(place / "reports/measured/digits") == before
-    assert json.loads((place / "scratch/measure/digits.json").read_text())["finished"] == [
-        "prepare",
-        "train",
-    ]
+    log = json.loads((place / "scratch/measure/digits.json").read_text())
+    assert log["finished"] == ["prepare", "train"]
 
 
 def test_git_takes_what_is_measured_byte_for_byte_and_nothing_else_of_the_reports(tmp_path):

@@ -64,7 +64,8 @@ def write_mirror(root: Path, rng: np.random.Generator) -> None:
 def test_the_papers_configuration_runs_from_data_to_figures(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_mirror(tmp_path / "mirror", np.random.default_rng(0))
-    (tmp_path / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
+    for name in ("dvc.yaml", "params.yaml"):
+        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
     env = {key: value for key, value in os.environ.items() if key != "DVC_ROOT"}
     env |= {
         "CATWISE_MIRROR": "mirror",
@@ -72,7 +73,7 @@ def test_the_papers_configuration_runs_from_data_to_figures(tmp_path, monkeypatc
         "OMP_NUM_THREADS": "1",
         "CATWISE_WORKERS": "1",
     }
-    command = [sys.executable, "-m", "catwise.commands.measure", "cifar10_rehearsal"]
+    command = [sys.executable, "-m", "catwise", "measure", "cifar10_rehearsal"]
     done = subprocess.run(
         command, env=env, capture_output=True, text=True, timeout=900, check=False
     )

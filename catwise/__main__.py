@@ -1,0 +1,85 @@
+"""Run a command: ``catwise COMMAND``, or ``python -m catwise COMMAND`` without an installation."""
+
+import argparse
+import os
+import signal
+import sys
+from importlib import import_module
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+import catwise
+
+PIPELINE = "pip install 'catwise[pipeline]'"
+MODULES = {"diagnose": "diagnose_files", "doctor": "doctor", "measure": "measure"}
+
+
+def arguments() -> dict[str, str]:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(prog="catwise", description=catwise.__doc__)
+    parser.add_argument("--version", action="version", version=f"catwise {catwise.__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    words = "train a small classifier on your own data and ask whether it is at its ceiling"
+    diagnose = commands.add_parser("diagnose", help=words, description=words)
+    diagnose.add_argument(
+        "path", metavar="DATA", help="a folder of images per class, or a csv with text and label"
+    )
+    diagnose.add_argument("--name", default="mine", help="of the results (default: mine)")
+    diagnose.add_argument("--out", help="folder of the results (default: catwise_NAME)")
+
+    words = "look for what would stop the pipeline on this machine, and say what to do about it"
+    commands.add_parser("doctor", help=words, description=f"{words}; in the repository")
+
+    words = "measure a data set of params.yaml once, for everybody"
+    measure = commands.add_parser(
+        "measure", help=words, description=f"{words}; in the repository, minutes to hours"
+    )
+    measure.add_argument("dataset", metavar="DATASET", help="a name under datasets in params.yaml")
+    measure.add_argument("--start", metavar="STAGE", help="the first stage, after measured ones")
+    measure.add_argument("--stop", metavar="STAGE", help="the last stage")
+    return vars(parser.parse_args())
+
+
+def main() -> NoReturn:
+    """Run the command; bad input, a missing package or a finding of the doctor is exit code 2."""
+    options = arguments()
+    command = options.pop("command")
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) == signal.SIG_DFL:  # nohup has SIGHUP ignored
+            signal.signal(number, _end)
+    if command != "diagnose":
+        _enter_repository()
+    try:
+        from catwise.pipeline.stage import ending
+
+        with ending():
+            findings = import_module(f"catwise.commands.{MODULES[command]}").main(**options)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] == "catwise":
+            raise
+        _refuse(f"{error.name}: expected this package; got none; {PIPELINE}")
+    raise SystemExit(2 if findings else 0)
+
+
+def _enter_repository() -> None:
+    """Refuse a working folder that is no repository; run the code there, not an installed copy."""
+    if not Path("dvc.yaml").is_file():
+        _refuse("dvc.yaml: expected the repository of catwise as working folder; got none here")
+    here = Path("catwise", "__main__.py")
+    if here.is_file() and not here.samefile(__file__):
+        os.execv(sys.executable, [sys.executable, "-m", "catwise", *sys.argv[1:]])
+
+
+def _end(number: int, frame: FrameType | None) -> NoReturn:
+    raise SystemExit(128 + number)
+
+
+def _refuse(line: str) -> NoReturn:
+    print(f"error: {line}", file=sys.stderr)
+    raise SystemExit(2)
+
+
+if __name__ == "__main__":
+    main()
