@@ -1,6 +1,7 @@
-"""The curvature H of Eq. 1 and its inverse: exact for few parameters, factored per layer otherwise.
+"""Solve with the curvature H of Eq. 1: exact for few parameters, factored per layer otherwise.
 
-Vectors over the parameters are kept per covered_layers layer, as matrices (k, o, i): see ``catwise.influence.layers``.
+Vectors over the parameters are kept as a matrix per covered layer, (k, o, i) for k of them: see
+``catwise.influence.layers``.
 """
 
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from catwise.core.losses import Batch
-from catwise.influence.layers import covered_layers, matrices, matrix_shape
+from catwise.influence.layers import as_matrices, covered_layers, matrix_shape
 
 __all__ = ["Curvature", "ExactHessian", "FactoredCurvature", "exact_hessian", "from_tensors"]
 
@@ -20,38 +21,39 @@ Shapes = dict[str, tuple[int, int]]
 
 @dataclass(frozen=True)
 class ExactHessian:
-    """H = sum_i grad^2 l(z_i) + n l2 I over the covered layers, flattened and in their order: (p, p)."""
+    """Hold H = sum_i grad^2 l(z_i) + n l2 I, (p, p), over the covered layers in their order."""
 
     hessian: Tensor
     shapes: Shapes
 
     @property
     def names(self) -> list[str]:
-        """The covered layers."""
+        """Return the names of the covered layers."""
         return list(self.shapes)
 
     def solve(self, q: dict[str, Tensor]) -> dict[str, Tensor]:
-        """v_k = H^-1 q_k, per layer (k, o, i)."""
+        """Compute v_k = H^-1 q_k, per layer (k, o, i)."""
         flat_kp = torch.cat([q[name].flatten(1) for name in self.shapes], dim=1)
-        return _unflat(torch.linalg.solve(self.hessian, flat_kp.T).T, self.shapes)
+        return _unflatten(torch.linalg.solve(self.hessian, flat_kp.T).T, self.shapes)
 
     def tensors(self) -> dict[str, Tensor]:
-        """Everything, for a safetensors file."""
-        return {"hessian": self.hessian} | {
-            f"shape/{name}": torch.tensor(s) for name, s in self.shapes.items()
-        }
+        """Return everything as named tensors, for a safetensors file."""
+        shapes = {f"shape/{name}": torch.tensor(shape) for name, shape in self.shapes.items()}
+        return {"hessian": self.hessian} | shapes
 
 
 @dataclass(frozen=True)
 class FactoredCurvature:
-    """Per layer H = n (U_o x U_i) (diag(eigenvalues_oi) + damping mean(eigenvalues)) (U_o x U_i)^T.
+    """Hold H = n (U_o x U_i) (diag(eigenvalues_oi) + damping mean(eigenvalues)) (U_o x U_i)^T.
 
-    ``layers[name]`` holds ``eigenvalues`` (o, i) of the *mean* curvature; ``n`` makes it the sum of Eq. 1. It holds the
-    bases ``outputs`` (o, o) and ``inputs`` (i, i) too, each unless it is the identity. The damping is a share of each
-    layer's mean eigenvalue (0.1 is kronfluence's heuristic); it stands for the penalty and for what is uncertain.
+    ``layers[name]`` holds ``eigenvalues`` (o, i) of the *mean* curvature of that layer; ``n`` makes
+    it the sum of Eq. 1. It also holds the bases ``outputs`` (o, o) and ``inputs`` (i, i), each
+    unless it is the identity. The damping is a share of each layer's mean eigenvalue (0.1 is
+    kronfluence's heuristic); it stands for the penalty and for what is uncertain.
 
-    With a ``horizon`` h, H^-1 is instead what descent does of it while its learning rates sum to h: eigenvalue e of the
-    mean curvature counts (1 - exp(-h e))/(n e), no more than h/n (Bae et al. 2024, arXiv 2405.12186).
+    With a ``horizon`` h, H^-1 is what gradient descent does of it while its learning rates sum to
+    h: an eigenvalue e of the mean curvature counts (1 - exp(-h e)) / (n e), at most h / n, and the
+    damping has no part in it. Source: Bae et al. 2024, arXiv 2405.12186.
     """
 
     n: int
@@ -61,11 +63,11 @@ class FactoredCurvature:
 
     @property
     def names(self) -> list[str]:
-        """The covered layers."""
+        """Return the names of the covered layers."""
         return list(self.layers)
 
     def solve(self, q: dict[str, Tensor]) -> dict[str, Tensor]:
-        """v_k = H^-1 q_k, per layer (k, o, i)."""
+        """Compute v_k = H^-1 q_k, per layer (k, o, i)."""
         v = {}
         for name, layer in self.layers.items():
             divisor = self._divisor(layer["eigenvalues"])
@@ -77,18 +79,19 @@ class FactoredCurvature:
         return v
 
     def _divisor(self, eigenvalues: Tensor) -> Tensor:
+        """Return the eigenvalues of H, damped, or as the horizon has them: (o, i)."""
         if self.horizon is None:
             return self.n * (eigenvalues + self.damping * eigenvalues.mean())
         reached = (self.horizon * eigenvalues).clamp(min=torch.finfo(eigenvalues.dtype).tiny)
         return self.n / self.horizon * (reached / -torch.expm1(-reached))
 
     def tensors(self) -> dict[str, Tensor]:
-        """Everything but the horizon, which belongs to a question and not to the fit; for a safetensors file."""
-        scale = {
-            "n": torch.tensor(self.n),
-            "damping": torch.tensor(self.damping, dtype=torch.float64),
-        }
-        return scale | {
+        """Return everything but the horizon as named tensors, for a safetensors file.
+
+        The horizon belongs to a question, not to the fit.
+        """
+        damping = torch.tensor(self.damping, dtype=torch.float64)
+        return {"n": torch.tensor(self.n), "damping": damping} | {
             f"{part}/{name}": value
             for name, layer in self.layers.items()
             for part, value in layer.items()
@@ -99,11 +102,11 @@ Curvature = ExactHessian | FactoredCurvature
 
 
 def from_tensors(tensors: dict[str, Tensor]) -> Curvature:
-    """The inverse of ``tensors()``."""
+    """Restore the curvature whose ``tensors()`` are given."""
     if "hessian" in tensors:
         shapes = {
-            key.removeprefix("shape/"): tuple(t.tolist())
-            for key, t in tensors.items()
+            key.removeprefix("shape/"): tuple(shape.tolist())
+            for key, shape in tensors.items()
             if key != "hessian"
         }
         return ExactHessian(tensors["hessian"], shapes)
@@ -116,30 +119,38 @@ def from_tensors(tensors: dict[str, Tensor]) -> Curvature:
 
 
 def exact_hessian(model: nn.Module, train: Batch, l2: float) -> ExactHessian:
-    """The Hessian of sum_i l(z_i) + n l2/2 |theta|^2, l the cross entropy, by automatic differentiation."""
+    """Compute the Hessian of sum_i l(z_i) + n l2/2 |theta|^2 by automatic differentiation.
+
+    l is the cross entropy and n the number of training samples: a sum, as in Eq. 1.
+
+    >>> model = nn.Linear(1, 2, bias=False)
+    >>> _ = nn.init.zeros_(model.weight)
+    >>> exact_hessian(model, (torch.ones(4, 1), torch.tensor([0, 0, 1, 1])), l2=0.5).hessian
+    tensor([[ 3., -1.],
+            [-1.,  3.]])
+    """
     layers = covered_layers(model)
     shapes = {name: matrix_shape(layer) for name, layer in layers.items()}
-    *inputs, y = train
+    *inputs, labels = train
 
-    def total(flat_p: Tensor) -> Tensor:
-        named = {}
-        for name, matrix in _unflat(flat_p[None], shapes).items():
-            layer = layers[name]
-            named[f"{name}.weight"] = matrix[0, :, : layer.weight[0].numel()].reshape(
-                layer.weight.shape
-            )
-            if layer.bias is not None:
-                named[f"{name}.bias"] = matrix[0, :, -1]
-        losses = F.cross_entropy(functional_call(model, named, tuple(inputs)), y, reduction="sum")
-        return losses + len(y) * l2 / 2 * flat_p.square().sum()
+    def objective(flat_p: Tensor) -> Tensor:
+        parameters = {}
+        for name, matrix in _unflatten(flat_p[None], shapes).items():
+            weight = layers[name].weight
+            columns = matrix[0, :, : weight[0].numel()]
+            parameters[f"{name}.weight".lstrip(".")] = columns.reshape(weight.shape)
+            if layers[name].bias is not None:
+                parameters[f"{name}.bias".lstrip(".")] = matrix[0, :, -1]
+        logits = functional_call(model, parameters, tuple(inputs))
+        losses = F.cross_entropy(logits, labels, reduction="sum")
+        return losses + len(labels) * l2 / 2 * flat_p.square().sum()
 
-    theta = torch.cat(
-        [matrix.flatten() for matrix in matrices(layers, dict(model.named_parameters())).values()]
-    )
-    return ExactHessian(torch.func.hessian(total)(theta.detach()).contiguous(), shapes)
+    theta = as_matrices(layers, dict(model.named_parameters()))
+    flat_p = torch.cat([matrix.flatten() for matrix in theta.values()]).detach()
+    return ExactHessian(torch.func.hessian(objective)(flat_p).contiguous(), shapes)
 
 
-def _unflat(flat_kp: Tensor, shapes: Shapes) -> dict[str, Tensor]:
+def _unflatten(flat_kp: Tensor, shapes: Shapes) -> dict[str, Tensor]:
     parts = flat_kp.split([o * i for o, i in shapes.values()], dim=1)
     return {
         name: part.unflatten(1, shape)

@@ -1,8 +1,9 @@
-"""kronfluence's own public way to EKFAC factors and influence scores: what ours is checked and timed against.
+"""Compute EKFAC factors and influence scores by kronfluence's own public calls.
 
-kronfluence wraps and freezes the model that it is given, so it gets a copy; it caches by folder without looking at the
-weights, so each analysis has a folder of its own; it draws the labels of the Fisher matrix from the global random
-state, so that is seeded and put back.
+Ours are checked and timed against them. kronfluence wraps and freezes the model that it is given,
+so it gets a copy; it caches by folder without looking at the weights, so each analysis has a folder
+of its own; it draws the labels of the Fisher matrix from the global random state, so that state is
+seeded and restored.
 """
 
 import copy
@@ -28,31 +29,35 @@ __all__ = [
     "aggregated_scores",
     "analysis",
     "factor_arguments",
+    "fit_all",
     "fit_kronfluence",
     "pairwise_scores",
+    "score_arguments",
 ]
 
 FACTORS = "factors"
 
 
 class Classification(Task):
-    """A classifier trained by cross entropy; ``sample=True`` draws the label from the model (true Fisher)."""
+    """Describe a classifier trained by cross entropy, as kronfluence asks for it."""
 
     def compute_train_loss(self, batch: Batch, model: nn.Module, sample: bool = False) -> Tensor:
-        *inputs, y = batch
+        """Sum the loss of a batch; with ``sample`` of labels drawn from the model (true Fisher)."""
+        *inputs, labels = batch
         logits = model(*inputs)
         if sample:
             with torch.no_grad():
-                y = torch.multinomial(logits.softmax(-1), 1).flatten()
-        return F.cross_entropy(logits, y, reduction="sum")
+                labels = torch.multinomial(logits.softmax(-1), 1).flatten()
+        return F.cross_entropy(logits, labels, reduction="sum")
 
     def compute_measurement(self, batch: Batch, model: nn.Module) -> Tensor:
+        """Sum the loss of a batch of query samples."""
         return self.compute_train_loss(batch, model)
 
 
 @contextmanager
 def analysis(model: nn.Module, task: Task | None = None, seed: int = 0) -> Iterator[Analyzer]:
-    """An analyzer of a copy of the model, in a folder that goes afterwards."""
+    """Yield an analyzer of a copy of the model, in a folder that is deleted afterwards."""
     task = task or Classification()
     logging.getLogger("kronfluence").setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory() as folder, torch.random.fork_rng():
@@ -70,7 +75,7 @@ def analysis(model: nn.Module, task: Task | None = None, seed: int = 0) -> Itera
 
 
 def factor_arguments(dtype: torch.dtype) -> FactorArguments:
-    """kronfluence's defaults, but in one dtype and on all samples, not the first 100,000."""
+    """Return kronfluence's defaults, but in one dtype and on all samples, not the first 100,000."""
     return FactorArguments(
         strategy="ekfac",
         activation_covariance_dtype=dtype,
@@ -83,7 +88,10 @@ def factor_arguments(dtype: torch.dtype) -> FactorArguments:
 
 
 def score_arguments(dtype: torch.dtype) -> ScoreArguments:
-    """Damping of 0.1 times each layer's mean eigenvalue: kronfluence's default of 1e-8 ruins the ranking."""
+    """Return arguments with a damping of 0.1 times each layer's mean eigenvalue.
+
+    kronfluence's default of 1e-8 ruins the ranking.
+    """
     return ScoreArguments(
         damping_factor=None,
         score_dtype=dtype,
@@ -93,13 +101,19 @@ def score_arguments(dtype: torch.dtype) -> ScoreArguments:
 
 
 def fit_all(analyzer: Analyzer, train: Batch, batch_size: int) -> None:
-    arguments = factor_arguments(train[0].dtype if train[0].is_floating_point() else torch.float32)
-    rows = TensorDataset(*train)
-    analyzer.fit_all_factors(FACTORS, rows, per_device_batch_size=batch_size, factor_args=arguments)
+    """Fit the factors and keep them in the analyzer's folder."""
+    analyzer.fit_all_factors(
+        FACTORS,
+        TensorDataset(*train),
+        per_device_batch_size=batch_size,
+        factor_args=factor_arguments(_dtype(train)),
+    )
 
 
-def fit_kronfluence(model: nn.Module, train: Batch, *, damping: float, seed: int, batch_size: int) -> FactoredCurvature:
-    """EKFAC factors as kronfluence fits them, for our own passes over the data."""
+def fit_kronfluence(
+    model: nn.Module, train: Batch, *, damping: float, seed: int, batch_size: int
+) -> FactoredCurvature:
+    """Fit EKFAC factors as kronfluence does, for our own passes over the data."""
     with analysis(model, seed=seed) as analyzer:
         fit_all(analyzer, train, batch_size)
         factors = analyzer.load_all_factors(FACTORS)
@@ -117,7 +131,7 @@ def fit_kronfluence(model: nn.Module, train: Batch, *, damping: float, seed: int
 def pairwise_scores(
     analyzer: Analyzer, train: Batch, query: Batch, *, batch_size: int, query_batch_size: int
 ) -> Tensor:
-    """n times Eq. 1 for every query and training sample, with factors fitted before: (m, n)."""
+    """Compute n times Eq. 1 for every query and training sample, with fitted factors: (m, n)."""
     return _scores(analyzer, train, query, batch_size, query_batch_size, aggregate=False)
 
 
@@ -130,13 +144,12 @@ def aggregated_scores(
     batch_size: int,
     query_batch_size: int,
 ) -> Tensor:
-    """n times P by kronfluence's public way: a pass over the training set per class. (n, k)."""
+    """Compute n times P, (n, k), by kronfluence's public way: a pass over the data per class."""
     columns = []
     for k in range(num_classes):
         members = tuple(part[query[-1] == k] for part in query)
-        columns.append(
-            _scores(analyzer, train, members, batch_size, query_batch_size, aggregate=True)[0]
-        )
+        scores = _scores(analyzer, train, members, batch_size, query_batch_size, aggregate=True)
+        columns.append(scores[0])
     return torch.stack(columns, 1)
 
 
@@ -148,7 +161,7 @@ def _scores(
     query_batch_size: int,
     aggregate: bool,
 ) -> Tensor:
-    arguments = score_arguments(train[0].dtype if train[0].is_floating_point() else torch.float32)
+    arguments = score_arguments(_dtype(train))
     arguments.aggregate_query_gradients = aggregate
     analyzer.compute_pairwise_scores(
         "scores",
@@ -161,3 +174,8 @@ def _scores(
         overwrite_output_dir=True,
     )
     return analyzer.load_pairwise_scores("scores")["all_modules"]
+
+
+def _dtype(batch: Batch) -> torch.dtype:
+    """Return the dtype of the inputs, or float32 for inputs in integers."""
+    return batch[0].dtype if batch[0].is_floating_point() else torch.float32

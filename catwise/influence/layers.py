@@ -1,12 +1,14 @@
-"""The layers that influence covers, seen as matrices: a weight is (o, i), the bias its last column.
+"""See the layers that influence covers as matrices: a weight is (o, i), the bias its last column.
 
-For one sample the gradient of such a layer's matrix is G = sum_t g_t a_t^T: ``g`` the gradient at its output,
-``a`` its input (for a convolution the patch under the kernel, with a 1 for the bias) at position t. An embedding is a
-layer whose ``a`` has a single 1, at the place of the token: it is given as that place, a_nt in integers.
+For one sample the gradient of such a layer's matrix is G = sum_t g_t a_t^T: ``g`` is the gradient
+at the layer's output and ``a`` its input at position t (for a convolution the patch under the
+kernel), with a 1 appended for the bias. An embedding is a layer whose ``a`` has a single 1, at the
+number of the token: that number is given in place of ``a``, as integers (n, t).
 """
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -14,17 +16,31 @@ from torch import Tensor, nn
 
 from catwise.core.errors import InputError
 
-__all__ = ["Layer", "coverage", "covered_layers", "frozen", "matrices", "matrix_shape", "per_layer"]
-
+__all__ = [
+    "Layer",
+    "as_matrices",
+    "coverage",
+    "covered_layers",
+    "frozen",
+    "matrix_shape",
+    "visit_layers",
+]
 
 Layer = nn.Linear | nn.Conv2d | nn.Embedding
+Visit = Callable[[str, Tensor, Tensor], None]  # the name of a layer, its inputs a, its gradients g
 
 
 def covered_layers(model: nn.Module, embeddings: bool = False) -> dict[str, Layer]:
-    """The Linear and Conv2d layers by name, and the Embedding layers too if they are asked for.
+    """Return the Linear and Conv2d layers by name; with ``embeddings`` the Embedding layers too.
 
-    Raises InputError where there is none, or one that is grouped.
-    Differs from the paper: kronfluence covers no embedding, which is most of a small language model.
+    Raises InputError where there is none, and for a convolution that is grouped or not padded by
+    zeros.
+
+    Differs from the paper: kronfluence covers no embedding, which is most of a small language
+    model.
+
+    >>> list(covered_layers(nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 2))))
+    ['0', '2']
     """
     kinds = (nn.Linear, nn.Conv2d, nn.Embedding) if embeddings else (nn.Linear, nn.Conv2d)
     layers = {name: module for name, module in model.named_modules() if isinstance(module, kinds)}
@@ -35,52 +51,123 @@ def covered_layers(model: nn.Module, embeddings: bool = False) -> dict[str, Laye
     for name, layer in layers.items():
         if isinstance(layer, nn.Conv2d) and (layer.groups != 1 or layer.padding_mode != "zeros"):
             raise InputError(
-                f"model.{name}: expected a convolution without groups and padded by zeros; got {layer}"
+                f"model.{name}: expected a convolution without groups and padded by zeros; "
+                f"got {layer}"
             )
     return layers
 
 
 def coverage(model: nn.Module, embeddings: bool = False) -> float:
-    """The share of the model's parameters that lie in covered layers."""
+    """Compute the share of the model's parameters that lie in covered layers.
+
+    >>> coverage(nn.Sequential(nn.Linear(2, 3), nn.LayerNorm(3)))
+    0.6
+    """
     layers = covered_layers(model, embeddings).values()
     inside = sum(parameter.numel() for layer in layers for parameter in layer.parameters())
     return inside / sum(parameter.numel() for parameter in model.parameters())
 
 
 def matrix_shape(layer: Layer) -> tuple[int, int]:
-    """(o, i) of the layer's matrix, the bias counted in i."""
+    """Return (o, i) of the layer's matrix, the bias counted in i.
+
+    >>> matrix_shape(nn.Linear(2, 3))
+    (3, 3)
+    """
     if isinstance(layer, nn.Embedding):
         return layer.embedding_dim, layer.num_embeddings
     return layer.weight.shape[0], layer.weight[0].numel() + (layer.bias is not None)
 
 
-def matrices(layers: dict[str, Layer], values: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Parameters, or gradients of them, by the parameters' names -> matrices (o, i) by the layers' names."""
-    found = {}
+def as_matrices(layers: dict[str, Layer], values: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Turn parameters, or their gradients, into a matrix (o, i) for each layer.
+
+    ``values`` are named as the model names its parameters, the result as it names its layers.
+    """
+    by_layer = {}
     for name, layer in layers.items():
         weight = values[f"{name}.weight".lstrip(".")].flatten(1)
         if isinstance(layer, nn.Embedding):
-            found[name] = weight.T
+            by_layer[name] = weight.T
             continue
         bias = [] if layer.bias is None else [values[f"{name}.bias".lstrip(".")][:, None]]
-        found[name] = torch.cat([weight, *bias], dim=1)
-    return found
+        by_layer[name] = torch.cat([weight, *bias], dim=1)
+    return by_layer
 
 
-def rows(layer: Layer, x: Tensor) -> Tensor:
-    """The layer's inputs ``a`` as (n, t, i); of an embedding, the places of the ones as (n, t)."""
+@contextmanager
+def frozen(model: nn.Module) -> Iterator[None]:
+    """Put the model in evaluation mode and freeze its parameters inside; restore both at exit."""
+    modes = {module: module.training for module in model.modules()}
+    trainable = {parameter: parameter.requires_grad for parameter in model.parameters()}
+    try:
+        model.eval().requires_grad_(False)
+        yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+        for parameter, flag in trainable.items():
+            parameter.requires_grad_(flag)
+
+
+def visit_layers(
+    model: nn.Module,
+    layers: dict[str, Layer],
+    loss: Callable[[], Tensor],
+    visit: Visit,
+    samples: Tensor | None = None,
+) -> None:
+    """Run ``loss()`` forward and backward once, and call ``visit(name, a_nti, g_nto)`` on the way.
+
+    ``loss`` is a sum over samples, so row n of g belongs to sample n alone (the model is in
+    evaluation mode meanwhile). Only gradients of activations are computed: no weight gradient, and
+    nothing below the first covered layer. A layer that is applied several times is visited as
+    often; its gradients add up. ``samples`` are the numbers of the samples, for errors.
+
+    Raises InputError where a value is not finite, with the names of the layer and of the first such
+    sample; and for a layer whose input has not one row for each of the ``samples``.
+    """
+    ends: list[Tensor] = []  # outputs at which the backward pass may stop
+
+    def forward(
+        name: str, layer: Layer, inputs: tuple[Tensor, ...], output: Tensor
+    ) -> Tensor | None:
+        x = inputs[0].detach()
+        if samples is not None and len(x) != len(samples):
+            raise InputError(
+                f"model.{name}: expected an input for each of the {len(samples)} samples, such as "
+                f"position_ids of (n, t); got {len(x)}; or leave embeddings out"
+            )
+        is_end = not output.requires_grad
+        if is_end:
+            ends.append(output.requires_grad_())
+        output.register_hook(partial(backward, name, layer, x))
+        return output.clone() if is_end else None  # a copy, so that what follows may work in place
+
+    def backward(name: str, layer: Layer, x: Tensor, gradient: Tensor) -> None:
+        _require_finite(name, samples, x, gradient)
+        if isinstance(layer, nn.Embedding) and layer.padding_idx is not None:
+            gradient = gradient * (x != layer.padding_idx)[..., None]  # that row is never trained
+        with torch.autocast(x.device.type, enabled=False):
+            gradient = gradient.to(layer.weight.dtype)  # lower under autocast
+            visit(name, _inputs(layer, x), _gradients(layer, gradient))
+
+    with frozen(model), ExitStack() as hooks:
+        for name, layer in layers.items():
+            hooks.callback(layer.register_forward_hook(partial(forward, name)).remove)
+        torch.autograd.grad(loss(), ends)
+
+
+def _inputs(layer: Layer, x: Tensor) -> Tensor:
+    """Return the layer's inputs ``a`` as (n, t, i); for an embedding the tokens' numbers (n, t)."""
     if isinstance(layer, nn.Embedding):
         return x.reshape(len(x), -1).long()
     x = x.to(layer.weight.dtype)
     if isinstance(layer, nn.Conv2d):
         padding = layer.padding
         if isinstance(padding, str):
-            total = [d * (k - 1) for d, k in zip(layer.dilation, layer.kernel_size, strict=True)]
-            x = (
-                F.pad(x, [w for p in reversed(total) for w in (p // 2, p - p // 2)])
-                if padding == "same"
-                else x
-            )
+            if padding == "same":
+                x = F.pad(x, _same_padding(layer))
             padding = (0, 0)
         unfolded = F.unfold(x, layer.kernel_size, layer.dilation, padding, layer.stride)
         a = unfolded.transpose(1, 2)
@@ -89,90 +176,28 @@ def rows(layer: Layer, x: Tensor) -> Tensor:
     return a if layer.bias is None else torch.cat([a, a.new_ones(*a.shape[:2], 1)], dim=2)
 
 
-def columns(layer: Layer, gradient: Tensor) -> Tensor:
-    """The gradients ``g`` at the layer's outputs as (n, t, o)."""
+def _same_padding(layer: nn.Conv2d) -> list[int]:
+    """Return the widths that ``padding="same"`` stands for, the last axis first as F.pad has it."""
+    widths = []
+    for dilation, size in zip(reversed(layer.dilation), reversed(layer.kernel_size), strict=True):
+        total = dilation * (size - 1)
+        widths += [total // 2, total - total // 2]
+    return widths
+
+
+def _gradients(layer: Layer, gradient: Tensor) -> Tensor:
+    """Return the gradients ``g`` at the layer's outputs as (n, t, o)."""
     if isinstance(layer, nn.Conv2d):
         return gradient.flatten(2).transpose(1, 2)
     return gradient.reshape(len(gradient), -1, gradient.shape[-1])
 
 
-@contextmanager
-def frozen(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode and no gradients of parameters inside; both as they were afterwards."""
-    modes = {module: module.training for module in model.modules()}
-    wanted = {parameter: parameter.requires_grad for parameter in model.parameters()}
-    try:
-        model.eval().requires_grad_(False)
-        yield
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
-        for parameter, flag in wanted.items():
-            parameter.requires_grad_(flag)
-
-
-Use = Callable[[str, Tensor, Tensor], None]
-
-
-def per_layer(
-    model: nn.Module,
-    layers: dict[str, Layer],
-    loss: Callable[[], Tensor],
-    use: Use,
-    samples: Tensor | None = None,
-) -> None:
-    """Runs ``loss()`` forward and backward once and hands (name, a_nti, g_nto) of each of the layers to ``use``.
-
-    ``loss`` is a sum over samples, so row n of g belongs to sample n alone (the model is in evaluation mode meanwhile).
-    Only gradients of activations are computed: no weight gradient, and nothing below the first covered layer.
-    A layer that is applied several times is handed over as often; its gradients add up. Raises InputError where a value
-    is not finite, with the name of the layer and of the first such sample, by its number in ``samples``.
-    """
-    ends: list[Tensor] = []  # outputs at which the backward pass may stop
-
-    def watch(name: str, layer: Layer) -> Callable[..., Tensor | None]:
-        def forward_hook(
-            module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor
-        ) -> Tensor | None:
-            x, dtype = (
-                inputs[0].detach(),
-                layer.weight.dtype,
-            )  # the activations are lower under autocast
-            if samples is not None and len(x) != len(samples):
-                wanted = f"an input for each of the {len(samples)} samples, such as position_ids of (n, t)"
-                raise InputError(
-                    f"model.{name}: expected {wanted}; got {len(x)}; or leave embeddings out"
-                )
-            is_end = not output.requires_grad
-            if is_end:
-                ends.append(output.requires_grad_())
-
-            def backward_hook(gradient: Tensor) -> None:
-                _require_finite(name, samples, x, gradient)
-                if isinstance(layer, nn.Embedding) and layer.padding_idx is not None:
-                    gradient = (
-                        gradient * (x != layer.padding_idx)[..., None]
-                    )  # that row is never trained
-                with torch.autocast(x.device.type, enabled=False):
-                    use(name, rows(layer, x), columns(layer, gradient.to(dtype)))
-
-            output.register_hook(backward_hook)
-            return (
-                output.clone() if is_end else None
-            )  # a copy, so that what follows may work in place
-
-        return forward_hook
-
-    with frozen(model), ExitStack() as hooks:
-        for name, layer in layers.items():
-            hooks.callback(layer.register_forward_hook(watch(name, layer)).remove)
-        torch.autograd.grad(loss(), ends)
-
-
 def _require_finite(name: str, samples: Tensor | None, *parts: Tensor) -> None:
     if all(part.isfinite().all() for part in parts):
         return
-    bad = torch.stack([~part.flatten(1).isfinite().all(1) for part in parts]).any(0)
-    row = int(bad.nonzero()[0])
+    wrong = torch.stack([~part.flatten(1).isfinite().all(1) for part in parts]).any(0)
+    row = int(wrong.nonzero()[0])
     number = row if samples is None else int(samples[row])
-    raise InputError(f"gradients: expected finite values; sample {number} has none in layer {name}")
+    raise InputError(
+        f"gradients: expected finite values; got others for sample {number} in layer {name}"
+    )

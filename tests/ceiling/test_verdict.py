@@ -51,7 +51,9 @@ def test_is_at_most_t_star_on_average_and_at_most_zero_at_a_ceiling(rng, size):
 
 
 def test_says_ceiling_at_ceilings_and_room_where_there_is_much(rng):
-    said = [[crossfitted_headroom(binned(rng, size)).low > 0 for _ in range(10)] for size in (0.0, 1.0)]
+    said = [
+        [crossfitted_headroom(binned(rng, size)).low > 0 for _ in range(10)] for size in (0.0, 1.0)
+    ]
     assert sum(said[0]) == 0
     assert sum(said[1]) == 10
 
@@ -76,7 +78,9 @@ def test_two_sides_of_three_bins_by_hand(rng):
     gains = []
     for b, others in enumerate(([1, 2], [0, 2], [0, 1])):
         gains.append(headroom(p_nkb[:, :, others].sum(2)).direction_n @ p_nkb[:, :, b])
-    assert crossfitted_headroom(p_nkb).value == pytest.approx((np.sum(gains, axis=0) / mass_k).min())
+    assert crossfitted_headroom(p_nkb).value == pytest.approx(
+        (np.sum(gains, axis=0) / mass_k).min()
+    )
 
 
 def test_the_null_lies_at_or_below_zero_where_all_classes_cancel_and_above_where_they_agree(rng):
@@ -101,7 +105,7 @@ def test_bins_deal_each_class_evenly(rng):
     for label in range(3):
         sizes = np.bincount(groups[labels == label] % 4, minlength=4)
         assert sizes.max() - sizes.min() <= 1
-    with pytest.raises(InputError, match=r"influence.bins: expected at most 2, .* came 4"):
+    with pytest.raises(InputError, match=r"^bins: expected at most 2, .* got 4"):
         validation_bins(np.array([0] * 9 + [1] * 2), 4, rng)
 
 

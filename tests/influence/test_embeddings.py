@@ -94,7 +94,7 @@ def test_an_embedding_that_the_samples_share_is_named():
     model.place = nn.Embedding(LENGTH, WIDTH)
     model.double().eval()
     with pytest.raises(
-        InputError, match=r"model\.place: expected an input for each of the 8 samples.*came 1"
+        InputError, match=r"model\.place: expected an input for each of the 8 samples.*got 1"
     ):
         vectors(model, tokens(20, 1), tokens(12, 2), kind="ekfac", embeddings=True)
 
@@ -114,7 +114,11 @@ def test_padding_changes_nothing_in_a_bert_whose_embeddings_are_covered():
     for extra in (0, 5):
         padded = nn.functional.pad(ids, (0, extra))
         batch = (padded, (padded > 0).long(), torch.arange(9) % 3)
-        fitted = fit_factors(model, batch, kind="ekfac", mask=bert.real_positions, embeddings=True, **PLAIN)
-        assert len(fitted.names) == len(covered_layers(model)) + 3  # words, positions, kinds of text
+        fitted = fit_factors(
+            model, batch, kind="ekfac", mask=bert.real_positions, embeddings=True, **PLAIN
+        )
+        assert (
+            len(fitted.names) == len(covered_layers(model)) + 3
+        )  # words, positions, kinds of text
         found.append(influence_vectors(model, fitted, batch, batch, batch[-1], 3, batch_size=4))
     torch.testing.assert_close(*found, rtol=1e-8, atol=1e-10 * float(found[0].abs().max()))

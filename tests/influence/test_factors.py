@@ -140,7 +140,10 @@ def test_batches_do_not_matter(case):
     model, train, query = case
     whole, parts = (
         vectors(
-            model, fit_factors(model, train, kind="ekfac", **{**OPTIONS, "batch_size": size}), train, query
+            model,
+            fit_factors(model, train, kind="ekfac", **{**OPTIONS, "batch_size": size}),
+            train,
+            query,
         )
         for size in (24, 5)
     )
@@ -176,7 +179,7 @@ def test_draws_are_unbiased(rng, draw):
     for seed in range(400):
         pairs = draw_pairs(p_nk, given, draw, 30 if draw == "balanced" else 12, seed)
         found.append(float((pairs.weights * value_nk[pairs.rows, pairs.labels]).sum()))
-        inputs.append(float(pairs.inputs.sum()))
+        inputs.append(float(pairs.input_weights.sum()))
     for values, truth in ((found, expected), (inputs, 1.0)):
         error = np.std(values) / np.sqrt(len(values))
         assert abs(np.mean(values) - truth) <= 5 * error + 1e-12
@@ -215,13 +218,11 @@ def test_every_kind_survives_a_file(case, kind):
 
 def test_bad_input_is_named(case):
     model, train, _ = case
-    with pytest.raises(InputError, match=r"curvature\.samples: expected 1 to 24.*came 25"):
+    with pytest.raises(InputError, match=r"samples: expected 1 to 24.*got 25"):
         fit_factors(model, train, kind="ekfac", samples=25, **OPTIONS)
-    with pytest.raises(InputError, match=r"curvature\.kind: expected one of ekfac.*came 'newton'"):
+    with pytest.raises(InputError, match=r"kind: expected one of ekfac.*got 'newton'"):
         fit_factors(model, train, kind="newton", **OPTIONS)
-    with pytest.raises(
-        InputError, match=r"curvature\.draw: expected one of importance.*came 'all'"
-    ):
+    with pytest.raises(InputError, match=r"draw: expected one of importance.*got 'all'"):
         fit_factors(model, train, kind="ekfac", draw="all", **OPTIONS)
 
 

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from catwise.core.errors import InputError
-from catwise.influence.layers import coverage, covered_layers, matrix_shape, per_layer
+from catwise.influence.layers import coverage, covered_layers, matrix_shape, visit_layers
 from tests.helpers import small
 
 
@@ -30,7 +30,7 @@ def test_coverage_counts_the_parameters_of_linear_and_convolution():
 def test_rows_and_columns_give_back_the_gradient_of_the_weight(layer):
     model, (x, _) = nn.Sequential(layer).double(), small.images(4)
     seen = {}
-    per_layer(
+    visit_layers(
         model,
         covered_layers(model),
         lambda: model(x).sin().sum(),
@@ -47,7 +47,7 @@ def test_rows_and_columns_give_back_the_gradient_of_the_weight(layer):
 def test_sequences_keep_their_positions():
     model, x = nn.Sequential(nn.Linear(3, 2)).double(), torch.randn(4, 5, 3, dtype=torch.float64)
     shapes = []
-    per_layer(
+    visit_layers(
         model,
         covered_layers(model),
         lambda: model(x).sum(),
@@ -63,7 +63,7 @@ def test_hooks_are_gone_afterwards_even_after_an_error():
         raise RuntimeError("on purpose")
 
     with pytest.raises(RuntimeError, match="on purpose"):
-        per_layer(model, covered_layers(model), lambda: model(x).sum(), fail)
+        visit_layers(model, covered_layers(model), lambda: model(x).sum(), fail)
     assert not any(module._forward_hooks for module in model.modules())
 
 

@@ -174,13 +174,13 @@ def test_bad_gradients_and_groups_are_named(logistic_case):
     with pytest.raises(InputError, match="groups: expected 0 to 1; got 0 to 2"):
         influence_vectors(model, hessian, train, query, query[1], 2, batch_size=20)
     query[0][7, 0] = np.nan
-    with pytest.raises(InputError, match="sample 7 has none in layer linear"):
+    with pytest.raises(InputError, match="others for sample 7 in layer linear"):
         influence_vectors(model, hessian, train, query, query[1], 3, batch_size=20)
     query[0][7, 0] = 0
     train[0][33, 2] = np.inf
-    with pytest.raises(InputError, match="sample 33 of the training set has none"):
+    with pytest.raises(InputError, match="got nan for training sample 33"):
         fit_factors(model, train, kind="ekfac", draw="balanced", damping=0.1, seed=0, batch_size=7)
-    with pytest.raises(InputError, match="sample 33 has none in layer linear"):
+    with pytest.raises(InputError, match="others for sample 33 in layer linear"):
         influence_vectors(model, hessian, train, query, query[1], 3, batch_size=20)
 
 
