@@ -1,4 +1,4 @@
-"""Random crops and flips of a batch of images, made where the images are."""
+"""Crop and flip a batch of images at random, on the device that it is on."""
 
 import torch
 from torch import Tensor
@@ -7,11 +7,15 @@ __all__ = ["crop_and_flip"]
 
 
 def crop_and_flip(x: Tensor, padding: int = 4) -> Tensor:
-    """Each image moved by up to ``padding`` pixels in both directions, and half of them mirrored; one gather.
+    """Move each image by up to ``padding`` pixels in both directions, and mirror half of them.
 
-    ``x`` (n, channels, height, width) is centred, so that what is moved in has the mean colour. Draws from torch's
-    global generator of the device.
-    Differs from the paper: kronfluence's recipe moves in black.
+    ``x`` is (n, channels, height, width) and centred, so that what is moved in has the mean colour.
+    Draws from torch's global generator of the device, and gathers once.
+
+    Differs from the paper: kronfluence's recipe, which the paper copies, moves in black.
+
+    >>> crop_and_flip(torch.zeros(2, 3, 32, 32)).shape
+    torch.Size([2, 3, 32, 32])
     """
     n, _, height, width = x.shape
     device = x.device

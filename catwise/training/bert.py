@@ -1,4 +1,4 @@
-"""BERT as a classifier of texts: a small one from scratch, or with the weights of a folder."""
+"""Classify texts by BERT: a small one from scratch, or one with the weights of a folder."""
 
 from typing import TYPE_CHECKING
 
@@ -13,15 +13,15 @@ if TYPE_CHECKING:
 
 __all__ = ["Bert", "pretrained", "real_positions", "small"]
 
-ATTENTION = (
-    "eager"  # plain products and a softmax, which can be differentiated as often as curvature asks
-)
+# plain products and a softmax, which can be differentiated as often as the curvature needs
+ATTENTION = "eager"
 
 
 class Bert(nn.Module):
-    """Token ids and their mask, 1 on tokens and 0 on the padding at the right -> (n, k) logits.
+    """Map token ids and their mask to logits (n, k).
 
-    A batch is cut to its longest text: the same logits for less work.
+    The mask is 1 on tokens and 0 on the padding at the right. A batch is cut to its longest text,
+    which gives the same logits for less work.
     """
 
     def __init__(self, classifier: "BertForSequenceClassification"):
@@ -31,7 +31,7 @@ class Bert(nn.Module):
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
         mask = _cut(mask)
         ids = ids[:, : mask.shape[1]]
-        # an input of each sample for every embedding, so that each has a gradient of its own
+        # each sample has an input of its own to every embedding, and so a gradient of its own
         positions = torch.arange(ids.shape[1], device=ids.device).expand_as(ids)
         return self.classifier(
             input_ids=ids,
@@ -42,20 +42,26 @@ class Bert(nn.Module):
 
 
 def _cut(mask: Tensor) -> Tensor:
-    """The mask (n, length) without the columns that are padding in all rows."""
+    """Return the mask (n, length) without the columns that are padding in all rows."""
     return mask[:, : int(mask.sum(1).max())]
 
 
 def real_positions(batch: Batch) -> Tensor:
-    """The mask of (ids, mask, y) as the layers inside see it, (n, t): what ``fit_factors`` asks for."""
+    """Return the mask (n, t) of a batch of ids, mask and labels, as the layers inside see it.
+
+    It is what ``catwise.influence.factors.fit`` takes as ``mask``.
+    """
     return _cut(batch[1])
 
 
 def small(vocabulary_size: int, max_length: int, num_classes: int, width: int, layers: int) -> Bert:
-    """A BERT of ``width``, a multiple of 32 (a head for each), as torch's global generator initialises it.
+    """Make a BERT whose weights torch's global generator draws.
 
-    Differs from BERT-base beside the size: weights start at a deviation of 0.1 in place of 0.02, which at this width
-    is closer to 1 / sqrt(width) and, on Emotion with one seed, 3 points more accurate.
+    ``width`` is a multiple of 32, the width of a head.
+
+    Differs from BERT-base, beside the size: weights start with a deviation of 0.1 in place of 0.02.
+    At this width that is closer to 1 / sqrt(width), and on Emotion with one seed it is 3 points
+    more accurate.
     """
     from transformers import BertConfig, BertForSequenceClassification
 
@@ -66,7 +72,7 @@ def small(vocabulary_size: int, max_length: int, num_classes: int, width: int, l
         num_attention_heads=width // 32,
         intermediate_size=4 * width,
         max_position_embeddings=max_length,
-        type_vocab_size=1,  # one text a sample, not a pair
+        type_vocab_size=1,  # each sample is one text, not a pair
         initializer_range=0.1,
         num_labels=num_classes,
         attn_implementation=ATTENTION,
@@ -75,34 +81,37 @@ def small(vocabulary_size: int, max_length: int, num_classes: int, width: int, l
 
 
 def pretrained(folder: str, num_classes: int) -> Bert:
-    """The BERT of a folder with ``config.json`` and ``model.safetensors``, in float32; pickled weights are not read.
+    """Load the BERT of a folder with ``config.json`` and ``model.safetensors``, in float32.
 
-    Only the last layer is new, as torch's global generator initialises it: InputError where another weight is missing.
+    Only the last layer is new, and torch's global generator draws it; InputError is raised where
+    another weight is missing. Pickled weights are not read.
     """
     from safetensors import SafetensorError
     from transformers import BertForSequenceClassification, logging
 
-    logging.set_verbosity_error()  # else a table of the new layer's name, and of the unused language model's
+    # else it prints a table of the new layer and of the language model that is not used
+    logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:
-        classifier, told = BertForSequenceClassification.from_pretrained(
+        classifier, report = BertForSequenceClassification.from_pretrained(
             folder,
             num_labels=num_classes,
             attn_implementation=ATTENTION,
             dtype=torch.float32,
             local_files_only=True,
             use_safetensors=True,
-            ignore_mismatched_sizes=True,  # told below, by name
+            ignore_mismatched_sizes=True,  # the error below names them
             output_loading_info=True,
         )
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        said = " ".join(str(error).split())[:200]
+        message = " ".join(str(error).split())[:200]
         raise InputError(
-            f"{folder}: expected config.json and model.safetensors of a BERT; got: {said}"
+            f"{folder}: expected config.json and model.safetensors of a BERT; got: {message}"
         ) from None
-    lacking = {*told["missing_keys"], *(name for name, *_ in told["mismatched_keys"])}
-    if others := sorted(name for name in lacking if not name.startswith("classifier.")):
+    wrong = {*report["missing_keys"], *(name for name, *_ in report["mismatched_keys"])}
+    if others := sorted(name for name in wrong if not name.startswith("classifier.")):
         raise InputError(
-            f"{folder}: expected all weights of its config.json; {len(others)} differ, first {others[0]}"
+            f"{folder}: expected all weights of its config.json;"
+            f" got {len(others)} that are missing or of another size, first {others[0]}"
         )
     return Bert(classifier)

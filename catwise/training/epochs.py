@@ -1,4 +1,4 @@
-"""Training epoch by epoch with one weight per sample; any epoch can be taken again from the one before."""
+"""Train epoch by epoch with one weight per sample; each can be repeated from the one before."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,10 +14,10 @@ from catwise.training.augment import crop_and_flip
 
 __all__ = [
     "Recipe",
+    "learning_rates",
     "load_optimizer",
     "new_optimizer",
     "optimizer_tensors",
-    "learning_rates",
     "train_epoch",
     "train_epochs",
     "triangle",
@@ -26,9 +26,11 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a model is trained (Table 2); ``precision``, ``channels_last`` and ``compile`` change the speed alone.
+    """Say how a model is trained (Table 2).
 
-    The order of the samples, the crops and the dropout of epoch e depend on ``seed`` and e and on nothing before.
+    The order of the samples, the crops and the dropout of epoch e depend on ``seed`` and e, and on
+    nothing that was done before. ``precision``, ``channels_last`` and ``compile`` change the speed,
+    and results in their last digits.
     """
 
     seed: int
@@ -45,12 +47,21 @@ class Recipe:
 
 
 def triangle(progress: float, epochs: int) -> float:
-    """The learning rate's factor after ``progress`` epochs: from 0 up to 1 at epochs // 5 and back to 0."""
+    """Compute the factor of the learning rate after ``progress`` of ``epochs``.
+
+    It rises from 0 to 1 at epochs // 5, or at 1 if there are fewer than five, and falls back to 0.
+
+    >>> [triangle(progress, 25) for progress in (0, 2.5, 5, 15, 25)]
+    [0.0, 0.5, 1.0, 0.5, 0.0]
+    """
     return float(np.interp(progress, [0, max(1, epochs // 5), epochs], [0, 1, 0]))
 
 
 def learning_rates(recipe: Recipe, epoch: int, n: int) -> list[float]:
-    """The learning rate of each step of an epoch over n samples; their sum is how far plain descent goes in it."""
+    """Compute the learning rate of each step of an epoch over n samples.
+
+    Their sum is how far gradient descent goes in the epoch.
+    """
     steps = max(1, n // recipe.batch_size)
     if recipe.schedule == "constant":
         return [recipe.learning_rate] * steps
@@ -61,7 +72,7 @@ def learning_rates(recipe: Recipe, epoch: int, n: int) -> list[float]:
 
 
 def new_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """SGD without momentum, as kronfluence's recipe that Table 2 copies, or AdamW."""
+    """Make AdamW, or SGD without momentum as in kronfluence's recipe, which Table 2 copies."""
     kind = {"sgd": torch.optim.SGD, "adamw": torch.optim.AdamW}[recipe.optimizer]
     return kind(model.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
 
@@ -69,7 +80,7 @@ def new_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
 def train_epochs(
     model: nn.Module, train: Batch, recipe: Recipe, weights: Tensor | None = None
 ) -> Iterator[int]:
-    """Trains in place from the start, yielding the number of each finished epoch."""
+    """Train in place from the start, and yield the number of each finished epoch."""
     optimizer = new_optimizer(model, recipe)
     for epoch in range(1, recipe.epochs + 1):
         train_epoch(model, optimizer, train, recipe, epoch, weights)
@@ -84,28 +95,28 @@ def train_epoch(
     epoch: int,
     weights: Tensor | None = None,
 ) -> None:
-    """One epoch in place: steps on 1/|B| sum_{i in B} w_i l(z_i), each batch full, what is left over left out.
+    """Train one epoch in place: a step on 1/|B| sum_{i in B} w_i l(z_i) for each batch B.
 
-    The learning rate is stepped at each batch (``learning_rates``). All-ones weights give the bits of no weights.
+    ``weights`` are w (n,); all ones give the bits of None. Each batch is full, and samples that are
+    left over are left out. The learning rate changes at each batch (see ``learning_rates``).
     """
     device, n = train[-1].device, len(train[-1])
     rng = np.random.default_rng((recipe.seed, epoch))
     order = torch.from_numpy(rng.permutation(n)).to(device)
-    steps = learning_rates(recipe, epoch, n)
-    called: nn.Module = torch.compile(model) if recipe.compile else model  # type: ignore[assignment]
+    rates = learning_rates(recipe, epoch, n)
+    compiled: Any = torch.compile(model) if recipe.compile else model
     if recipe.channels_last:
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     model.train()
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(int(rng.integers(2**62)))
-        full = order[: len(steps) * recipe.batch_size].split(recipe.batch_size)
-        for rate, rows in zip(steps, full, strict=True):
+        batches = order[: len(rates) * recipe.batch_size].split(recipe.batch_size)
+        for rate, rows in zip(rates, batches, strict=True):
             for group in optimizer.param_groups:
                 group["lr"] = rate
-            with precision(
-                recipe.precision, device.type
-            ):  # anew: autocast keeps its copies of the weights inside
-                losses = per_sample_loss(called, _batch(train, rows, recipe))
+            # entered anew for each batch, because autocast keeps copies of the weights inside
+            with precision(recipe.precision, device.type):
+                losses = per_sample_loss(compiled, _batch(train, rows, recipe))
             if weights is not None:
                 losses = weights[rows] * losses
             optimizer.zero_grad(set_to_none=True)
@@ -114,7 +125,8 @@ def train_epoch(
 
 
 def _batch(train: Batch, rows: Tensor, recipe: Recipe) -> Batch:
-    x, *others = (part[rows] for part in train)
+    """Take rows of the training set, augmented and laid out in memory as the recipe says."""
+    x, *others = (values[rows] for values in train)
     if recipe.augment:
         x = crop_and_flip(x)
     if recipe.channels_last:
@@ -123,7 +135,10 @@ def _batch(train: Batch, rows: Tensor, recipe: Recipe) -> Batch:
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """What the optimiser remembers, by ``parameter/name``, for a safetensors file; empty for SGD without momentum."""
+    """Return what the optimiser remembers, by ``parameter/name``, for a safetensors file.
+
+    SGD without momentum remembers nothing.
+    """
     state: dict[int, dict[str, Any]] = optimizer.state_dict()["state"]
     return {
         f"{number}/{name}": value
@@ -133,7 +148,7 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 
 def load_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
-    """The inverse of ``optimizer_tensors``, for an optimiser of the same model."""
+    """Give an optimiser of the same model what ``optimizer_tensors`` returned."""
     state: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():
         number, _, name = key.partition("/")

@@ -1,4 +1,4 @@
-"""The classifiers: each maps a batch of inputs to (n, k) logits."""
+"""Define the classifiers: each maps a batch of inputs to logits (n, k)."""
 
 import hashlib
 from collections.abc import Mapping
@@ -6,15 +6,22 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from catwise.core.errors import InputError
+
 __all__ = ["Cnn", "Logistic", "ResNet9", "build", "checksum", "fingerprint"]
 
 
 class Logistic(nn.Module):
-    """Logistic regression with class 0 as reference: its logit is 0, so the optimum is unique without a penalty."""
+    """Logistic regression that starts at zero, with class 0 as the reference.
+
+    The logit of class 0 is always 0, so that the optimum is unique without a penalty.
+    """
 
     def __init__(self, features: int, num_classes: int):
         super().__init__()
         self.linear = nn.Linear(features, num_classes - 1)
+        nn.init.zeros_(self.linear.weight)
+        nn.init.zeros_(self.linear.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         logits = self.linear(x)
@@ -22,7 +29,7 @@ class Logistic(nn.Module):
 
 
 class Cnn(nn.Module):
-    """Two convolutions and a linear layer, for small grey images; every parameter is covered by EKFAC."""
+    """Two convolutions and a linear layer for small grey images; EKFAC covers every parameter."""
 
     def __init__(self, width: int, num_classes: int):
         super().__init__()
@@ -43,12 +50,13 @@ class Cnn(nn.Module):
 def _convolution(
     inputs: int, outputs: int, size: int = 3, stride: int = 1, padding: int = 1
 ) -> nn.Sequential:
+    """Make a convolution without bias, batch norm and ReLU."""
     convolution = nn.Conv2d(inputs, outputs, size, stride, padding, bias=False)
     return nn.Sequential(convolution, nn.BatchNorm2d(outputs), nn.ReLU())
 
 
 class Residual(nn.Module):
-    """x + f(x), f two convolutions that keep the shape."""
+    """Add to the input two convolutions of it that keep its shape: x + f(x)."""
 
     def __init__(self, channels: int):
         super().__init__()
@@ -61,10 +69,12 @@ class Residual(nn.Module):
 
 
 class ResNet9(nn.Module):
-    """The ResNet-9 of Table 2's recipe (kronfluence's CIFAR example); 2,274,880 parameters at width 64, 10 classes.
+    """The ResNet-9 of kronfluence's CIFAR example, whose recipe Table 2 copies.
 
-    Convolutions 3-w, 5x5 with stride 2, a residual pair, 3x3 to 4w, pooling, a residual pair, 3x3 without padding;
-    global max pool, a linear layer without bias, logits times 0.2.
+    The convolutions are 3 to ``width``, 5x5 with stride 2, a residual pair, 3x3 to four times
+    ``width``, pooling, a residual pair, and 3x3 without padding. A global maximum and a linear
+    layer without bias follow; logits are multiplied by 0.2. With width 64 and 10 classes it has
+    2,274,880 parameters.
     """
 
     def __init__(self, width: int, num_classes: int):
@@ -87,34 +97,38 @@ class ResNet9(nn.Module):
 
 
 def build(model: str, x: Tensor, num_classes: int, *, width: int = 0, seed: int = 0) -> nn.Module:
-    """A freshly initialised model for inputs like ``x``, in its dtype; the global random state is left as it was."""
+    """Make a model for inputs like ``x``, in their dtype, with initial weights drawn by ``seed``.
+
+    ``model`` is ``logistic``, which has no width, ``cnn`` or ``resnet9``. The global random state
+    is left as it was.
+
+    >>> build("cnn", torch.zeros(5, 1, 8, 8), num_classes=3, width=4)(torch.zeros(5, 1, 8, 8)).shape
+    torch.Size([5, 3])
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         match model:
             case "logistic":
                 net: nn.Module = Logistic(x[0].numel(), num_classes)
-                nn.init.zeros_(net.linear.weight)  # type: ignore[union-attr, arg-type]
-                nn.init.zeros_(net.linear.bias)  # type: ignore[union-attr, arg-type]
             case "cnn":
                 net = Cnn(width, num_classes)
             case "resnet9":
                 net = ResNet9(width, num_classes)
             case _:
-                raise ValueError(f"expected a model of this module, got {model!r}")
+                raise InputError(f"model: expected logistic, cnn or resnet9; got {model!r}")
     return net.to(x.dtype)
 
 
 def fingerprint(model: nn.Module) -> str:
-    """The checksum of all parameters and buffers: which checkpoint is this?"""
+    """Return the checksum of all parameters and buffers, which tells checkpoints apart."""
     return checksum(model.state_dict())
 
 
 def checksum(tensors: Mapping[str, Tensor]) -> str:
-    """sha256 of the names, shapes and bytes."""
+    """Return the sha256 of the names, dtypes, shapes and bytes of tensors."""
     digest = hashlib.sha256()
     for name, tensor in sorted(tensors.items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(
-            tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
-        )
+        content = tensor.detach().cpu().contiguous().flatten().view(torch.uint8)
+        digest.update(content.numpy().tobytes())
     return digest.hexdigest()

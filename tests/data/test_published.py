@@ -19,7 +19,6 @@ import torchvision
 from PIL import Image
 
 from catwise.core.errors import InputError
-from catwise.data import bert_files
 from catwise.data.catalogue import PUBLISHED
 from catwise.data.downloads import require_space
 from catwise.data.published import load_published
@@ -224,7 +223,7 @@ def test_a_mirror_without_the_set_or_no_mirror_at_all_is_said(tmp_path, monkeypa
 
 
 def write_stl10(root, rng, monkeypatch):
-    """STL-10's own format: labels from 1; images as bytes, channel after channel, each *column by column*."""
+    """Write STL-10's own format: labels from 1; bytes of each channel, *column by column*."""
     folder = root / "stl10_binary"
     folder.mkdir(parents=True)
     images = {}
@@ -280,7 +279,7 @@ def test_an_stl10_label_out_of_range_is_said(tmp_path, rng, monkeypatch):
 
 
 def test_cifar10s_own_files_are_read_by_torchvision(tmp_path, rng, monkeypatch):
-    """torchvision checks and unpacks CIFAR-10's pickles; ours are written here, and none is read by our own code."""
+    """torchvision checks and unpacks CIFAR-10's pickles; our own code reads none."""
     monkeypatch.delenv("CATWISE_MIRROR")
     folder = tmp_path / "cache" / "cifar-10-batches-py"
     folder.mkdir(parents=True)
@@ -405,23 +404,6 @@ def test_space_is_asked_for_where_the_folder_will_be(tmp_path):
     require_space(tmp_path / "not" / "yet", 1)
     with pytest.raises(InputError, match="yet: expected 1,000,000,000,000 MB of free disk"):
         require_space(tmp_path / "not" / "yet", 10**18)
-
-
-@pytest.mark.parametrize(
-    ("content", "said"),
-    [
-        ("{", "expected a tokenizer in JSON"),
-        ('{"model": {"vocab": {"a": 0}}}', "expected a vocabulary of 28996; got 1"),
-    ],
-)
-def test_a_tokenizer_that_is_not_berts_is_refused(tmp_path, content, said):
-    path = tmp_path / "google-bert" / "bert-base-cased" / "tokenizer.json"
-    with pytest.raises(InputError, match="expected this file in the mirror; got none"):
-        bert_files.load_tokenizer()
-    path.parent.mkdir(parents=True)
-    path.write_text(content)
-    with pytest.raises(InputError, match=said):
-        bert_files.load_tokenizer()
 
 
 def test_the_published_counts_add_up(monkeypatch):

@@ -54,7 +54,7 @@ def test_linear_has_the_papers_counts_and_a_line_that_separates_its_true_labels(
 
 
 def test_a_disc_is_uniform():
-    """Half of the points of a uniform disc lie within radius / sqrt(2); 5 standard errors of that share."""
+    """Half of the points lie within radius / sqrt(2), up to 5 standard errors of that share."""
     x = synthetic.linear(np.random.default_rng(0), {**SYNTHETIC, "test": 20000}, [0, 0]).x["test"][
         :20000
     ]

@@ -14,7 +14,11 @@ TEXTS = [
     " ".join("".join(pair) for pair in row)
     for row in np.random.default_rng(0).choice(WORDS, (400, 6, 2))
 ]
-LEARN = "import json, sys; from catwise.data import wordpiece; print(wordpiece.learn(json.load(sys.stdin), 150))"
+LEARN = """
+import json, sys
+from catwise.data import wordpiece
+print(wordpiece.learn(json.load(sys.stdin), 150))
+"""
 
 
 def vocabulary(tokenizer):
@@ -22,8 +26,8 @@ def vocabulary(tokenizer):
 
 
 def test_a_vocabulary_learned_in_another_process_is_the_same():
-    """The library's hash tables are seeded anew in each process, and its own numbering follows them."""
-    done = [
+    """The library seeds its hash tables anew in each process, and numbers by them."""
+    learned = [
         subprocess.run(
             [sys.executable, "-c", LEARN],
             input=json.dumps(TEXTS),
@@ -34,7 +38,7 @@ def test_a_vocabulary_learned_in_another_process_is_the_same():
         ).stdout.strip()
         for _ in range(2)
     ]
-    assert [wordpiece.learn(TEXTS, 150)] * 2 == done
+    assert [wordpiece.learn(TEXTS, 150)] * 2 == learned
 
 
 def test_ids_are_dense_and_the_special_tokens_come_first():

@@ -6,7 +6,6 @@ from safetensors.torch import load_file, save_file
 from transformers import BertConfig, BertForPreTraining, BertForSequenceClassification, logging
 
 from catwise.core.errors import InputError
-from catwise.data import bert_files
 from catwise.influence.factors import fit_factors
 from catwise.influence.layers import coverage
 from catwise.influence.vectors import influence_vectors
@@ -20,7 +19,7 @@ SIZES = {
     "num_attention_heads": 2,
     "intermediate_size": 12,
 }
-MISSING = "expected config.json and model.safetensors of a BERT; got: Error no file named model.safetensors"
+MISSING = "model.safetensors of a BERT; got: Error no file named model.safetensors"
 
 
 @pytest.fixture(autouse=True)
@@ -46,22 +45,21 @@ def texts(padded_to, lengths=LENGTHS, dtype=torch.int64):
     return ids, mask, torch.arange(len(lengths)) % 3
 
 
-def close(found, wanted):
-    """To the rounding of float64 in sums of another length."""
-    torch.testing.assert_close(
-        found, wanted, rtol=1e-9, atol=1e-11 * float(wanted.detach().abs().max())
-    )
+def assert_close(actual, expected):
+    """Compare up to the rounding of float64 in sums of another length."""
+    atol = 1e-11 * float(expected.detach().abs().max())
+    torch.testing.assert_close(actual, expected, rtol=1e-9, atol=atol)
 
 
 def test_logits_are_those_of_the_whole_length(reader):
     ids, mask, _ = texts(16)
-    close(reader(ids, mask), reader.classifier(input_ids=ids, attention_mask=mask).logits)
+    assert_close(reader(ids, mask), reader.classifier(input_ids=ids, attention_mask=mask).logits)
 
 
 def test_logits_of_a_text_do_not_depend_on_its_batch(reader):
     ids, mask, _ = texts(16)
     alone = torch.cat([reader(ids[[row]], mask[[row]]) for row in range(len(ids))])
-    close(alone, reader(ids, mask))
+    assert_close(alone, reader(ids, mask))
 
 
 def test_no_padding_is_computed(reader):
@@ -87,7 +85,7 @@ def vectors(model, batch, mask):
 def test_padding_does_not_move_influence(reader):
     """Batches of five texts, each cut to a length of its own."""
     short, long = (vectors(reader, texts(padded_to), bert.real_positions) for padded_to in (7, 16))
-    close(long, short)
+    assert_close(long, short)
     assert not torch.allclose(
         vectors(reader, texts(16), None), short, rtol=1e-3
     )  # a mask is needed
@@ -96,7 +94,7 @@ def test_padding_does_not_move_influence(reader):
 def test_influence_is_that_of_a_model_that_does_not_cut(reader, monkeypatch):
     cut = vectors(reader, texts(16), bert.real_positions)
     monkeypatch.setattr(bert, "_cut", lambda mask: mask)
-    close(vectors(reader, texts(16), bert.real_positions), cut)
+    assert_close(vectors(reader, texts(16), bert.real_positions), cut)
 
 
 @pytest.mark.parametrize("width", [32, 96])
@@ -108,7 +106,7 @@ def test_a_small_bert_has_the_size_asked_for(width):
     )  # four square matrices, two of four times the width, biases, two norms
     outside = (
         50 + 12 + 1 + 2
-    ) * width  # embeddings of tokens, places and the one segment, and their norm
+    ) * width  # embeddings of tokens, positions and the one segment, and their norm
     assert (
         sum(p.numel() for p in model.parameters())
         == outside + 3 * per_layer + width**2 + width + 4 * width + 4
@@ -134,7 +132,7 @@ def test_the_generator_decides_weights_and_dropout():
 
 @pytest.fixture
 def folder(tmp_path):
-    """Laid out as BERT's own repository: heads that a classifier does without, and the norms' old names."""
+    """Lay files out as BERT's own repository does: with other heads, and the norms' old names."""
     logging.disable_progress_bar()
     BertForPreTraining(BertConfig(**SIZES, max_position_embeddings=16)).save_pretrained(tmp_path)
     path = tmp_path / "model.safetensors"
@@ -213,7 +211,7 @@ def test_a_missing_weight_is_never_drawn_at_random(folder):
     )
     with pytest.raises(
         InputError,
-        match=r"all weights of its config\.json; 4 differ, first bert\.encoder\.layer\.0",
+        match=r"all weights of its config\.json; got 4 that are .* first bert\.encoder\.layer\.0",
     ):
         bert.pretrained(str(folder), 3)
 
@@ -221,70 +219,5 @@ def test_a_missing_weight_is_never_drawn_at_random(folder):
 def test_weights_of_another_width_are_refused(folder):
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**config, "intermediate_size": 16}))
-    with pytest.raises(InputError, match=r"6 differ, first bert\.encoder\.layer\.0\.intermediate"):
+    with pytest.raises(InputError, match=r"got 6 that are .* first bert\..*\.intermediate"):
         bert.pretrained(str(folder), 3)
-
-
-@pytest.fixture
-def mirror(tmp_path, monkeypatch):
-    folder = tmp_path / "mirror" / bert_files.BERT
-    folder.mkdir(parents=True)
-    monkeypatch.setenv("CATWISE_MIRROR", str(tmp_path / "mirror"))
-    return folder
-
-
-def test_the_mirrors_folder_is_given_if_it_is_whole(mirror):
-    (mirror / "config.json").write_text('{"vocab_size": 28996}')
-    with pytest.raises(
-        InputError,
-        match=r"model\.safetensors: expected this file .* got none; copy it there from",
-    ):
-        bert_files.weights_folder()
-    (mirror / "model.safetensors").write_bytes(b"weights")
-    assert bert_files.weights_folder() == str(mirror)
-
-
-@pytest.mark.parametrize(
-    ("content", "said"),
-    [("{", "a model's configuration in JSON"), ('{"vocab_size": 30522}', "28996; got 30522")],
-)
-def test_a_configuration_that_is_not_cased_berts_is_refused(mirror, content, said):
-    (mirror / "config.json").write_text(content)
-    (mirror / "model.safetensors").write_bytes(b"weights")
-    with pytest.raises(InputError, match=said):
-        bert_files.weights_folder()
-
-
-def test_without_a_network_the_way_out_is_named(tmp_path, monkeypatch):
-    def unreachable(*_, **__):
-        raise ConnectionError("no way\nout")
-
-    monkeypatch.delenv("CATWISE_MIRROR", raising=False)
-    monkeypatch.setenv("CATWISE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("huggingface_hub.hf_hub_download", unreachable)
-    with pytest.raises(
-        InputError,
-        match="bert-base-cased: expected a download; got ConnectionError: no way out; con",
-    ):
-        bert_files.weights_folder()
-
-
-def test_a_full_disk_is_said_before_the_download(tmp_path, monkeypatch):
-    monkeypatch.delenv("CATWISE_MIRROR", raising=False)
-    monkeypatch.setenv("CATWISE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 0}))
-    with pytest.raises(InputError, match="expected 500 MB of free disk; got 0 MB"):
-        bert_files.weights_folder()
-
-
-def test_the_hubs_files_lie_in_one_folder(tmp_path, monkeypatch):
-    def cached(repository, file, cache_dir):
-        path = cache_dir / repository / file
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text('{"vocab_size": 28996}')
-        return str(path)
-
-    monkeypatch.delenv("CATWISE_MIRROR", raising=False)
-    monkeypatch.setenv("CATWISE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("huggingface_hub.hf_hub_download", cached)
-    assert bert_files.weights_folder() == str(tmp_path / "cache" / "hub" / bert_files.BERT)

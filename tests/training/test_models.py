@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from catwise.core.errors import InputError
 from catwise.influence.layers import coverage
 from catwise.training import models
 
@@ -31,5 +32,5 @@ def test_the_seed_decides_the_initial_weights_and_nothing_else_does(name):
 
 
 def test_an_unknown_model_is_named():
-    with pytest.raises(ValueError, match="got 'vgg'"):
+    with pytest.raises(InputError, match="model: expected logistic, cnn or resnet9; got 'vgg'"):
         models.build("vgg", torch.zeros(1, 1), 2)
