@@ -1,9 +1,10 @@
 """Check the results that come with the repository, and draw their figures."""
 
-from catwise.figures.gallery import draw, write
+from catwise.figures.gallery import draw
 from catwise.pipeline.files import folder, write_json
+from catwise.pipeline.pictures import write_pictures
 from catwise.pipeline.provenance import check
-from catwise.pipeline.results import measured, names, record
+from catwise.pipeline.results import Results, names, record
 from catwise.pipeline.stage import run
 
 
@@ -11,12 +12,10 @@ def main() -> None:
     out = folder("reports", "carried")
     checked: dict[str, int] = {}
     for dataset in names():
-        about = record(dataset)
-        check(dataset, about["sha256"])
-        figures, removal = (about["parameters"][section] for section in ("figures", "removal"))
-        pictures = draw(measured(dataset), tuple(figures["classes"]), removal["method"])
-        write(folder(str(out), dataset), pictures)
-        checked[dataset] = len(about["sha256"])
+        sums = record(dataset)["sha256"]
+        check(dataset, sums)
+        write_pictures(folder(str(out), dataset), draw(Results.carried(dataset)))
+        checked[dataset] = len(sums)
     write_json(out / "checked.json", checked)  # the number of files; DVC warns of an empty folder
 
 

@@ -1,17 +1,17 @@
 """Draw the paper's figures and the training curves of every class."""
 
-from catwise.figures.gallery import draw, write
+from catwise.figures.gallery import draw
 from catwise.pipeline.files import folder
-from catwise.pipeline.results import live
+from catwise.pipeline.pictures import write_pictures
+from catwise.pipeline.results import Results
 from catwise.pipeline.stage import run, settings
 
 
 def main(dataset: str) -> None:
     parameters = settings(dataset)
-    write(
-        folder("reports", "figures", dataset),
-        draw(live(dataset), tuple(parameters.figures.classes), parameters.removal.method),
-    )
+    figures, removal = parameters.figures.model_dump(), parameters.removal.model_dump()
+    results = Results.live(dataset, {"figures": figures, "removal": removal})
+    write_pictures(folder("reports", "figures", dataset), draw(results))
 
 
 if __name__ == "__main__":

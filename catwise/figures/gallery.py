@@ -1,122 +1,77 @@
-"""Draw all pictures of one data set."""
+"""Draw all pictures of one data set, by the name of the file that each is written to."""
 
-from functools import partial
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-import pandas as pd
+from catwise.ceiling.verdict import verdict
+from catwise.figures.ceiling import ceiling
+from catwise.figures.counts import counts
+from catwise.figures.fidelity import fidelity
+from catwise.figures.influence_plane import influence_plane
+from catwise.figures.removal import removal
+from catwise.figures.searches import searches
+from catwise.figures.style import Picture
+from catwise.figures.synthetic import synthetic
+from catwise.figures.table1 import table_one
+from catwise.figures.tradeoff import tradeoff
+from catwise.figures.training_curves import training_curves
+from catwise.figures.trimming import trimming, trimming_control
 
-from catwise.figures import (
-    ceiling,
-    counts,
-    fidelity,
-    influence_plane,
-    scatter,
-    searches,
-    synthetic,
-    table1,
-    tradeoff,
-    training_curves,
-    trimming,
-)
-from catwise.figures import removal as removal_
-from catwise.figures.style import Picture, png
-from catwise.pipeline.files import read_csv, read_json, read_npz, write_json, write_whole
-from catwise.pipeline.results import Place, made
+if TYPE_CHECKING:
+    from catwise.pipeline.results import Results
+
+__all__ = ["draw"]
 
 PAPER = {"cifar10": "Figure 3", "emotion": "Figure 4", "stl10": "Figure 6", "ag_news": "Figure 7"}
 
 
-def draw(place: Place, pair: tuple[str, ...], method: str) -> dict[str, Picture]:
-    """The pictures of one data set by file name; ``pair``: the classes of the plane, ``method``: of removal."""
-    experiment = place("removal") / "experiment"
-    arrays = read_npz(made(place("data") / "arrays.npz"))
-    y, flipped = arrays["train/y"], arrays["flipped"]
-    card = read_json(made(place("data") / "card.json"))
-    classes = tuple(card["classes"])
-    p_nk = read_npz(made(place("influence") / "vectors.npz"))["P"].astype(np.float64)
-    pictures = draw_vectors(place, pair)
-    pictures["fidelity.png"] = fidelity.fidelity(*read_fidelity(place("fidelity")))
-    if method == "trimming":
-        rounds = read_csv(experiment / "rounds.csv")
-        states = read_states(made(experiment / "rounds.npz"), rounds, classes)
-        samples = (arrays["train/x"], y, flipped)
-        paper = "Figure 2 A-C" if flipped.any() else "Figure 2 D-F"
-        pictures["synthetic.png"] = synthetic.synthetic(*samples, p_nk, states[0], classes, paper)
-        pictures["trimming.png"] = trimming.trimming(*samples, states, classes)
-        if len(states) > 1:
-            pictures["trimming_control.png"] = trimming.trimming_control(rounds, classes)
-    else:
-        tables = [
-            read_csv(experiment / f"{name}.csv") for name in ("changes", "correlations", "diagonal")
-        ]
-        paper = PAPER.get(card["source"], "Figures 3 and 4")
-        pictures["removal.png"] = removal_.removal(*tables, classes, "accuracy", paper)
-        pictures["removal_loss.png"] = removal_.removal(*tables, classes, "loss", None)
-    reweight = place("reweight")
-    if (reweight / "table.csv").exists() and not (table := read_csv(reweight / "table.csv")).empty:
-        pictures["reweight_table.png"] = table1.table_one(table)
-        pictures["reweight_tradeoff.png"] = tradeoff.tradeoff(read_csv(reweight / "tradeoff.csv"))
-        pictures["reweight_search.png"] = searches.searches(read_csv(reweight / "history.csv"))
-    return pictures
-
-
-def draw_vectors(place: Place, pair: tuple[str, ...]) -> dict[str, Picture]:
-    """Those pictures for which nothing was retrained."""
-    history = read_csv(place("train") / "history.csv")
-    arrays = read_npz(made(place("data") / "arrays.npz"))
-    y, flipped = arrays["train/y"], arrays["flipped"]
-    classes = tuple(read_json(made(place("data") / "card.json"))["classes"])
-    p_nk = read_npz(made(place("influence") / "vectors.npz"))["P"].astype(np.float64)
+def draw(results: "Results") -> dict[str, Picture]:
+    """Draw what the results of a data set hold, as its parameters say."""
+    p_nk, y_n, flipped_n = results.vectors, results.labels_n, results.flipped_n
+    classes, pair = results.classes, tuple(results.parameters["figures"]["classes"])
     pictures = {
-        "influence_plane.png": influence_plane.influence_plane(p_nk, y, flipped, classes, pair),
-        "counts.png": counts.counts(p_nk, y, classes),
+        "influence_plane.png": influence_plane(p_nk, y_n, flipped_n, classes, pair),
+        "counts.png": counts(p_nk, y_n, classes),
+        "ceiling.png": ceiling(results.epochs, verdict(results.ceiling)),
     }
-    checked = place("ceiling") / "epochs.csv"
-    if checked.exists():  # not beside what was measured before there was one
-        said = read_json(place("ceiling") / "ceiling.json")["verdict"]
-        pictures["ceiling.png"] = ceiling.ceiling(read_csv(checked), said)
-    if history["epoch"].max() > 1:
-        pictures["training_curves.png"] = training_curves.training_curves(history, classes)
+    if results.history["epoch"].max() > 1:
+        pictures["training_curves.png"] = training_curves(results.history, classes)
+    scores = results.fidelity
+    if scores is not None:
+        parts = (scores.lds, scores.flipped_label_auc, scores.scores, scores.samples)
+        pictures["fidelity.png"] = fidelity(*parts)
+    if results.parameters["removal"]["method"] == "trimming":
+        pictures |= _trimming(results)
+    else:
+        pictures |= _top_share(results)
+    tables = results.reweight
+    if tables is not None and len(tables.cases):
+        parts = (tables.cases, tables.table, tables.summary)
+        pictures["reweight_table.png"] = table_one(*parts)
+        pictures["reweight_tradeoff.png"] = tradeoff(tables.cases, tables.tradeoff)
+        pictures["reweight_search.png"] = searches(tables.cases, tables.history)
     return pictures
 
 
-def read_fidelity(folder: Path) -> tuple[dict[str, Any], pd.DataFrame, pd.DataFrame]:
-    return (
-        read_json(made(folder / "fidelity.json")),
-        read_csv(folder / "scores.csv"),
-        read_csv(folder / "samples.csv"),
-    )
+def _trimming(results: "Results") -> dict[str, Picture]:
+    """Draw a synthetic data set, and its rounds of trimming."""
+    classes, states = results.classes, results.trimming.states
+    samples = (results.points, results.labels_n, results.flipped_n)
+    paper = "Figure 2 A-C" if results.flipped_n.any() else "Figure 2 D-F"
+    pictures = {
+        "synthetic.png": synthetic(*samples, results.vectors, states[0], classes, paper),
+        "trimming.png": trimming(*samples, states, classes),
+    }
+    if len(states) > 1:
+        pictures["trimming_control.png"] = trimming_control(results.trimming.rounds, classes)
+    return pictures
 
 
-def read_states(path: Path, rounds: pd.DataFrame, classes: tuple[str, ...]) -> list[scatter.State]:
-    arrays = read_npz(path)
-    accuracy = rounds[rounds["arm"] == "influence"].pivot(
-        index="round", columns="class", values="accuracy"
-    )
-    return [
-        scatter.State(
-            arrays[f"{number}/kept"],
-            arrays[f"{number}/P"],
-            arrays[f"{number}/removed"],
-            arrays[f"{number}/boundary"],
-            accuracy.loc[number, list(classes)].to_numpy(),
-        )
-        for number in accuracy.index
-        if f"{number}/kept" in arrays  # not for a last fit after `max_rounds`
-    ]
-
-
-def write(out: Path, pictures: dict[str, Picture]) -> None:
-    captions: dict[str, Any] = {}
-    for name, picture in pictures.items():
-        write_whole(out / name, partial(save, png(picture.figure)))
-        captions[name] = {
-            key: getattr(picture, key) for key in ("paper", "title", "caption", "alt")
-        }
-    write_json(out / "captions.json", captions)
-
-
-def save(content: bytes, path: Path) -> None:
-    path.write_bytes(content)
+def _top_share(results: "Results") -> dict[str, Picture]:
+    """Draw what removing the top share of each class did, to accuracy and to loss."""
+    tables = (results.top_share.changes, results.top_share.correlations)
+    parts = (*tables, results.metrics("removal"), results.classes)
+    paper = PAPER.get(results.card.source, "Figures 3 and 4")
+    return {
+        "removal.png": removal(*parts, "accuracy", paper),
+        "removal_loss.png": removal(*parts, "loss", None),
+    }

@@ -1,6 +1,7 @@
 """Draw the influence plane (Figure 1)."""
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from catwise.core.errors import InputError
@@ -23,44 +24,52 @@ def influence_plane(
     y_n: np.ndarray,
     flipped_n: np.ndarray,
     classes: tuple[str, ...],
-    chosen: tuple[str, str],
+    pair: tuple[str, ...],
 ) -> Picture:
-    """Figure 1 on data. The scale is logarithmic beyond 1 % of the largest value, which leaves y = -x straight."""
+    """Draw the influence of every sample on the two classes of the pair.
+
+    The scale is logarithmic beyond 1 % of the largest value, which leaves y = -x straight.
+    """
     check_vectors(p_nk, y_n, classes)
-    if len(set(chosen)) != 2 or not set(chosen) <= set(classes):
-        raise InputError(
-            f"figures.classes: expected two different ones of {', '.join(classes)}; got {list(chosen)}"
-        )
-    pair = [classes.index(name) for name in chosen]
-    p_n2 = p_nk[:, pair]
+    if len(pair) != 2 or len(set(pair)) != 2 or not set(pair) <= set(classes):
+        known = ", ".join(classes)
+        raise InputError(f"pair: expected two different ones of {known}; got {', '.join(pair)}")
+    first, second = (classes.index(name) for name in pair)
+    p_n2 = p_nk[:, [first, second]]
     figure = Figure(figsize=(8, 8.4), layout="constrained")
     axes = figure.subplots()
     largest = np.abs(p_n2).max() or 1.0
     axes.set_xscale("symlog", linthresh=largest / 100)
     axes.set_yscale("symlog", linthresh=largest / 100)
-    plane_axes(axes, 4 * largest, chosen)
-    names = (f"label {chosen[0]}", f"label {chosen[1]}", "other label")
-    group_n = np.select([y_n == pair[0], y_n == pair[1]], [0, 1], 2)
+    plane_axes(axes, 4 * largest, pair)
+    names = (f"label {pair[0]}", f"label {pair[1]}", "other label")
+    group_n = np.select([y_n == first, y_n == second], [0, 1], 2)
     draw_samples(axes, p_n2, group_n, flipped_n, names[: len(classes)])
-    found = regions(p_n2, chosen)
-    corners = (("left", "top"), ("right", "top"), ("left", "bottom"), ("right", "bottom"))
-    for (name, mask), (ha, va) in zip(found.items(), corners, strict=True):
-        place = (0.02 if ha == "left" else 0.98, 0.02 if va == "bottom" else 0.98)
-        text = f"{name}\n{size_label(np.flatnonzero(mask), flipped_n)}"
-        axes.annotate(
-            text, place, xycoords="axes fraction", ha=ha, va=va, weight="bold", bbox=PALE_BOX
-        )
+    masks = regions(p_n2, pair)
+    _name_corners(axes, masks, flipped_n)
     shared_legend(figure, axes)
-    sizes = "; ".join(
-        f"{name} {mask.sum()} ({100 * mask.mean():.1f} %)" for name, mask in found.items()
-    )
-    noise = f" Joint negative are {flipped_n[found['joint negative']].sum()} of the {flipped_n.sum()} flipped labels."
+    sizes = [f"{name} {mask.sum()} ({100 * mask.mean():.1f} %)" for name, mask in masks.items()]
+    noise = ""
+    if flipped_n.any():
+        joint = flipped_n[masks["joint negative"]].sum()
+        noise = f" Of the {flipped_n.sum()} flipped labels {joint} are joint negative."
     return Picture(
         figure,
         "Figure 1",
-        f"Influence of every training sample on {chosen[0]} and {chosen[1]}",
-        f"{len(p_n2)} training samples; positive influence helps the class. {sizes}.{noise if flipped_n.any() else ''}"
-        " At the paper's ceiling all lie close to the dashed line. Linear within 1 % of the largest value, then"
-        " logarithmic.",
-        f"Scatter plot of the influence on {chosen[0]} against the influence on {chosen[1]}, in four regions.",
+        f"Influence of every training sample on {pair[0]} and {pair[1]}",
+        f"{len(p_n2)} training samples; a positive influence helps the class. {'; '.join(sizes)}."
+        f"{noise} At a ceiling all samples lie close to the dashed line. The scale is linear within"
+        " 1 % of the largest value and logarithmic beyond.",
+        f"Scatter plot of the influence on {pair[0]} against the influence on {pair[1]}, in four"
+        " regions.",
     )
+
+
+def _name_corners(axes: Axes, masks: dict[str, np.ndarray], flipped_n: np.ndarray) -> None:
+    """Write the name and the size of each region into its corner."""
+    corners = (("left", "top"), ("right", "top"), ("left", "bottom"), ("right", "bottom"))
+    for (name, mask), (ha, va) in zip(masks.items(), corners, strict=True):
+        corner = (0.02 if ha == "left" else 0.98, 0.02 if va == "bottom" else 0.98)
+        text = f"{name}\n{size_label(np.flatnonzero(mask), flipped_n)}"
+        style = {"ha": ha, "va": va, "weight": "bold", "bbox": PALE_BOX}
+        axes.annotate(text, corner, xycoords="axes fraction", **style)

@@ -9,7 +9,6 @@ from typing import Any
 import pandas as pd
 
 __all__ = [
-    "AGAINST",
     "case_label",
     "case_labels",
     "method_label",
@@ -25,8 +24,7 @@ WHOLE = {  # families that have no options
     "oracle": "oracle: no flipped label",
 }
 READINGS = {1: "better", 0: "", -1: "worse"}
-AGAINST = "against"
-REMOVALS = {1: "as the paper says", 0: "not significant", -1: AGAINST}
+REMOVALS = {1: "as the paper says", 0: "not significant", -1: "against"}
 
 
 def method_label(row: Row) -> str:

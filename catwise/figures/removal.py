@@ -1,4 +1,4 @@
-"""The removal experiment in pictures (Figures 3, 4, 6 and 7): heat maps of classes by classes, and scatter plots."""
+"""Draw the removal experiment (Figures 3, 4, 6 and 7)."""
 
 from typing import Any
 
@@ -15,119 +15,128 @@ __all__ = ["removal"]
 
 UNITS = {"accuracy": (100, "points"), "loss": (1, "nats")}
 GROUPS = ("beneficial", "detrimental", "random")
+LETTERS = ("ABC", "DEF", "GHI")
 
 
 @styled
 def removal(
-    changed: pd.DataFrame,
-    correlated: pd.DataFrame,
-    own: pd.DataFrame,
+    changes: pd.DataFrame,
+    correlations: pd.DataFrame,
+    metrics: dict[str, float],
     classes: tuple[str, ...],
     measure: str,
     paper: str | None,
 ) -> Picture:
-    """Cumulative influence of what was removed, the change after training again, and one by the other.
+    """Draw the influence of what was removed, the change that followed, and one by the other.
 
-    A row of panels for each group: beneficial (A to C), detrimental (D to F) and, as a control, random (G to I). The
-    tables are those of ``catwise.removal.effects``: ``changes``, ``correlations`` and ``diagonal``.
+    A row of panels for each group: beneficial (A to C), detrimental (D to F) and, as a control,
+    random (G to I). Tables and metrics (``summary``) are those of ``catwise.removal.effects``.
     """
-    mean, bounds, words = _means(changed, measure)
-    cases = correlated[correlated["measure"] == measure].groupby(["pairs", "trainings"])
-    rho = {case: rows.set_index("group") for case, rows in cases}
-    draws = list(changed.loc[changed["group"] == "random", "target"].unique())
-    targets = dict(zip(GROUPS, (list(classes), list(classes), draws), strict=True))
-    heights = [
-        max(1.2, 2.6 * len(names) / len(classes)) for names in targets.values()
-    ]  # in inches, of the cells
-    words_around = 0.8 + 0.05 * max(map(len, classes))
-    figure = Figure(figsize=(12, sum(heights) + 3 * words_around), layout="constrained")
-    panels = figure.subplots(3, 3, height_ratios=heights)
-    for (predicted, actual, cloud), group, letters in zip(
-        panels, GROUPS, ("ABC", "DEF", "GHI"), strict=True
-    ):
-        points = mean.loc[group]
-        for axes, column, letter in (
-            (predicted, "influence", letters[0]),
-            (actual, "change", letters[1]),
-        ):
-            _heat(axes, points[column].unstack().loc[targets[group], list(classes)], bounds[column])
-            axes.set(
-                xlabel="class measured",
-                ylabel=f"removed: {group}{' for class' * (group != 'random')}",
-            )
-            axes.set_title(f"{letter}  {words[column]}")
-        _cloud(cloud, points, mean.loc["random"])
-        cloud.set_title(
-            f"{letters[2]}  Spearman's $\\rho$ = {_told(rho['all', 'mean'].loc[group])}"
+    changes = changes.assign(removed=_removed(changes))
+    mean, bounds, words = _means(changes, measure)
+    rho = {
+        ways: rows.set_index("group")
+        for ways, rows in correlations[correlations["measure"] == measure].groupby(
+            ["pairs", "trainings"]
         )
-        cloud.set(xlabel=words["influence"], ylabel=words["change"])
+    }
+    draws = list(changes.loc[changes["group"] == "random", "removed"].unique())
+    targets = dict(zip(GROUPS, (list(classes), list(classes), draws), strict=True))
+    heights = [max(1.2, 2.6 * len(names) / len(classes)) for names in targets.values()]  # inches
+    around = 0.8 + 0.05 * max(map(len, classes))
+    figure = Figure(figsize=(12, sum(heights) + 3 * around), layout="constrained")
+    panels = figure.subplots(3, 3, height_ratios=heights)
+    for row, group, letters in zip(panels, GROUPS, LETTERS, strict=True):
+        points = mean.loc[group]
+        for axes, column, letter in zip(row[:2], ("influence", "change"), letters, strict=False):
+            grid = points[column].unstack().loc[targets[group], list(classes)]
+            _heat(axes, grid, bounds[column], diagonal=group != "random")
+            aim = "" if group == "random" else " for class"
+            axes.set(xlabel="class measured", ylabel=f"removed: {group}{aim}")
+            axes.set_title(f"{letter}  {words[column]}")
+        _cloud(row[2], points, mean.loc["random"])
+        told = _with_interval(rho["all", "mean"].loc[group])
+        row[2].set_title(f"{letters[2]}  Spearman's $\\rho$ = {told}")
+        row[2].set(xlabel=words["influence"], ylabel=words["change"])
     handles, labels = panels[0, 2].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
     return Picture(
         figure,
         paper,
         f"Influence of the removed samples and the change of {measure}",
-        f"Changes are means over {changed['seed'].nunique()} seeds; framed and hatched: the class aimed at."
-        f" Net of random removals, of {len(classes)} classes change significantly as the paper says:"
-        f" {_readings(own, measure)}. {_correlations(rho)}",
-        f"Six heat maps, class removed for by class measured, and three scatter plots of influence against {measure}.",
+        f"Changes are means over {changes['seed'].nunique()} seeds; framed and hatched: the class"
+        f" aimed at. {_readings(metrics, measure, len(classes))} {_correlations(rho)}",
+        "Six heat maps, class removed for by class measured, and three scatter plots of influence"
+        f" against {measure}.",
     )
 
 
-def _means(changed: pd.DataFrame, measure: str) -> tuple[pd.DataFrame, pd.Series, dict[str, str]]:
-    """Influence and change over the seeds, the ends of their colour scales, and their names with power and unit."""
+def _removed(changes: pd.DataFrame) -> pd.Series:
+    """Name each removal: the class aimed at, or the draw."""
+    draws = "draw " + changes["draw"].astype("string")
+    return changes["target"].where(changes["group"] != "random", draws)
+
+
+def _means(changes: pd.DataFrame, measure: str) -> tuple[pd.DataFrame, pd.Series, dict[str, str]]:
+    """Average influence and change over the seeds, in powers of ten that fit into cells.
+
+    Return them with the ends of their colour scales and their names with power and unit.
+    """
     factor, unit = UNITS[measure]
-    changed = changed.assign(change=factor * changed[f"{measure}_change"])
-    mean = changed.groupby(["group", "target", "class"])[["influence", "change"]].mean()
+    changes = changes.assign(change=factor * changes[f"{measure}_change"])
+    mean = changes.groupby(["group", "removed", "class"])[["influence", "change"]].mean()
     bounds = mean.drop(index="random", level="group").abs().quantile(0.95)
     powers = bounds.map(_power)
     scaled = {name: f", $10^{{{power}}}$" if power else "" for name, power in powers.items()}
+    separator = "" if powers["change"] else ","
     words = {
         "influence": f"cumulative influence{scaled['influence']}",
-        "change": f"{measure} change{scaled['change']} {unit}"
-        if powers["change"]
-        else f"{measure} change, {unit}",
+        "change": f"{measure} change{scaled['change']}{separator} {unit}",
     }
     return mean / 10.0**powers, bounds / 10.0**powers, words
 
 
 def _power(bound: float) -> int:
-    """The power of ten, a multiple of 3, in which numbers up to ``bound`` have few characters; 0 where they have."""
-    return 0 if bound == 0 or 0.1 <= bound < 1000 else 3 * int(np.floor(np.log10(bound) / 3))
+    """Return the power of ten, a multiple of 3, in which numbers up to ``bound`` are short."""
+    short = bound == 0 or 0.1 <= bound < 1000
+    return 0 if short else 3 * int(np.floor(np.log10(bound) / 3))
 
 
-def _heat(axes: Axes, grid: pd.DataFrame, bound: float) -> None:
-    """A heat map with its numbers; the diagonal, the class aimed at, is framed and hatched, the numbers left clear."""
+def _heat(axes: Axes, grid: pd.DataFrame, bound: float, diagonal: bool) -> None:
+    """Draw a heat map with its numbers; where classes are aimed at, the diagonal is marked."""
     decimals = int(bound < 10) + int(bound < 1)
     numbers = grid.map(lambda value: f"{round(value, decimals) + 0.0:.{decimals}f}")  # + 0: no -0
     font = {"size": 6.5 if len(grid.columns) > 6 else 8}
     style = {"cmap": "vlag", "cbar_kws": {"extend": "both"}, "annot_kws": font}
     sns.heatmap(grid, ax=axes, vmin=-bound or -1, vmax=bound or 1, annot=numbers, fmt="", **style)
-    slanted: dict[str, Any] = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
-    slanted = slanted if max(map(len, grid.columns)) > 2 else {}
+    slanted: dict[str, Any] = {}
+    if max(map(len, grid.columns)) > 2:
+        slanted = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
     axes.set_xticks(axes.get_xticks(), list(grid.columns), **slanted)
     axes.set_yticks(axes.get_yticks(), list(grid.index), rotation=0)
-    if list(grid.index) != list(grid.columns):  # random draws aim at no class
-        return
+    if diagonal:
+        _mark_diagonal(axes, len(grid))
+
+
+def _mark_diagonal(axes: Axes, size: int) -> None:
+    """Frame and hatch the cells of the classes aimed at, and keep their numbers clear."""
     colours = axes.collections[0].get_facecolor()
-    for k in range(len(grid)):
-        axes.add_patch(
-            Rectangle((k, k), 1, 1, fill=False, edgecolor="grey", hatch="/////", linewidth=0)
-        )
-        axes.add_patch(
-            Rectangle((k, k), 1, 1, fill=False, edgecolor="black", linewidth=2, zorder=4)
-        )
-        cell = k * (len(grid) + 1)
+    hatched = {"edgecolor": "grey", "hatch": "/////", "linewidth": 0}
+    framed = {"edgecolor": "black", "linewidth": 2, "zorder": 4}
+    for k in range(size):
+        for style in (hatched, framed):
+            axes.add_patch(Rectangle((k, k), 1, 1, fill=False, **style))
+        cell = k * (size + 1)
         axes.texts[cell].set_bbox({"facecolor": colours[cell], "edgecolor": "none", "pad": 0.5})
 
 
 def _cloud(axes: Axes, points: pd.DataFrame, control: pd.DataFrame) -> None:
-    """Influence against change of each pair of target and class, before the random removals."""
+    """Draw influence against change of each pair of target and class, before random removals."""
     for line in (axes.axhline, axes.axvline):
         line(0, color=GREY, linewidth=0.6, zorder=0)
     crosses: dict[str, Any] = {"c": GREY, "marker": "x", "s": 14, "linewidth": 0.7}
     axes.scatter(control["influence"], control["change"], label="random removal", **crosses)
-    aimed = points.index.get_level_values("target") == points.index.get_level_values("class")
+    aimed = points.index.get_level_values("removed") == points.index.get_level_values("class")
     if not aimed.any():
         return
     for part, label, colour, marker in (
@@ -138,42 +147,44 @@ def _cloud(axes: Axes, points: pd.DataFrame, control: pd.DataFrame) -> None:
         axes.scatter(part["influence"], part["change"], label=label, **style)
 
 
-def _told(row: pd.Series) -> str:
-    """rho and its interval; not there where nothing changed."""
+def _with_interval(row: pd.Series) -> str:
+    """Write rho and its interval; there is none where nothing changed."""
     rho, low, high = row[["rho", "low", "high"]].astype(float).round(2) + 0.0  # no -0
     return "none" if np.isnan(rho) else f"{rho:.2f} ({low:.2f} to {high:.2f})"
 
 
-def _number(rho: float) -> str:
-    return "none" if np.isnan(rho) else f"{rho:.2f}"
-
-
 def _correlations(rho: dict[Any, pd.DataFrame]) -> str:
-    one, mean, within = (
-        ", ".join(_told(rho[case].loc[group]) for group in GROUPS)
-        for case in (("all", "one"), ("all", "mean"), ("within", "mean"))
+    """Say how well influence ranks the changes, in each way to measure it."""
+    mean, one, within = (
+        ", ".join(_with_interval(rho[ways].loc[group]) for group in GROUPS)
+        for ways in (("all", "mean"), ("all", "one"), ("within", "mean"))
     )
-    counted = ", ".join(_number(rho["all", "mean"].loc[group, "counted"]) for group in GROUPS)
-    chance = rho["all", "mean"]["shuffled_high"].max()
+    counts = rho["all", "mean"]["counted"].loc[list(GROUPS)]
+    counted = ", ".join("none" if np.isnan(count) else f"{count:.2f}" for count in counts)
     words = (
-        "Spearman's rho, 1 where influence ranks all changes (paper: above 0.8), for beneficial, detrimental and random"
-        f" removals: {mean} (95 % bootstrap over the targets); of one training {one} (over the seeds); ranked within"
-        f" each class measured {within}. Counting the removed samples of the class in place of influence: {counted}."
+        "Spearman's rho is 1 where influence ranks all changes (paper: above 0.8). For beneficial,"
+        f" detrimental and random removals it is {mean} (95 % bootstrap over the targets); for one"
+        f" training {one} (95 % over the seeds); ranked within each class measured {within}. When"
+        f" the removed samples of the class are counted in place of influence: {counted}."
     )
+    chance = rho["all", "mean"]["shuffled_high"].max()
     if np.isnan(chance):
         return words
     return (
-        f"{words} Influences shuffled over the targets stay below {chance:.2f} in 97.5 % of draws; random removals are"
-        " no such control of rho, for influence can rank their small changes too."
+        f"{words} Influences that are shuffled over the targets stay below {chance:.2f} in 97.5 %"
+        " of draws. Random removals are no such control of rho, for influence can rank their small"
+        " changes too."
     )
 
 
-def _readings(own: pd.DataFrame, measure: str) -> str:
-    """How many classes change as the paper reads the diagonal."""
-    readings = own[own["measure"] == measure].groupby("group")["net_reading"]
-    found = {group: values.value_counts() for group, values in readings}
-    return " and ".join(
-        f"{found[group].get('as the paper says', 0)} without their {group} samples"
-        f" ({found[group].get('against', 0)} the other way)"
-        for group in GROUPS[:2]
+def _readings(metrics: dict[str, float], measure: str, classes: int) -> str:
+    """Say in how many classes the diagonal is as the paper reads it."""
+    words = []
+    for group in GROUPS[:2]:
+        signs = metrics[f"net_signs_{measure}_{group}"]
+        significant = metrics[f"net_significant_{measure}_{group}"]
+        words.append(f"{signs} without their {group} samples ({significant} significantly)")
+    return (
+        f"Net of random removals, of {classes} classes these change as the paper says:"
+        f" {' and '.join(words)}."
     )

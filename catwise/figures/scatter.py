@@ -1,7 +1,6 @@
-"""The influence plane and the data it is about (Figures 1, 2, 5): arrays in, a Figure with its words out."""
+"""Draw the influence plane and the samples that it is about: the parts of Figures 1, 2 and 5."""
 
-from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -9,31 +8,31 @@ from matplotlib.figure import Figure
 
 from catwise.figures.style import BLUE, GREEN, ORANGE
 
-__all__ = ["State", "regions"]
+if TYPE_CHECKING:
+    from catwise.pipeline.results import TrimmingState
 
+__all__ = [
+    "GROUPS",
+    "PALE_BOX",
+    "accuracy_label",
+    "draw_boundary",
+    "draw_samples",
+    "plane_axes",
+    "regions",
+    "sample_map",
+    "shared_legend",
+    "size_label",
+]
 
 GROUPS = ((BLUE, "o"), (ORANGE, "s"), ("#bdbdbd", "^"))  # first class, second class, any other
-
-
 PALE_BOX = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 2}
 
 
-@dataclass(frozen=True)
-class State:
-    """The training set before a round of trimming: rows ``kept``, their ``vectors``, rows ``removed`` in this round.
+def regions(p_n2: np.ndarray, classes: tuple[str, ...]) -> dict[str, np.ndarray]:
+    """Return the four quadrants of the influence plane as masks (n,), by name.
 
-    ``boundary`` = w1, w2, b of the line w . x + b = 0 fitted to the rows kept; ``accuracy_k`` on the test split.
+    Every sample is in one of them; an influence of zero counts as not positive.
     """
-
-    kept: np.ndarray
-    vectors: np.ndarray
-    removed: np.ndarray
-    boundary: np.ndarray
-    accuracy_k: np.ndarray
-
-
-def regions(p_n2: np.ndarray, classes: tuple[str, str]) -> dict[str, np.ndarray]:
-    """The quadrants of the influence plane, as masks (n,): every sample is in one; zero counts as not positive."""
     first, second = p_n2.T > 0
     return {
         f"tradeoff: {classes[1]} gains": ~first & second,
@@ -44,9 +43,9 @@ def regions(p_n2: np.ndarray, classes: tuple[str, str]) -> dict[str, np.ndarray]
 
 
 def size_label(rows: np.ndarray, flipped_n: np.ndarray) -> str:
-    return f"{len(rows)} samples" + (
-        f", {flipped_n[rows].sum()} flipped" if flipped_n.any() else ""
-    )
+    """Say how many samples there are and, if any label is flipped at all, how many of them are."""
+    size = f"{len(rows)} samples"
+    return f"{size}, {flipped_n[rows].sum()} flipped" if flipped_n.any() else size
 
 
 def draw_samples(
@@ -56,75 +55,62 @@ def draw_samples(
     flipped_n: np.ndarray,
     names: tuple[str, ...],
 ) -> None:
-    """One colour and marker per group; a cross with a black edge where the label was flipped."""
+    """Draw one colour and marker per group; flipped labels are crosses with a black edge."""
     for group, (name, (colour, marker)) in enumerate(zip(names, GROUPS, strict=False)):
-        style: dict[str, Any] = {
-            "color": colour,
-            "linewidth": 0.5,
-            "s": 13,
-            "zorder": 2 - group / 3,
-        }
+        style: dict[str, Any] = {"color": colour, "linewidth": 0.5, "s": 13}
         points, crosses = (
             xy_n2[(group_n == group) & (flipped_n == flipped)] for flipped in (False, True)
         )
-        axes.scatter(*points.T, marker=marker, label=name, **style)
+        axes.scatter(*points.T, marker=marker, label=name, zorder=2 - group / 3, **style)
         if len(crosses):
             style |= {"edgecolor": "black", "s": 32, "zorder": 3}
             axes.scatter(*crosses.T, marker="X", label=f"{name}, flipped", **style)
 
 
-def plane_axes(axes: Axes, limit: float, classes: tuple[str, str]) -> None:
-    """Axes through zero, and the line y = -x."""
+def plane_axes(axes: Axes, limit: float, classes: tuple[str, ...]) -> None:
+    """Draw axes through zero, and the line y = -x."""
     for line in (axes.axhline, axes.axvline):
         line(0, color="black", linewidth=0.8, zorder=0)
-    axes.plot(
-        [-limit, limit], [limit, -limit], "--", color=GREEN, linewidth=1.4, label="y = -x", zorder=0
-    )
+    style = {"color": GREEN, "linewidth": 1.4, "zorder": 0}
+    axes.plot([-limit, limit], [limit, -limit], "--", label="y = -x", **style)
     axes.set(xlim=(-limit, limit), ylim=(-limit, limit), box_aspect=1)
     axes.set(xlabel=f"influence on {classes[0]}", ylabel=f"influence on {classes[1]}")
 
 
 def sample_map(axes: Axes, x_n2: np.ndarray) -> None:
-    """The frame of the samples, both axes of one scale, with room for a legend above them."""
+    """Set the frame of the samples: both axes of one scale, with space for a legend above."""
     (left, low), (right, high) = x_n2.min(axis=0), x_n2.max(axis=0)
     margin = 0.05 * (right - left)
     axes.set(xlim=(left - margin, right + margin), ylim=(low - margin, high + 4 * margin))
-    axes.set(
-        xlabel="$x_1$",
-        ylabel="$x_2$",
-        box_aspect=(high - low + 5 * margin) / (right - left + 2 * margin),
-    )
+    axes.set(xlabel="$x_1$", ylabel="$x_2$")
+    axes.set_box_aspect((high - low + 5 * margin) / (right - left + 2 * margin))
 
 
-def accuracy_label(state: State, classes: tuple[str, str]) -> str:
+def accuracy_label(state: "TrimmingState", classes: tuple[str, ...]) -> str:
+    """List the accuracy of each class."""
     return ", ".join(
         f"{name} {100 * share:.1f} %" for name, share in zip(classes, state.accuracy_k, strict=True)
     )
 
 
-def draw_boundary(axes: Axes, state: State, classes: tuple[str, str]) -> None:
-    """The line w . x + b = 0, through its point nearest to 0; the legend tells the accuracies that it reaches."""
+def draw_boundary(axes: Axes, state: "TrimmingState", classes: tuple[str, ...]) -> None:
+    """Draw the line w . x + b = 0, with the accuracies that it reaches in the legend."""
     w, b = state.boundary[:2], state.boundary[2]
-    nearest = -b * w / (w @ w)
+    nearest = -b * w / (w @ w)  # to 0
     along = np.array([-w[1], w[0]]) / np.linalg.norm(w)
-    line = axes.axline(
-        nearest, nearest + along, color="black", linewidth=1.6, label=accuracy_label(state, classes)
-    )
+    style: dict[str, Any] = {"color": "black", "linewidth": 1.6}
+    label = accuracy_label(state, classes)
+    line = axes.axline(nearest, nearest + along, label=label, **style)
     axes.legend(handles=[line], loc="upper center", framealpha=1)
 
 
 def shared_legend(figure: Figure, *sources: Axes) -> None:
-    """One entry per kind of mark below all panels; what differs between panels stays in theirs."""
+    """Draw one entry per kind of mark below all panels; shares (in %) stay in their own panels."""
     entries: dict[str, Any] = {}
     for axes in sources:
-        handles, labels = axes.get_legend_handles_labels()
-        entries |= {
-            text: handle for handle, text in zip(handles, labels, strict=True) if "%" not in text
-        }
-    figure.legend(
-        entries.values(),
-        entries.keys(),
-        loc="outside lower center",
-        ncols=min(len(entries), int(figure.get_figwidth() / 1.7)),
-        frameon=False,
-    )
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            if "%" not in label:
+                entries[label] = handle
+    columns = min(len(entries), int(figure.get_figwidth() / 1.7))
+    style: dict[str, Any] = {"loc": "outside lower center", "ncols": columns, "frameon": False}
+    figure.legend(entries.values(), entries.keys(), **style)

@@ -1,6 +1,7 @@
-"""What all figures share: a picture with its words, one style, colours, and the same bytes each time.
+"""Hold what all figures share: a picture with its words, one style, colours, and stable bytes.
 
-Colours are safe for the colour-blind, and markers, hatches or line styles repeat what they say, for print in grey.
+The colours are safe for the colour-blind. Markers, hatches or line styles repeat what they say, for
+print in grey.
 """
 
 from collections.abc import Callable
@@ -13,6 +14,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from catwise.core.errors import InputError
+from catwise.core.statistics import require_finite
 
 __all__ = [
     "BLUE",
@@ -34,7 +36,11 @@ GREY, HARM = "#8c8c8c", "#9e0142"  # a red so dark that nobody takes it for oran
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure, where the paper has it (None: nowhere), and the words that go with it."""
+    """Hold a figure and the words that go with it.
+
+    ``paper`` says where the paper has this figure, None if nowhere; ``alt`` describes the figure to
+    those who do not see it.
+    """
 
     figure: Figure
     paper: str | None
@@ -44,14 +50,14 @@ class Picture:
 
 
 def png(figure: Figure) -> bytes:
-    """The same bytes for the same figure: fixed resolution, neither time nor version of the software."""
+    """Render the figure, with the same bytes each time: fixed resolution, no time, no version."""
     buffer = BytesIO()
     figure.savefig(buffer, format="png", dpi=120, metadata={"Software": None})
     return buffer.getvalue()
 
 
 def styled(draw: Callable[..., Picture]) -> Callable[..., Picture]:
-    """``draw`` under the style of all figures; matplotlib's settings are put back afterwards."""
+    """Wrap ``draw`` in the style of all figures; matplotlib's settings are put back afterwards."""
 
     @wraps(draw)
     def styled(*args, **kwargs) -> Picture:  # type: ignore[no-untyped-def]
@@ -62,9 +68,8 @@ def styled(draw: Callable[..., Picture]) -> Callable[..., Picture]:
 
 
 def check_vectors(p_nk: np.ndarray, y_n: np.ndarray, classes: tuple[str, ...]) -> None:
-    if p_nk.shape != (len(y_n), len(classes)):
-        raise InputError(
-            f"influence vectors: expected shape {(len(y_n), len(classes))}; got {p_nk.shape}"
-        )
-    if not np.isfinite(p_nk).all():
-        raise InputError("influence vectors: expected finite values; got NaN or infinity")
+    """Raise InputError unless there is a finite influence of each sample on each class."""
+    shape = (len(y_n), len(classes))
+    if p_nk.shape != shape:
+        raise InputError(f"influence vectors: expected shape {shape}; got {p_nk.shape}")
+    require_finite(p_nk, "influence vectors", ("sample", "class"))

@@ -1,11 +1,13 @@
 """Draw a synthetic data set and its influence vectors (Figure 2)."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from catwise.figures.scatter import (
     GROUPS,
-    State,
     draw_boundary,
     draw_samples,
     plane_axes,
@@ -14,6 +16,9 @@ from catwise.figures.scatter import (
     shared_legend,
 )
 from catwise.figures.style import HARM, Picture, check_vectors, styled
+
+if TYPE_CHECKING:
+    from catwise.pipeline.results import TrimmingState
 
 __all__ = ["synthetic"]
 
@@ -24,11 +29,11 @@ def synthetic(
     y_n: np.ndarray,
     flipped_n: np.ndarray,
     p_n2: np.ndarray,
-    state: State,
-    classes: tuple[str, str],
+    state: "TrimmingState",
+    classes: tuple[str, ...],
     paper: str,
 ) -> Picture:
-    """Figure 2: the samples, their influence vectors, and the influence on each class painted on the samples."""
+    """Draw the samples, their influence vectors, and the influence painted on the samples."""
     check_vectors(p_n2, y_n, classes)
     figure = Figure(figsize=(10, 7.6), layout="constrained")
     (data, plane), maps = figure.subplots(2, 2)
@@ -40,36 +45,45 @@ def synthetic(
     draw_samples(plane, p_n2, y_n, flipped_n, classes)
     plane.set_title("B  influence vectors")
     for k, axes in enumerate(maps):
-        sample_map(axes, x_n2)
-        size_n = np.abs(p_n2[:, k])
-        alpha_n = np.clip(np.sqrt(size_n / (np.quantile(size_n, 0.98) or 1)), 0.12, 1)
-        for sign, rows, colour, marker in (
-            ("positive", p_n2[:, k] > 0, GROUPS[k][0], "o"),
-            ("negative", p_n2[:, k] <= 0, HARM, "v"),
-        ):
-            axes.scatter(
-                *x_n2[rows].T, c=colour, marker=marker, s=22, alpha=alpha_n[rows], linewidth=0
-            )
-            axes.scatter(
-                [], [], c=colour, marker=marker, s=22, label=f"{sign}: {rows.sum()}"
-            )  # opaque in the legend
+        _painted(axes, x_n2, p_n2[:, k], GROUPS[k][0])
         axes.set_title(f"C  influence on {classes[k]}; strong colour: large")
-        axes.legend(loc="upper center", ncols=2, frameon=False)
     shared_legend(figure, data, plane)
-    first, second = p_n2.T.astype(np.float64)
-    correlation = np.corrcoef(first, second)[0, 1].round(2) + 0.0  # no -0
-    joint = regions(p_n2, classes)["joint negative"]
-    noise = (
-        f", among them {flipped_n[joint].sum()} of the {flipped_n.sum()} flipped labels"
-        if flipped_n.any()
-        else ""
-    )
     return Picture(
         figure,
         paper,
         "Training samples and their influence on both classes",
-        f"A: the boundary with its accuracy on the test split. B: {100 * (first * second < 0).mean():.1f} % of the"
-        f" {len(y_n)} samples help one class and harm the other (correlation {correlation:.2f});"
-        f" {joint.sum()} harm both{noise}. C: circles help the class, red triangles harm it.",
-        "Four scatter plots: training data, influence plane, and the influence on each class painted on the data.",
+        "A: the boundary, with its accuracy on the test split. B:"
+        f" {_tradeoffs(p_n2, flipped_n, classes)} C: circles help the class, red triangles harm"
+        " it.",
+        "Four scatter plots: training data, influence plane, and the influence on each class"
+        " painted on the data.",
+    )
+
+
+def _painted(axes: Axes, x_n2: np.ndarray, p_n: np.ndarray, colour: str) -> None:
+    """Paint the influence on one class on the samples, the stronger the larger it is."""
+    sample_map(axes, x_n2)
+    size_n = np.abs(p_n)
+    alpha_n = np.clip(np.sqrt(size_n / (np.quantile(size_n, 0.98) or 1)), 0.12, 1)
+    for sign, mask_n, hue, marker in (
+        ("positive", p_n > 0, colour, "o"),
+        ("negative", p_n <= 0, HARM, "v"),
+    ):
+        style = {"c": hue, "marker": marker, "s": 22}
+        axes.scatter(*x_n2[mask_n].T, alpha=alpha_n[mask_n], linewidth=0, **style)
+        axes.scatter([], [], label=f"{sign}: {mask_n.sum()}", **style)  # opaque in the legend
+    axes.legend(loc="upper center", ncols=2, frameon=False)
+
+
+def _tradeoffs(p_n2: np.ndarray, flipped_n: np.ndarray, classes: tuple[str, ...]) -> str:
+    """Say how many samples trade one class for the other, and how many harm both."""
+    first, second = p_n2.T.astype(np.float64)
+    correlation = np.corrcoef(first, second)[0, 1].round(2) + 0.0  # no -0
+    joint = regions(p_n2, classes)["joint negative"]
+    noise = ""
+    if flipped_n.any():
+        noise = f", among them {flipped_n[joint].sum()} of the {flipped_n.sum()} flipped labels"
+    return (
+        f"{100 * (first * second < 0).mean():.1f} % of the {len(p_n2)} samples help one class and"
+        f" harm the other (correlation {correlation:.2f}); {joint.sum()} harm both{noise}."
     )

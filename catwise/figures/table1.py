@@ -1,4 +1,4 @@
-"""What reweighting an epoch came to: Table 1 with intervals, the searches, and the trade-off they move along."""
+"""Draw Table 1 with intervals: what reweighting an epoch gains beyond plain training."""
 
 from itertools import cycle
 
@@ -7,90 +7,90 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from catwise.figures.labels import case_labels, method_labels
 from catwise.figures.style import COLOURS, GREY, Picture, styled
 
-__all__ = ["shown", "table_one"]
-
+__all__ = ["LINES", "MARKERS", "UNITS", "rivals", "table_one"]
 
 UNITS = {"accuracy": (100, "points"), "loss": (1, "nats")}
-
-
 MARKERS = "osD^vPX*"
-
-
 LINES = COLOURS[:3] + COLOURS[4:8]  # without red, which marks the targets
 
 
-def shown(methods: list[str]) -> list[str]:
-    """At most five rivals of the control: the first and the last search, the first direction, the oracle, and luck."""
-    found = []
-    for start, place in (
-        ("LP-GA", 0),
-        ("LP-GA", -1),
-        ("maximin", 0),
+def rivals(table: pd.DataFrame) -> dict[str, str]:
+    """Choose the methods to show beside the control, at most five; return their labels by key.
+
+    These are the first and the last search, the first direction, the oracle, and the best seeds.
+    """
+    methods = table[~table["shuffled"]].drop_duplicates("method")
+    keys = []
+    for family, position in (
+        ("lp_ga", 0),
+        ("lp_ga", -1),
+        ("direction", 0),
         ("oracle", 0),
-        ("all ones, best", 0),
+        ("best_seeds", 0),
     ):
-        named = [name for name in methods if name.startswith(start)]
-        found += [named[place]] if named and named[place] not in found else []
-    return found
+        keys += list(methods.loc[methods["family"] == family, "method"])[position:][:1]
+    labels = method_labels(methods)
+    return {key: labels[key] for key in dict.fromkeys(keys)}
 
 
 @styled
-def table_one(table: pd.DataFrame) -> Picture:
-    """Each class's gain beyond the all-ones control with its interval; a row per case, targets in red."""
-    cases = list(table["case"].unique())
-    figure = Figure(figsize=(12, 3.1 * len(cases)), layout="constrained")
+def table_one(cases: pd.DataFrame, table: pd.DataFrame, summary: pd.DataFrame) -> Picture:
+    """Draw each class's gain beyond the all-ones control; a row per case, targets in red."""
+    labels = case_labels(cases)
+    figure = Figure(figsize=(12, 3.1 * len(labels)), layout="constrained")
     words = []
-    for row, case in zip(figure.subplots(len(cases), 2, squeeze=False), cases, strict=True):
-        mine = table[table["case"] == case]
-        names = shown(list(mine["method"].unique()))
+    grid = figure.subplots(len(labels), 2, squeeze=False)
+    for row, (case, label) in zip(grid, labels.items(), strict=True):
+        in_case = table[table["case"] == case]
+        methods = rivals(in_case)
         for axes, measure in zip(row, UNITS, strict=True):
-            _dots(axes, mine[mine["measure"] == measure], names, measure)
-        row[0].set_title(case, loc="left", fontweight="bold")
-        words.append(f"{case}: " + "; ".join(_counted(mine, name) for name in names))
-    handles, labels = row[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
+            _dots(axes, in_case[in_case["measure"] == measure], methods, measure)
+        row[0].set_title(label, loc="left", fontweight="bold")
+        words.append(f"{label}: {_counts(summary[summary['case'] == case], methods)}")
+    handles, names = row[0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=3, frameon=False)
     return Picture(
         figure,
         "Table 1",
         "What reweighting one epoch gains beyond plain training",
-        "Test split, by class: the method's mean over seeds less that of all-ones weights with the same seeds, and its"
-        " 95 % interval; above 0 is better, in loss too; targets in red. Classes significantly better / worse in"
-        f" accuracy and in loss, each class by itself. {'. '.join(words)}.",
-        "Dot charts over the classes, accuracy and loss, a row per case: gains of each method with error bars.",
+        "Test split, by class: the mean of the method over seeds, less that of all-ones weights"
+        " with the same seeds, and its 95 % interval. Above 0 is better, in loss too; targets are"
+        " red. Classes that are significantly better / worse in accuracy and in loss, each class by"
+        f" itself. {'. '.join(words)}.",
+        "Dot charts over the classes, accuracy and loss, a row per case: gains of each method with"
+        " error bars.",
     )
 
 
-def _dots(axes: Axes, table: pd.DataFrame, names: list[str], measure: str) -> None:
+def _dots(axes: Axes, table: pd.DataFrame, methods: dict[str, str], measure: str) -> None:
+    """Draw the gains of each class by the methods, side by side."""
     factor, unit = UNITS[measure]
-    classes, offsets = list(table["class"].unique()), np.linspace(-0.3, 0.3, len(names))
-    for name, offset, colour, marker in zip(
-        names, offsets, cycle(LINES), cycle(MARKERS), strict=False
-    ):
-        found = table[table["method"] == name]
-        gain, low, high = (factor * found[key].to_numpy() for key in ("gain", "low", "high"))
+    classes = table.drop_duplicates("class")
+    offsets = np.linspace(-0.3, 0.3, len(methods))
+    marks = zip(methods.items(), offsets, cycle(LINES), cycle(MARKERS), strict=False)
+    for (key, label), offset, colour, marker in marks:
+        rows = table[table["method"] == key]
+        gain, low, high = (factor * rows[name].to_numpy() for name in ("gain", "low", "high"))
         style = {"fmt": marker, "color": colour, "markersize": 4, "linewidth": 1}
-        axes.errorbar(
-            np.arange(len(classes)) + offset, gain, [gain - low, high - gain], label=name, **style
-        )
+        at = np.arange(len(classes)) + offset
+        axes.errorbar(at, gain, [gain - low, high - gain], label=label, **style)
     axes.axhline(0, color=GREY, linewidth=1)
-    axes.set_xticks(
-        np.arange(len(classes)), classes, rotation=30 if max(map(len, classes)) > 3 else 0
-    )
-    for label, target in zip(
-        axes.get_xticklabels(), table.drop_duplicates("class")["target"], strict=True
-    ):
-        if (
-            str(target) == "True"
-        ):  # as text, where the column of another table of this name holds classes
-            label.set(color=COLOURS[3], fontweight="bold")
+    slant = 30 if max(map(len, classes["class"])) > 3 else 0
+    axes.set_xticks(np.arange(len(classes)), classes["class"], rotation=slant)
+    for tick, target in zip(axes.get_xticklabels(), classes["target"], strict=True):
+        if target:
+            tick.set(color=COLOURS[3], fontweight="bold")
     axes.set(xlabel="class", ylabel=f"net gain in {measure}, {unit}")
 
 
-def _counted(table: pd.DataFrame, name: str) -> str:
+def _counts(summary: pd.DataFrame, methods: dict[str, str]) -> str:
+    """List how many classes each method makes significantly better and worse."""
     words = []
-    for measure in UNITS:
-        reading = table[(table["method"] == name) & (table["measure"] == measure)]["reading"]
-        words.append(f"{(reading == 'better').sum()}/{(reading == 'worse').sum()}")
-    return f"{name} {' and '.join(words)}"
+    for key, label in methods.items():
+        rows = summary[summary["method"] == key].set_index("measure")
+        counts = [f"{rows.loc[name, 'better']}/{rows.loc[name, 'worse']}" for name in UNITS]
+        words.append(f"{label} {' and '.join(counts)}")
+    return "; ".join(words)

@@ -1,10 +1,13 @@
-"""Draw what the targets' gain costs the worst other class."""
+"""Draw what the gain of the targets costs the worst other class."""
 
 from itertools import cycle
+from typing import Any
 
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from catwise.figures.labels import case_labels, method_labels
 from catwise.figures.style import GREY, Picture, styled
 from catwise.figures.table1 import LINES, MARKERS, UNITS
 
@@ -12,63 +15,52 @@ __all__ = ["tradeoff"]
 
 
 @styled
-def tradeoff(points: pd.DataFrame) -> Picture:
-    """Gain of the targets against that of the worst other class as the thresholds move; methods are single points."""
-    cases = list(points["case"].unique())
-    figure = Figure(figsize=(12, 3.6 * len(cases)), layout="constrained")
-    for row, case in zip(figure.subplots(len(cases), 2, squeeze=False), cases, strict=True):
-        mine = points[points["case"] == case]
+def tradeoff(cases: pd.DataFrame, points: pd.DataFrame) -> Picture:
+    """Draw the gain of the targets against that of the worst other class; a row per case."""
+    labels = case_labels(cases)
+    figure = Figure(figsize=(12, 3.6 * len(labels)), layout="constrained")
+    grid = figure.subplots(len(labels), 2, squeeze=False)
+    for row, (case, label) in zip(grid, labels.items(), strict=True):
+        in_case = points[points["case"] == case]
         for axes, (measure, (factor, unit)) in zip(row, UNITS.items(), strict=True):
-            found = mine[mine["measure"] == measure]
-            swept, single = found[found["gene"].notna()], found[found["gene"].isna()]
-            for name, colour in zip(swept["method"].unique(), cycle(LINES), strict=False):
-                curve, searched = swept[swept["method"] == name], single[single["method"] == name]
-                axes.plot(
-                    factor * curve["target_gain"],
-                    factor * curve["worst_other"],
-                    ".-",
-                    color=colour,
-                    label=name,
-                )
-                style = {
-                    "marker": "*",
-                    "s": 120,
-                    "color": colour,
-                    "edgecolor": "black",
-                    "linewidth": 0.6,
-                    "zorder": 3,
-                }
-                axes.scatter(
-                    factor * searched["target_gain"], factor * searched["worst_other"], **style
-                )
-            others = [
-                name for name in single["method"].unique() if name.startswith(("maximin", "oracle"))
-            ]
-            for name, marker in zip(others, cycle(MARKERS[1:]), strict=False):
-                point = single[single["method"] == name]
-                style = {
-                    "marker": marker,
-                    "color": "white",
-                    "edgecolor": "black",
-                    "zorder": 2,
-                    "label": name,
-                }
-                axes.scatter(factor * point["target_gain"], factor * point["worst_other"], **style)
-            axes.axhline(0, color=GREY, linewidth=1)
-            axes.axvline(0, color=GREY, linewidth=1)
-            axes.set(
-                xlabel=f"gain of the targets, {unit} of {measure}",
-                ylabel=f"of the worst other class, {unit}",
-            )
-        row[0].set_title(case, loc="left", fontweight="bold")
-    handles, labels = row[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
+            scaled = in_case[in_case["measure"] == measure].copy()
+            scaled[["target_gain", "worst_other"]] *= factor
+            _panel(axes, scaled)
+            axes.set_xlabel(f"gain of the targets, {unit} of {measure}")
+            axes.set_ylabel(f"gain of the worst other class, {unit}")
+        row[0].set_title(label, loc="left", fontweight="bold")
+    handles, names = row[0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=3, frameon=False)
     return Picture(
         figure,
         None,
-        "What the targets' gain costs the worst other class",
-        "Test split, means over the seeds, net of all-ones weights. A line: the weights of one program as all its"
-        " thresholds move together, without a search; star: what the search came to. White: the joint directions and,"
-        " with planted noise, the oracle. Up and to the right is better for all.",
-        "Scatter charts, a row per case: gain of the target classes against that of the worst other class.",
+        "What the gain of the targets costs the worst other class",
+        "Test split, means over the seeds, net of all-ones weights. A line shows the weights of one"
+        " program as all its thresholds move together, without a search; the star on it shows what"
+        " the search found. White marks are the joint directions and, with planted noise, the"
+        " oracle. Up and to the right is better for all.",
+        "Scatter charts, a row per case: gain of the target classes against that of the worst other"
+        " class.",
     )
+
+
+def _panel(axes: Axes, points: pd.DataFrame) -> None:
+    """Draw a line and a star for each search, and a white mark for each method without one."""
+    labels = method_labels(points)
+    swept, single = points[points["gene"].notna()], points[points["gene"].isna()]
+    star: dict[str, Any] = {"marker": "*", "s": 120, "edgecolor": "black", "linewidth": 0.6}
+    for key, colour in zip(swept["method"].unique(), cycle(LINES), strict=False):
+        curve, searched = swept[swept["method"] == key], single[single["method"] == key]
+        x, y = curve["target_gain"], curve["worst_other"]
+        axes.plot(x, y, ".-", color=colour, label=labels[key])
+        axes.scatter(
+            searched["target_gain"], searched["worst_other"], color=colour, zorder=3, **star
+        )
+    others = single[single["family"].isin(["direction", "oracle"]) & ~single["shuffled"]]
+    white: dict[str, Any] = {"color": "white", "edgecolor": "black", "zorder": 2}
+    for key, marker in zip(others["method"].unique(), cycle(MARKERS[1:]), strict=False):
+        point = others[others["method"] == key]
+        x, y = point["target_gain"], point["worst_other"]
+        axes.scatter(x, y, marker=marker, label=labels[key], **white)
+    axes.axhline(0, color=GREY, linewidth=1)
+    axes.axvline(0, color=GREY, linewidth=1)

@@ -220,7 +220,7 @@ class TrimmingState:
     vectors: np.ndarray
     removed: np.ndarray
     boundary: np.ndarray
-    accuracy: np.ndarray  # of each class, on the test split
+    accuracy_k: np.ndarray  # on the test split
 
 
 @dataclass(frozen=True)
@@ -404,7 +404,7 @@ class Results:
                 vectors=arrays[f"{number}/P"],
                 removed=arrays[f"{number}/removed"],
                 boundary=arrays[f"{number}/boundary"],
-                accuracy=accuracy.loc[number, list(self.classes)].to_numpy(),
+                accuracy_k=accuracy.loc[number, list(self.classes)].to_numpy(),
             )
             for number in accuracy.index
             if f"{number}/kept" in arrays  # not for a last fit after `max_rounds`
