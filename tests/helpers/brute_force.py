@@ -1,6 +1,8 @@
-"""Slow, exact twins of what the library does fast: each follows the definition and shares no code with it."""
+"""Slow, exact twins of what the library does fast, from the definitions and with no code of it."""
 
+import numpy as np
 import torch
+from scipy.optimize import linprog
 from torch import Tensor, nn
 from torch.func import functional_call, jvp
 
@@ -25,7 +27,7 @@ def influence(
     num_classes: int,
     l2: float,
 ) -> Tensor:
-    """P[i, k] = q_k . (sum_i grad^2 l(z_i) + n l2 I)^-1 g_i with dense gradients, sample by sample."""
+    """Compute P[i, k] = q_k . (sum_i grad^2 l(z_i) + n l2 I)^-1 g_i with dense gradients."""
     theta = parameters(model)
     shapes = {name: part.shape for name, part in theta.items()}
 
@@ -63,7 +65,7 @@ def directional_derivatives(
 
 
 def as_parameters(model: nn.Module, v: dict[str, Tensor]) -> list[dict[str, Tensor]]:
-    """Layer matrices (k, o, i) as one dictionary of parameters for each k; the last column is the bias."""
+    """Split layer matrices (k, o, i) into parameters for each k; the last column is the bias."""
     directions: list[dict[str, Tensor]] = []
     for k in range(len(next(iter(v.values())))):
         named = {}
@@ -76,3 +78,30 @@ def as_parameters(model: nn.Module, v: dict[str, Tensor]) -> list[dict[str, Tens
             named[f"{name}.weight"] = matrix.reshape(layer.weight.shape)
         directions.append(named)
     return directions
+
+
+def best_worst_gain(p_nk: np.ndarray, size: float) -> float:
+    """Compute max_w min_k (w - 1) . P[:, k] / |P[:, k]|_1.
+
+    The weights have 0 <= w <= 2, mean(w) = 1 and mean |w - 1| <= size. The program has a variable
+    d_i = w_i - 1 and a bound |d_i| <= b_i for each sample, and last the worst gain.
+    """
+    n, k = p_nk.shape
+    scaled_nk = p_nk / np.abs(p_nk).sum(axis=0)
+    eye, none = np.eye(n), np.zeros((n, 1))
+    answer = linprog(
+        np.append(np.zeros(2 * n), -1),
+        A_ub=np.vstack(
+            [
+                np.hstack([-scaled_nk.T, np.zeros((k, n)), np.ones((k, 1))]),
+                np.hstack([eye, -eye, none]),
+                np.hstack([-eye, -eye, none]),
+                np.concatenate([np.zeros(n), np.ones(n), [0]])[None],
+            ]
+        ),
+        b_ub=np.concatenate([np.zeros(k + 2 * n), [size * n]]),
+        A_eq=np.concatenate([np.ones(n), np.zeros(n + 1)])[None],
+        b_eq=[0],
+        bounds=[(-1, 1)] * n + [(0, None)] * n + [(None, None)],
+    )
+    return -answer.fun

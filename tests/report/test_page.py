@@ -435,11 +435,9 @@ def test_hyper_parameters_stand_beside_the_papers_where_they_differ():
 
 
 def test_the_search_is_as_table_two_prints_it():
-    assert genetic_search.search.__kwdefaults__["mutation_rate"] == paper.GENETIC["mutation_rate"]
-    assert (
-        genetic_search.search.__kwdefaults__["mutation_strength"]
-        == paper.GENETIC["mutation_strength"]
-    )
+    search = genetic_search.GeneticSearch.__init__.__kwdefaults__
+    for key in ("mutation_rate", "mutation_strength"):
+        assert search[key] == paper.GENETIC[key]
 
 
 def test_benchmarks_that_were_not_run_are_not_shown_and_those_that_were_are():
