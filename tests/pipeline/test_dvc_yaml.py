@@ -11,41 +11,57 @@ STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 ITEM = "${item.dataset}"
 
 
-def sections_read(code: str) -> set[str]:
+def sections_read(path: Path, is_stage: bool = True) -> set[str]:
     """Return the sections that a stage reads: X of every ``parameters.X``.
 
-    Asserts that ``parameters = settings(dataset)`` is all that is done with ``settings``, and that
-    the object is never used but to read a section of it, so that no other section can be reached.
+    Asserts that ``parameters = settings(dataset)`` is all that a stage does with ``settings``, and
+    that the object is used in two ways alone: a section of it is read, or it is handed to a
+    function of this project, whose argument has the same name and whose file is followed.
     """
-    tree = ast.parse(code)
-    calls = {
-        node.value
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Assign) and ast.unparse(node) == "parameters = settings(dataset)"
-    }
-    mentions = [
-        node for node in ast.walk(tree) if isinstance(node, ast.Name) and node.id == "settings"
-    ]
-    assert [call.func for call in calls] == mentions, "settings() is called in another way"
-    if not calls:
+    tree = ast.parse(path.read_text())
+    parents = {child: node for node in ast.walk(tree) for child in ast.iter_child_nodes(node)}
+    names = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
+    calls = [parents[name] for name in names if name.id == "settings"]
+    assert all(ast.unparse(parents[call]) == "parameters = settings(dataset)" for call in calls), (
+        "settings() is called in another way"
+    )
+    if is_stage and not calls:
         return set()
-    attributes = [node for node in ast.walk(tree) if isinstance(node, ast.Attribute)]
-    read = {node.value: node.attr for node in attributes if ast.unparse(node.value) == "parameters"}
-    whole = [
-        node
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Name)
-        and node.id == "parameters"
-        and isinstance(node.ctx, ast.Load)
-        and node not in read
-    ]
-    assert not whole, "the parameters are handed on whole"
-    return set(read.values())
+    sections = set()
+    for name in names:
+        if name.id == "parameters" and isinstance(name.ctx, ast.Load):
+            user = parents[name]
+            if isinstance(user, ast.Attribute):
+                sections.add(user.attr)
+            else:
+                file = file_of_function(path, tree, user, name)
+                sections |= set() if file == path else sections_read(file, is_stage=False)
+    return sections
+
+
+def file_of_function(path: Path, tree: ast.Module, call: ast.AST, argument: ast.Name) -> Path:
+    """Return the file of the function that is called with ``parameters`` as ``parameters``."""
+    assert isinstance(call, ast.Call), "the parameters are used whole"
+    assert isinstance(call.func, ast.Name), "the parameters are handed to a method"
+    function = call.func.id
+    for node in tree.body:
+        if isinstance(node, ast.ImportFrom) and function in {alias.name for alias in node.names}:
+            path = ROOT / f"{(node.module or '').replace('.', '/')}.py"
+    assert path.is_file(), "the parameters are handed to another library"
+    definitions = {
+        node.name: [arg.arg for arg in node.args.args]
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.FunctionDef)
+    }
+    assert function in definitions, "the parameters are handed to an unknown function"
+    position = call.args.index(argument)
+    assert definitions[function][position] == "parameters", "the parameters change their name"
+    return path
 
 
 @pytest.mark.parametrize("name", [name for name in STAGES if name != "track"])
 def test_params_list_exactly_the_sections_that_the_stage_reads(name):
-    read = sections_read((ROOT / f"stages/{name}.py").read_text())
+    read = sections_read(ROOT / f"stages/{name}.py")
     assert set(STAGES[name].get("params", [])) == {f"datasets.{ITEM}.{section}" for section in read}
 
 
@@ -66,15 +82,29 @@ def test_a_stage_that_reads_all_parameters_depends_on_all(name):
     [
         "whole = settings(dataset)",
         "train = settings(dataset).train",
-        "parameters = settings(dataset); fit(parameters)",
+        "parameters = settings(dataset); read = settings",
         "parameters = settings(dataset); other = parameters",
         "parameters = settings(dataset); getattr(parameters, name)",
-        "parameters = settings(dataset); read = settings",
+        "parameters = settings(dataset); library.fit(parameters)",
+        "from numpy import array\nparameters = settings(dataset)\narray(parameters)",
+        "def fit(section): section.train\nparameters = settings(dataset)\nfit(parameters)",
     ],
 )
-def test_no_section_is_read_behind_the_back_of_that_test(code):
+def test_no_section_is_read_behind_the_back_of_that_test(tmp_path, code):
+    (tmp_path / "stage.py").write_text(code)
     with pytest.raises(AssertionError):
-        sections_read(code)
+        sections_read(tmp_path / "stage.py")
+
+
+def test_a_function_that_is_given_all_parameters_is_followed(tmp_path):
+    (tmp_path / "stage.py").write_text(
+        "from catwise.experiments.cases import resolve_cases\n"
+        "def local(parameters): parameters.train\n"
+        "parameters = settings(dataset)\n"
+        "local(parameters), resolve_cases(dataset, parameters), parameters.figures"
+    )
+    sections = sections_read(tmp_path / "stage.py")
+    assert {"train", "figures", "reweight", "device"} <= sections
 
 
 @pytest.mark.parametrize("name", STAGES)
