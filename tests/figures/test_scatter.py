@@ -1,4 +1,4 @@
-"""The laws of the pictures: same data same bytes, nothing drawn or said that the data does not hold."""
+"""The laws of the pictures: same data same bytes, and nothing that the data do not hold."""
 
 import shutil
 from pathlib import Path
@@ -25,6 +25,7 @@ from catwise.figures import (
 )
 from catwise.figures.style import HARM, png
 from catwise.influence import top_counts
+from catwise.pipeline.results import TrimmingState
 from catwise.report.benchmarks import costs
 from stages import figures
 
@@ -44,7 +45,7 @@ def rounds_of_trimming(p_n2, rounds):
         harmful = kept[(p_n2[kept] < 0).all(axis=1)][:3] if number < rounds else kept[:0]
         accuracy = np.array([0.801, 0.902]) + number / 100
         states.append(
-            scatter.State(kept, p_n2[kept], harmful, np.array([1.0, 0.5 + number, -0.7]), accuracy)
+            TrimmingState(kept, p_n2[kept], harmful, np.array([1.0, 0.5 + number, -0.7]), accuracy)
         )
         kept = np.setdiff1d(kept, harmful)
     return states
@@ -251,7 +252,7 @@ def test_control_bars_are_the_95_percent_interval_of_the_mean():
 def test_bad_input_is_told_in_one_line():
     _, y, flipped, p = points()
     with pytest.raises(
-        InputError, match=r"figures.classes: expected two different ones of blue, orange; came"
+        InputError, match=r"pair: expected two different ones of blue, orange; got blue, blue"
     ):
         influence_plane.influence_plane(p, y, flipped, PAIR, ("blue", "blue"))
     with pytest.raises(InputError, match=r"expected shape \(40, 2\); got \(39, 2\)"):
@@ -263,7 +264,7 @@ def test_bad_input_is_told_in_one_line():
 def test_stage_without_its_inputs_names_the_missing_file(tmp_path, monkeypatch):
     shutil.copy(Path(__file__).parents[2] / "params.yaml", tmp_path)
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(InputError, match=r"arrays.npz: expected a file .* run `dvc repro`"):
+    with pytest.raises(InputError, match=r"vectors.npz: expected a file .* run `dvc repro`"):
         figures.main("linear")
 
 
@@ -320,7 +321,8 @@ def test_the_fidelity_names_the_best_kind_and_how_far_it_is_ahead():
             for s in (5, 9)
         ]
     )
-    picture = fidelity.fidelity(found, scores, samples)
+    lds, auc = found["lds"], found["flipped_label_auc"]
+    picture = fidelity.fidelity(lds, auc, scores, samples)
     assert "First is ekfac, ahead of the next by 0.200 (95 % 0.100 to 0.300)" in picture.caption
     assert [bar.get_height() for bar in picture.figure.axes[0].patches] == [0.5, 0.7]
 
