@@ -1,192 +1,156 @@
-"""The benchmarks as tables of text and pictures: seconds and memory, hit rates, predicted against realised, faults."""
+"""Show the benchmarks: what each one asks, its numbers as tables of text, and a picture."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from matplotlib.figure import Figure
+from catwise.figures.calibration import calibration
+from catwise.figures.cost import benchmark as draw_cost
+from catwise.figures.style import Picture
 
-from catwise.figures import cost
-from catwise.figures.style import COLOURS, GREY, Picture, styled
+__all__ = ["Benchmark", "benchmarks", "costs", "fault_rows", "hit_rows", "rho_rows", "speeds"]
 
-__all__ = ["Bench", "benches", "calibration", "costs", "faults", "hits", "speeds"]
-
-SHOWN = 3  # failures of a fault in words
+FAILURES = 3  # failures of a fault that are shown in words
 
 
 @dataclass(frozen=True)
-class Bench:
-    """One benchmark on the page: what it asks, how, tables (rows of text, the first the heading), and a picture."""
+class Benchmark:
+    """Hold what the page shows of one benchmark; the first row of the table is its heading."""
 
     name: str
-    asks: str
+    question: str
     note: str
-    tables: list[list[list[str]]]
+    table: list[list[str]]
     picture: Picture | None = None
 
 
-def benches(found: Mapping[str, Any]) -> list[Bench]:
-    """Of each benchmark whose result is there, by the name of its file."""
+def benchmarks(results: Mapping[str, Any]) -> list[Benchmark]:
+    """Describe each benchmark that has a result; ``results`` holds these by name of file."""
     shown = []
-    if "hit_rates" in found:
-        asks = "How often is the verdict right where the truth is known, and how often the paper's rule?"
-        note = "Logistic regression on the synthetic sets and constructed vectors; 95 % intervals over the repetitions."
-        shown.append(Bench("hit_rates", asks, note, [hits(found["hit_rates"])]))
-    for name in (name for name in found if name.startswith("calibration")):
-        dataset = name.removeprefix("calibration").strip("_") or "digits"
-        asks = f"Does predicted room come true? ({dataset})"
-        note = "Each point is an epoch of a training taken again, with weights that raise every class and with ones."
-        shown.append(
-            Bench(name, asks, note, [rhos(found[name])], calibration(found[name], dataset))
-        )
-    if {"influence", "ranking"} <= set(found):
-        asks = "What do influence vectors cost?"
-        note = "Beside kronfluence, which fits the paper's EKFAC factors; the same scores."
-        drawn = cost.benchmark(found["influence"], found["ranking"])
-        shown.append(Bench("influence", asks, note, [costs(found["influence"])], drawn))
-    if "training" in found:
+    if "hit_rates" in results:
+        question = "How often is our verdict right where the truth is known, and the paper's rule?"
         note = (
-            "An epoch with all it does besides, against bare forward and backward passes on the same tensors; and"
-            " several small models at once (by vmap) against one after the other, where above 1 at once is faster."
+            "The truth is known for the synthetic data sets and for constructed influence vectors."
+            " Our verdict goes by the cross-fitted headroom; the paper's rule says room where the"
+            " first component explains more than 0.2 of the variance. In brackets: 95 % intervals"
+            " over the repetitions."
         )
-        shown.append(Bench("training", "How fast is training?", note, [speeds(found["training"])]))
-    if "faults" in found:
-        note = f"Each fault was provoked and the outcome counted. {found['faults'].get('note', '')}"
-        shown.append(
-            Bench(
-                "faults",
-                "What survives when something goes wrong?",
-                note,
-                [faults(found["faults"])],
-            )
+        shown.append(Benchmark("hit_rates", question, note, hit_rows(results["hit_rates"])))
+    for name in (name for name in results if name.startswith("calibration")):
+        dataset = name.removeprefix("calibration").strip("_") or "digits"
+        question = f"Does the predicted room come true? ({dataset})"
+        note = (
+            "The table gives Spearman's rho between a prediction and what came of it, over epochs"
+            " that were trained with weights meant to raise every class. Realised gains are net of"
+            " the same epoch with all-ones weights."
         )
+        rows, picture = rho_rows(results[name]), calibration(results[name], dataset)
+        shown.append(Benchmark(name, question, note, rows, picture))
+    if {"influence", "ranking"} <= set(results):
+        note = (
+            "kronfluence fits the paper's EKFAC factors; both give the same scores. Scores: the"
+            " pass that computes influence vectors. Fits: the factors of the curvature. Times ours:"
+            " seconds over the seconds of our method."
+        )
+        picture = draw_cost(results["influence"], results["ranking"])
+        rows = costs(results["influence"])
+        question = "What do influence vectors cost, beside kronfluence?"
+        shown.append(Benchmark("influence", question, note, rows, picture))
+    if "training" in results:
+        note = (
+            "First: the rate of samples in an epoch of training, as a share of the rate of bare"
+            " forward and backward passes on the same tensors; 1 is the best possible. Then:"
+            " the time to train several small models one after the other, over the time to train"
+            " them all at once (by vmap); above 1, all at once is faster."
+        )
+        rows = speeds(results["training"])
+        shown.append(Benchmark("training", "How fast is training?", note, rows))
+    if "faults" in results:
+        note = f"Each fault was provoked and the outcome counted. {results['faults']['note']}"
+        question = "What survives when something goes wrong?"
+        shown.append(Benchmark("faults", question, note, fault_rows(results["faults"])))
     return shown
 
 
-def costs(bench: dict[str, Any]) -> list[list[str]]:
-    """A heading and a row per case and method: seconds, times ours, peak memory, memory of the query gradients."""
-    rows = [["case", "n, m", "method", "seconds", "times ours", "peak, MB", "query gradients, MB"]]
-    for case, found in bench["cases"].items():
-        for part, size in (
-            ("scores", f"{found['n']}, {found['m']}"),
-            ("fits", f"{found['fitted']}"),
-        ):
-            for method, value in found[part].items():
-                memory = found["query gradients, bytes"].get(method) if part == "scores" else None
-                seconds, ratio = f"{value['seconds']:.2f}", f"{value['seconds / ours']:.1f}"
-                peak, held = (
-                    f"{value['peak bytes'] / 1e6:.0f}",
-                    "-" if memory is None else f"{memory / 1e6:.2f}",
-                )
-                rows.append([case, size, f"{part}: {method}", seconds, ratio, peak, held])
+def costs(benchmark: Mapping[str, Any]) -> list[list[str]]:
+    """Give a row for each case and method: seconds, times ours, and memory."""
+    rows = [
+        ["case", "samples", "method", "seconds", "times ours", "peak, MB", "query gradients, MB"]
+    ]
+    for name, case in benchmark["cases"].items():
+        sizes = {"scores": f"{case['n']}, {case['m']} queries", "fits": f"{case['fitted']}"}
+        for part, size in sizes.items():
+            for method, cost in case[part].items():
+                queries = case["query gradients, bytes"].get(method) if part == "scores" else None
+                cells = [f"{cost['seconds']:.2f}", f"{cost['seconds / ours']:.1f}"]
+                cells += [megabytes(cost["peak bytes"], 0), megabytes(queries, 2)]
+                rows.append([name, size, f"{part}: {method}", *cells])
     return rows
 
 
-def speeds(training: dict[str, Any]) -> list[list[str]]:
-    """A heading and a row per case: training against a bare forward and backward, several models at once or in turn."""
+def megabytes(size: float | None, digits: int) -> str:
+    return "-" if size is None else f"{size / 1e6:.{digits}f}"
+
+
+def speeds(training: Mapping[str, Any]) -> list[list[str]]:
+    """Give a row for each case: training against bare passes, one by one against all at once."""
     rows = [["case", "what", "median", "lowest to highest"]]
-    for case, found in training["epoch"].items():
-        what = f"epoch, {found['samples per second']:,.0f} samples a second: share of the bare rate"
-        rows.append([case, what, *_spread(found["of the bare rate"])])
-    for case, found in training["together"].items():
-        rows.append(
-            [case, "seconds one after the other, over at once", *_spread(found["loop / vmap"])]
-        )
+    for name, case in training["epoch"].items():
+        rate = f"{case['samples per second']:,.0f} samples a second"
+        ratio = spread(case["of the bare rate"])
+        rows.append([name, f"an epoch, {rate}: share of the bare rate", *ratio])
+    for name, case in training["together"].items():
+        what = "seconds one after the other / seconds all at once"
+        rows.append([name, what, *spread(case["loop / vmap"])])
     return rows
 
 
-def _spread(ratio: dict[str, float]) -> list[str]:
+def spread(ratio: Mapping[str, float]) -> list[str]:
     return [f"{ratio['median']:.2f}", f"{ratio['lowest']:.2f} to {ratio['highest']:.2f}"]
 
 
-def hits(found: dict[str, Any]) -> list[list[str]]:
-    """A heading and a row per case of known truth: how often each rule was right, with its 95 % interval."""
-    rows = [
-        [
-            "case",
-            "truth",
-            "repetitions",
-            "our verdict is right",
-            "the paper's rule is right",
-            "mean t*",
-        ]
-    ]
-    for name, case in found["cases"].items():
-        right = [
+def hit_rows(benchmark: Mapping[str, Any]) -> list[list[str]]:
+    """Give a row for each case of known truth: how often each rule was right, with its interval."""
+    rules = ["our verdict is right", "the paper's rule is right"]
+    rows = [["case", "truth", "repetitions", *rules, "mean t*"]]
+    for name, case in benchmark["cases"].items():
+        rates = [
             f"{100 * case[rule]['hits'] / case[rule]['of']:.0f} %"
             f" ({100 * case[rule]['low']:.0f} to {100 * case[rule]['high']:.0f})"
             for rule in ("verdict", "paper")
         ]
         truth = "room" if case["room"] else "ceiling"
-        rows.append(
-            [name, truth, str(case["verdict"]["of"]), *right, f"{case['mean']['headroom']:.3f}"]
-        )
+        headroom = f"{case['mean']['headroom']:.3f}"
+        rows.append([name, truth, str(case["verdict"]["of"]), *rates, headroom])
     return rows
 
 
-def rhos(found: dict[str, Any]) -> list[list[str]]:
-    """Spearman's rho of what was predicted and what came, with its interval over the trainings."""
-    rows = [["predicted", "realised", "rho (95 %)"]]
-    for name, (rho, low, high) in found["correlations"].items():
-        before, after = name.split(", ")
-        rows.append([before, after.replace("_", ", "), f"{rho:.2f} ({low:.2f} to {high:.2f})"])
+def rho_rows(benchmark: Mapping[str, Any]) -> list[list[str]]:
+    """Give a row for each pair of prediction and outcome: Spearman's rho with its interval."""
+    predictions = {
+        "predicted": "gain of the worst class, nats of loss",
+        "headroom": "gain of the worst class, share of its influence mass",
+    }
+    rows = [["predicted", "realised gain", "rho (95 % interval)"]]
+    for name, (rho, low, high) in benchmark["correlations"].items():
+        prediction, outcome = name.split(", ")
+        measure, over = outcome.split("_")
+        realised = f"{measure}, {'worst class' if over == 'worst' else 'mean of the classes'}"
+        interval = f"{rho:.2f} ({low:.2f} to {high:.2f})"
+        rows.append([predictions[prediction], realised, interval])
     return rows
 
 
-@styled
-def calibration(found: dict[str, Any], dataset: str) -> Picture:
-    """Predicted headroom against the realised net gain of the worst class, a mark per share of flipped labels."""
-    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
-    axes = figure.subplots()
-    shares = sorted({row["share"] for row in found["rows"]})
-    for number, share in enumerate(shares):
-        mine = [row for row in found["rows"] if row["share"] == share]
-        at = np.array([[row["headroom"], row["loss_worst"]] for row in mine])
-        style = {
-            "marker": "osD^vP"[number % 6],
-            "color": COLOURS[number % 10],
-            "edgecolor": "black",
-            "linewidth": 0.5,
-        }
-        axes.scatter(100 * at[:, 0], at[:, 1], label=f"{100 * share:.0f} % flipped", **style)
-    axes.axhline(0, color=GREY, linewidth=1)
-    axes.axvline(0, color=GREY, linewidth=1)
-    axes.set(xlabel="predicted headroom, cross-fitted, % of the influence mass")
-    axes.set(ylabel="realised gain of the worst class, nats of loss")
-    axes.legend(frameon=False)
-    (rho, low, high), (other, *_) = (
-        found["correlations"][f"headroom, {what}_worst"] for what in ("loss", "accuracy")
-    )
-    return Picture(
-        figure,
-        None,
-        "Predicted room against what it brought",
-        f"{len(found['rows'])} epochs of {dataset} with planted noise. Up: the weights that raise every class at once"
-        " helped even the worst class, beyond plain training. Were the prediction perfect, the points would rise, and"
-        f" ceilings lie at 0. Spearman's rho {rho:.2f} (95 % {low:.2f} to {high:.2f}, over trainings); with the gain in"
-        f" accuracy {other:.2f}: influence speaks of loss.",
-        "Scatter plot of predicted headroom against the realised net gain of the worst class.",
-    )
-
-
-def faults(found: dict[str, Any]) -> list[list[str]]:
-    """A heading and a row per fault: how many cases were provoked, and how many passed."""
-    rows = [["fault", "what has to happen", "cases", "passed", "95 % interval", "failures"]]
-    for row in found["faults"]:
-        ends = row.get("interval")
-        passed = f"{100 * ends['low']:.1f} to {100 * ends['high']:.1f} %" if ends else "-"
-        wrong = row["failures"]
-        shown = (
-            "; ".join(
-                [
-                    *wrong[:SHOWN],
-                    *([f"and {len(wrong) - SHOWN} more"] if len(wrong) > SHOWN else []),
-                ]
-            )
-            or "-"
-        )
-        rows.append(
-            [row["fault"], row["what"], str(row["cases"]), str(row["passed"]), passed, shown]
-        )
+def fault_rows(benchmark: Mapping[str, Any]) -> list[list[str]]:
+    """Give a row for each fault: how many cases were provoked, and how many passed."""
+    heading = ["fault", "what has to happen", "cases", "passed", "95 % interval", "failures"]
+    rows = [heading]
+    for fault in benchmark["faults"]:
+        ends = fault.get("interval")
+        interval = f"{100 * ends['low']:.1f} to {100 * ends['high']:.1f} %" if ends else "-"
+        failures = fault["failures"][:FAILURES]
+        if len(fault["failures"]) > FAILURES:
+            failures.append(f"and {len(fault['failures']) - FAILURES} more")
+        counts = [str(fault["cases"]), str(fault["passed"]), interval]
+        rows.append([fault["fault"], fault["what"], *counts, "; ".join(failures) or "-"])
     return rows

@@ -1,234 +1,199 @@
-"""One self-contained page over all data sets, from their reports alone."""
+"""Render one self-contained page over all data sets, from their results alone."""
 
 import base64
-import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from importlib.resources import files
 from io import BytesIO
 from typing import Any
 
-import numpy as np
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 from PIL import Image
 
 from catwise.claims.paper import FIGURES
-from catwise.figures.style import png
-from catwise.report import sample_browser, table1, table2
-from catwise.report.benchmarks import Bench
-from catwise.report.removal_tables import diagonal, measured_on, removals, revision, times
-from catwise.report.sample_browser import Seen
-from catwise.report.summary import Answer, answer
+from catwise.figures.labels import case_labels
+from catwise.figures.style import Picture, png
+from catwise.pipeline.results import Results, TopShare
+from catwise.report import provenance, removal_tables, sample_browser, table1, table2
+from catwise.report.benchmarks import Benchmark
+from catwise.report.metrics import flat
+from catwise.report.sample_browser import Samples
+from catwise.report.summary import Summary, summarize
 
-__all__ = ["Chapter", "Page", "render"]
+__all__ = ["Chapter", "Drawing", "Page", "render"]
 
 VERDICTS = ("holds", "holds in part", "does not hold", "not run here")
+READINGS = {1: "better", 0: "-", -1: "worse"}
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """Hold a picture as a PNG, where the paper has it (None: nowhere), and its words."""
+
+    content: bytes
+    paper: str | None
+    title: str
+    caption: str
+    alt: str
 
 
 @dataclass(frozen=True)
 class Chapter:
-    """What the page shows of one data set: its card, metrics by stage, ceiling, and figures with their captions.
+    """Hold what the page shows of one data set: its results, and its drawings by file name."""
 
-    ``tables``: rows as text of diagonal, rounds, table, printed and room; those that a data set has not are missing.
-    ``measured``: the provenance of results that are carried; None for those of this run. ``seen``: its samples.
-    """
-
-    card: dict[str, Any]
-    parameters: Mapping[str, Any]
-    metrics: dict[str, dict[str, Any]]
-    ceiling: dict[str, Any]
-    figures: dict[str, bytes]
-    captions: dict[str, dict[str, str]]
-    seen: Seen
-    measured: dict[str, Any] | None = None
-    tables: dict[str, Sequence[dict[str, str]]] = field(default_factory=dict)
-
-    def rows(self, name: str) -> Sequence[dict[str, str]]:
-        return self.tables.get(name, ())
+    results: Results
+    drawings: Mapping[str, Drawing]
 
     @property
-    def answer(self) -> Answer:
-        names = ("diagonal", "rounds", "table", "room")
-        return answer(
-            self.metrics, self.ceiling, self._noise(), *(self.rows(name) for name in names)
-        )
+    def name(self) -> str:
+        return self.results.dataset
 
-    def _noise(self) -> tuple[int, int, int] | None:
-        flipped_n = self.seen.flipped_n.astype(bool)
-        if not flipped_n.any():
-            return None
-        tenth = np.argsort(self.seen.p_nk.sum(axis=1), kind="stable")[
-            : max(1, len(flipped_n) // 10)
-        ]
-        return len(tenth), int(flipped_n[tenth].sum()), int(flipped_n.sum())
+    @cached_property
+    def summary(self) -> Summary:
+        return summarize(self.results)
+
+    @cached_property
+    def samples(self) -> Samples:
+        return sample_browser.samples_of(self.results)
+
+    @property
+    def cases(self) -> dict[str, str]:
+        """Name the cases of Table 1 by their key; empty where no epoch was reweighted."""
+        reweight = self.results.reweight
+        return {} if reweight is None else case_labels(reweight.cases)
+
+    @property
+    def top_share(self) -> TopShare | None:
+        """Return what removing the top share did; None where samples were trimmed instead."""
+        removal = self.results.removal
+        return removal if isinstance(removal, TopShare) else None
+
+    @property
+    def metrics(self) -> dict[str, dict[str, Any]]:
+        stages = ("train", "influence", "fidelity", "removal", "ceiling", "reweight")
+        return {stage: flat(self.results.metrics(stage)) for stage in stages}
+
+    @property
+    def other_drawings(self) -> list[tuple[str, Drawing]]:
+        """List the drawings below the influence plane, those that the paper has first."""
+        rest = [item for item in self.drawings.items() if item[0] != "influence_plane.png"]
+        return sorted(rest, key=lambda item: item[1].paper is None)
 
 
 @dataclass(frozen=True)
 class Page:
-    """All that the page is made of besides its template, ``style`` and ``script``."""
+    """Hold all that the page is made of besides its template, style and script.
 
-    chapters: dict[str, Chapter]
-    claims: dict[str, Any]
-    benches: list[Bench]
-    differences: list[list[str]]
-    environment: list[list[str]]
+    ``claims`` is what claims.json holds; ``differences`` and ``environment`` are rows of text.
+    """
+
+    chapters: Sequence[Chapter]
+    claims: Mapping[str, Any]
+    benchmarks: Sequence[Benchmark]
+    differences: Sequence[Sequence[str]]
+    environment: Sequence[Sequence[str]]
 
 
 def render(page: Page) -> str:
-    """The page as HTML; pictures, style and script are in it, nothing is fetched from anywhere."""
+    """Return the page as HTML; pictures, style and script are in it, nothing else is fetched."""
     environment = Environment(
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        finalize=bound,
+        finalize=keep_percent,
     )
-    filters = (
-        number,
-        picture,
-        diagonal,
-        measured_on,
-        revision,
-        embedded,
-        coded,
-        png,
-        listed,
-        thumbnail,
-        signed,
-    )
-    environment.filters |= {call.__name__: call for call in filters}
-    used = {
-        name: (chapter.card["source"], chapter.parameters)
-        for name, chapter in page.chapters.items()
-    }
-    found = {
-        "times": times(
-            {name: chapter.measured for name, chapter in page.chapters.items() if chapter.measured}
-        ),
-        "removals": removals(
-            {name: chapter.metrics["removal"] for name, chapter in page.chapters.items()}
-        ),
-        "figures": figures(page.chapters),
-        "tally": tally(page.claims["claims"]),
-        "claims": grouped(page.claims["claims"]),
-        "training": table2.training(used),
-        "searching": table2.searching(used),
-    }
+    filters = (code, data_url, number, picture_url, signed)
+    environment.filters |= {function.__name__: function for function in filters}
+    for module in (provenance, removal_tables, sample_browser, table1):
+        environment.globals[module.__name__.rpartition(".")[2]] = module
     template, style, script = (
         files("catwise.report").joinpath(f"page.{kind}").read_text()
         for kind in ("html", "css", "js")
     )
-    given = {
-        "page": page,
-        "style": Markup(style),
-        "script": Markup(script),
-        "digest": table1,
-        **found,
-    }
-    return environment.from_string(template).render(**given)
-
-
-def tally(claims: Sequence[dict[str, Any]]) -> list[tuple[str, int]]:
-    """How many claims have each verdict."""
-    return [(verdict, sum(claim["verdict"] == verdict for claim in claims)) for verdict in VERDICTS]
-
-
-def grouped(claims: Sequence[dict[str, Any]]) -> list[list[dict[str, Any]]]:
-    """The rows of each claim, in the order of the claims."""
-    return [
-        [claim for claim in claims if claim["key"] == key]
-        for key in dict.fromkeys(row["key"] for row in claims)
-    ]
-
-
-def figures(chapters: Mapping[str, Chapter]) -> list[tuple[str, str, list[tuple[str, str]]]]:
-    """Each figure of the paper, what to see in it, and (data set, file) of the pictures that show it."""
-    rows = []
-    for name, see in FIGURES.items():
-        kind, own = name.split()
-        places = [
-            (dataset, file)
-            for dataset, chapter in chapters.items()
-            for file, caption in chapter.captions.items()
-            if (caption["paper"] or "").startswith(kind)
-            and own in re.findall(r"\d+", caption["paper"])
-        ]
-        rows.append((name, see, places))
-    return rows
-
-
-def listed(seen: Seen) -> list[dict[str, Any]]:
-    """The most detrimental samples, for the table that needs no script."""
-    rows = []
-    for row in sample_browser.worst(seen):
-        harmed = int(seen.p_nk[row].argmin())
-        found: dict[str, Any] = {
-            "row": int(row),
-            "given": seen.classes[seen.given_n[row]],
-            "look": "",
-        }
-        found |= {
-            "flipped": bool(seen.flipped_n[row]),
-            "harms": seen.classes[harmed],
-            "predicted": "-",
-        }
-        if seen.predicted_n is not None and seen.probability_n is not None:
-            found["predicted"] = (
-                f"{seen.classes[seen.predicted_n[row]]} ({seen.probability_n[row]:.2f})"
-            )
-        if seen.texts is not None:
-            found["look"] = seen.texts[row]
-        elif seen.points is not None:
-            found["look"] = "({:.2f}, {:.2f})".format(*seen.points[row])
-        rows.append(found | {"sum": f"{seen.p_nk[row].sum():.3g}"})
-    return rows
-
-
-def thumbnail(seen: Seen, row: int) -> str:
-    """One image as a data URL."""
-    assert seen.images is not None, "a data set without images has no thumbnails"
-    return sample_browser.sheet(seen.images[[row]], 1)
-
-
-def embedded(seen: Seen) -> Markup:
-    """The samples as JSON inside a script element: no sign that could end it."""
-    return Markup(
-        json.dumps(sample_browser.payload(seen), separators=(",", ":")).replace("<", "\\u003c")
+    results = [chapter.results for chapter in page.chapters]
+    carried = {one.dataset: one.provenance for one in results if one.provenance is not None}
+    return environment.from_string(template).render(
+        page=page,
+        style=Markup(style),
+        script=Markup(script),
+        readings=READINGS,
+        case_labels={chapter.name: chapter.cases for chapter in page.chapters},
+        tally=tally(page.claims["claims"]),
+        claims=grouped(page.claims["claims"]),
+        figures=figures(page.chapters),
+        removals=removal_tables.removals({one.dataset: one.metrics("removal") for one in results}),
+        training=table2.training_rows(results),
+        searching=table2.search_rows(results),
+        times=provenance.times(carried) if carried else [],
     )
 
 
-def coded(text: str) -> Markup:
-    """`this` as code."""
-    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
+def tally(claims: Sequence[Mapping[str, Any]]) -> list[tuple[str, int]]:
+    """Count the claims of each verdict."""
+    return [(verdict, sum(claim["verdict"] == verdict for claim in claims)) for verdict in VERDICTS]
+
+
+def grouped(claims: Sequence[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]:
+    """Collect the rows of each claim, in the order of the claims."""
+    keys = dict.fromkeys(claim["key"] for claim in claims)
+    return [[claim for claim in claims if claim["key"] == key] for key in keys]
+
+
+def figures(chapters: Sequence[Chapter]) -> list[tuple[str, str, list[tuple[str, str]]]]:
+    """Give each figure of the paper, what to see in it, and where it is here: (data set, file)."""
+    rows = []
+    for name, what_to_see in FIGURES.items():
+        kind, own_number = name.split()
+        places = [
+            (chapter.name, file)
+            for chapter in chapters
+            for file, drawing in chapter.drawings.items()
+            if (drawing.paper or "").startswith(kind)
+            and own_number in re.findall(r"\d+", drawing.paper or "")
+        ]
+        rows.append((name, what_to_see, places))
+    return rows
+
+
+def code(text: str) -> Markup:
+    """Show what stands between backticks as code."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(keep_percent(text)))))
 
 
 def number(value: Any) -> str:
-    """Four significant digits; a dash for what was not measured."""
+    """Write four significant digits, or a dash for what was not measured."""
     if value is None:
         return "-"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def bound(value: Any) -> Any:
-    """A number and its % stay on one line."""
-    return (
-        value.replace(" %", "\u00a0%")
-        if isinstance(value, str) and not isinstance(value, Markup)
-        else value
-    )
+def keep_percent(value: Any) -> Any:
+    """Keep a number and its percent sign on one line."""
+    if isinstance(value, str) and not isinstance(value, Markup):
+        return value.replace(" %", "\u00a0%")
+    return value
 
 
 def signed(value: float | None) -> str:
-    """Two digits with a sign; of a single seed there is no interval."""
+    """Write two digits with a sign; with a single seed there is no interval and no number."""
     return "?" if value is None else f"{value:+.2f}"
 
 
-def picture(content: bytes) -> str:
-    """A PNG as a data URL, in at most 256 colours: a third of the size, and no difference that one sees in a chart."""
+def picture_url(picture: Picture) -> str:
+    """Return a figure as a data URL."""
+    return data_url(png(picture.figure))
+
+
+def data_url(content: bytes) -> str:
+    """Return a PNG as a data URL with at most 256 colours.
+
+    That takes a third of the space, and in a chart nobody sees a difference.
+    """
     buffer = BytesIO()
-    Image.open(BytesIO(content)).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(
-        buffer, format="PNG"
-    )
+    pixels = Image.open(BytesIO(content)).convert("RGB")
+    pixels.quantize(256, dither=Image.Dither.NONE).save(buffer, format="PNG")
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()

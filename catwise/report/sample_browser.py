@@ -1,89 +1,159 @@
-"""Single training samples for the page: which are shown, how a person sees them, and what sorts and plots them."""
+"""Choose the training samples that the page shows, and pack them for its table and its script."""
 
 import base64
+import json
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup
 from PIL import Image
 
-__all__ = ["LISTED", "Seen", "chosen", "payload", "sheet", "worst"]
+from catwise.data import wordpiece
+from catwise.pipeline.results import Predicted, Results
 
-LISTED = 12  # in the table that needs no script
-SHOWN, BYTES = (
-    1000,
-    1_200_000,
-)  # samples of a data set on the page at most, and bytes of their pixels
+__all__ = ["Samples", "embedded", "image_url", "samples_of", "worst_rows"]
+
+LISTED = 12  # samples in the table that needs no script
+MAX_SAMPLES = 1000  # on the page, of one data set
+MAX_BYTES = 1_200_000  # of their pixels
 
 
 @dataclass(frozen=True)
-class Seen:
-    """A training set: influence vectors, labels given, flipped, and where known what the model takes each sample for.
+class Samples:
+    """Hold the training samples of a data set: influence vectors, labels, and how they look.
 
-    One of ``images`` (n, c, h, w), ``texts`` and ``points`` (n, 2) shows the samples; none of them if none is carried.
+    Images are (n, c, h, w) and points (n, 2); of images, texts and points at most one is there.
+    ``predicted`` is what the trained model takes each sample for, None where that is not known.
     """
 
     p_nk: np.ndarray
-    given_n: np.ndarray
+    labels_n: np.ndarray
     flipped_n: np.ndarray
     classes: tuple[str, ...]
-    predicted_n: np.ndarray | None = None
-    probability_n: np.ndarray | None = None
+    predicted: Predicted | None = None
     images: np.ndarray | None = None
     texts: list[str] | None = None
     points: np.ndarray | None = None
 
+    @property
+    def visible(self) -> bool:
+        """Say whether a sample can be looked at; carried results hold no images and no texts."""
+        return any(part is not None for part in (self.images, self.texts, self.points))
 
-def chosen(seen: Seen) -> np.ndarray:
-    """Rows that the page shows: all, or of many the extremes of each class and of their sum, then evenly the rest."""
-    n = len(seen.p_nk)
-    limit = min(
-        n, SHOWN if seen.images is None else max(LISTED, BYTES // seen.images[0].size), SHOWN
+
+def samples_of(results: Results) -> Samples:
+    """Return the training samples of a data set."""
+    texts = None
+    if results.token_ids is not None and results.tokenizer is not None:
+        texts = wordpiece.decode(results.tokenizer, results.token_ids)
+    return Samples(
+        results.vectors,
+        results.labels_n,
+        results.flipped_n,
+        results.classes,
+        results.predicted,
+        results.images,
+        texts,
+        results.points,
     )
+
+
+def rows_shown(samples: Samples) -> np.ndarray:
+    """Return all rows, or where there are many the extremes and an even choice of the rest.
+
+    Extreme are the most detrimental and beneficial samples to each class, and to all together.
+    """
+    n = len(samples.p_nk)
+    limit = min(n, MAX_SAMPLES)
+    if samples.images is not None:
+        limit = min(limit, max(LISTED, MAX_BYTES // samples.images[0].size))
     if limit == n:
         return np.arange(n)
-    columns = np.column_stack([seen.p_nk, seen.p_nk.sum(axis=1)])
+    columns = np.column_stack([samples.p_nk, samples.p_nk.sum(axis=1)])
     order = np.argsort(columns, axis=0, kind="stable")
     each = max(1, limit // (3 * columns.shape[1]))
-    extremes = np.unique(np.concatenate([order[: 2 * each].ravel(), order[-each:].ravel()]))[:limit]
+    ends = np.concatenate([order[: 2 * each].ravel(), order[-each:].ravel()])
+    extremes = np.unique(ends)[:limit]
     rest = np.setdiff1d(np.arange(n), extremes)
     even = rest[np.linspace(0, len(rest) - 1, limit - len(extremes)).astype(int)]
     return np.sort(np.concatenate([extremes, even]))
 
 
-def worst(seen: Seen) -> np.ndarray:
-    """The rows with the smallest sum_k P[i, k]: the most detrimental first."""
-    return np.argsort(seen.p_nk.sum(axis=1), kind="stable")[:LISTED]
+def worst(samples: Samples) -> np.ndarray:
+    """Return the rows with the smallest sum_k P[i, k], the most detrimental first."""
+    return np.argsort(samples.p_nk.sum(axis=1), kind="stable")[:LISTED]
 
 
-def payload(seen: Seen) -> dict[str, Any]:
-    """What the script of the page reads: the chosen samples, P to four digits, and how they look."""
-    rows = chosen(seen)
-    found: dict[str, Any] = {
-        "classes": seen.classes,
+def worst_rows(samples: Samples) -> list[dict[str, Any]]:
+    """Describe the most detrimental samples, for the table that needs no script."""
+    rows = []
+    for i in worst(samples):
+        row: dict[str, Any] = {
+            "row": int(i),
+            "label": samples.classes[samples.labels_n[i]],
+            "flipped": bool(samples.flipped_n[i]),
+            "harms": samples.classes[int(samples.p_nk[i].argmin())],
+            "sum": f"{samples.p_nk[i].sum():.3g}",
+            "predicted": "-",
+            "look": "",
+        }
+        if samples.predicted is not None:
+            name = samples.classes[samples.predicted.label_n[i]]
+            row["predicted"] = f"{name} ({samples.predicted.probability_n[i]:.2f})"
+        if samples.texts is not None:
+            row["look"] = samples.texts[i]
+        elif samples.points is not None:
+            row["look"] = "({:.2f}, {:.2f})".format(*samples.points[i])
+        rows.append(row)
+    return rows
+
+
+def image_url(samples: Samples, row: int) -> str:
+    """Return one image as a data URL."""
+    assert samples.images is not None, "a data set without images has no thumbnails"
+    return sheet(samples.images[[row]], 1)
+
+
+def embedded(samples: Samples) -> Markup:
+    """Return the samples as JSON that no sign can take out of its script element."""
+    text = json.dumps(payload(samples), separators=(",", ":"))
+    return Markup(text.replace("<", "\\u003c"))
+
+
+def payload(samples: Samples) -> dict[str, Any]:
+    """Return what the script of the page reads, with P to four digits."""
+    rows = rows_shown(samples)
+    packed: dict[str, Any] = {
+        "classes": samples.classes,
         "rows": rows.tolist(),
-        "of": len(seen.p_nk),
-        "given": seen.given_n[rows].tolist(),
-        "flipped": seen.flipped_n[rows].astype(int).tolist(),
-        "p": [[float(f"{value:.4g}") for value in row] for row in seen.p_nk[rows].tolist()],
+        "of": len(samples.p_nk),
+        "given": samples.labels_n[rows].tolist(),
+        "flipped": samples.flipped_n[rows].astype(int).tolist(),
+        "p": [[float(f"{value:.4g}") for value in row] for row in samples.p_nk[rows].tolist()],
     }
-    if seen.predicted_n is not None and seen.probability_n is not None:
-        found["predicted"] = seen.predicted_n[rows].tolist()
-        found["probability"] = [round(value, 3) for value in seen.probability_n[rows].tolist()]
-    if seen.images is not None:
+    if samples.predicted is not None:
+        probabilities = samples.predicted.probability_n[rows].tolist()
+        packed["predicted"] = samples.predicted.label_n[rows].tolist()
+        packed["probability"] = [round(value, 3) for value in probabilities]
+    if samples.images is not None:
         columns = int(np.ceil(len(rows) ** 0.5))
-        found["image"] = {"sheet": sheet(seen.images[rows], columns), "columns": columns}
-        found["image"] |= {"height": seen.images.shape[2], "width": seen.images.shape[3]}
-    elif seen.texts is not None:
-        found["text"] = [seen.texts[row] for row in rows]
-    elif seen.points is not None:
-        found["point"] = seen.points[rows].round(3).tolist()
-    return found
+        packed["image"] = {
+            "sheet": sheet(samples.images[rows], columns),
+            "columns": columns,
+            "height": samples.images.shape[2],
+            "width": samples.images.shape[3],
+        }
+    elif samples.texts is not None:
+        packed["text"] = [samples.texts[row] for row in rows]
+    elif samples.points is not None:
+        packed["point"] = samples.points[rows].round(3).tolist()
+    return packed
 
 
 def sheet(images: np.ndarray, columns: int) -> str:
-    """Images (n, c, h, w), bytes or floats, side by side in rows of ``columns`` as the data URL of one PNG."""
+    """Lay images (n, c, h, w), bytes or floats, side by side in one PNG; return its data URL."""
     n, c, h, w = images.shape
     if images.dtype != np.uint8:
         low, high = float(images.min()), float(images.max())
@@ -91,11 +161,8 @@ def sheet(images: np.ndarray, columns: int) -> str:
     lines = -(-n // columns)
     cells = np.zeros((lines * columns, h, w, c), np.uint8)
     cells[:n] = images.transpose(0, 2, 3, 1)
-    grid = (
-        cells.reshape(lines, columns, h, w, c)
-        .transpose(0, 2, 1, 3, 4)
-        .reshape(lines * h, columns * w, c)
-    )
+    grid = cells.reshape(lines, columns, h, w, c).transpose(0, 2, 1, 3, 4)
+    pixels = grid.reshape(lines * h, columns * w, c)
     buffer = BytesIO()
-    Image.fromarray(grid[:, :, 0] if c == 1 else grid).save(buffer, format="PNG", optimize=False)
+    Image.fromarray(pixels[:, :, 0] if c == 1 else pixels).save(buffer, format="PNG")
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -1,157 +1,157 @@
-"""The answer for one data set, in words and numbers: is it at its ceiling, what blocks, and what would help."""
+"""Sum up one data set in words: is it at its ceiling, what blocks, and what helps?"""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import fmean
-from typing import Any
 
-__all__ = ["Answer", "Rows", "answer"]
+import numpy as np
 
-Rows = Sequence[dict[str, str]]
-CONTROLS = ("all ones", "shuffled", "oracle")  # how the methods of Table 1 that are none begin
+from catwise.figures.labels import case_labels, method_label
+from catwise.pipeline.results import Results, TopShare, Trimming
+
+__all__ = ["METHODS", "Summary", "summarize"]
+
+METHODS = ("lp_ga", "direction")  # families that are methods; the others of Table 1 are controls
 
 
 @dataclass(frozen=True)
-class Answer:
-    """``state``: room, ceiling or unknown."""
+class Summary:
+    """Hold the sentences about one data set; ``advice`` says what would help, in some order."""
 
-    state: str
+    room: bool
     headline: str
-    blocks: str
-    helps: list[str]
+    blocking: str
+    advice: list[str]
 
 
-def answer(
-    metrics: dict[str, dict[str, Any]],
-    ceiling: dict[str, Any],
-    noise: tuple[int, int, int] | None,
-    diagonal: Rows,
-    rounds: Rows,
-    table: Rows,
-    room: Rows,
-) -> Answer:
-    """``noise``: of the tenth with the lowest influence, how many; flipped among them; flipped in all; None: no flips.
-
-    The others are the rows of the reports' tables as text, empty where a data set has none.
-    """
-    state, headline = _ceiling(metrics["ceiling"])
-    rates = sorted(ceiling["exchange"].items(), key=lambda item: -item[1])
-    (first, most), (second, next_) = rates[:2]
-    unchanged = ", the others unchanged" if len(rates) > 2 else ""
-    blocks = (
-        f"Classes {first} and {second} stand in each other's way most: what raises class {second} by 1 % of its"
-        f" influence mass costs class {first} at least {next_ / most:.2g} %{unchanged}."
-    )
-    helps = [
-        *_labels(metrics["influence"], noise),
-        *_removal(diagonal),
-        *_trimming(rounds),
-        *_room(room),
+def summarize(results: Results) -> Summary:
+    """Write the sentences from the results."""
+    advice = [
+        label_advice(results),
+        *removal_advice(results),
+        *epoch_advice(results),
     ]
-    return Answer(state, headline, blocks, [*helps, *_weights(table)])
+    return Summary(results.ceiling.room, headline(results), blocking(results), advice)
 
 
-def _ceiling(found: dict[str, Any]) -> tuple[str, str]:
-    if "verdict" not in found:
-        return "unknown", "No verdict: measured before there was a cross-fitted headroom."
-    gain, low, high = (
-        f"{100 * found[key]:.2g}" for key in ("crossfitted", "crossfitted_low", "crossfitted_high")
-    )
-    if found["room"]:
-        return "room", (
-            f"Not at its ceiling: some reweighting of the training samples helps every class at once, by {gain} % of"
-            f" its influence mass (95 % {low} to {high}), on validation samples that did not choose it."
+def headline(results: Results) -> str:
+    """Say whether there is room, and how much."""
+    gain = results.ceiling.crossfitted
+    value, low, high = (f"{100 * share:.2g}" for share in (gain.value, gain.low, gain.high))
+    if results.ceiling.room:
+        return (
+            "Not at its ceiling: one reweighting of the training samples can help every class."
+            f" Even the class that gains least gains {value} % of its influence mass"
+            f" (95 % interval {low} to {high})."
         )
-    return "ceiling", (
-        "At its ceiling within noise: no reweighting of the training samples helps every class at once for sure"
-        f" (cross-fitted headroom {gain} % of the influence mass, 95 % {low} to {high})."
+    return (
+        "At its ceiling, within noise: no reweighting of the training samples helps every class"
+        f" for sure. The cross-fitted headroom is {value} % of the influence mass, and its 95 %"
+        f" interval, {low} to {high}, does not lie above 0."
     )
 
 
-def _labels(found: dict[str, Any], noise: tuple[int, int, int] | None) -> list[str]:
-    if noise is not None:
-        looked, hits, flips = noise
-        return [
-            f"Check labels: of the {looked} samples with the lowest influence {hits} bear a flipped label, of {flips}"
-            f" flipped in all (AUC {found['flipped_label_auc']:.3f}). Relabel or remove these first."
-        ]
-    share = found["joint_negative_share"]
+def blocking(results: Results) -> str:
+    """Name the two classes that block each other most."""
+    first, second = results.ceiling.blocking
+    others = " and the other classes stay as they are" if len(results.classes) > 2 else ""
+    return (
+        f"Classes {first} and {second} block each other most. If class {second} is to gain 1 % of"
+        f" its influence mass{others}, class {first} loses at least"
+        f" {results.ceiling.exchange_rate:.2g} % of its own."
+    )
+
+
+def label_advice(results: Results) -> str:
+    """Say which samples to look at first."""
+    share = results.metrics("influence")["joint_negative_share"]
+    if results.flipped_n.any():
+        flipped_n = results.flipped_n.astype(bool)
+        order = np.argsort(results.vectors.sum(axis=1), kind="stable")
+        lowest = order[: max(1, len(order) // 10)]
+        auc = results.metrics("influence")["flipped_label_auc"]
+        return (
+            f"Check the labels, those of the least helpful samples first. Among the {len(lowest)}"
+            f" training samples whose influences have the lowest sum,"
+            f" {int(flipped_n[lowest].sum())} bear a flipped label; {int(flipped_n.sum())} labels"
+            f" are flipped in all. A flipped sample ranks below another one with probability"
+            f" {auc:.3f} (AUC)."
+        )
     if share == 0:
-        return ["No sample harms every class: removing single samples is no free gain."]
-    return [f"Look first at the {100 * share:.2g} % of the samples that harm every class."]
+        return "No training sample harms every class, so removing samples is never free of cost."
+    return f"Look first at the training samples that harm every class; {100 * share:.2g} % do."
 
 
-def _removal(diagonal: Rows) -> list[str]:
-    own = [row for row in diagonal if (row["measure"], row["group"]) == ("accuracy", "detrimental")]
-    if not own:
-        return []
-    sure = [row for row in own if row["net_reading"] == "as the paper says"]
-    if not sure:
-        return [
-            "Removing the tenth that most harms a class raised no class significantly, net of random removals."
-        ]
-    best = max(sure, key=lambda row: float(row["net_mean"]))
-    mean, low, high = (100 * float(best[f"net_{key}"]) for key in ("mean", "low", "high"))
-    return [
-        f"Removing the tenth that most harms class {best['class']} raises its accuracy by {mean:.1f} points (95 %"
-        f" {low:.1f} to {high:.1f}), net of removing as many at random; this works significantly for"
-        f" {len(sure)} of {len(own)} classes, each for itself: what it costs the others is in the heat map."
-    ]
+def removal_advice(results: Results) -> list[str]:
+    """Say what removing harmful samples did."""
+    if isinstance(results.removal, Trimming):
+        return trimming_advice(results.removal)
+    if isinstance(results.removal, TopShare):
+        return [top_share_advice(results, results.removal)]
+    return []
 
 
-def _trimming(rounds: Rows) -> list[str]:
-    ours = [row for row in rounds if row["arm"] == "influence"]
-    if not ours:
-        return []
-    first, last = (
-        [row for row in ours if row["round"] == end]
-        for end in (ours[0]["round"], ours[-1]["round"])
+def top_share_advice(results: Results, removal: TopShare) -> str:
+    """Name the class that gains most from the removal of what harms it, if any gains."""
+    share = 100 * results.parameters["removal"]["share"]
+    removed = f"Removing the {share:.3g} % of the training samples that most harm a class"
+    table = removal.diagonal
+    own = table[(table["measure"] == "accuracy") & (table["group"] == "detrimental")]
+    gained = own[own["net_reading"] == 1]
+    if gained.empty:
+        return f"{removed} made no class significantly better than removing as many at random."
+    best = gained.loc[gained["net_mean"].idxmax()]
+    mean, low, high = (100 * best[f"net_{end}"] for end in ("mean", "low", "high"))
+    count = results.metrics("removal")["net_significant_accuracy_detrimental"]
+    return (
+        f"{removed} raises its accuracy significantly more than removing as many at random for"
+        f" {count} of {len(results.classes)} classes. Class {best['class']} gains most:"
+        f" {mean:.1f} points (95 % interval {low:.1f} to {high:.1f}). The heat map shows what the"
+        " other classes lose by it."
     )
-    before, after = (100 * fmean(float(row["accuracy"]) for row in some) for some in (first, last))
-    if first[0]["round"] == last[0]["round"]:
+
+
+def trimming_advice(removal: Trimming) -> list[str]:
+    """Say what all rounds of trimming removed, and the accuracy before and after."""
+    ours = removal.rounds[removal.rounds["arm"] == "influence"]
+    last = ours["round"].max()
+    if last == ours["round"].min():
         return []
-    end = last[0]
+    before, after = 100 * ours.groupby("round")["accuracy"].mean().iloc[[0, -1]]
+    end = ours[ours["round"] == last].iloc[0]
     return [
-        f"Removing what harms both classes, {end['round']} times, takes {end['removed']} samples away,"
-        f" {end['flipped_removed']} of them flipped, and the accuracy goes from {before:.2f} to {after:.2f} %."
+        f"Remove the samples that harm both classes: {last} rounds take {end['removed']} samples"
+        f" away, {end['flipped_removed']} of them with a flipped label, and the mean test accuracy"
+        f" of the classes goes from {before:.2f} to {after:.2f} %."
     ]
 
 
-def _room(room: Rows) -> list[str]:
-    said = []
-    for case in dict.fromkeys(row["case"] for row in room):
-        found = {row["anchor"]: row for row in room if row["case"] == case}
-        start, end = (
-            f"{100 * float(found[anchor]['crossfitted']):.2g} % (95 % {100 * float(found[anchor]['low']):.2g} to"
-            f" {100 * float(found[anchor]['high']):.2g})"
+def epoch_advice(results: Results) -> list[str]:
+    """Say for each case of Table 1 how much room one more epoch has, and what weights gained.
+
+    The best method is the one with the largest mean gain in test loss beyond the control.
+    """
+    if results.reweight is None:
+        return []
+    rooms = results.reweight.room.set_index(["case", "anchor"])
+    summary, sentences = results.reweight.summary, []
+    methods = summary[
+        (summary["measure"] == "loss") & summary["family"].isin(METHODS) & ~summary["shuffled"]
+    ]
+    for case, label in case_labels(results.reweight.cases).items():
+        before, beyond = (
+            "{:.2g} % (95 % interval {:.2g} to {:.2g})".format(
+                *(100 * rooms.loc[(case, anchor), ["crossfitted", "low", "high"]])
+            )
             for anchor in ("start", "end")
         )
-        said.append(
-            f"Room in one epoch ({case}): {start} before it; beyond what plain training brings, {end}."
+        group = methods[methods["case"] == case]
+        best = group.loc[group["mean_gain"].idxmax()]
+        helps = best["better"] > best["worse"] and best["mean_gain"] > 0
+        sentences.append(
+            f"One more epoch ({label}): the cross-fitted headroom is {before} before it, and"
+            f" {beyond} beyond what all-ones weights bring."
+            f" {'Other weights help' if helps else 'No weights helped'}: with the best method,"
+            f" {method_label(best)}, the test loss is lower by {best['mean_gain']:.2g} nats than"
+            f" with all-ones weights, on average over the classes; {best['better']} of"
+            f" {len(results.classes)} are significantly better and {best['worse']} worse."
         )
-    return said
-
-
-def _weights(table: Rows) -> list[str]:
-    """Of each case the method with the largest mean gain in loss, net of the same epoch with all-ones weights."""
-    said = []
-    for case in dict.fromkeys(row["case"] for row in table):
-        mine = [row for row in table if row["case"] == case and row["measure"] == "loss"]
-        methods = {row["method"] for row in mine if not row["method"].startswith(CONTROLS)}
-        gains = {
-            name: fmean(float(row["gain"]) for row in mine if row["method"] == name)
-            for name in sorted(methods)
-        }
-        best = max(gains, key=gains.__getitem__)
-        readings = [row["reading"] for row in mine if row["method"] == best]
-        better, worse, of = readings.count("better"), readings.count("worse"), len(readings)
-        change = f"{gains[best]:+.4f} nats mean, {better} of {of} classes better and {worse} worse"
-        advice = (
-            "Train the epoch with these weights"
-            if better > worse and gains[best] > 0
-            else "No weights helped for sure"
-        )
-        said.append(
-            f"{advice} ({case}); best: {best}, net of plain training on the test split, {change}."
-        )
-    return said
+    return sentences

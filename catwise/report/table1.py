@@ -1,69 +1,64 @@
-"""Table 1 as text for the report: net of the control, and as the paper prints it."""
+"""Write Table 1 as text: the room of each case, the gain of each method, and the paper's layout.
 
-from collections.abc import Sequence
-from statistics import fmean
+Each function takes the results and the key of a case, and returns a heading and its rows.
+"""
 
-__all__ = ["digest", "layout", "rooms"]
+from catwise.figures.labels import method_label
+from catwise.pipeline.results import Reweight
+
+__all__ = ["method_rows", "printed_rows", "room_rows"]
+
+ANCHORS = {"start": "before the epoch, as the paper does", "end": "beyond the all-ones epoch"}
+UNITS = {"accuracy": ("points", 100, 2), "loss": ("nats", 1, 4)}  # unit, factor and digits
 
 
-def digest(rows: Sequence[dict[str, str]]) -> dict[str, list[list[str]]]:
-    """Rows of ``catwise.reweighting.table1.long`` as text, by case: a heading, each method's net gains and how many are sure."""
-    found: dict[str, list[list[str]]] = {}
+def method_rows(reweight: Reweight, case: str) -> list[list[str]]:
+    """Give a row for each method: its gains beyond the control, and how many are significant."""
     heading = ["method"]
-    for unit in ("points of accuracy", "nats of loss"):
-        heading += [f"targets, {unit}", "worst class", "mean", "better, worse"]
-    for case in dict.fromkeys(row["case"] for row in rows):
-        found[case] = [heading]
-        mine = [row for row in rows if row["case"] == case]
-        for method in dict.fromkeys(row["method"] for row in mine):
-            cells = [method]
-            for measure, factor, digits in (("accuracy", 100, 2), ("loss", 1, 4)):
-                some = [
-                    row for row in mine if row["method"] == method and row["measure"] == measure
-                ]
-                gains = [factor * float(row["gain"]) for row in some]
-                targets = [
-                    gain for gain, row in zip(gains, some, strict=True) if row["target"] == "True"
-                ]
-                values = fmean(targets), min(gains), fmean(gains)
-                readings = [row["reading"] for row in some]
-                cells += [f"{value:+.{digits}f}" for value in values]
-                cells += [f"{readings.count('better')}, {readings.count('worse')}"]
-            found[case].append(cells)
-    return found
+    for measure, (unit, _, _) in UNITS.items():
+        heading += [f"{measure}, {unit}: targets", "worst class", "all classes", "better, worse"]
+    summary = reweight.summary[reweight.summary["case"] == case]
+    rows = [heading]
+    for method in summary["method"].unique():
+        group = summary[summary["method"] == method]
+        cells = [method_label(group.iloc[0])]
+        for measure, (_, factor, digits) in UNITS.items():
+            row = group[group["measure"] == measure].iloc[0]
+            gains = row[["targets_gain", "worst_gain", "mean_gain"]]
+            cells += [f"{factor * gain:+.{digits}f}" for gain in gains]
+            cells.append(f"{row['better']}, {row['worse']}")
+        rows.append(cells)
+    return rows
 
 
-def layout(rows: Sequence[dict[str, str]]) -> dict[str, list[list[str]]]:
-    """Table 1 as the paper prints it, by case, targets marked, with the all-ones epoch that it leaves out."""
-    found: dict[str, list[list[str]]] = {}
-    for row in rows:
-        keys = ["before", *(["original"] if row["original"] else []), "after"]
-        compared, ones = float(row[keys[-2]]), float(row["all_ones"])
-        heading = ["class", *keys, "change, %", "all ones", "change, %"]
-        values = [f"{float(row[key]):.3f}" for key in keys]
-        change = [
-            f"{float(row['change']):+.2f}",
-            f"{ones:.3f}",
-            f"{100 * (ones - compared) / (compared or 1):+.2f}",
-        ]
-        mark = " (target)" if row["target"] == "True" else ""
-        found.setdefault(row["case"], [heading]).append([row["class"] + mark, *values, *change])
-    return found
+def printed_rows(reweight: Reweight, case: str) -> list[list[str]]:
+    """Give a row for each class as the paper prints it, with the all-ones epoch beside it.
+
+    A change is in percent of the epoch that the paper compares with: of the original one in a
+    course correction, else of the one before.
+    """
+    printed = reweight.printed[reweight.printed["case"] == case]
+    compared = "before" if printed["original"].isna().all() else "original"
+    columns = ["before", "after"] if compared == "before" else ["before", "original", "after"]
+    rows = [["class", *columns, "change, %", "all ones", "change, %"]]
+    for row in printed.to_dict("records"):
+        ones = 100 * (row["all_ones"] - row[compared]) / (row[compared] or 1)
+        name = f"{row['class']} (target)" if row["target"] else row["class"]
+        accuracies = [f"{row[column]:.3f}" for column in columns]
+        change = f"{row['change']:+.2f}"
+        rows.append([name, *accuracies, change, f"{row['all_ones']:.3f}", f"{ones:+.2f}"])
+    return rows
 
 
-def rooms(rows: Sequence[dict[str, str]]) -> dict[str, list[list[str]]]:
-    """By case a heading and a row per anchor: t*, the cross-fitted headroom with its interval, and the verdict."""
-    where = {"start": "before the epoch, as printed", "end": "beyond plain training"}
+def room_rows(reweight: Reweight, case: str) -> list[list[str]]:
+    """Give a row for each anchor: t*, the cross-fitted headroom with its interval, the verdict."""
     heading = ["room", "filter", "t*, %", "cross-fitted, % (95 %)", "sum over mass", "verdict"]
-    found: dict[str, list[list[str]]] = {}
-    for row in rows:
+    rows = [heading]
+    for row in reweight.room[reweight.room["case"] == case].to_dict("records"):
         top, value, low, high = (
-            f"{100 * float(row[key]):.2f}" for key in ("headroom", "crossfitted", "low", "high")
+            f"{100 * row[key]:.2f}" for key in ("headroom", "crossfitted", "low", "high")
         )
-        cells = [where[row["anchor"]], row["filter"], top, f"{value} ({low} to {high})"]
-        cells += [
-            f"{float(row['sum_over_mass']):.3f}",
-            "room" if float(row["low"]) > 0 else "ceiling, within noise",
-        ]
-        found.setdefault(row["case"], [heading]).append(cells)
-    return found
+        verdict = "room" if row["room"] else "ceiling, within noise"
+        cells = [ANCHORS[row["anchor"]], row["filter"], top, f"{value} ({low} to {high})"]
+        rows.append([*cells, f"{row['sum_over_mass']:.3f}", verdict])
+    return rows

@@ -1,71 +1,65 @@
-"""Table 2: the hyper-parameters that the paper prints beside those that were used."""
+"""Write Table 2 as text: the hyper-parameters that the paper prints beside those that were used."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from catwise.claims.paper import GENETIC, HYPERPARAMETERS, SEARCH
+from catwise.pipeline.results import Results
 
-__all__ = ["searching", "training"]
+__all__ = ["search_rows", "training_rows"]
 
-TRAIN = (
-    "model",
-    "width",
-    "layers",
-    "epochs",
-    "batch_size",
-    "optimizer",
-    "learning_rate",
+TRAINING = (
+    *("model", "width", "layers", "epochs", "batch_size", "optimizer", "learning_rate"),
     "weight_decay",
 )
-Parameters = Mapping[str, Any]
 
 
-def training(used: Mapping[str, tuple[str, Parameters]]) -> list[list[str]]:
-    """A heading and a row per parameter; ``used``: by data set its source, whose printed values stand beside, and what
-    it was run with. Where the paper prints another value, that is in brackets."""
-    rows = [["parameter", *used]]
-    for key in TRAIN:
-        cells = []
-        for source, parameters in used.values():
-            value, printed = parameters["train"].get(key), HYPERPARAMETERS.get(source, {}).get(key)
-            cells.append(_beside(value, printed))
+def training_rows(datasets: Sequence[Results]) -> list[list[str]]:
+    """Give a row for each parameter of the training; where the paper has another value, say it."""
+    rows = [["parameter", *(results.dataset for results in datasets)]]
+    for key in TRAINING:
+        cells = [
+            beside(
+                results.parameters["train"].get(key),
+                HYPERPARAMETERS.get(results.card.source, {}).get(key),
+            )
+            for results in datasets
+        ]
         rows.append([key.replace("_", " "), *cells])
     return rows
 
 
-def searching(used: Mapping[str, tuple[str, Parameters]]) -> list[list[str]]:
-    """The same of PARETO-LP-GA, for the data sets that reweight an epoch; empty without one."""
-    mine = {
-        name: parameters["reweight"]
-        for name, (_, parameters) in used.items()
-        if parameters.get("reweight")
+def search_rows(datasets: Sequence[Results]) -> list[list[str]]:
+    """Give a row for each parameter of PARETO-LP-GA; [] if no data set reweights an epoch."""
+    sections = {
+        results.dataset: section
+        for results in datasets
+        if (section := results.parameters.get("reweight"))
     }
-    if not mine:
+    if not sections:
         return []
-    rows = [["parameter", "paper", *mine]]
+    rows = [["parameter", "paper", *sections]]
     for key, printed in SEARCH.items():
         cells = [
-            str(section[key]) if key in section else _recipes(section, key)
-            for section in mine.values()
+            str(section[key]) if key in section else recipes(section, key)
+            for section in sections.values()
         ]
         rows.append([key.replace("_", " "), str(printed), *cells])
-    return [
-        *rows,
-        *(
-            [key.replace("_", " "), str(printed), *["as printed"] * len(mine)]
-            for key, printed in GENETIC.items()
-        ),
+    for key, printed in GENETIC.items():
+        rows.append([key.replace("_", " "), str(printed), *["as printed"] * len(sections)])
+    return rows
+
+
+def recipes(section: Mapping[str, Any], key: str) -> str:
+    """Name the value of a parameter in the extra epoch of each case."""
+    values = [
+        str(case["recipe"][key]) if isinstance(case["recipe"], dict) else "as trained"
+        for case in section["cases"]
     ]
+    return ", ".join(dict.fromkeys(values))
 
 
-def _recipes(section: Parameters, key: str) -> str:
-    """Of the extra epoch in each case."""
-    recipes = [case["recipe"] for case in section["cases"]]
-    return ", ".join(
-        dict.fromkeys(str(one[key]) if isinstance(one, dict) else "as trained" for one in recipes)
-    )
-
-
-def _beside(value: Any, printed: Any) -> str:
-    shown = "-" if value is None else str(value)
-    return shown if printed is None or printed == value else f"{shown} (paper: {printed})"
+def beside(value: Any, printed: Any) -> str:
+    """Write a value, and in brackets the paper's where that is another one."""
+    text = "-" if value is None else str(value)
+    return text if printed is None or printed == value else f"{text} (paper: {printed})"

@@ -1,88 +1,82 @@
-"""What a run in MLflow shows beside the files: curves, the weights of every sample, and a note with the answer."""
+"""Make what a run in MLflow shows beside the files: curves, weights of all samples, and a note."""
 
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from catwise.pipeline.files import read_csv, read_json, read_npz
-from catwise.report.table1 import digest
+from catwise.figures.labels import case_labels, method_label, method_labels
+from catwise.pipeline.results import Results
+from catwise.report.summary import headline
+from catwise.report.table1 import method_rows
 from catwise.tracking.mlflow_log import Point
 
 __all__ = ["curves", "note", "weights"]
 
-Rows = Sequence[dict[str, str]]
-SEARCHED = ("best_fitness", "best_gain", "mean_gain", "diversity")  # all are in history.csv
-CELLS = (0, 1, 2, 4, 5, 6, 8)  # of a row of the digest: all but the means
+SEARCHED = ("best_fitness", "best_gain", "mean_gain", "diversity")  # columns of history.csv
+CELLS = (0, 1, 2, 4, 5, 6, 8)  # of a row of Table 1: all but the means over all classes
 
 
-def curves(dataset: str) -> Iterator[Point]:
-    """Each class by epoch, the ceiling's figures by epoch, and each genetic search by generation."""
-    for row in _rows("train", dataset, "history.csv"):
+def curves(results: Results) -> Iterator[Point]:
+    """Yield classes by epoch, estimates of the ceiling by epoch, searches by generation."""
+    for row in results.history.to_dict("records"):
         for measure in ("accuracy", "loss"):
-            yield Point(f"{measure}/{row['split']}", row["class"], int(row["epoch"]), row[measure])
-    for row in _rows("ceiling", dataset, "epochs.csv"):
-        yield Point("ceiling", row["figure"], int(row["epoch"]), row["value"])
-        if row["figure"] == "crossfitted":  # that decides
+            yield Point(f"{measure}/{row['split']}", row["class"], row["epoch"], row[measure])
+    for row in results.epochs.to_dict("records"):
+        yield Point("ceiling", row["figure"], row["epoch"], row["value"])
+        if row["figure"] == "crossfitted":  # the one that decides
             for end in ("low", "high"):
-                yield Point("ceiling", f"crossfitted_{end}", int(row["epoch"]), row[end])
-    short = _short(dataset)
-    for row in _rows("reweight", dataset, "history.csv"):
-        for measure in SEARCHED:
-            place = f"search/{short[row['case']]}/{measure}"
-            yield Point(place, row["search"], int(row["generation"]), row[measure])
+                yield Point("ceiling", f"crossfitted_{end}", row["epoch"], row[end])
+    if results.reweight is not None:
+        for row in results.reweight.history.to_dict("records"):
+            name = method_label(row) + (", one split" if row["split"] == "test" else "")
+            for measure in SEARCHED:
+                prefix = f"search/{row['case']}/{measure}"
+                yield Point(prefix, name, row["generation"], row[measure])
 
 
-def weights(dataset: str) -> str | None:
-    """As csv, a row per training sample and a column per case and method; methods whose weights are all 1 have none."""
-    short = list(_short(dataset).values())
-    if not short:
+def weights(results: Results) -> str | None:
+    """Return a table as csv: a row per training sample, a column per case and method.
+
+    A method whose weights are all 1 has no column. Without a case of Table 1 there is no table.
+    """
+    if results.reweight is None or results.reweight.cases.empty:
         return None
-    arrays = read_npz(Path("data", dataset, "arrays.npz"))
-    label_n = np.array(read_json(Path("data", dataset, "card.json"))["classes"])[arrays["train/y"]]
+    labels_n = np.array(results.classes, dtype=object)[results.labels_n]
     columns: dict[str, Any] = {
-        "sample": range(len(label_n)),
-        "label": label_n,
-        "flipped": arrays["flipped"],
+        "sample": range(len(labels_n)),
+        "label": labels_n,
+        "flipped": results.flipped_n.astype(int),
     }
-    for name, weight_n in read_npz(Path("reports", "reweight", dataset, "weights.npz")).items():
-        case, method = name.split("/", 1)
-        if np.ptp(weight_n) > 0:
-            columns[f"{short[int(case)]}: {method}"] = weight_n
+    labels = method_labels(results.reweight.table)
+    for (case, method), weights_n in results.reweight.weights.items():
+        if np.ptp(weights_n) > 0:
+            columns[f"{case}: {labels[method]}"] = weights_n
     return pd.DataFrame(columns).to_csv(index=False, float_format="%.4g")
 
 
-def note(dataset: str) -> str:
-    """In markdown the verdict, the worst class, and Table 1 net of the control."""
-    trained, verdict = (
-        read_json(Path("reports", stage, dataset, "metrics.json")) for stage in ("train", "ceiling")
-    )
+def note(results: Results) -> str:
+    """Write in markdown the verdict, the worst class, and the gains of Table 1."""
+    train = results.metrics("train")
     lines = [
-        f"**{verdict['verdict'].capitalize()}.**",
+        f"**{headline(results)}**",
         "",
-        f"Worst class on the test split: {trained['worst_class']}, accuracy {trained['worst_class_accuracy']:.3f}; "
-        f"mean of the classes {trained['mean_class_accuracy']:.3f}.",
+        f"Worst class on the test split: {train['worst_class']}, accuracy"
+        f" {train['worst_class_accuracy']:.3f}. Mean of the classes:"
+        f" {train['mean_class_accuracy']:.3f}.",
     ]
-    for case, table in digest(_rows("reweight", dataset, "table.csv")).items():
-        heading, *rows = ([row[cell] for cell in CELLS] for row in table)
+    if results.reweight is None:
+        return "\n".join(lines)
+    for case, label in case_labels(results.reweight.cases).items():
+        heading, *rows = (
+            [row[cell] for cell in CELLS] for row in method_rows(results.reweight, case)
+        )
         lines += [
             "",
-            f"Table 1, {case}: gain beyond all-ones weights, and how many classes are surely better, worse",
+            f"Table 1, {label}: gains beyond all-ones weights, and how many classes are"
+            " significantly better, worse.",
+            "",
         ]
-        lines += ["", *(f"| {' | '.join(row)} |" for row in (heading, ["---"] * len(CELLS), *rows))]
+        lines += [f"| {' | '.join(row)} |" for row in (heading, ["---"] * len(CELLS), *rows)]
     return "\n".join(lines)
-
-
-def _short(dataset: str) -> dict[str, str]:
-    """The key in metrics.json of each case; it stays the same when the epoch that a case finds does not."""
-    return {
-        found["case"]: key
-        for key, found in read_json(Path("reports", "reweight", dataset, "metrics.json")).items()
-    }
-
-
-def _rows(stage: str, dataset: str, name: str) -> list[dict[str, str]]:
-    path = Path("reports", stage, dataset, name)
-    return read_csv(path, dtype=str, na_values=[]).to_dict("records")

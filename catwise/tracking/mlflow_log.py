@@ -1,11 +1,13 @@
-"""One MLflow run for every state of the pipeline, however often and from wherever that state is logged.
+"""Log one MLflow run for every state of the pipeline, however often and from wherever.
 
-DVC runs nothing for a stage that it has cached, and runs an experiment (``--temp``, ``--queue``) in a folder that it
-deletes. So no stage logs while it works: ``stages/track.py`` hands over the finished files with a key made of their
-bytes, and a state is logged if no *finished* run has its key. A run that was killed half-way is replaced.
+DVC runs nothing for a stage that it has cached, and it runs an experiment (``--temp``, ``--queue``)
+in a folder that it deletes. So no stage logs while it works. The stage ``track`` hands over the
+finished files with a key made of their bytes, and a state is logged if no *finished* run has its
+key. A run that was killed half-way is replaced.
 
-A file lock beside the database serialises the writers, its first use included: processes that open a new database at
-the same time break it for good. Nothing here returns anything that reaches an output of the pipeline.
+A file lock beside the database lets one writer in at a time, on its first use too: processes that
+open a new database at the same time break it for good. Nothing here returns anything that reaches
+an output of the pipeline.
 """
 
 import json
@@ -36,27 +38,25 @@ from sqlalchemy.exc import SQLAlchemyError
 __all__ = ["Point", "State", "committed", "log"]
 
 Item = TypeVar("Item")
-PATIENCE = 600  # seconds to wait for the lock; a run takes about one, and a killed writer frees it
-LONGEST_NAME = 250  # of a metric, in MLflow
-DIGEST = 8  # characters of the digest of a data set that a table has room for; the tag has them all
-CHANGES, WIDTH = 3, 40  # that a run's name shows, and how much of each
-KIND = {
-    "mlflow.experimentKind": "custom_model_development"
-}  # else the UI shows an experiment as one of prompts
+PATIENCE = 600  # seconds to wait for the lock; a run takes about one, a killed writer frees it
+LONGEST_NAME = 250  # characters of a metric's name, in MLflow
+DIGEST = 8  # characters of the data's sha256 that a table has room for; a tag has all of them
+CHANGES, WIDTH = 3, 40  # how many changes the name of a run shows, and how much of each
+KIND = {"mlflow.experimentKind": "custom_model_development"}  # else the UI shows it as prompts
 
 
 class Point(NamedTuple):
-    """A point of the curve ``prefix/name``. MLflow shows the curves of one prefix, those of all classes, together."""
+    """Hold a point of the curve ``prefix/name``; MLflow shows the curves of a prefix together."""
 
-    prefix: str  # ours
+    prefix: str  # one of ours
     name: str  # anybody's: a class, a search
     step: int
-    value: str  # as in a table, blank where there is none
+    value: float  # NaN where there is none
 
 
 @dataclass(frozen=True)
 class State:
-    """What one data set looks like after a pass through the pipeline."""
+    """Hold what one data set looks like after a pass through the pipeline."""
 
     dataset: str
     key: str  # the same for the same state, and for no other
@@ -67,17 +67,16 @@ class State:
     files: Sequence[Path]  # relative; artifacts keep these paths
     texts: Mapping[str, str] = field(default_factory=dict)  # more artifacts, by path
     note: str = ""  # markdown that heads the page of the run
-    changes: Mapping[str, Any] | None = (
-        None  # those of the parameters that are not as committed, if that is known
-    )
+    changes: Mapping[str, Any] | None = None  # parameters that are not as committed, if known
 
 
 def log(state: State) -> str:
-    """Logs ``state`` into ``mlflow.db`` of the repository if it is new, and returns one line that says so."""
-    root = Path(
-        os.environ.get("DVC_ROOT") or "."
-    ).resolve()  # of the parent, when DVC runs in a folder of its own
-    metrics, strings = _measurements(state)  # before a run exists, for a name can be refused
+    """Log ``state`` into ``mlflow.db`` of the repository if it is new; return a line that says so.
+
+    When DVC runs an experiment in a folder of its own, the database is that of the repository.
+    """
+    root = Path(os.environ.get("DVC_ROOT") or ".").resolve()
+    metrics, strings = _measurements(state)  # before a run exists, because a name can be refused
     with FileLock(root / "mlflow.db.lock", timeout=PATIENCE), _usable(root / "mlflow.db") as path:
         client = _client(path)
         experiment = _experiment(client, state.dataset, root / "mlartifacts")
@@ -88,9 +87,8 @@ def log(state: State) -> str:
         commit = os.environ.get("DVC_EXP_BASELINE_REV") or _git("rev-parse", "HEAD")
         name = _title(state, commit)
         run = client.create_run(experiment, run_name=name, tags=_tags(state, commit) | strings)
-        points = [
-            Metric(metric, value, run.info.start_time, step) for metric, value, step in metrics
-        ]
+        start = run.info.start_time
+        points = [Metric(metric, value, start, step) for metric, value, step in metrics]
         _fill(client, run.info.run_id, state, points)
         client.set_terminated(run.info.run_id, "FINISHED")
     return f"mlflow: logged run {name}"
@@ -98,27 +96,34 @@ def log(state: State) -> str:
 
 @contextmanager
 def _usable(path: Path) -> Iterator[Path]:
-    """The database, if it is sound: MLflow tries a damaged one for minutes. What goes wrong with it is one line."""
-    expected = f"{path}: expected a sound MLflow database that has room"
+    """Give the database if it is sound, because MLflow tries a damaged one for minutes.
+
+    Whatever goes wrong with it meanwhile becomes an InputError of one line.
+    """
     try:
         if path.exists():
             with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
-                (said,) = database.execute("pragma quick_check(1)").fetchone()
-            if said != "ok":
-                raise sqlite3.DatabaseError(said)
+                (report,) = database.execute("pragma quick_check(1)").fetchone()
+            if report != "ok":
+                raise sqlite3.DatabaseError(report)
         yield path
     except (sqlite3.Error, SQLAlchemyError, MlflowException) as error:
-        said = " ".join(str(error).split("[SQL")[0].split())[:200]
-        raise InputError(f"{expected}; got: {said}; `make doctor` looks at it") from None
+        reason = " ".join(str(error).split("[SQL")[0].split())[:200]
+        raise InputError(
+            f"{path}: expected a sound MLflow database that has room; got: {reason}; "
+            "`make doctor` looks at it"
+        ) from None
 
 
 def _client(path: Path) -> MlflowClient:
-    """A client of the database. A new one gets its name when it is whole: MLflow cannot go on with half of one."""
+    """Open the database; a new one gets its name when it is whole.
+
+    MLflow cannot go on with half of one. What a process left that was killed here, a database with
+    its journal, is removed.
+    """
     if not path.exists():
         new = path.with_name(f"{path.name}.new")
-        for left in path.parent.glob(
-            f"{new.name}*"
-        ):  # by a process that was killed here, with its journal
+        for left in path.parent.glob(f"{new.name}*"):
             left.unlink()
         MlflowClient(f"sqlite:///{new}")  # makes the tables
         os.replace(new, path)
@@ -126,7 +131,10 @@ def _client(path: Path) -> MlflowClient:
 
 
 def _experiment(client: MlflowClient, name: str, artifacts: Path) -> str:
-    """The id of the data set's experiment; one that a user deleted comes back empty, because its name stays taken."""
+    """Return the id of the data set's experiment.
+
+    One that a user deleted is restored without its runs, because its name stays taken.
+    """
     experiment = client.get_experiment_by_name(name)
     if experiment is None:
         return client.create_experiment(name, artifact_location=str(artifacts), tags=KIND)
@@ -139,6 +147,7 @@ def _experiment(client: MlflowClient, name: str, artifacts: Path) -> str:
 
 
 def _fill(client: MlflowClient, run_id: str, state: State, metrics: list[Metric]) -> None:
+    """Log parameters, metrics, the data set, files and texts."""
     parameters = [Param(name, _text(value)) for name, value in state.parameters.items()]
     for params in _parts(parameters, 100):
         client.log_batch(run_id, params=params, synchronous=True)
@@ -156,34 +165,33 @@ def _fill(client: MlflowClient, run_id: str, state: State, metrics: list[Metric]
 
 
 def _measurements(state: State) -> tuple[list[tuple[str, float, int]], dict[str, str]]:
-    """(name, value, step) of every finite number, and the strings, which become tags."""
-    curves = [
-        (_name(point.prefix, point.name), float(point.value or "nan"), point.step)
-        for point in state.points
-    ]
-    drawn = {name for name, _, _ in curves}
-    found: list[tuple[str, Any]] = []
+    """Return (name, value, step) of every finite number, and the strings, which become tags.
+
+    A summary that has a curve is left out: it would be a jump at step 0.
+    """
+    numbers = [(_name(point.prefix, point.name), point.value, point.step) for point in state.points]
+    curves = {name for name, _, _ in numbers}
+    strings = {}
     for stage, summary in state.summaries.items():
-        found += [(_name(stage, key), value) for key, value in summary.items()]
-    strings = {name: value for name, value in found if isinstance(value, str)}
-    numbers = [
-        (name, float(value), 0)
-        for name, value in found
-        if isinstance(value, int | float) and name not in drawn
-    ]
-    return [
-        (name, value, step) for name, value, step in curves + numbers if math.isfinite(value)
-    ], strings
+        for key, value in summary.items():
+            name = _name(stage, key)
+            if isinstance(value, str):
+                strings[name] = value
+            elif isinstance(value, int | float) and name not in curves:
+                numbers.append((name, float(value), 0))
+    return [number for number in numbers if math.isfinite(number[1])], strings
 
 
 def _name(prefix: str, last: str) -> str:
-    """``prefix/last`` with what MLflow refuses written differently, so that no two names become one: a comma and a
-    blank as a colon and a blank, any other character as :hex:."""
-    unclear = posixpath.normpath(f"x/{last}") != f"x/{last}"  # "a//b", "..", "/a"
+    """Return ``prefix/last`` with what MLflow refuses written differently.
+
+    A comma and a blank become a colon and a blank, any other character becomes :hex:, so that two
+    names stay two. A slash stays unless the path would then be another one ("a//b", "..", "/a").
+    """
+    unclear = posixpath.normpath(f"x/{last}") != f"x/{last}"
     refused = r", |[^\w -]" if unclear else r", |[^\w ./-]"
-    name = f"{prefix}/" + re.sub(
-        refused, lambda odd: ": " if odd[0] == ", " else f":{ord(odd[0]):x}:", last
-    )
+    allowed = re.sub(refused, lambda odd: ": " if odd[0] == ", " else f":{ord(odd[0]):x}:", last)
+    name = f"{prefix}/{allowed}"
     if not last or len(name) > LONGEST_NAME:
         raise InputError(
             f"class or metric: expected a name of 1 to {LONGEST_NAME - len(prefix) - 1} characters "
@@ -193,25 +201,28 @@ def _name(prefix: str, last: str) -> str:
 
 
 def _title(state: State, commit: str | None) -> str:
-    """What a person looks for in a list or a legend: changed parameters, and DVC's name of the experiment."""
+    """Name a run by what a person looks for: changed parameters, and DVC's name of the experiment.
+
+    A parameter goes by its last name unless two sections have one of this name.
+    """
     last = [name.rpartition(".")[2] for name in state.parameters]
-    changes = []
+    shown = []
     for name, value in (state.changes or {}).items():
         short = name.rpartition(".")[2]
         change = f"{short if last.count(short) == 1 else name}={_text(value)}"
-        changes.append(change if len(change) <= WIDTH else change[: WIDTH - 1] + "…")
-    shown = changes[:CHANGES] + (
-        [f"{len(changes) - CHANGES} more"] if len(changes) > CHANGES else []
-    )
-    unchanged = (
-        [f"as committed in {commit[:7]}"] if state.changes == {} and commit else [state.key[:8]]
-    )
+        shown.append(change if len(change) <= WIDTH else change[: WIDTH - 1] + "…")
+    if len(shown) > CHANGES:
+        shown[CHANGES:] = [f"{len(shown) - CHANGES} more"]
+    if not shown:
+        shown = [state.key[:8]]
+        if commit is not None and state.changes is not None:
+            shown = [f"as committed in {commit[:7]}"]
     experiment = os.environ.get("DVC_EXP_NAME")
-    return ", ".join(shown or unchanged) + (f" ({experiment})" if experiment else "")
+    return ", ".join(shown) + (f" ({experiment})" if experiment else "")
 
 
 def _tags(state: State, commit: str | None) -> dict[str, str]:
-    """With a name of its own what MLflow's pages know how to show."""
+    """Return the tags, under MLflow's own names where its pages know how to show them."""
     tags = {
         "dvc.key": state.key,
         "data.sha256": state.data_sha256,
@@ -226,13 +237,13 @@ def _tags(state: State, commit: str | None) -> dict[str, str]:
 
 
 def committed(path: Path) -> bytes | None:
-    """``path`` as it is in the commit that an experiment starts from, if git is there and has it."""
+    """Return the file as it is in the commit that an experiment starts from, if git has it."""
     text = _git("show", f"{os.environ.get('DVC_EXP_BASELINE_REV') or 'HEAD'}:./{path.as_posix()}")
     return text.encode() if text else None
 
 
 def _git(*arguments: str) -> str | None:
-    """What git says, if it is there, this is a repository and it can answer."""
+    """Return what git says; None if it is missing, has no repository here or cannot answer."""
     try:
         shown = subprocess.run(
             ["git", *arguments], capture_output=True, text=True, encoding="utf-8", check=True
@@ -247,6 +258,6 @@ def _text(value: Any) -> str:
 
 
 def _parts(items: list[Item], size: int) -> Iterator[list[Item]]:
-    """``items`` in lists no longer than MLflow's own limit for one call, which its local store does not enforce."""
+    """Yield lists within MLflow's limit for one call, which a local store does not enforce."""
     for start in range(0, len(items), size):
         yield items[start : start + size]
