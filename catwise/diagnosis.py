@@ -45,7 +45,7 @@ class Diagnosis:
     @property
     def verdict(self) -> str:
         """Say whether there is room, with its interval, or a ceiling, with two blocking classes."""
-        return verdict(self.checked, self.classes)
+        return verdict(self.checked)
 
     @property
     def blocking(self) -> tuple[str, str]:
@@ -146,7 +146,7 @@ def diagnose(
     p_nk, labels_n = p_nkb.sum(axis=2), train[-1].cpu().numpy()
     weights_n = direction_weights(direction(p_nk, labels_n).delta_n, labels_n)
     return Diagnosis(
-        tuple(classes), check_ceiling(p_nkb), p_nk, weights_n, coverage(model, embeddings)
+        tuple(classes), check_ceiling(p_nkb, classes), p_nk, weights_n, coverage(model, embeddings)
     )
 
 

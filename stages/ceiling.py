@@ -1,4 +1,4 @@
-"""Check the performance ceiling at each checkpoint: four figures with intervals, a null, and a verdict in words."""
+"""Check the ceiling at each checkpoint: four figures with intervals, a null, and the decision."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -6,75 +6,73 @@ from typing import Any
 
 import numpy as np
 
-from catwise.ceiling import crossfit, verdict
+from catwise.ceiling.crossfit import permutation_null
+from catwise.ceiling.verdict import CeilingCheck, check_ceiling
 from catwise.core.errors import InputError
 from catwise.core.progress import progress
-from catwise.pipeline.files import folder, read_json, read_npz, write_csv, write_json, write_npz
+from catwise.pipeline.files import folder, read_json, read_npz, write_csv, write_json
 from catwise.pipeline.stage import run, settings
 
 FIGURES = ("first_component_ratio", "smallest_share", "headroom", "crossfitted")
+NULLS = ("headroom", "crossfitted")  # the columns of the null
 
 
 def main(dataset: str) -> None:
-    parameters = settings(dataset)
-    classes = tuple(read_json(Path("data", dataset, "card.json"))["classes"])
+    section = settings(dataset).ceiling
+    classes = read_json(Path("data", dataset, "card.json"))["classes"]
     out = folder("reports", "ceiling", dataset)
-    binned = Path("reports", "influence", dataset, "bins")
-    paths = sorted(binned.glob("epoch_*.npz"))
+    bins = Path("reports", "influence", dataset, "bins")
+    paths = sorted(bins.glob("epoch_*.npz"))
     if not paths:
         raise InputError(
-            f"{binned}: expected the vectors of each checkpoint; got none; run `dvc repro`"
+            f"{bins}: expected the vectors of each checkpoint; got none; run `dvc repro`"
         )
     epochs = []
     for path in progress(paths, f"ceiling {dataset}"):
         p_nkb = read_npz(path)["P"].astype(np.float64)
-        found = verdict.check_ceiling(p_nkb)
-        rng = np.random.default_rng(parameters.ceiling.seed)
-        null = crossfit.permutation_null(p_nkb, parameters.ceiling.permutations, rng)
-        epochs.append(described(int(path.stem.removeprefix("epoch_")), found, null, classes))
-    write_csv(out / "epochs.csv", [row for epoch in epochs for row in rows(epoch)])
-    last = epochs[-1]
-    write_json(
-        out / "ceiling.json",
-        {**{key: last[key] for key in last if key != "epoch"}, "epochs": epochs},
-    )
-    write_npz(out / "direction.npz", delta=found.direction_n)
-    flat = {name: last[name]["value"] for name in FIGURES} | {
-        "crossfitted_low": last["crossfitted"]["low"],
-        "crossfitted_high": last["crossfitted"]["high"],
-        "room": int(last["room"]),
-        "verdict": last["verdict"],
-    }
-    write_json(out / "metrics.json", flat)
+        check = check_ceiling(p_nkb, classes)
+        rng = np.random.default_rng(section.seed)
+        null = permutation_null(p_nkb, section.permutations, rng)
+        epoch = int(path.stem.removeprefix("epoch_"))
+        epochs.append({"epoch": epoch, **check_record(check), "null": null_record(null)})
+    last = {key: value for key, value in epochs[-1].items() if key != "epoch"}
+    write_csv(out / "epochs.csv", [row for epoch in epochs for row in figure_rows(epoch)])
+    write_json(out / "ceiling.json", {**last, "epochs": epochs})
+    summary = {name: last[name]["value"] for name in FIGURES}
+    summary |= {f"crossfitted_{end}": last["crossfitted"][end] for end in ("low", "high")}
+    summary |= {name: last[name] for name in ("room", "exchange_rate")}
+    write_json(out / "metrics.json", summary)
 
 
-def described(
-    epoch: int, found: verdict.CeilingCheck, null: np.ndarray, classes: tuple[str, ...]
-) -> dict[str, Any]:
-    """One checkpoint as JSON: a figure is {value, low, high}, a null {middle, low, high}, quantiles of 95 %."""
-    middle, low, high = np.quantile(null, (0.5, 0.025, 0.975), axis=0).tolist()
+def check_record(check: CeilingCheck) -> dict[str, Any]:
+    """Return the check of one checkpoint as JSON: each figure is {value, low, high}."""
     return {
-        "epoch": epoch,
-        **{name: asdict(getattr(found, name)) for name in FIGURES},
-        "room": found.room,
-        "verdict": verdict.verdict(found, classes),
-        "exchange": dict(zip(classes, found.exchange_k, strict=True)),
-        "gap": found.gap,
-        "null": {
-            name: {"middle": middle[column], "low": low[column], "high": high[column]}
-            for column, name in enumerate(("headroom", "crossfitted"))
-        },
+        **{name: asdict(getattr(check, name)) for name in FIGURES},
+        "room": int(check.room),
+        "blocking": list(check.blocking),
+        "exchange_rate": check.exchange_rate,
+        "exchange": dict(zip(check.classes, check.exchange_k.tolist(), strict=True)),
+        "gap": check.gap,
     }
 
 
-def rows(epoch: dict[str, Any]) -> list[dict[str, Any]]:
-    """One row per figure, with the null where it has one."""
-    found = []
+def null_record(null: np.ndarray) -> dict[str, dict[str, float]]:
+    """Return median and 95 % quantiles of each column of the null, {middle, low, high}."""
+    quantiles = np.quantile(null, (0.5, 0.025, 0.975), axis=0).T.tolist()
+    return {
+        name: dict(zip(("middle", "low", "high"), values, strict=True))
+        for name, values in zip(NULLS, quantiles, strict=True)
+    }
+
+
+def figure_rows(epoch: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return one row for each figure of a checkpoint, with the null where it has one."""
+    rows = []
     for name in FIGURES:
-        null = {f"null_{key}": value for key, value in epoch["null"].get(name, {}).items()}
-        blank = {"null_middle": None, "null_low": None, "null_high": None}
-        found.append({"epoch": epoch["epoch"], "figure": name, **epoch[name], **blank, **null})
-    return found
+        null = epoch["null"].get(name, {})
+        ends = {f"null_{end}": null.get(end) for end in ("middle", "low", "high")}
+        rows.append({"epoch": epoch["epoch"], "figure": name, **epoch[name], **ends})
+    return rows
 
 
 if __name__ == "__main__":

@@ -1,93 +1,104 @@
-"""Estimate the headroom on validation samples that did not choose the direction, with its interval and its null."""
+"""Estimate the headroom on validation samples that did not choose the direction, and its null.
+
+``p_nkb`` is P with the validation samples of each class dealt at random into b bins (see
+``catwise.influence.vectors.validation_bins``): P[:, k] = sum_b P[:, k, b]. The bins are the unit of
+noise.
+"""
 
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import t as student
 
 from catwise.ceiling.headroom import headroom
 from catwise.core.errors import InputError
+from catwise.core.statistics import jackknife_half_width
 
-__all__ = ["Estimate", "crossfitted_headroom", "permutation_null"]
+__all__ = ["Estimate", "as_bins", "crossfitted_headroom", "permutation_null"]
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure and its 95 % interval."""
+    """Hold a number with its 95 % interval."""
 
     value: float
     low: float
     high: float
 
 
-def crossfitted_headroom(p_nkb: np.ndarray) -> Estimate:
-    """The smallest class gain of directions on validation samples that they were not chosen by, in units of t*.
-
-    gain_k = mean_b delta_b . P[:, k, b] b / |P[:, k]|_1 where delta_b attains t* of all bins but b; the figure is
-    min_k gain_k. At a first-order ceiling no direction has a positive smallest gain, so its expectation is at most 0.
-    The interval is (min_k low_k, min_k high_k) of the classes' own: low > 0 says that each of them gains significantly,
-    an intersection-union test, which needs no correction for the number of classes. In the jackknife delta is found
-    anew without the bin left out: gains of one bin and another share directions, and the plain deviation is too small.
-
-    Differs from halves, swapped, which this is with two bins: more samples for each direction and no split by chance.
-    """
-    p_nkb = checked_bins(p_nkb)
-    count = p_nkb.shape[2]
-    gain_bck = np.empty(
-        (count, count, p_nkb.shape[1])
-    )  # on bin b, of the direction from all bins but b and c
-    total_nk = p_nkb.sum(axis=2)
-    scale_k = count / np.abs(total_nk).sum(axis=0)
-    for b in range(count):
-        for c in range(b, count):
-            rest_nk = total_nk - p_nkb[:, :, b] - (p_nkb[:, :, c] if c > b else 0)
-            direction_n = headroom(rest_nk).direction_n
-            gain_bck[b, c] = direction_n @ p_nkb[:, :, b] * scale_k
-            gain_bck[c, b] = direction_n @ p_nkb[:, :, c] * scale_k
-    own = np.arange(count)
-    gain_k = gain_bck[own, own].mean(axis=0)
-    without_ck = (gain_bck.sum(axis=0) - gain_bck[own, own]) / (count - 1)
-    margin_k = jackknife_margin(without_ck)
-    return Estimate(
-        float(gain_k.min()), float((gain_k - margin_k).min()), float((gain_k + margin_k).min())
-    )
-
-
-def permutation_null(p_nkb: np.ndarray, draws: int, rng: np.random.Generator) -> np.ndarray:
-    """t* and the cross-fitted headroom after dealing the k b bins out to k classes at random: (draws, 2).
-
-    Both in units of the mean influence mass of the true classes; that of a random group may nearly vanish.
-    The null "classes mean nothing": no group then opposes another but by chance, and their sum is unchanged. Where the
-    sum is noise, as at the optimum of clean data, the first column tells how much t* flatters and the second lies at or
-    below 0. Where it is not (a penalty, wrong labels, unfinished training) both tell the room there would be if no
-    class stood in another's way; what is missing to them is the price of the conflict between classes.
-    """
-    p_nkb = checked_bins(p_nkb)
-    n, k, count = p_nkb.shape
-    mass = np.abs(p_nkb.sum(axis=2)).sum(axis=0).mean()
-    found = []
-    for _ in range(draws):
-        mixed_nkb = p_nkb.reshape(n, k * count)[:, rng.permutation(k * count)].reshape(n, k, count)
-        total_nk = mixed_nkb.sum(axis=2)
-        gain_k = sum(
-            headroom(total_nk - mixed_nkb[:, :, b]).direction_n @ mixed_nkb[:, :, b]
-            for b in range(count)
-        )
-        found.append(
-            ((headroom(total_nk).direction_n @ total_nk).min() / mass, np.min(gain_k) / mass)
-        )
-    return np.array(found)
-
-
-def jackknife_margin(without: np.ndarray) -> np.ndarray:
-    """Half the width of the 95 % interval from the figures without one bin each, along the first axis."""
-    count = len(without)
-    return student.ppf(0.975, count - 1) * np.sqrt((count - 1) * without.var(axis=0))
-
-
-def checked_bins(p_nkb: np.ndarray) -> np.ndarray:
+def as_bins(p_nkb: np.ndarray) -> np.ndarray:
+    """Return P by bins in float64. Raises InputError for fewer than 3 bins."""
     if p_nkb.ndim != 3 or p_nkb.shape[2] < 3:
         raise InputError(
             f"influence vectors: expected (n, k, bins) with at least 3 bins; got {p_nkb.shape}"
         )
     return np.asarray(p_nkb, dtype=np.float64)
+
+
+def crossfitted_headroom(p_nkb: np.ndarray) -> Estimate:
+    """Estimate the smallest class gain of directions on bins that did not choose them.
+
+    With delta_b the direction that attains t* of all bins but b, and B bins, it is min_k gain_k,
+
+        gain_k = mean_b delta_b . P[:, k, b] B / |P[:, k]|_1,
+
+    in units of t*: shares of each class's influence mass. At a first-order ceiling no direction has
+    a positive smallest gain, so its expectation is at most 0.
+
+    The interval is (min_k low_k, min_k high_k), from jackknife intervals over the bins for each
+    class: low > 0 says that each class gains significantly, an intersection-union test, which needs
+    no correction for the number of classes. The jackknife finds delta anew without the bin that is
+    left out: the gains of two bins share directions, and the plain deviation is too small.
+
+    Differs from halves that are swapped, which this is with two bins: there are more samples for
+    each direction, and no split by chance.
+
+    >>> p_nk = np.array([[1.0, -2.0], [-1.0, 2.0]])
+    >>> crossfitted_headroom(np.repeat(p_nk[:, :, None], 3, axis=2))
+    Estimate(value=0.0, low=0.0, high=0.0)
+    """
+    p_nkb = as_bins(p_nkb)
+    count = p_nkb.shape[2]
+    total_nk = p_nkb.sum(axis=2)
+    scale_k = count / np.abs(total_nk).sum(axis=0)
+    # Row b, column c: the gain on bin b of the direction that saw all bins but b and c.
+    gain_bbk = np.empty((count, count, p_nkb.shape[1]))
+    for b in range(count):
+        for c in range(b, count):
+            rest_nk = total_nk - p_nkb[:, :, b] - (p_nkb[:, :, c] if c > b else 0)
+            direction_n = headroom(rest_nk).direction_n
+            gain_bbk[b, c] = direction_n @ p_nkb[:, :, b] * scale_k
+            gain_bbk[c, b] = direction_n @ p_nkb[:, :, c] * scale_k
+    own_bk = gain_bbk[np.arange(count), np.arange(count)]
+    gain_k = own_bk.mean(axis=0)
+    without_bk = (gain_bbk.sum(axis=0) - own_bk) / (count - 1)
+    margin_k = jackknife_half_width(without_bk)
+    low, high = (gain_k - margin_k).min(), (gain_k + margin_k).min()
+    return Estimate(float(gain_k.min()), float(low), float(high))
+
+
+def permutation_null(p_nkb: np.ndarray, draws: int, rng: np.random.Generator) -> np.ndarray:
+    """Compute t* and the cross-fitted headroom of classes that mean nothing: (draws, 2).
+
+    Each draw deals the k b bins out to k classes at random; then no class opposes another but by
+    chance, and the sum of all classes is unchanged. Both columns are in units of the mean influence
+    mass of the true classes, because that of a random class may nearly vanish.
+
+    Where the sum over classes is noise, as at the optimum of clean data, the first column tells how
+    much t* flatters, and the second lies at or below 0. Where it is not (a penalty, wrong labels,
+    unfinished training) both tell the room that there would be if no class stood in another's way;
+    what they lack is the price of the conflict between classes.
+    """
+    p_nkb = as_bins(p_nkb)
+    n, k, count = p_nkb.shape
+    mass = np.abs(p_nkb.sum(axis=2)).sum(axis=0).mean()
+    rows = []
+    for _ in range(draws):
+        mixed_nkb = p_nkb.reshape(n, k * count)[:, rng.permutation(k * count)].reshape(n, k, count)
+        total_nk = mixed_nkb.sum(axis=2)
+        crossfitted_k = sum(
+            headroom(total_nk - mixed_nkb[:, :, b]).direction_n @ mixed_nkb[:, :, b]
+            for b in range(count)
+        )
+        flattering_k = headroom(total_nk).direction_n @ total_nk
+        rows.append((flattering_k.min() / mass, np.min(crossfitted_k) / mass))
+    return np.array(rows)

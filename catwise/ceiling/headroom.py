@@ -1,4 +1,6 @@
-"""Is there a reweighting of the training samples that helps every class at once? The paper's rule and an exact one."""
+"""Find the reweighting of the training samples that helps every class most at once, or show that
+there is none.
+"""
 
 from dataclasses import dataclass
 
@@ -6,13 +8,17 @@ import numpy as np
 from scipy.optimize import linprog
 
 from catwise.core.errors import InputError
+from catwise.core.statistics import require_finite
 
 __all__ = ["Headroom", "headroom"]
 
 
 @dataclass(frozen=True)
 class Headroom:
-    """``value`` = t*, ``exchange_k`` = y*, ``direction_n`` = delta*, ``gap`` = dual minus primal value (>= 0)."""
+    """Hold t* = ``value``, y* = ``exchange_k``, delta* = ``direction_n`` and their ``gap``.
+
+    The gap is the dual minus the primal value, at least 0: the largest error of t*.
+    """
 
     value: float
     exchange_k: np.ndarray
@@ -21,28 +27,35 @@ class Headroom:
 
 
 def headroom(p_nk: np.ndarray) -> Headroom:
-    """t* = max_{|delta| <= 1} min_k delta . Pn[:, k] = min_{y in simplex} |Pn y|_1, Pn = P with columns of unit L1.
+    """Solve t* = max_{|delta| <= 1} min_k delta . Pn[:, k] = min_{y in simplex} |Pn y|_1.
 
-    t* is in [0, 1], a share of each class's influence mass: moving the weights by delta* lowers the loss of every
-    class by at least t* of all that its column could be moved. It is 0 exactly at a first-order ceiling (Gordan's
-    alternative), and then y* tells at which exchange rates the classes block each other. The two sides are evaluated
-    apart from the solver, so the pair (delta*, y*) is its own certificate: primal <= t* <= dual.
+    Pn is P with its columns scaled to unit L1 norm. t* is in [0, 1], a share of each class's
+    influence mass: moving the weights by delta* lowers the loss of every class by at least t* of
+    all that its column could be moved. It is 0 exactly at a first-order ceiling (Gordan's
+    alternative), and then y* tells at which exchange rates the classes block each other. The two
+    sides are evaluated apart from the solver, so the pair (delta*, y*) is its own certificate:
+    primal <= t* <= dual.
 
-    Samples far from Pn y = 0 have delta* = their sign, so the program is solved over those nearest to it, and over
-    more of them until the gap closes: 0.1 s instead of 6 s at n = 50,000, k = 10.
+    Samples far from Pn y = 0 have delta* = their sign, so the program is solved over those nearest
+    to it, and over more of them until the gap closes: 0.1 s instead of 6 s at n = 50,000, k = 10.
 
-    Differs from the paper: its criterion is ``first_component_ratio``. On samples t* is an optimistic estimate.
-    Raises InputError for a zero column (a class without influence) and for values that are not finite.
+    Differs from the paper, whose criterion is ``first_component_ratio``. With P from a validation
+    sample t* is an optimistic estimate; ``crossfitted_headroom`` is not. Raises InputError for a
+    zero column (a class without influence) and for values that are not finite.
+
+    >>> headroom(np.array([[1.0, -2.0], [-1.0, 2.0]])).value  # what helps one class harms the other
+    0.0
+    >>> room = headroom(np.array([[3.0, 1.0], [-1.0, 3.0]]))
+    >>> round(room.value, 6), room.direction_n
+    (0.625, array([1. , 0.5]))
     """
     p_nk = np.asarray(p_nk, dtype=np.float64)
-    if not np.isfinite(p_nk).all():
-        raise InputError(
-            f"influence vectors: expected finite values; got {np.argwhere(~np.isfinite(p_nk))[0]} not so"
-        )
+    require_finite(p_nk, "influence vectors", ("sample", "class"))
     mass_k = np.abs(p_nk).sum(axis=0)
     if (mass_k == 0).any():
         raise InputError(
-            f"influence vectors: expected influence on every class; column {mass_k.argmin()} is zero"
+            f"influence vectors: expected influence on every class; got zeros alone for class "
+            f"{mass_k.argmin()}"
         )
     n, k = p_nk.shape
     scaled_nk = p_nk * (n / mass_k)  # entries of about 1, for the solver's tolerances
@@ -59,51 +72,55 @@ def headroom(p_nk: np.ndarray) -> Headroom:
 
 
 def _smoothed_exchange(scaled_nk: np.ndarray) -> np.ndarray:
-    """About the minimum of |Pn y|_1: Newton's method on sum_i sqrt((Pn y)_i^2 + s^2) - (s n / k) sum_k log y_k, s -> 0.
+    """Minimise |Pn y|_1 over the simplex, about: Newton's method on a smooth objective, s -> 0.
 
-    The logarithms keep y inside the simplex. Near a ceiling, where all Pn y vanish together, s goes on down with them.
+    The objective is sum_i sqrt((Pn y)_i^2 + s^2) - (s n / k) sum_k log y_k; the logarithms keep y
+    inside the simplex. Near a ceiling, where all Pn y vanish together, s goes on down with them.
     """
     n, k = scaled_nk.shape
-    y_k = np.full(k, 1 / k)
-    smoothing = max(float(np.abs(scaled_nk @ y_k).mean()), 1e-3)
+    exchange_k = np.full(k, 1 / k)
+    smoothing = max(float(np.abs(scaled_nk @ exchange_k).mean()), 1e-3)
 
-    def value(y_k: np.ndarray) -> float:
-        return float(
-            np.hypot(scaled_nk @ y_k, smoothing).sum() - smoothing * n / k * np.log(y_k).sum()
-        )
+    def objective(exchange_k: np.ndarray) -> float:
+        barrier = smoothing * n / k * np.log(exchange_k).sum()
+        return float(np.hypot(scaled_nk @ exchange_k, smoothing).sum() - barrier)
 
-    while smoothing > 1e-4 or 1e-6 < smoothing > np.abs(scaled_nk @ y_k).mean() / 10:
+    while smoothing > 1e-4 or 1e-6 < smoothing > np.abs(scaled_nk @ exchange_k).mean() / 10:
         for _ in range(20):
-            mix_n = scaled_nk @ y_k
+            mix_n = scaled_nk @ exchange_k
             root_n = np.hypot(mix_n, smoothing)
-            slope_k = (mix_n / root_n) @ scaled_nk - smoothing * n / k / y_k
+            slope_k = (mix_n / root_n) @ scaled_nk - smoothing * n / k / exchange_k
             bend_kk = (scaled_nk * (smoothing**2 / root_n**3)[:, None]).T @ scaled_nk
-            bend_kk += np.diag(smoothing * n / k / y_k**2)
+            bend_kk += np.diag(smoothing * n / k / exchange_k**2)
             down_k, level_k = np.linalg.solve(bend_kk, np.stack([slope_k, np.ones(k)], axis=1)).T
             step_k = level_k * (down_k.sum() / level_k.sum()) - down_k  # keeps sum(y) = 1
             decrease = float(-slope_k @ step_k)
             if decrease < 1e-9 * smoothing * n:
                 break
-            length = min(1.0, float(0.95 / max((-step_k / y_k).max(), 1e-12)))
-            before = value(y_k)
+            length = min(1.0, float(0.95 / max((-step_k / exchange_k).max(), 1e-12)))
+            limit = objective(exchange_k)
             while (
-                value(y_k + length * step_k) > before - 1e-4 * length * decrease and length > 1e-9
+                objective(exchange_k + length * step_k) > limit - 1e-4 * length * decrease
+                and length > 1e-9
             ):
                 length /= 2
-            y_k = y_k + length * step_k
-            y_k /= y_k.sum()
+            exchange_k = exchange_k + length * step_k
+            exchange_k /= exchange_k.sum()
         smoothing /= 5
-    return y_k
+    return exchange_k
 
 
 def _program(scaled_nk: np.ndarray, exchange_k: np.ndarray, free: int) -> Headroom:
-    """The linear program over the ``free`` samples nearest to Pn y = 0; the others keep the sign of Pn y."""
+    """Solve over the ``free`` samples nearest to Pn y = 0; the others keep the sign of Pn y.
+
+    The program is max t subject to t - delta . Pn[:, k] <= what the others give: free + 1
+    variables, and k rows whose multipliers are y.
+    """
     n, k = scaled_nk.shape
     mix_n = scaled_nk @ exchange_k
     rows = np.argsort(np.abs(mix_n), kind="stable")[:free]
     direction_n = np.sign(mix_n)
     direction_n[rows] = 0
-    # max t subject to t - delta . Pn[:, k] <= what the others give: free + 1 variables, k rows whose multipliers are y.
     solution = linprog(
         np.append(np.zeros(len(rows)), -1.0),
         A_ub=np.hstack([-scaled_nk[rows].T, np.ones((k, 1))]),

@@ -1,77 +1,136 @@
-"""Room or ceiling? The four figures with their intervals, from influence vectors on bins of validation samples.
+"""Decide between room and a ceiling: four figures of one checkpoint, and what they say in words.
 
-``p_nkb``: P with the validation samples of each class dealt at random into ``b`` bins, P[:, k] = sum_b P[:, k, b]. The
-bins are the unit of noise. All intervals are jackknife intervals over them: each figure again with one bin of every
-class left out, value +- Student's t (b - 1 degrees of freedom) times the jackknife's deviation. Unlike percentiles of a
-bootstrap, which adds its own noise to that of P, they are centred at the figure (t* rises with noise) and draw nothing.
+Intervals are jackknife intervals over the bins of validation samples: each figure is computed again
+with one bin of every class left out, and the interval is value +- Student's t (bins - 1 degrees of
+freedom) times the jackknife's deviation. Unlike percentiles of a bootstrap, which adds its own
+noise to that of P, they are centred at the figure (t* rises with noise), and they draw nothing at
+random.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
-from catwise.ceiling.crossfit import Estimate, checked_bins, crossfitted_headroom, jackknife_margin
+from catwise.ceiling.crossfit import Estimate, as_bins, crossfitted_headroom
 from catwise.ceiling.headroom import headroom
 from catwise.ceiling.pca_rule import first_component_ratio, uncentred_spectrum
+from catwise.core.statistics import jackknife_half_width
 
-__all__ = ["CeilingCheck", "check_ceiling", "verdict"]
+__all__ = ["CeilingCheck", "Decision", "check_ceiling", "verdict"]
 
 
 @dataclass(frozen=True)
 class CeilingCheck:
-    """The paper's ratio, the smallest share of the uncentred spectrum, t*, the cross-fitted headroom; y* and delta*."""
+    """Hold the figures of one checkpoint.
+
+    first_component_ratio   the paper's ratio
+    smallest_share          the last share of the uncentred spectrum
+    headroom                t*, which flatters
+    crossfitted             the cross-fitted headroom, which decides
+    exchange_k              y*: the rates at which the classes block each other, with sum 1
+    gap                     the largest error of t* as solved
+    classes                 the names of the classes
+    """
 
     first_component_ratio: Estimate
     smallest_share: Estimate
     headroom: Estimate
     crossfitted: Estimate
     exchange_k: np.ndarray
-    direction_n: np.ndarray
     gap: float
+    classes: tuple[str, ...]
 
     @property
     def room(self) -> bool:
-        """Whether the interval of the cross-fitted headroom lies above 0."""
+        """Tell whether the interval of the cross-fitted headroom lies above 0."""
         return self.crossfitted.low > 0
 
+    @property
+    def blocking(self) -> tuple[str, str]:
+        """Name the two classes of the largest y*, which block each other most."""
+        first, second = self._blocking
+        return self.classes[first], self.classes[second]
 
-def check_ceiling(p_nkb: np.ndarray) -> CeilingCheck:
-    """All four figures of one checkpoint."""
-    p_nkb = checked_bins(p_nkb)
+    @property
+    def exchange_rate(self) -> float:
+        """Compute y*_b / y*_a for the blocking classes a and b.
+
+        To first order, others unchanged, what raises b by 1 % of its influence mass costs a at
+        least this rate in % of its own.
+        """
+        first, second = self._blocking
+        return float(self.exchange_k[second] / self.exchange_k[first])
+
+    @property
+    def _blocking(self) -> np.ndarray:
+        return np.argsort(-self.exchange_k, kind="stable")[:2]
+
+
+def check_ceiling(p_nkb: np.ndarray, classes: Sequence[str] | None = None) -> CeilingCheck:
+    """Compute the four figures from influence vectors on bins of the validation samples.
+
+    ``classes`` are the names of the columns k, their numbers where left out. Raises InputError for
+    fewer than 3 bins, for a class without influence, and for values that are not finite.
+
+    >>> p_nk = np.array([[1.0, -2.0], [-1.0, 2.0]])  # what helps one class harms the other
+    >>> check = check_ceiling(np.repeat(p_nk[:, :, None], 3, axis=2), ["cat", "dog"])
+    >>> check.room, check.blocking, round(check.exchange_rate, 3)
+    (False, ('cat', 'dog'), 1.0)
+    >>> verdict(check)
+    'at its ceiling within noise; classes cat and dog block each other at 1 : 1'
+    """
+    p_nkb = as_bins(p_nkb)
     total_nk = p_nkb.sum(axis=2)
     without = [total_nk - p_nkb[:, :, b] for b in range(p_nkb.shape[2])]
     room = headroom(total_nk)
 
-    def estimate(value: float, others: list[float]) -> Estimate:
-        margin = float(jackknife_margin(np.array(others)))
+    names = map(str, range(p_nkb.shape[1])) if classes is None else classes
+
+    def estimate(value: float, figure: Callable[[np.ndarray], float]) -> Estimate:
+        margin = float(jackknife_half_width([figure(p_nk) for p_nk in without]))
         return Estimate(value, max(value - margin, 0.0), min(value + margin, 1.0))
 
     return CeilingCheck(
-        estimate(
-            first_component_ratio(total_nk), [first_component_ratio(p_nk) for p_nk in without]
-        ),
-        estimate(
-            uncentred_spectrum(total_nk)[-1], [uncentred_spectrum(p_nk)[-1] for p_nk in without]
-        ),
-        estimate(room.value, [headroom(p_nk).value for p_nk in without]),
+        estimate(first_component_ratio(total_nk), first_component_ratio),
+        estimate(_smallest_share(total_nk), _smallest_share),
+        estimate(room.value, lambda p_nk: headroom(p_nk).value),
         crossfitted_headroom(p_nkb),
         room.exchange_k,
-        room.direction_n,
         room.gap,
+        tuple(names),
     )
 
 
-def verdict(found: CeilingCheck, classes: tuple[str, ...]) -> str:
-    """In words. "a and b block each other at 1 : 0.7", the two with the largest y*: y*_b / y*_a = 0.7, so that to first
-    order, others unchanged, what raises b by 1 % of its influence mass costs a at least 0.7 % of its own.
-    """
-    if found.room:
-        gain = found.crossfitted
-        value, low, high = (f"{100 * figure:.3g}" for figure in (gain.value, gain.low, gain.high))
-        return f"room for a joint improvement of about {value} % of the influence mass (95 % {low} to {high})"
-    first, second = np.argsort(-found.exchange_k, kind="stable")[:2]
-    pair, rate = (
-        f"{classes[first]} and {classes[second]}",
-        found.exchange_k[second] / found.exchange_k[first],
+def _smallest_share(p_nk: np.ndarray) -> float:
+    return float(uncentred_spectrum(p_nk)[-1])
+
+
+class Decision(Protocol):
+    """What the verdict needs of a ``CeilingCheck``, or of its record as read from a file."""
+
+    @property
+    def room(self) -> bool: ...
+    @property
+    def crossfitted(self) -> Estimate: ...
+    @property
+    def blocking(self) -> tuple[str, str]: ...
+    @property
+    def exchange_rate(self) -> float: ...
+
+
+def verdict(check: Decision) -> str:
+    """Say in words whether there is room, with its interval, or a ceiling, with who blocks whom."""
+    if check.room:
+        gain = check.crossfitted
+        value, low, high = (f"{100 * share:.3g}" for share in (gain.value, gain.low, gain.high))
+        return (
+            f"room for a joint improvement of about {value} % of the influence mass "
+            f"(95 % {low} to {high})"
+        )
+    first, second = check.blocking
+    return (
+        f"at its ceiling within noise; classes {first} and {second} block each other at "
+        f"1 : {check.exchange_rate:.2g}"
     )
-    return f"at its ceiling within noise; classes {pair} block each other at 1 : {rate:.2g}"

@@ -1,4 +1,4 @@
-"""Small models and data in float64 that the tests share."""
+"""Build small models and data in float64, and influence vectors by construction, for the tests."""
 
 import numpy as np
 import torch
@@ -11,22 +11,27 @@ Split = tuple[Tensor, Tensor]
 
 
 def blobs(rng: np.random.Generator, n: int, num_classes: int = 3, features: int = 4) -> Split:
-    """Overlapping Gaussian classes, every class present."""
-    y = np.arange(n) % num_classes
+    """Draw overlapping Gaussian classes; every class is present."""
+    labels = np.arange(n) % num_classes
     centres = 1.5 * rng.normal(size=(num_classes, features))
-    return torch.from_numpy(centres[y] + rng.normal(size=(n, features))), torch.from_numpy(y)
+    x = centres[labels] + rng.normal(size=(n, features))
+    return torch.from_numpy(x), torch.from_numpy(labels)
 
 
 def logistic(
     train: Split, l2: float, weights: Tensor | None = None, num_classes: int = 3
 ) -> nn.Module:
+    """Fit a logistic regression to weighted samples."""
     model = models.build("logistic", train[0], num_classes)
     fit_convex(model, train, l2, weights)
     return model
 
 
 def conv_net(seed: int = 0) -> nn.Module:
-    """Convolutions with stride, padding and no bias, batch norm with statistics of its own, in eval mode."""
+    """Build a net in evaluation mode with strides, padding, layers without bias, and batch norm.
+
+    Its batch norm has statistics of its own.
+    """
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         net = nn.Sequential(
@@ -46,6 +51,32 @@ def conv_net(seed: int = 0) -> nn.Module:
 
 
 def images(n: int, seed: int = 0) -> Split:
+    """Draw images of noise for ``conv_net``, with labels in turn."""
     generator = torch.Generator().manual_seed(seed)
     x = torch.randn(n, 2, 8, 8, dtype=torch.float64, generator=generator)
     return x, torch.arange(n) % 3
+
+
+def ceiling_vectors(
+    rng: np.random.Generator, n: int = 200, k: int = 4
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draw vectors on the hyperplane y . p = 0 with y > 0, a ceiling, and return them with y."""
+    y_k = rng.uniform(0.2, 1, k)
+    p_nk = rng.normal(size=(n, k))
+    return p_nk - np.outer(p_nk @ y_k, y_k) / (y_k @ y_k), y_k
+
+
+def binned_vectors(
+    rng: np.random.Generator,
+    size: float,
+    n: int = 150,
+    k: int = 3,
+    bins: int = 4,
+    noise: float = 0.1,
+) -> np.ndarray:
+    """Draw vectors at a ceiling, plus ``size`` of a direction that helps every class, by bins.
+
+    Each bin holds an equal part, and ``noise`` of its own: (n, k, bins).
+    """
+    p_nk = ceiling_vectors(rng, n, k)[0] + size * rng.normal(size=(n, 1))
+    return p_nk[:, :, None] / bins + noise * rng.normal(size=(n, k, bins)) / bins**0.5

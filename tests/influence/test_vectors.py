@@ -5,7 +5,12 @@ import torch
 from catwise.core.errors import InputError
 from catwise.influence import curvature
 from catwise.influence.factors import fit_factors
-from catwise.influence.vectors import directional_derivatives, group_gradients, influence_vectors
+from catwise.influence.vectors import (
+    directional_derivatives,
+    group_gradients,
+    influence_vectors,
+    validation_bins,
+)
 from tests.helpers import brute_force, small
 
 
@@ -191,3 +196,17 @@ def test_what_was_frozen_stays_frozen_and_the_mode_is_put_back():
     directional_derivatives(model, train, gradients(model, train), batch_size=4)
     assert all(module.training for module in model.modules())
     assert [p.requires_grad for p in model.parameters()].count(False) == 1
+
+
+def test_bins_deal_each_class_evenly(rng):
+    labels_m = rng.integers(0, 3, 100)
+    groups_m = validation_bins(labels_m, 4, rng)
+    np.testing.assert_array_equal(groups_m // 4, labels_m)
+    for label in range(3):
+        sizes = np.bincount(groups_m[labels_m == label] % 4, minlength=4)
+        assert sizes.max() - sizes.min() <= 1
+
+
+def test_more_bins_than_the_smallest_class_has_samples_are_named(rng):
+    with pytest.raises(InputError, match=r"^bins: expected at most 2, .* got 4"):
+        validation_bins(np.array([0] * 9 + [1] * 2), 4, rng)
