@@ -2,12 +2,15 @@
 
 import logging
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pygad
 from numpy.typing import ArrayLike
 
 from catwise.core.errors import InputError
+
+if TYPE_CHECKING:
+    import pygad
 
 __all__ = ["Genes", "GeneticSearch", "most_evaluations"]
 
@@ -106,6 +109,8 @@ class GeneticSearch:
 
     def breed(self) -> None:
         """Replace the population, all of it rated, by the next generation."""
+        import pygad  # here, so that the library is imported without it
+
         quarter, ranks = len(self.population_cg) // 4, _ranks(self._fitness())
         algorithm = pygad.GA(
             num_generations=1,
@@ -131,7 +136,7 @@ class GeneticSearch:
     def _fitness(self) -> np.ndarray:
         return np.stack([self.ratings[genes] for genes in self.members()])
 
-    def _offspring(self, elite_cg: np.ndarray, _size: tuple[int, int], _: pygad.GA) -> np.ndarray:
+    def _offspring(self, elite_cg: np.ndarray, _size: tuple[int, int], _: "pygad.GA") -> np.ndarray:
         """Return copies of the elite, fresh candidates, and children of two of the elite."""
         count, genes = elite_cg.shape
         pairs = np.array([self.rng.choice(count, 2, replace=False) for _ in range(count)])
@@ -139,7 +144,7 @@ class GeneticSearch:
         fresh_cg = self.rng.random((count, genes))
         return np.concatenate([elite_cg, fresh_cg, elite_cg[parent_cg, np.arange(genes)]])
 
-    def _mutated(self, offspring_cg: np.ndarray, _: pygad.GA) -> np.ndarray:
+    def _mutated(self, offspring_cg: np.ndarray, _: "pygad.GA") -> np.ndarray:
         """Move the first third of the offspring alone, the copies of the elite."""
         copies_cg, rest_cg = np.split(offspring_cg, [len(offspring_cg) // 3])
         moved_cg = self.rng.random(copies_cg.shape) < self.rate_of_mutation
