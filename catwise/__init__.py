@@ -42,8 +42,7 @@ if TYPE_CHECKING:
     from catwise.fidelity import linear_datamodeling_score
     from catwise.influence.factors import fit_factors
     from catwise.influence.vectors import group_gradients, influence_vectors, validation_bins
-    from catwise.reweighting.joint_direction import direction as joint_direction
-    from catwise.reweighting.joint_direction import direction_weights
+    from catwise.reweighting.joint_direction import direction_weights, joint_direction
     from catwise.reweighting.pareto_lp_ga import pareto_lp_ga
 
     __version__: str
@@ -66,21 +65,21 @@ __all__ = [
     "validation_bins",
 ]
 
-_HOMES = {  # the module of each public name, and its name there
-    "Diagnosis": ("diagnosis", "Diagnosis"),
-    "InputError": ("core.errors", "InputError"),
-    "check_ceiling": ("ceiling.verdict", "check_ceiling"),
-    "diagnose": ("diagnosis", "diagnose"),
-    "direction_weights": ("reweighting.joint_direction", "direction_weights"),
-    "first_component_ratio": ("ceiling.pca_rule", "first_component_ratio"),
-    "fit_factors": ("influence.factors", "fit_factors"),
-    "group_gradients": ("influence.vectors", "group_gradients"),
-    "headroom": ("ceiling.headroom", "headroom"),
-    "influence_vectors": ("influence.vectors", "influence_vectors"),
-    "joint_direction": ("reweighting.joint_direction", "direction"),
-    "linear_datamodeling_score": ("fidelity", "linear_datamodeling_score"),
-    "pareto_lp_ga": ("reweighting.pareto_lp_ga", "pareto_lp_ga"),
-    "validation_bins": ("influence.vectors", "validation_bins"),
+_HOMES = {  # public name -> its module
+    "Diagnosis": "catwise.diagnosis",
+    "InputError": "catwise.core.errors",
+    "check_ceiling": "catwise.ceiling.verdict",
+    "diagnose": "catwise.diagnosis",
+    "direction_weights": "catwise.reweighting.joint_direction",
+    "first_component_ratio": "catwise.ceiling.pca_rule",
+    "fit_factors": "catwise.influence.factors",
+    "group_gradients": "catwise.influence.vectors",
+    "headroom": "catwise.ceiling.headroom",
+    "influence_vectors": "catwise.influence.vectors",
+    "joint_direction": "catwise.reweighting.joint_direction",
+    "linear_datamodeling_score": "catwise.fidelity",
+    "pareto_lp_ga": "catwise.reweighting.pareto_lp_ga",
+    "validation_bins": "catwise.influence.vectors",
 }
 
 
@@ -95,8 +94,7 @@ def __getattr__(name: str) -> Any:
             return "0+unknown"
     if name not in _HOMES:
         raise AttributeError(f"module 'catwise' has no attribute {name!r}")
-    module, attribute = _HOMES[name]
-    return getattr(import_module(f"catwise.{module}"), attribute)
+    return getattr(import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:

@@ -13,7 +13,7 @@ from catwise.core.losses import Batch, per_sample_loss
 from catwise.influence.factors import Kind, Logits, Mask, Progress, fit_factors, logits_of
 from catwise.influence.layers import coverage
 from catwise.influence.vectors import Loss, influence_vectors, validation_bins
-from catwise.reweighting.joint_direction import direction, direction_weights
+from catwise.reweighting.joint_direction import joint_weights
 
 __all__ = ["Diagnosis", "diagnose"]
 
@@ -24,9 +24,9 @@ FEWEST = 3  # query samples of a class: their spread over as many bins is the no
 class Diagnosis:
     """Hold whether there is room, which samples stand in the way, and which weights use the room.
 
-    classes     the names of the classes, in the order of the columns of ``p_nk``
-    checked     the figures of the ceiling; ``checked.room`` says whether every class gains
-                significantly at once
+    ceiling     the figures of the ceiling and their classes: ``ceiling.room`` says whether every
+                class gains significantly at once, ``ceiling.blocking`` which two classes stand in
+                each other's way most
     p_nk        the influence vectors P, in nats of summed query loss; positive entries help a class
     weights_n   weights of the training samples, in [0, 2] and with a mean of 1 in each class, along
                 the direction that raises every class at once to first order; at a ceiling that
@@ -36,8 +36,7 @@ class Diagnosis:
     ``print(diagnosis)`` writes all of this in words.
     """
 
-    classes: tuple[str, ...]
-    checked: CeilingCheck
+    ceiling: CeilingCheck
     p_nk: np.ndarray = field(repr=False)
     weights_n: np.ndarray = field(repr=False)
     coverage: float
@@ -45,13 +44,7 @@ class Diagnosis:
     @property
     def verdict(self) -> str:
         """Say whether there is room, with its interval, or a ceiling, with two blocking classes."""
-        return verdict(self.checked)
-
-    @property
-    def blocking(self) -> tuple[str, str]:
-        """Name the two classes that stand in each other's way most: those of the largest y*."""
-        first, second = np.argsort(-self.checked.exchange_k, kind="stable")[:2]
-        return self.classes[first], self.classes[second]
+        return verdict(self.ceiling)
 
     @property
     def detrimental(self) -> np.ndarray:
@@ -60,8 +53,8 @@ class Diagnosis:
 
     def __str__(self) -> str:
         lines = [f"verdict: {self.verdict}"]
-        if self.checked.room:  # at a ceiling the verdict names them
-            lines.append(f"most in each other's way: {' and '.join(self.blocking)}")
+        if self.ceiling.room:  # at a ceiling the verdict names them
+            lines.append(f"most in each other's way: {' and '.join(self.ceiling.blocking)}")
         numbers = ", ".join(map(str, self.detrimental[:10]))
         lines.append(f"most detrimental training samples: {numbers}")
         lines.append(f"covered by the influence: {100 * self.coverage:.3g} % of the parameters")
@@ -143,10 +136,12 @@ def diagnose(
         progress=progress,
     )
     p_nkb = vectors.cpu().double().numpy().reshape(-1, len(classes), count)
-    p_nk, labels_n = p_nkb.sum(axis=2), train[-1].cpu().numpy()
-    weights_n = direction_weights(direction(p_nk, labels_n).delta_n, labels_n)
+    p_nk = p_nkb.sum(axis=2)
     return Diagnosis(
-        tuple(classes), check_ceiling(p_nkb, classes), p_nk, weights_n, coverage(model, embeddings)
+        ceiling=check_ceiling(p_nkb, classes),
+        p_nk=p_nk,
+        weights_n=joint_weights(p_nk, train[-1].cpu().numpy()),
+        coverage=coverage(model, embeddings),
     )
 
 

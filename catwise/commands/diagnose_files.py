@@ -194,7 +194,7 @@ def show(diagnosis: Diagnosis, data: Data, history: list[dict[str, Any]]) -> Non
     last = history[-len(data.classes) :]
     worst = min(last, key=lambda row: row["accuracy"])
     mean = np.mean([row["accuracy"] for row in last])
-    first, second = diagnosis.blocking
+    first, second = diagnosis.ceiling.blocking
     print(f"verdict: {diagnosis.verdict}")
     print(f"most in each other's way: {first} and {second}")
     print(f"test accuracy: mean {mean:.3f}, worst class {worst['class']} {worst['accuracy']:.3f}")
@@ -218,7 +218,7 @@ def write(out: Path, diagnosis: Diagnosis, data: Data, history: list[dict[str, A
     }
     rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
     write_csv(out / "weights.csv", rows)
-    pair = diagnosis.blocking
+    pair = diagnosis.ceiling.blocking
     pictures = {
         "influence_plane": influence_plane(diagnosis.p_nk, labels_n, data.flipped, classes, pair),
         "counts": counts(diagnosis.p_nk, labels_n, classes),
@@ -227,6 +227,6 @@ def write(out: Path, diagnosis: Diagnosis, data: Data, history: list[dict[str, A
     figures = folder(str(out), "figures")
     for name, picture in pictures.items():
         (figures / f"{name}.png").write_bytes(png(picture.figure))
-    noise = "" if diagnosis.checked.room else "; at a ceiling they are noise"
+    noise = "" if diagnosis.ceiling.room else "; at a ceiling they are noise"
     print(f"\nweights that raise every class to first order{noise}: {out / 'weights.csv'}")
     print(f"figures: {figures}")

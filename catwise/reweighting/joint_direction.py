@@ -8,7 +8,7 @@ from scipy.optimize import nnls
 from catwise.core.errors import InputError
 from catwise.core.statistics import require_finite
 
-__all__ = ["Direction", "direction", "direction_weights", "joint_weights", "project"]
+__all__ = ["Direction", "direction_weights", "joint_direction", "joint_weights", "project"]
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Direction:
     gap: float
 
 
-def direction(p_nk: np.ndarray, labels_n: np.ndarray | None = None) -> Direction:
+def joint_direction(p_nk: np.ndarray, labels_n: np.ndarray | None = None) -> Direction:
     """Compute the minimum-norm point Pn y of the convex hull of the columns of Pn.
 
     It makes an acute angle with all of them. Pn is P with its columns centred, within each label
@@ -87,7 +87,7 @@ def joint_weights(
     p_nk: np.ndarray, labels_n: np.ndarray, *, size: float = 0.5, w_max: float = 2.0
 ) -> np.ndarray:
     """Compute weights along the joint direction of P; each class keeps its total weight."""
-    delta_n = direction(p_nk, labels_n).delta_n
+    delta_n = joint_direction(p_nk, labels_n).delta_n
     return direction_weights(delta_n, labels_n, size=size, w_max=w_max)
 
 
