@@ -70,11 +70,12 @@ def ancestors(name: str, reads: dict[str, list[str]]) -> set[str]:
 
 
 def packages() -> str:
-    """Draw the tree of the library: each package with the first sentence of its docstring."""
+    """Draw the tree of the library: each package with the first paragraph of its docstring."""
     lines = ["```text", "catwise/"]
     for path in sorted(Path("catwise").glob("*/__init__.py")):
-        says = (ast.get_docstring(ast.parse(path.read_text())) or "").partition("\n")[0]
-        lines.append(f"  {path.parent.name + '/':<14}{says}")
+        docstring = ast.get_docstring(ast.parse(path.read_text())) or ""
+        says = " ".join(docstring.partition("\n\n")[0].replace("``", "").split())
+        lines.append(f"  {path.parent.name + '/':<14}{says.rstrip('.')}")
     return "\n".join([*lines, "```"])
 
 
