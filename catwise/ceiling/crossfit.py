@@ -5,24 +5,13 @@
 noise.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from catwise.ceiling.headroom import headroom
 from catwise.core.errors import InputError
-from catwise.core.statistics import jackknife_half_width
+from catwise.core.statistics import Estimate, jackknife_half_width
 
-__all__ = ["Estimate", "as_bins", "crossfitted_headroom", "permutation_null"]
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """Hold a number with its 95 % interval."""
-
-    value: float
-    low: float
-    high: float
+__all__ = ["as_bins", "crossfitted_headroom", "permutation_null"]
 
 
 def as_bins(p_nkb: np.ndarray) -> np.ndarray:

@@ -13,10 +13,10 @@ from typing import Protocol
 
 import numpy as np
 
-from catwise.ceiling.crossfit import Estimate, as_bins, crossfitted_headroom
+from catwise.ceiling.crossfit import as_bins, crossfitted_headroom
 from catwise.ceiling.headroom import headroom
 from catwise.ceiling.pca_rule import first_component_ratio, uncentred_spectrum
-from catwise.core.statistics import jackknife_half_width
+from catwise.core.statistics import Estimate, jackknife_half_width
 
 __all__ = ["CeilingCheck", "Decision", "check_ceiling", "verdict"]
 

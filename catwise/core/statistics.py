@@ -1,5 +1,7 @@
 """Compute the intervals and the rank correlation that several packages report; check arrays."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import rankdata
@@ -7,7 +9,22 @@ from scipy.stats import t as student
 
 from catwise.core.errors import InputError
 
-__all__ = ["jackknife_half_width", "require_finite", "spearman", "student_half_width"]
+__all__ = [
+    "Estimate",
+    "jackknife_half_width",
+    "require_finite",
+    "spearman",
+    "student_half_width",
+]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Hold a number with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
 
 
 def student_half_width(values: ArrayLike, axis: int = 0, confidence: float = 0.95) -> np.ndarray:

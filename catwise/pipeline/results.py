@@ -50,6 +50,7 @@ import numpy as np
 import pandas as pd
 
 from catwise.core.errors import InputError
+from catwise.core.statistics import Estimate
 from catwise.pipeline.files import read_json, read_npz, reading
 
 __all__ = [
@@ -59,7 +60,6 @@ __all__ = [
     "TABLES",
     "Card",
     "Ceiling",
-    "Estimate",
     "Fidelity",
     "Place",
     "Predicted",
@@ -176,15 +176,6 @@ class Predicted:
 
     label_n: np.ndarray
     probability_n: np.ndarray
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """Hold a number with its 95 % interval."""
-
-    value: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)

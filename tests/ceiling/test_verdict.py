@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from catwise.ceiling.crossfit import Estimate
 from catwise.ceiling.headroom import headroom
 from catwise.ceiling.verdict import CeilingCheck, check_ceiling, verdict
+from catwise.core.statistics import Estimate
 from stages.ceiling import check_record
 from tests.helpers.small import binned_vectors
 
