@@ -1,4 +1,4 @@
-"""How well do influence vectors predict what retraining does, and how much do they depend on how they were computed?"""
+"""Score how well influence vectors predict what retraining on random halves does."""
 
 import numpy as np
 
@@ -8,29 +8,34 @@ __all__ = ["bootstrap_intervals", "linear_datamodeling_score", "random_halves"]
 
 
 def random_halves(n: int, count: int, rng: np.random.Generator) -> np.ndarray:
-    """``count`` random halves of the training set, as masks of what is kept: (count, n)."""
-    kept = np.zeros((count, n), dtype=bool)
-    for mask in kept:
-        mask[rng.choice(n, n // 2, replace=False)] = True
-    return kept
+    """Draw ``count`` random halves of the training set, as masks of what is kept: (count, n).
+
+    >>> random_halves(6, 2, np.random.default_rng(0)).sum(axis=1)
+    array([3, 3])
+    """
+    kept_hn = np.zeros((count, n), dtype=bool)
+    for kept_n in kept_hn:
+        kept_n[rng.choice(n, n // 2, replace=False)] = True
+    return kept_hn
 
 
 def linear_datamodeling_score(
     p_nk: np.ndarray, kept_hn: np.ndarray, loss_hk: np.ndarray
 ) -> np.ndarray:
-    """Spearman's rho per class between the predicted and the actual loss of models trained on the halves h: (k,).
+    """Compute Spearman's rho per class between predicted and actual losses: (k,).
 
-    Leaving out R raises the loss of class k by sum_{i in R} P[i, k], to first order; ``loss_hk`` is the measured one.
-    Source: Park et al. 2023, arXiv 2303.14186, with one query group per class in place of one per sample.
+    Row h of ``loss_hk`` is measured of a model that is trained on half h alone. To first order,
+    leaving out the samples R raises the loss of class k by sum_{i in R} P[i, k]. NaN for a class
+    whose losses are all the same. Source: Park et al. 2023, arXiv 2303.14186, with one query group
+    per class in place of one per sample.
+
+    >>> p_nk = np.array([[2.0], [1.0], [-1.0], [-2.0]])
+    >>> kept_hn = np.array([[True, True, False, False], [False, True, True, False]])
+    >>> linear_datamodeling_score(p_nk, kept_hn, loss_hk=np.array([[0.3], [0.9]]))
+    array([1.])
     """
     predicted_hk = ~kept_hn @ p_nk
     return spearman(predicted_hk, loss_hk)
-
-
-def _mean(score_k: np.ndarray) -> float:
-    """Over the classes that have a score; NaN where none has one (a draw of one half again and again)."""
-    found = score_k[np.isfinite(score_k)]
-    return float(found.mean()) if len(found) else float("nan")
 
 
 def bootstrap_intervals(
@@ -39,28 +44,35 @@ def bootstrap_intervals(
     loss_hk: np.ndarray,
     rng: np.random.Generator,
     draws: int = 500,
-) -> dict[str, tuple[float, ...]]:
-    """Mean score over the classes of each kind, with its 95 % bootstrap interval over the halves.
+) -> dict[str, tuple[float, float, float]]:
+    """Compute the mean score over the classes with its 95 % interval: (mean, low, high) by kind.
 
-    The kinds share each draw of halves, so ``best - next`` (the two of the highest score) is a paired difference.
+    ``vectors`` holds P of each kind of curvature. The interval is a bootstrap's over the halves.
+    The kinds share each draw of halves, so that the extra entry ``best - next``, of the two with
+    the highest scores, is a paired difference.
     """
-    samples = [
-        np.arange(len(kept_hn)),
-        *(rng.integers(len(kept_hn), size=len(kept_hn)) for _ in range(draws)),
-    ]
-    scores = {
-        kind: np.array(
-            [
-                _mean(linear_datamodeling_score(p_nk, kept_hn[rows], loss_hk[rows]))
-                for rows in samples
-            ]
+    count = len(kept_hn)
+    resamples = [np.arange(count), *(rng.integers(count, size=count) for _ in range(draws))]
+    scores = {}
+    for kind, p_nk in vectors.items():
+        by_class = (
+            linear_datamodeling_score(p_nk, kept_hn[rows], loss_hk[rows]) for rows in resamples
         )
-        for kind, p_nk in vectors.items()
-    }
-    best, *rest = sorted(scores, key=lambda kind: -scores[kind][0])
-    if rest:
-        scores["best - next"] = scores[best] - scores[rest[0]]
-    return {
-        name: (float(s[0]), *(float(q) for q in np.nanquantile(s[1:], (0.025, 0.975))))
-        for name, s in scores.items()
-    }
+        scores[kind] = np.array([_mean(score_k) for score_k in by_class])
+    best, *others = sorted(scores, key=lambda kind: -scores[kind][0])
+    if others:
+        scores["best - next"] = scores[best] - scores[others[0]]
+    intervals = {}
+    for name, values in scores.items():
+        low, high = np.nanquantile(values[1:], (0.025, 0.975))
+        intervals[name] = (float(values[0]), float(low), float(high))
+    return intervals
+
+
+def _mean(score_k: np.ndarray) -> float:
+    """Average over the classes that have a score; NaN where none has one.
+
+    A draw that repeats one half again and again has no score.
+    """
+    finite = score_k[np.isfinite(score_k)]
+    return float(finite.mean()) if len(finite) else float("nan")

@@ -1,44 +1,45 @@
+"""Laws of the score: perfect for a perfect prediction, with intervals that hold it."""
+
 import numpy as np
 import pytest
-from scipy.stats import spearmanr
 
-from catwise.core.statistics import spearman
 from catwise.fidelity import bootstrap_intervals, linear_datamodeling_score, random_halves
 
 
 @pytest.fixture
 def case(rng):
-    """Losses that are exactly what the vectors predict, up to a monotone map."""
+    """Return vectors, halves, and losses that are a monotone map of what the vectors predict."""
     p_nk = rng.normal(size=(40, 3))
-    kept = random_halves(40, 30, rng)
-    return p_nk, kept, np.exp((~kept).astype(float) @ p_nk)
+    kept_hn = random_halves(40, 30, rng)
+    return p_nk, kept_hn, np.exp((~kept_hn).astype(float) @ p_nk)
 
 
 def test_halves_are_halves_and_differ(rng):
-    kept = random_halves(41, 10, rng)
-    assert (kept.sum(1) == 20).all()
-    assert len({mask.tobytes() for mask in kept}) == 10
+    kept_hn = random_halves(41, 10, rng)
+    assert (kept_hn.sum(1) == 20).all()
+    assert len({kept_n.tobytes() for kept_n in kept_hn}) == 10
 
 
 def test_a_perfect_prediction_scores_one_and_its_opposite_minus_one(case):
-    p_nk, kept, loss = case
-    np.testing.assert_allclose(linear_datamodeling_score(p_nk, kept, loss), 1)
-    np.testing.assert_allclose(linear_datamodeling_score(-p_nk, kept, loss), -1)
-
-
-def test_agreement_is_spearman_column_by_column_with_ties(rng):
-    a, b = rng.integers(0, 5, (30, 4)), rng.integers(0, 5, (30, 4))
-    expected = [spearmanr(a[:, k], b[:, k]).statistic for k in range(4)]
-    np.testing.assert_allclose(spearman(a, b), expected)
-    assert np.isnan(spearman(np.zeros((5, 1)), np.arange(5.0)[:, None])).all()
+    p_nk, kept_hn, loss_hk = case
+    np.testing.assert_allclose(linear_datamodeling_score(p_nk, kept_hn, loss_hk), 1)
+    np.testing.assert_allclose(linear_datamodeling_score(-p_nk, kept_hn, loss_hk), -1)
 
 
 def test_intervals_hold_the_score_and_compare_the_best_with_the_next(case, rng):
-    p_nk, kept, loss = case
-    noisy = loss * np.exp(rng.normal(size=loss.shape))
+    p_nk, kept_hn, loss_hk = case
+    noisy_hk = loss_hk * np.exp(rng.normal(size=loss_hk.shape))
     kinds = {"true": p_nk, "blurred": p_nk + 2 * rng.normal(size=p_nk.shape)}
-    found = bootstrap_intervals(kinds, kept, noisy, np.random.default_rng(0))
-    for mean, low, high in found.values():
+    intervals = bootstrap_intervals(kinds, kept_hn, noisy_hk, np.random.default_rng(0))
+    for mean, low, high in intervals.values():
         assert low <= mean <= high
-    assert found["best - next"][0] == pytest.approx(abs(found["true"][0] - found["blurred"][0]))
-    assert found == bootstrap_intervals(kinds, kept, noisy, np.random.default_rng(0))
+    difference = intervals["true"][0] - intervals["blurred"][0]
+    assert intervals["best - next"][0] == pytest.approx(abs(difference))
+    assert intervals == bootstrap_intervals(kinds, kept_hn, noisy_hk, np.random.default_rng(0))
+
+
+def test_a_class_without_a_score_is_left_out_of_the_mean(case):
+    p_nk, kept_hn, loss_hk = case
+    loss_hk[:, 1] = 0.5  # the same whatever is left out
+    intervals = bootstrap_intervals({"true": p_nk}, kept_hn, loss_hk, np.random.default_rng(0))
+    assert intervals["true"][0] == pytest.approx(1)

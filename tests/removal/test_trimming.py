@@ -1,3 +1,5 @@
+"""Laws of trimming: what goes is what harms every class, and what is gone never returns."""
+
 from itertools import pairwise
 
 import numpy as np
@@ -16,26 +18,26 @@ def test_trimming_removes_what_harms_every_class_until_nothing_does(rng):
 
 
 def test_trimming_sees_the_refitted_vectors_and_stops_at_max_rounds():
-    seen = []
+    refits = []
 
     def vectors(kept):
-        seen.append(kept)
+        refits.append(kept)
         p_nk = np.ones((len(kept), 3))
-        p_nk[0] = -1  # the first of those that are left, whoever it is
+        p_nk[0] = -1  # the first of the rows that are left
         return p_nk
 
     rounds = trim(10, vectors, 4)
     assert [int(step.removed[0]) for step in rounds] == [0, 1, 2, 3]
-    assert [len(kept) for kept in seen] == [10, 9, 8, 7]
+    assert [len(kept) for kept in refits] == [10, 9, 8, 7]
 
 
 def test_a_round_never_keeps_what_it_or_an_earlier_one_removed(rng):
     rounds = trim(40, lambda kept: rng.normal(size=(len(kept), 2)), 6)
-    gone = np.zeros(0, int)
+    removed = np.zeros(0, int)
     for step in rounds:
-        assert not np.isin(step.kept, gone).any()
-        gone = np.append(gone, step.removed)
-        np.testing.assert_array_equal(np.sort(np.append(gone, step.left)), np.arange(40))
+        assert not np.isin(step.kept, removed).any()
+        removed = np.append(removed, step.removed)
+        np.testing.assert_array_equal(np.sort(np.append(removed, step.left)), np.arange(40))
 
 
 def test_the_random_control_removes_as_many(rng):
