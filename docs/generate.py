@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+from catwise.pipeline.stage import ending
 from docs import project, results
 
 PROJECT: dict[str, dict[str, Callable[[], str]]] = {  # page -> part -> what makes its text
@@ -73,4 +74,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with ending():
+        main()
