@@ -19,8 +19,9 @@ from catwise.experiments.cases import Case, resolve_cases
 from catwise.experiments.table1 import Table1Experiment
 from catwise.experiments.table1_rows import TABLES, headline_metrics, table_rows
 from catwise.experiments.workers import pool
+from catwise.pipeline import results
 from catwise.pipeline.artifacts import read_splits, torch_device
-from catwise.pipeline.files import folder, read_csv, read_npz, write_csv, write_json, write_npz
+from catwise.pipeline.files import folder, read_npz, write_csv, write_json, write_npz
 from catwise.pipeline.stage import run, settings
 
 
@@ -28,7 +29,8 @@ def main(dataset: str) -> None:
     parameters = settings(dataset)
     torch.set_num_threads(parameters.threads)
     splits, classes = read_splits(dataset, parameters.device)
-    history = read_csv(Path("reports", "train", dataset, "history.csv"))
+    path = Path("reports", "train", dataset, "history.csv")
+    history = results.read_table(path, results.TABLES["train/history"])
     flipped_n = read_npz(Path("data", dataset, "arrays.npz"))["flipped"].astype(bool)
     counts_k = np.bincount(splits["validation_b"][-1].cpu(), minlength=len(classes))
     cases = resolve_cases(dataset, parameters, history, counts_k)

@@ -13,7 +13,6 @@ from catwise.experiments.resume import job_key, resumable_map
 from catwise.experiments.workers import pool
 from catwise.pipeline.artifacts import (
     cached_splits,
-    card_text,
     new_model,
     torch_device,
     training_recipe,
@@ -79,7 +78,7 @@ def retrained(
 def _measure(setting: Setting, rows: np.ndarray, seed: int) -> list[list[float]]:
     """Train and measure accuracy and loss of each class, in a worker."""
     torch.set_num_threads(setting.threads)
-    splits, classes = cached_splits(setting.dataset, setting.device, card_text(setting.dataset))
+    splits, classes = cached_splits(setting.dataset, setting.device)
     model = retrain(setting.train, setting.dataset, splits["train"], rows, seed)
     measured = evaluate.per_class(model, splits[setting.measured_on], len(classes))
     return [values.tolist() for values in measured]

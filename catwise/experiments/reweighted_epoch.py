@@ -16,7 +16,6 @@ from catwise.experiments.resume import job_key, resumable_map
 from catwise.experiments.workers import Spread
 from catwise.pipeline.artifacts import (
     cached_splits,
-    card_text,
     checkpoint_path,
     load_model,
     read_tensors,
@@ -79,7 +78,7 @@ def measure_epochs(
 def _measure(start: Start, weights_n: np.ndarray, seed: int, splits: tuple[str, ...]) -> Any:
     """Take one epoch and measure it, in a worker."""
     torch.set_num_threads(start.threads)
-    batches, classes = cached_splits(start.dataset, start.device, card_text(start.dataset))
+    batches, classes = cached_splits(start.dataset, start.device)
     part = batches["train"]
     weights = torch.from_numpy(weights_n.astype(np.float32)).to(part[-1].device)
     model = next_epoch(start, part, weights, seed)

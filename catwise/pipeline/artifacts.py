@@ -1,16 +1,17 @@
-"""Arrays of ``data/`` and checkpoints of ``models/`` as torch objects on the way in and out of a stage."""
+"""Read the splits of ``data/`` as tensors; make models; read and write their checkpoints."""
 
 import functools
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from catwise.config.schema import Convolutional, Epochs, Logistic, Train, Transformer
 from catwise.core.errors import InputError
 from catwise.core.losses import Batch
 from catwise.pipeline.files import read_json, read_npz, reading, write_whole
@@ -18,55 +19,60 @@ from catwise.training import bert, models
 from catwise.training.epochs import Recipe
 
 __all__ = [
+    "cached_splits",
     "card_text",
     "checkpoint_path",
-    "torch_device",
     "last_epoch",
     "load_model",
     "new_model",
     "read_splits",
     "read_tensors",
     "real_positions",
+    "torch_device",
     "training_recipe",
-    "cached_splits",
     "write_tensors",
 ]
 
+Splits = tuple[dict[str, Batch], list[str]]
 
-def read_splits(dataset: str, device: str) -> tuple[dict[str, Batch], list[str]]:
-    """The batch of every split on the device, (x, y) or (ids, mask, y), and the names of the classes.
 
-    Images in bytes become (x / 255 - mean) / std.
+def read_splits(dataset: str, device: str) -> Splits:
+    """Read the batch of every split to the device, and the names of the classes.
+
+    A batch is (x, y), or (ids, mask, y) of texts. Images in bytes become (x / 255 - mean) / std.
     """
-    place = torch_device(device)
+    target = torch_device(device)
     arrays = read_npz(Path("data", dataset, "arrays.npz"))
     card = read_json(Path("data", dataset, "card.json"))
     splits = {}
     for split in card["counts"]:
         parts = ["x", "mask", "y"] if f"{split}/mask" in arrays else ["x", "y"]
-        x, *others = (torch.from_numpy(arrays[f"{split}/{part}"]).to(place) for part in parts)
+        x, *others = (torch.from_numpy(arrays[f"{split}/{part}"]).to(target) for part in parts)
         if x.dtype == torch.uint8:
-            mean, std = (
-                torch.tensor(card[key], device=place)[:, None, None] for key in ("mean", "std")
-            )
+            mean = torch.tensor(card["mean"], device=target)[:, None, None]
+            std = torch.tensor(card["std"], device=target)[:, None, None]
             x = x.float().div_(255).sub_(mean).div_(std)
         splits[split] = (x, *others)
     return splits, card["classes"]
 
 
-def card_text(dataset: str) -> str:
-    """The data card, which holds the sha256 of the data and the classes."""
-    return Path("data", dataset, "card.json").read_text()
+def cached_splits(dataset: str, device: str) -> Splits:
+    """Read the splits as ``read_splits`` does, but once in each process unless they change."""
+    return _splits_of_card(dataset, device, card_text(dataset))
 
 
 @functools.lru_cache(maxsize=1)
-def cached_splits(dataset: str, device: str, card: str) -> tuple[dict[str, Batch], list[str]]:
-    """``read_splits``, once in each process; ``card`` is there to read again what has changed."""
+def _splits_of_card(dataset: str, device: str, _card: str) -> Splits:
     return read_splits(dataset, device)
 
 
+def card_text(dataset: str) -> str:
+    """Return the data card as text; it holds the sha256 of the data, and the classes."""
+    return Path("data", dataset, "card.json").read_text()
+
+
 def torch_device(device: str) -> torch.device:
-    """The device that the parameter ``device`` means here."""
+    """Return the device that the parameter ``device`` means here: auto, cpu or cuda."""
     if device == "cuda" and not torch.cuda.is_available():
         raise InputError(
             "device: expected cpu or auto, because torch finds no CUDA device here; got 'cuda'"
@@ -75,14 +81,14 @@ def torch_device(device: str) -> torch.device:
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
-    """With their checksum in the header: the format has none."""
+    """Write tensors with their checksum in the header, because the format has none."""
     contiguous = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
     content = save(contiguous, {"sha256": models.checksum(contiguous)})
     write_whole(path, lambda scratch: scratch.write_bytes(content))
 
 
 def read_tensors(path: Path, device: torch.device | str = "cpu") -> dict[str, Tensor]:
-    """Raises InputError unless they are those that ``write_tensors`` was given, to the last bit."""
+    """Read what ``write_tensors`` wrote; raise InputError unless it is the same to the last bit."""
     with reading(path, "safetensors", SafetensorError), safe_open(path, framework="pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         if models.checksum(tensors) != (file.metadata() or {}).get("sha256"):
@@ -90,41 +96,43 @@ def read_tensors(path: Path, device: torch.device | str = "cpu") -> dict[str, Te
     return {name: tensor.to(device) for name, tensor in tensors.items()}
 
 
-def checkpoint_path(dataset: str, epoch: int, what: str = "epoch") -> Path:
-    """The file of the weights after ``epoch``, or with ``what="optimizer"`` of what the optimiser then remembered."""
+def checkpoint_path(
+    dataset: str, epoch: int, what: Literal["epoch", "optimizer"] = "epoch"
+) -> Path:
+    """Return the file of the weights after an epoch, or of what the optimiser then remembered."""
     return Path("models", "train", dataset, f"{what}_{epoch:03d}.safetensors")
 
 
-def training_recipe(train: Any) -> Recipe:
-    """The part of the ``train`` section that says how to train, not what."""
-    names = {field.name for field in fields(Recipe)}
-    return Recipe(**train.model_dump(include=names))
+def last_epoch(train: Train) -> int:
+    """Return the number of the last checkpoint."""
+    return train.epochs if isinstance(train, Epochs) else 1
 
 
-def new_model(dataset: str, train: Any, batch: Batch) -> nn.Module:
-    """The model that the ``train`` section describes for this data set, as initialised, on the device of the batch."""
+def training_recipe(train: Epochs) -> Recipe:
+    """Return the part of the section ``train`` that says how to train, not what."""
+    return Recipe(**train.model_dump(include={field.name for field in fields(Recipe)}))
+
+
+def new_model(dataset: str, train: Train, batch: Batch) -> nn.Module:
+    """Make the model of the section ``train`` with initial weights, on the device of the batch."""
     x, card = batch[0], read_json(Path("data", dataset, "card.json"))
     num_classes = len(card["classes"])
-    if len(batch) == 2:
-        architecture = train.model_dump(include={"model", "width", "seed"})
-        return models.build(x=x, num_classes=num_classes, **architecture).to(x.device)
+    if isinstance(train, Logistic | Convolutional):
+        options = train.model_dump(include={"model", "width", "seed"})
+        return models.build(x=x, num_classes=num_classes, **options).to(x.device)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(train.seed)
-        if train.model == "bert":
-            size = {"vocabulary_size": card["vocabulary_size"], "max_length": x.shape[1]}
-            return bert.small(
-                num_classes=num_classes, width=train.width, layers=train.layers, **size
-            ).to(x.device)
-        return bert.pretrained(str(Path("data", dataset, "pretrained")), num_classes).to(x.device)
+        if isinstance(train, Transformer):
+            model = bert.small(
+                card["vocabulary_size"], x.shape[1], num_classes, train.width, train.layers
+            )
+        else:
+            model = bert.pretrained(str(Path("data", dataset, "pretrained")), num_classes)
+    return model.to(x.device)
 
 
-def last_epoch(train: Any) -> int:
-    """The number of the last checkpoint."""
-    return 1 if train.model == "logistic" else train.epochs
-
-
-def load_model(dataset: str, train: Any, batch: Batch, epoch: int) -> nn.Module:
-    """The same model with the weights after ``epoch``."""
+def load_model(dataset: str, train: Train, batch: Batch, epoch: int) -> nn.Module:
+    """Make the same model with the weights after ``epoch``, in evaluation mode."""
     model = new_model(dataset, train, batch)
     path = checkpoint_path(dataset, epoch)
     with reading(path, f"the weights of a {train.model} as params.yaml describes it", RuntimeError):
@@ -133,5 +141,5 @@ def load_model(dataset: str, train: Any, batch: Batch, epoch: int) -> nn.Module:
 
 
 def real_positions(batch: Batch) -> Callable[[Batch], Tensor] | None:
-    """What tells the words of a text from its padding; None for images."""
+    """Return what tells the words of a text from its padding; None for images."""
     return bert.real_positions if len(batch) == 3 else None

@@ -1,4 +1,4 @@
-"""The processor and the versions that results depend on; no name of a host or a user."""
+"""Name the processor and the versions that results depend on; no host and no user."""
 
 import platform
 from importlib.metadata import version
@@ -10,13 +10,14 @@ PACKAGES = ("torch", "numpy", "scipy", "scikit-learn", "pandas", "joblib")
 
 
 def versions() -> dict[str, str]:
-    return {"python": platform.python_version()} | {
-        package: version(package) for package in PACKAGES
-    }
+    """Return the versions of Python and of the packages that decide results."""
+    return {"python": platform.python_version()} | {name: version(name) for name in PACKAGES}
 
 
 def processor() -> str:
-    about = Path("/proc/cpuinfo")
-    lines = about.read_text().splitlines() if about.exists() else []
-    named = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    return next(named, platform.processor() or platform.machine())
+    """Return the name of the processor, as Linux tells it, or what Python knows of it."""
+    path = Path("/proc/cpuinfo")
+    for line in path.read_text().splitlines() if path.exists() else []:
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()

@@ -1,4 +1,4 @@
-"""What every stage shares: one argument, parameters by section, files written whole or not at all."""
+"""Read and write the files between stages: whole or not at all, and named when they are damaged."""
 
 import io
 import json
@@ -6,7 +6,7 @@ import math
 import os
 import struct
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -32,17 +32,18 @@ __all__ = [
 
 
 def folder(root: str, *parts: str) -> Path:
-    """A folder for outputs, made if it is missing."""
+    """Return the folder ``root/parts``, after making it if it is missing."""
     path = Path(root, *parts)
     path.mkdir(parents=True, exist_ok=True)
     return path
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """``write`` to a scratch name beside ``path``, then move it there: a killed stage leaves no half a file."""
-    scratch = path.with_name(
-        f".{path.name}.{os.getpid()}.part"
-    )  # two experiments may write the same
+    """Let ``write`` write to another name beside ``path``, then move the file to ``path``.
+
+    A stage that is killed leaves no half a file, and two processes may write the same file.
+    """
+    scratch = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         write(scratch)
         os.replace(scratch, path)
@@ -52,30 +53,13 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
         scratch.unlink(missing_ok=True)
 
 
-class Named(dict[str, Any]):
-    """What a file holds, by key; it says which file lacks the key that is asked for."""
-
-    def __init__(self, path: Path, items: Any) -> None:
-        super().__init__(items)
-        self._path = path
-
-    def __missing__(self, key: str) -> Any:
-        raise InputError(
-            f"{self._path}: expected {key!r} in it; got {', '.join(map(repr, self))}; run `dvc repro`"
-        )
-
-
-def write_npz(path: Path, **arrays: np.ndarray) -> None:
-    def write(scratch: Path) -> None:
-        with scratch.open("wb") as file:
-            np.savez_compressed(file, allow_pickle=False, **arrays)
-
-    write_whole(path, write)
-
-
 @contextmanager
 def reading(path: Path, what: str, *damage: type[Exception]) -> Iterator[None]:
-    """A file that is missing or damaged, by name; ``damage``: what else its reader raises then."""
+    """Turn the error of a missing or damaged file into one InputError that names it.
+
+    ``what`` is what the file should be; ``damage`` are further errors that its reader raises if it
+    is not.
+    """
     kinds: tuple[type[Exception], ...] = (OSError, ValueError, EOFError, *damage)
     try:
         yield
@@ -86,52 +70,80 @@ def reading(path: Path, what: str, *damage: type[Exception]) -> Iterator[None]:
             f"{path}: expected a file that an earlier stage writes; got none; run `dvc repro`"
         ) from None
     except kinds as error:
-        came = " ".join(str(error).split())[:200] or type(error).__name__
+        message = " ".join(str(error).split())[:200] or type(error).__name__
         raise InputError(
-            f"{path}: expected {what}; got a damaged file: {came}; `dvc repro` mends it"
+            f"{path}: expected {what}; got a damaged file: {message}; `dvc repro` mends it"
         ) from None
 
 
+class Content(dict[str, Any]):
+    """Hold what a file contains, by key; an error for a missing key names the file."""
+
+    def __init__(self, path: Path, items: Any) -> None:
+        super().__init__(items)
+        self._path = path
+
+    def __missing__(self, key: str) -> Any:
+        keys = ", ".join(map(repr, self))
+        raise InputError(f"{self._path}: expected {key!r} in it; got {keys}; run `dvc repro`")
+
+
+def write_npz(path: Path, **arrays: np.ndarray) -> None:
+    """Write arrays by name, compressed."""
+
+    def write(scratch: Path) -> None:
+        with scratch.open("wb") as file:
+            np.savez_compressed(file, allow_pickle=False, **arrays)
+
+    write_whole(path, write)
+
+
 def read_npz(path: Path) -> dict[str, np.ndarray]:
-    """The arrays, whose checksums the format holds; never a pickle."""
+    """Read arrays by name, after a check of their checksums; pickles are never read."""
     damage = (BadZipFile, zlib.error, NotImplementedError, RuntimeError, struct.error, KeyError)
     with reading(path, "arrays", *damage), ZipFile(path) as archive:
-        if broken := archive.testzip():  # before numpy makes sense of a header
+        if broken := archive.testzip():  # checked before numpy makes sense of a header
             raise ValueError(f"{broken} does not fit its checksum")
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            return Named(path, arrays)
+            return Content(path, arrays)
 
 
 def write_json(path: Path, value: Any) -> None:
-    """JSON with null in place of NaN, which is not JSON."""
-
-    def plain(item: Any) -> Any:
-        if isinstance(item, dict):
-            return {str(key): plain(inner) for key, inner in item.items()}
-        if isinstance(item, list | tuple | np.ndarray):
-            return [plain(inner) for inner in item]
-        if isinstance(item, np.generic):
-            item = item.item()
-        return None if isinstance(item, float) and not math.isfinite(item) else item
-
-    text = json.dumps(plain(value), indent=2, allow_nan=False) + "\n"
+    """Write JSON, with null in place of NaN and infinity, which JSON does not have."""
+    text = json.dumps(_plain(value), indent=2, allow_nan=False) + "\n"
     write_whole(path, lambda scratch: scratch.write_text(text))
 
 
+def _plain(value: Any) -> Any:
+    """Return the same value in the types that JSON has."""
+    if isinstance(value, dict):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple | np.ndarray):
+        return [_plain(inner) for inner in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def read_json(path: Path) -> Any:
+    """Read JSON; an error for a key that an object in it lacks names the file."""
     with reading(path, "JSON"):
-        return json.loads(path.read_text(), object_hook=partial(Named, path))
+        return json.loads(path.read_text(), object_hook=partial(Content, path))
 
 
-def write_csv(path: Path, rows: list[dict[str, Any]], columns: list[str] | None = None) -> None:
-    """A header and a line per row; ``columns`` names them where there may be no row."""
-    write_whole(
-        path, lambda scratch: pd.DataFrame(rows, columns=columns).to_csv(scratch, index=False)
-    )
+def write_csv(
+    path: Path, rows: Sequence[dict[str, Any]], columns: Sequence[str] | None = None
+) -> None:
+    """Write a header and a line per row; ``columns`` names the columns where there is no row.
+
+    Each value is written as it is: a missing cell turns no other integer into a float.
+    """
+    table = pd.DataFrame(rows, columns=columns, dtype=object)
+    write_whole(path, lambda scratch: table.to_csv(scratch, index=False))
 
 
 def read_csv(path: Path, **options: Any) -> pd.DataFrame:
-    """Names of classes stay text: those of digits look like numbers, and a class may be called None."""
+    """Read a table; the names of classes stay text, as they may look like numbers or None."""
     with reading(path, "CSV"):
         content = path.read_bytes()
         if not content.endswith(b"\n"):

@@ -12,26 +12,28 @@ ITEM = "${item.dataset}"
 
 
 def sections_read(path: Path, is_stage: bool = True) -> set[str]:
-    """Return the sections that a stage reads: X of every ``parameters.X``.
+    """Return the sections that a stage reads: X of ``settings(dataset).X`` and ``parameters.X``.
 
-    Asserts that ``parameters = settings(dataset)`` is all that a stage does with ``settings``, and
-    that the object is used in two ways alone: a section of it is read, or it is handed to a
+    Asserts that ``settings`` is called in that way, or as ``parameters = settings(dataset)``, and
+    that ``parameters`` is used in two ways alone: a section of it is read, or it is handed to a
     function of this project, whose argument has the same name and whose file is followed.
     """
     tree = ast.parse(path.read_text())
     parents = {child: node for node in ast.walk(tree) for child in ast.iter_child_nodes(node)}
     names = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
     calls = [parents[name] for name in names if name.id == "settings"]
-    assert all(ast.unparse(parents[call]) == "parameters = settings(dataset)" for call in calls), (
-        "settings() is called in another way"
-    )
     if is_stage and not calls:
         return set()
     sections = set()
+    for call in calls:
+        assert ast.unparse(call) == "settings(dataset)", "settings() is called in another way"
+        if isinstance(user := parents[call], ast.Attribute):
+            sections.add(user.attr)
+        else:
+            assert ast.unparse(user) == "parameters = settings(dataset)", "the name is another"
     for name in names:
         if name.id == "parameters" and isinstance(name.ctx, ast.Load):
-            user = parents[name]
-            if isinstance(user, ast.Attribute):
+            if isinstance(user := parents[name], ast.Attribute):
                 sections.add(user.attr)
             else:
                 file = file_of_function(path, tree, user, name)
@@ -81,7 +83,7 @@ def test_a_stage_that_reads_all_parameters_depends_on_all(name):
     "code",
     [
         "whole = settings(dataset)",
-        "train = settings(dataset).train",
+        "getattr(settings(dataset), name)",
         "parameters = settings(dataset); read = settings",
         "parameters = settings(dataset); other = parameters",
         "parameters = settings(dataset); getattr(parameters, name)",
