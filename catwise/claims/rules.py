@@ -147,11 +147,9 @@ def spearman(group: str, results: "Results") -> list[Answer]:
     wanted = {"group": group, "measure": "accuracy", "pairs": "all"}
     rows = table[(table[list(wanted)] == pd.Series(wanted)).all(axis=1)].set_index("trainings")
     one, mean = rows.loc["one"], rows.loc["mean"]
-    ends = (float(one[key]) for key in ("rho", "low", "high"))
-    mean_ends = (float(mean[key]) for key in ("rho", "low", "high"))
     measurements = [
-        Measurement("rho of one training", *ends, seeds, "seeds", head=True),
-        Measurement("of the mean", *mean_ends),
+        _rho("rho of one training", one, seeds),
+        _rho("of the mean", mean),
         Measurement("labels counted instead", float(mean["counted"]), head=True),
     ]
     reached = max(one["high"], mean["rho"]) >= SPEARMAN
@@ -189,9 +187,7 @@ def ratio_rule(results: Sequence["Results"], benchmark: dict[str, Any] | None) -
     The truth is known in the cases of ``benchmarks.science.hit_rates``, each repeated, and in the
     paper's two synthetic sets, which decide alone where the benchmark was not run.
     """
-    measurements, right = [], []
-    if benchmark:
-        measurements, right = _hit_rates(list(benchmark["cases"].values()))
+    measurements, right = _hit_rates(list(benchmark["cases"].values()) if benchmark else [])
     for one in results:
         if one.card.source in TRUTHS and one.ran("ceiling"):
             label = f"{one.dataset}, {TRUTHS[one.card.source]}:"
@@ -220,6 +216,11 @@ def _hit_rates(cases: list[dict[str, Any]]) -> tuple[list[Measurement], list[flo
             if paper:
                 right.append(hits / of)
     return measurements, right
+
+
+def _rho(what: str, row: pd.Series, seeds: int | None = None) -> Measurement:
+    rho, low, high = (float(row[key]) for key in ("rho", "low", "high"))
+    return Measurement(what, rho, low, high, seeds, "seeds", head=seeds is not None)
 
 
 def _first_ratio(results: "Results", what: str) -> Measurement:

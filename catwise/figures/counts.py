@@ -1,5 +1,7 @@
 """Draw where beneficial and detrimental samples come from (Figure 8)."""
 
+from typing import Any
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -49,12 +51,12 @@ def counts(
 
 def _bars(axes: Axes, own_k: np.ndarray, other_k: np.ndarray, classes: tuple[str, ...]) -> None:
     """Stack the samples of other classes on those of the own class."""
-    style = {"edgecolor": "black", "linewidth": 0.8}
+    style: dict[str, Any] = {"edgecolor": "black", "linewidth": 0.8}
     axes.bar(classes, own_k, color=BLUE, label="own class", **style)
     style |= {"color": PALE, "hatch": "///"}
     bars = axes.bar(classes, other_k, bottom=own_k, label="other class", **style)
     axes.bar_label(bars, own_k, padding=2)
     axes.set_ylim(0, 1.15 * (own_k + other_k).max())
     if max(map(len, classes)) > 4:
-        slanted = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
+        slanted: dict[str, Any] = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
         axes.set_xticks(range(len(classes)), classes, **slanted)

@@ -1,5 +1,7 @@
 """Draw how well influence vectors predict retraining."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -53,7 +55,13 @@ def _bars(axes: Axes, lds: dict[str, list[float]], scores: pd.DataFrame) -> None
     mean, low, high = np.array(list(lds.values())).T
     axes.bar(list(lds), mean, color="#cfe3f3", edgecolor="black", linewidth=0.8)
     axes.errorbar(list(lds), mean, [mean - low, high - mean], fmt="none", color="black", capsize=5)
-    style = {"marker": "o", "s": 9, "c": "white", "edgecolor": "black", "linewidth": 0.6}
+    style: dict[str, Any] = {
+        "marker": "o",
+        "s": 9,
+        "c": "white",
+        "edgecolor": "black",
+        "linewidth": 0.6,
+    }
     for number, kind in enumerate(lds):
         rho = scores.loc[scores["kind"] == kind, "lds"]
         axes.scatter(np.full(len(rho), number + 0.25), rho, **style)

@@ -35,20 +35,21 @@ def draw(results: "Results") -> dict[str, Picture]:
     }
     if results.history["epoch"].max() > 1:
         pictures["training_curves.png"] = training_curves(results.history, classes)
-    scores = results.fidelity
-    if scores is not None:
-        parts = (scores.lds, scores.flipped_label_auc, scores.scores, scores.samples)
-        pictures["fidelity.png"] = fidelity(*parts)
+    scored = results.fidelity
+    if scored is not None:
+        pictures["fidelity.png"] = fidelity(
+            scored.lds, scored.flipped_label_auc, scored.scores, scored.samples
+        )
     if results.parameters["removal"]["method"] == "trimming":
         pictures |= _trimming(results)
     else:
         pictures |= _top_share(results)
     tables = results.reweight
     if tables is not None and len(tables.cases):
-        parts = (tables.cases, tables.table, tables.summary)
-        pictures["reweight_table.png"] = table_one(*parts)
-        pictures["reweight_tradeoff.png"] = tradeoff(tables.cases, tables.tradeoff)
-        pictures["reweight_search.png"] = searches(tables.cases, tables.history)
+        cases = tables.cases
+        pictures["reweight_table.png"] = table_one(cases, tables.table, tables.summary)
+        pictures["reweight_tradeoff.png"] = tradeoff(cases, tables.tradeoff)
+        pictures["reweight_search.png"] = searches(cases, tables.history)
     return pictures
 
 

@@ -1,5 +1,7 @@
 """Draw the influence plane (Figure 1)."""
 
+from typing import Any
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -71,5 +73,5 @@ def _name_corners(axes: Axes, masks: dict[str, np.ndarray], flipped_n: np.ndarra
     for (name, mask), (ha, va) in zip(masks.items(), corners, strict=True):
         corner = (0.02 if ha == "left" else 0.98, 0.02 if va == "bottom" else 0.98)
         text = f"{name}\n{size_label(np.flatnonzero(mask), flipped_n)}"
-        style = {"ha": ha, "va": va, "weight": "bold", "bbox": PALE_BOX}
+        style: dict[str, Any] = {"ha": ha, "va": va, "weight": "bold", "bbox": PALE_BOX}
         axes.annotate(text, corner, xycoords="axes fraction", **style)

@@ -4,7 +4,7 @@ The rows are those of the tables of ``reports/reweight``: a dictionary or a row 
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 import pandas as pd
 
@@ -17,7 +17,7 @@ __all__ = [
     "removal_label",
 ]
 
-Row = Mapping[str, Any] | pd.Series
+Row: TypeAlias = Mapping[str, Any] | pd.Series
 WHOLE = {  # families that have no options
     "all_ones": "all ones",
     "best_seeds": "all ones, best seeds",

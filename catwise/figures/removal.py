@@ -121,8 +121,8 @@ def _heat(axes: Axes, grid: pd.DataFrame, bound: float, diagonal: bool) -> None:
 def _mark_diagonal(axes: Axes, size: int) -> None:
     """Frame and hatch the cells of the classes aimed at, and keep their numbers clear."""
     colours = axes.collections[0].get_facecolor()
-    hatched = {"edgecolor": "grey", "hatch": "/////", "linewidth": 0}
-    framed = {"edgecolor": "black", "linewidth": 2, "zorder": 4}
+    hatched: dict[str, Any] = {"edgecolor": "grey", "hatch": "/////", "linewidth": 0}
+    framed: dict[str, Any] = {"edgecolor": "black", "linewidth": 2, "zorder": 4}
     for k in range(size):
         for style in (hatched, framed):
             axes.add_patch(Rectangle((k, k), 1, 1, fill=False, **style))

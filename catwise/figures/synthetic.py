@@ -1,6 +1,6 @@
 """Draw a synthetic data set and its influence vectors (Figure 2)."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -69,7 +69,7 @@ def _painted(axes: Axes, x_n2: np.ndarray, p_n: np.ndarray, colour: str) -> None
         ("positive", p_n > 0, colour, "o"),
         ("negative", p_n <= 0, HARM, "v"),
     ):
-        style = {"c": hue, "marker": marker, "s": 22}
+        style: dict[str, Any] = {"c": hue, "marker": marker, "s": 22}
         axes.scatter(*x_n2[mask_n].T, alpha=alpha_n[mask_n], linewidth=0, **style)
         axes.scatter([], [], label=f"{sign}: {mask_n.sum()}", **style)  # opaque in the legend
     axes.legend(loc="upper center", ncols=2, frameon=False)

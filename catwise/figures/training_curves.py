@@ -1,6 +1,7 @@
 """Draw the accuracy and the loss of every class by epoch."""
 
 from itertools import cycle
+from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -49,8 +50,8 @@ def _lines(axes: Axes, curves: pd.DataFrame, worst: str, below: int) -> None:
         width = 2.2 if name == worst else 1
         axes.plot(curves[name], style, color=colour, linewidth=width, label=name)
     axes.plot(curves.mean(axis=1), color="black", linewidth=3.2, label="mean")
-    arrow = {"arrowstyle": "->", "edgecolor": "black", "shrinkB": 4}
-    offset = {"xytext": (-60, below), "textcoords": "offset points"}
+    arrow: dict[str, Any] = {"arrowstyle": "->", "edgecolor": "black", "shrinkB": 4}
+    offset: dict[str, Any] = {"xytext": (-60, below), "textcoords": "offset points"}
     end = (curves.index[-1], curves[worst].iloc[-1])
     axes.annotate(f"worst: {worst}", end, arrowprops=arrow, **offset)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -1,6 +1,6 @@
 """Draw the rounds of iterated trimming (Figure 5) and their random control."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -118,7 +118,12 @@ def _control_lines(axes: Axes, of_class: pd.DataFrame, colour: str, seeds: int) 
     influence = of_class[of_class["arm"] == "influence"].set_index("round")["accuracy"]
     random = of_class[of_class["arm"] == "random"].groupby("round")["accuracy"]
     mean, half = random.mean(), random.agg(student_half_width)
-    style = {"color": GREY, "capsize": 4, "markersize": 8, "markerfacecolor": "white"}
+    style: dict[str, Any] = {
+        "color": GREY,
+        "capsize": 4,
+        "markersize": 8,
+        "markerfacecolor": "white",
+    }
     axes.errorbar(mean.index, mean, half, fmt="s--", label=f"at random, {seeds} seeds", **style)
     axes.plot(influence.index, influence, "o-", color=colour, label="by influence", zorder=3)
     axes.set_xticks(influence.index)

@@ -1,6 +1,7 @@
 """Write the pictures of a data set, and the words that go with them."""
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 from catwise.figures.style import Picture, png
@@ -13,8 +14,7 @@ def write_pictures(out: Path, pictures: Mapping[str, Picture]) -> None:
     """Write each picture under its name, and ``captions.json`` with the words of all."""
     captions = {}
     for name, picture in pictures.items():
-        content = png(picture.figure)
-        write_whole(out / name, lambda scratch, content=content: scratch.write_bytes(content))
+        write_whole(out / name, partial(_write, png(picture.figure)))
         captions[name] = {
             "paper": picture.paper,
             "title": picture.title,
@@ -22,3 +22,7 @@ def write_pictures(out: Path, pictures: Mapping[str, Picture]) -> None:
             "alt": picture.alt,
         }
     write_json(out / "captions.json", captions)
+
+
+def _write(content: bytes, path: Path) -> None:
+    path.write_bytes(content)
