@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -19,6 +18,7 @@ from catwise.figures.style import png
 from catwise.pipeline.files import read_json
 from catwise.pipeline.results import Results, names
 from catwise.report.removal_tables import removals
+from catwise.report.table1 import method_rows
 from docs.tables import table
 
 FAMILIES = {  # how the keys of the claims begin: what is claimed, and where
@@ -126,37 +126,16 @@ def verdict_of(results: Results) -> str:
 
 def reweighted() -> str:
     """Give the gains of Table 1 beyond the control, for each data set, case and chosen method."""
-    units = (("accuracy", 100, 2, "points of accuracy"), ("loss", 1, 4, "nats of loss"))
-    heading = ["data set, case", "method"]
-    for *_, unit in units:
-        heading += [f"targets, {unit}", "worst class", "mean", "better, worse"]
-    rows = []
+    shown = [method_label({**method, "shuffled": False}) for method in SHOWN]
+    heading, rows = [], []
     for results in all_results():
         if results.reweight is None:
             continue
-        summary, labels = results.reweight.summary, case_labels(results.reweight.cases)
-        for case, method in chosen(summary):
-            group = summary[(summary["case"] == case) & (summary["method"] == method)]
-            cells = [f"{results.dataset}, {labels[case]}", method_label(group.iloc[0])]
-            for measure, factor, digits, _ in units:
-                row = group[group["measure"] == measure].iloc[0]
-                gains = row[["targets_gain", "worst_gain", "mean_gain"]]
-                cells += [f"{factor * gain:+.{digits}f}" for gain in gains]
-                cells.append(f"{row['better']}, {row['worse']}")
-            rows.append(cells)
-    return table(heading, rows)
-
-
-def chosen(summary: pd.DataFrame) -> list[tuple[str, str]]:
-    """List the pairs of case and method of a summary that the docs show."""
-    pairs = []
-    for case in summary["case"].unique():
-        for wanted in SHOWN:
-            mask = (summary["case"] == case) & ~summary["shuffled"]
-            for column, value in wanted.items():
-                mask &= summary[column] == value
-            pairs += [(case, method) for method in summary[mask]["method"].unique()]
-    return pairs
+        for case, label in case_labels(results.reweight.cases).items():
+            heading, *methods = method_rows(results.reweight, case)
+            name = f"{results.dataset}, {label}"
+            rows += [[name, *cells] for cells in methods if cells[0] in shown]
+    return table(["data set, case", *heading], rows)
 
 
 def removed() -> str:
