@@ -1,4 +1,4 @@
-"""The stage at a tiny size: its control, its weights, its budget, and what is left of it when it is killed."""
+"""The reweighting stage at a tiny size: its control, weights, budget, and what a kill leaves."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -12,47 +12,49 @@ from ruamel.yaml import YAML
 from benchmarks.speed.budget import extra_epochs
 from catwise.config import params
 from catwise.experiments import resume, reweighted_epoch
-from catwise.experiments.cases import resolved, steps
-from catwise.experiments.reweighted_epoch import Start, next_epoch, taken
+from catwise.experiments.cases import epoch_recipe, resolve_cases
+from catwise.experiments.reweighted_epoch import Start, measure_epochs, next_epoch
+from catwise.experiments.table1_rows import TABLES
 from catwise.experiments.workers import pool
 from catwise.figures import searches, table1, tradeoff
 from catwise.figures.style import png
+from catwise.pipeline import results
 from catwise.pipeline.artifacts import load_model, read_splits, training_recipe
-from catwise.pipeline.files import read_csv, read_npz
+from catwise.pipeline.files import read_npz
+from catwise.pipeline.results import Results
 from catwise.training.models import fingerprint
 from stages import prepare, reweight, train
 
 ROOT = Path(__file__).parents[2]
-CASE = {"kind": "direct_improvement", "epoch": 2, "targets": "auto", "recipe": "as_trained"}
+CASE = {
+    "kind": "direct_improvement",
+    "epoch": 2,
+    "targets": "auto",
+    "recipe": "as_trained",
+    "budget": "full",
+}
 TINY = {
     "cases": [CASE, {**CASE, "kind": "course_correction", "targets": ["3"]}],
     "generations": 2,
     "population": 8,
     "seeds": 2,
     "searches": [{"anchor": "start", "rule": "printed", "program": "linear"}],
-    "directions": [{"anchor": "end", "filter": "horizon", "measure": "margin"}],
+    "directions": [{"anchor": "end", "filter": "horizon", "query": "margin"}],
     "sizes": [0.5],
     "tradeoff": 2,
 }
 BUDGET = 8 + 2 * 6
-OUTPUTS = (
-    "room.csv",
-    "table.csv",
-    "printed.csv",
-    "history.csv",
-    "tradeoff.csv",
-    "weights.npz",
-    "metrics.json",
-)
+OUTPUTS = (*(f"{name}.csv" for name in TABLES), "weights.npz", "metrics.json")
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """A folder with digits and a small network's three epochs."""
+    """A folder with a part of digits and a small network's three epochs."""
     folder = tmp_path_factory.mktemp("digits")
     yaml = YAML(typ="safe", pure=True)
     tree = yaml.load((ROOT / "params.yaml").read_text())
     digits = tree["datasets"]["digits"]
+    digits["prepare"] |= {"validation_a": 500, "validation_b": 500, "test": 500}
     digits["train"] |= {"epochs": 3, "width": 2}
     digits["curvature"] |= {"samples": 100, "earlier": []}
     digits["reweight"] |= TINY
@@ -94,6 +96,12 @@ def whole(trained):
     return outputs(trained)
 
 
+@pytest.fixture
+def written(whole, here):
+    """What the stage wrote, as the readers of its results read it."""
+    return Results.live("digits", {}).reweight
+
+
 def test_ones_under_the_trainings_seed_give_the_training_bit_for_bit(start):
     part = read_splits("digits", "cpu")[0]["train"]
     ones = torch.ones(len(part[-1]))
@@ -112,73 +120,70 @@ def test_equal_jobs_are_done_once_and_seeds_differ(start, monkeypatch):
         reweighted_epoch, "next_epoch", lambda *job: done.append(job) or next_epoch(*job)
     )
     ones = np.ones(len(read_splits("digits", "cpu")[0]["train"][-1]))
+    jobs = [(ones, 0), (ones, 0), (ones, 5)]
     with pool(torch.device("cpu"), 1) as spread:
-        first, again, other = taken(start, [(ones, 0), (ones, 0), (ones, 5)], ("test",), spread)
+        first, again, other = measure_epochs(start, jobs, ("test",), spread)
     resume.clear("reweight", "digits")
     assert len(done) == 2
-    assert (first["test"] == again["test"]).all()
-    assert (first["test"] != other["test"]).any()
+    for measure in ("accuracy", "loss"):
+        assert (first["test"][measure] == again["test"][measure]).all()
+    assert (first["test"]["loss"] != other["test"]["loss"]).any()
 
 
-def test_weights_are_in_the_box_with_mean_one(whole, trained):
-    found = read_npz(trained / "reports/reweight/digits/weights.npz")
-    assert (
-        len(found) == 2 * 7
-    )  # control, search and direction each with its shuffle, oracle, best seeds
-    labels = read_npz(trained / "data/digits/arrays.npz")["train/y"]
-    for name, weights in found.items():
+def test_the_stage_writes_the_columns_that_the_results_are_read_by():
+    for name, columns in TABLES.items():
+        assert columns == tuple(results.TABLES[f"reweight/{name}"])
+
+
+def test_weights_are_in_the_box_with_mean_one(written, here):
+    # By case: control, search and direction each with its shuffle, oracle, best seeds.
+    assert len(written.weights) == 2 * 7
+    labels = read_npz(here / "data/digits/arrays.npz")["train/y"]
+    for (_, method), weights in written.weights.items():
         assert weights.min() >= 0
         assert weights.max() <= 2
-        assert weights.astype(np.float64).mean() == pytest.approx(1, abs=1e-7)  # kept as float32
-        if "maximin" in name:
+        assert weights.astype(np.float64).mean() == pytest.approx(1, abs=1e-6)  # kept as float32
+        if "direction" in method:
             masses = [weights[labels == k].mean(dtype=np.float64) for k in range(10)]
             np.testing.assert_allclose(masses, 1, atol=1e-6)
 
 
-def test_the_control_gains_nothing_and_the_budget_is_kept(whole, trained):
-    tables = {
-        name: read_csv(trained / "reports/reweight/digits" / f"{name}.csv")
-        for name in ("table", "history")
-    }
-    control = tables["table"][tables["table"]["method"] == "all ones"]
-    assert (control[["gain", "low", "high"]] == 0).all(axis=None)
+def test_the_control_gains_nothing_and_the_budget_is_kept(written):
+    control = written.table[written.table["family"] == "all_ones"]
+    assert (control[["gain", "low", "high", "reading"]] == 0).all(axis=None)
     assert set(control["class"]) == set("0123456789")
-    last = tables["history"].groupby(["case", "search"]).last()
+    last = written.history.groupby(["case", "method", "split"]).last()
     assert len(last) == 2 * 2  # the honest search and the one as printed, of each case
     assert (last["generation"] == 2).all()
     assert (last["evaluations"] <= BUDGET).all()
     assert (last["trained"] <= last["evaluations"]).all()
 
 
-def test_the_printed_table_compares_with_the_original_epoch_when_a_course_is_corrected(
-    whole, trained
-):
-    printed = read_csv(trained / "reports/reweight/digits/printed.csv")
-    improved, corrected = (
-        printed[printed["case"].str.startswith(kind)] for kind in ("direct", "course")
-    )
+def test_the_printed_table_compares_with_the_original_epoch_when_a_course_is_corrected(written):
+    printed = written.printed
+    improved = printed[printed["case"] == "direct_improvement"]
+    corrected = printed[printed["case"] == "course_correction"]
     assert improved["original"].isna().all()
-    np.testing.assert_array_equal(
-        corrected["original"], corrected["all_ones"]
-    )  # the same seed, the same epoch
-    assert corrected.loc[corrected["target"] == "True", "class"].tolist() == ["3"]
+    # The same seed, the same epoch.
+    np.testing.assert_array_equal(corrected["original"], corrected["all_ones"])
+    assert corrected.loc[corrected["target"], "class"].tolist() == ["3"]
 
 
 def test_a_killed_stage_goes_on_to_the_same_bytes(whole, here, monkeypatch):
     kept = []
 
-    def keep(place, value):
+    def keep(path, value):
         if len(kept) == 30:
             raise KeyboardInterrupt
-        kept.append(place)
-        return scratch_keep(place, value)
+        kept.append(path)
+        return resume_keep(path, value)
 
-    scratch_keep = resume.keep
+    resume_keep = resume.keep
     monkeypatch.setattr(resume, "keep", keep)
     with pytest.raises(KeyboardInterrupt):
         reweight.main("digits")
     monkeypatch.setattr(
-        resume, "keep", lambda place, value: kept.append(place) or scratch_keep(place, value)
+        resume, "keep", lambda path, value: kept.append(path) or resume_keep(path, value)
     )
     reweight.main("digits")
     assert outputs(here) == whole
@@ -193,12 +198,31 @@ def test_without_cases_the_tables_are_empty_but_whole(tmp_path, monkeypatch):
     (tmp_path / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
     for stage in (prepare, train, reweight):
         stage.main("linear")
-    for name in reweight.COLUMNS:
-        assert pd.read_csv(f"reports/reweight/linear/{name}.csv").columns[0] == "case"
+    for name, columns in TABLES.items():
+        table = pd.read_csv(f"reports/reweight/linear/{name}.csv")
+        assert tuple(table.columns) == columns
+        assert table.empty
 
 
-def test_auto_finds_the_worst_epoch_after_the_peak_and_the_classes_it_cost(start):
-    names, counts = ["a", "b", "c"], np.array([50, 50, 50])
+def resolved(classes, accuracies, *cases):
+    """Cases of digits in a training of five epochs with these accuracies of the classes."""
+    rows = [
+        {"split": "validation_b", "epoch": epoch, "class": name, "accuracy": value}
+        for epoch, values in accuracies.items()
+        for name, value in zip(classes, values, strict=True)
+    ]
+    parameters = params.load(ROOT / "params.yaml").datasets["digits"]
+    section = parameters.reweight
+    entries = [section.cases[0].model_copy(update=changes) for changes in cases]
+    changes = {
+        "train": parameters.train.model_copy(update={"epochs": 5}),
+        "reweight": section.model_copy(update={"cases": entries}),
+    }
+    parameters = parameters.model_copy(update=changes)
+    return resolve_cases("digits", parameters, pd.DataFrame(rows), np.full(len(classes), 50))
+
+
+def test_auto_finds_the_worst_epoch_after_the_peak_and_the_classes_it_cost():
     accuracies = {
         1: (0.1, 0.9, 0.9),
         2: (0.9, 0.1, 0.1),
@@ -206,27 +230,51 @@ def test_auto_finds_the_worst_epoch_after_the_peak_and_the_classes_it_cost(start
         4: (0.5, 0.9, 0.7),
         5: (0.6, 0.9, 0.8),
     }
-    rows = [
-        {"split": "validation_b", "epoch": e, "class": name, "accuracy": value}
-        for e, values in accuracies.items()
-        for name, value in zip(names, values, strict=True)
-    ]
-    section = start.train.model_copy(update={"epochs": 5})
-    case = (
-        params.load()
-        .datasets["digits"]
-        .reweight.cases[1]
-        .model_copy(update={"epoch": "auto", "targets": "auto"})
+    corrected, improved = resolved(
+        ["a", "b", "c"],
+        accuracies,
+        {"kind": "course_correction", "epoch": "auto", "targets": "auto"},
+        {"kind": "direct_improvement", "epoch": 3, "targets": "auto"},
     )
-    corrected = resolved("digits", case, section, pd.DataFrame(rows), counts, "cpu", 1)
-    assert (corrected.start.epoch, corrected.reference, corrected.targets) == (3, 4, [0])
-    improved = case.model_copy(update={"kind": "direct_improvement", "epoch": 3})
-    found = resolved("digits", improved, section, pd.DataFrame(rows), counts, "cpu", 1)
-    assert (found.reference, found.targets) == (3, [1, 2])
+    assert (corrected.start.epoch, corrected.compared_with, corrected.targets) == (3, 4, [0])
+    assert (improved.start.epoch, improved.compared_with, improved.targets) == (3, 3, [1, 2])
+
+
+def test_cases_of_a_kind_are_told_apart_by_a_number_and_keep_it_when_auto_moves():
+    kinds = ["course_correction", "direct_improvement", "course_correction", "course_correction"]
+    for shift in (0, 1):
+        fall = {epoch: (0.1 if epoch == 4 + shift else 0.9, 0.8, 0.9) for epoch in range(1, 6)}
+        cases = resolved(
+            ["a", "b", "c"],
+            fall,
+            *({"kind": kind, "epoch": 2, "targets": ["a"]} for kind in kinds[:-1]),
+            {"kind": kinds[-1], "epoch": "auto", "targets": ["a"]},
+        )
+        assert [case.key for case in cases] == [
+            "course_correction",
+            "direct_improvement",
+            "course_correction_2",
+            "course_correction_3",
+        ]
+        assert cases[-1].start.epoch == 3 + shift
+
+
+def test_a_budget_of_its_own_takes_the_first_search_and_direction_of_the_section():
+    section = params.load(ROOT / "params.yaml").datasets["digits"].reweight
+    full, shown_once = (
+        section.within(section.cases[0].budget),
+        section.within(section.cases[1].budget),
+    )
+    assert full == section
+    assert shown_once.searches == section.searches[:1]
+    assert shown_once.directions == section.directions[:1]
+    assert (shown_once.generations, shown_once.population, shown_once.seeds) == (1, 8, 2)
+    kept = {"cases", "w_max", "slack", "trust", "sizes", "tradeoff"}
+    assert shown_once.model_dump(include=kept) == section.model_dump(include=kept)
 
 
 def test_the_recipe_of_table_2_is_a_constant_rate(start):
-    chosen = params.load(ROOT / "params.yaml").datasets["digits"].reweight.cases[1].recipe
+    recipe = params.load(ROOT / "params.yaml").datasets["digits"].reweight.cases[1].recipe
     expected = replace(
         training_recipe(start.train),
         schedule="constant",
@@ -234,17 +282,13 @@ def test_the_recipe_of_table_2_is_a_constant_rate(start):
         learning_rate=1e-4,
         weight_decay=1e-4,
     )
-    assert steps(chosen, start.train) == expected
+    assert epoch_recipe(recipe, start.train) == expected
 
 
-def test_the_figures_name_every_case_and_repeat_to_the_byte(whole, trained):
-    folder = trained / "reports/reweight/digits"
-    table = read_csv(folder / "table.csv")
-    for draw, name in (
-        (table1.table_one, "table"),
-        (tradeoff.tradeoff, "tradeoff"),
-        (searches.searches, "history"),
+def test_the_figures_repeat_to_the_byte(written):
+    for draw, tables in (
+        (table1.table_one, (written.cases, written.table, written.summary)),
+        (tradeoff.tradeoff, (written.cases, written.tradeoff)),
+        (searches.searches, (written.cases, written.history)),
     ):
-        once, again = (draw(read_csv(folder / f"{name}.csv")) for _ in range(2))
-        assert png(once.figure) == png(again.figure)
-    assert all(case in table1.table_one(table).caption for case in table["case"].unique())
+        assert png(draw(*tables).figure) == png(draw(*tables).figure)
