@@ -79,7 +79,7 @@ def read_weights(out: str) -> list[dict[str, str]]:
 
 
 @pytest.mark.usefixtures("folder")
-@pytest.mark.parametrize("colour", [False, True])
+@pytest.mark.parametrize("colour", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_folder_of_images_gives_a_verdict_and_the_files_that_are_in_the_wrong_folder(
     rng, capsys, colour
 ):
@@ -98,6 +98,7 @@ def test_a_folder_of_images_gives_a_verdict_and_the_files_that_are_in_the_wrong_
     assert drawn == {"influence_plane", "counts", "training_curves"}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("folder")
 def test_a_csv_gives_a_verdict_and_every_sample_by_its_line(rng, capsys, monkeypatch):
     classifier = replace(diagnose_files.CLASSIFIERS["text"], width=32)
