@@ -77,7 +77,7 @@ def label_advice(results: Results) -> str:
         )
     if share == 0:
         return "No training sample harms every class, so removing samples is never free of cost."
-    return f"Look first at the training samples that harm every class; {100 * share:.2g} % do."
+    return f"Look first at the {100 * share:.2g} % of the training samples that harm every class."
 
 
 def removal_advice(results: Results) -> list[str]:
@@ -118,9 +118,10 @@ def trimming_advice(removal: Trimming) -> list[str]:
     before, after = 100 * ours.groupby("round")["accuracy"].mean().iloc[[0, -1]]
     end = ours[ours["round"] == last].iloc[0]
     return [
-        f"Remove the samples that harm both classes: {last} rounds take {end['removed']} samples"
-        f" away, {end['flipped_removed']} of them with a flipped label, and the mean test accuracy"
-        f" of the classes goes from {before:.2f} to {after:.2f} %."
+        "Remove the samples that harm both classes and train again, round after round. After round"
+        f" {last}, {end['removed']} samples are gone, {end['flipped_removed']} of them with a"
+        " flipped label, and the mean test accuracy of the classes has gone from"
+        f" {before:.2f} to {after:.2f} %."
     ]
 
 

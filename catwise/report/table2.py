@@ -40,22 +40,23 @@ def search_rows(datasets: Sequence[Results]) -> list[list[str]]:
         return []
     rows = [["parameter", "paper", *sections]]
     for key, printed in SEARCH.items():
-        cells = [
-            str(section[key]) if key in section else recipes(section, key)
-            for section in sections.values()
-        ]
+        cells = [case_values(section, key) for section in sections.values()]
         rows.append([key.replace("_", " "), str(printed), *cells])
     for key, printed in GENETIC.items():
         rows.append([key.replace("_", " "), str(printed), *["as printed"] * len(sections)])
     return rows
 
 
-def recipes(section: Mapping[str, Any], key: str) -> str:
-    """Name the value of a parameter in the extra epoch of each case."""
-    values = [
-        str(case["recipe"][key]) if isinstance(case["recipe"], dict) else "as trained"
-        for case in section["cases"]
-    ]
+def case_values(section: Mapping[str, Any], key: str) -> str:
+    """Name the value of a parameter in every case: of its extra epoch, or of its search."""
+    values = []
+    for case in section["cases"]:
+        if key in section:
+            own = case.get("budget", "full")
+            values.append(str(section[key] if own == "full" else own[key]))
+        else:
+            recipe = case["recipe"]
+            values.append("as trained" if recipe == "as_trained" else str(recipe[key]))
     return ", ".join(dict.fromkeys(values))
 
 

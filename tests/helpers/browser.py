@@ -7,8 +7,9 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 OPTIONS = (
@@ -28,11 +29,11 @@ def chromium() -> str | None:
 
 
 class Browser:
-    """Hold one tab: open a file, evaluate JavaScript, click, take a picture, remember complaints."""
+    """Hold one tab: open a file, evaluate JavaScript, click, and remember what went wrong."""
 
-    def __init__(self, commands: int, answers: int) -> None:
+    def __init__(self, commands: IO[bytes], answers: BufferedReader) -> None:
         self._commands = commands
-        self._answers = os.fdopen(answers, "rb", buffering=0)
+        self._answers = answers
         self._received = b""
         self._number = 0
         self._session: str | None = None
@@ -51,7 +52,7 @@ class Browser:
         message: dict[str, Any] = {"id": self._number, "method": method, "params": parameters}
         if self._session:
             message["sessionId"] = self._session
-        os.write(self._commands, json.dumps(message).encode() + b"\0")
+        self._commands.write(json.dumps(message).encode() + b"\0")
         while (answer := self._next()).get("id") != self._number:
             self._record(answer)
         assert "error" not in answer, f"{method}: {answer['error']}"
@@ -83,9 +84,7 @@ class Browser:
         kinds = ("mouseMoved", "mousePressed", "mouseReleased") if click else ("mouseMoved",)
         for kind in kinds:
             button = "none" if kind == "mouseMoved" else "left"
-            self.call(
-                "Input.dispatchMouseEvent", type=kind, x=x, y=y, button=button, clickCount=1
-            )
+            self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button=button, clickCount=1)
 
     def picture(self, path: Path, whole: bool = False) -> None:
         """Write what the window shows, or the whole page, as a PNG."""
@@ -94,7 +93,7 @@ class Browser:
 
     def _next(self) -> dict[str, Any]:
         while b"\0" not in self._received:
-            part = self._answers.read(1 << 16)
+            part = self._answers.read1()
             assert part, "the browser has ended"
             self._received += part
         message, _, self._received = self._received.partition(b"\0")
@@ -119,7 +118,7 @@ def headless(folder: Path) -> Iterator[Browser]:
     answers, written = os.pipe()
     options = [*OPTIONS, f"--user-data-dir={folder}"]
     process = subprocess.Popen(
-        ["sh", "-c", f'exec "$@" 3<&{theirs} 4>&{written}', "sh", program, *options],
+        ["bash", "-c", f'exec "$@" 3<&{theirs} 4>&{written}', "bash", program, *options],
         pass_fds=(theirs, written),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
@@ -127,11 +126,9 @@ def headless(folder: Path) -> Iterator[Browser]:
     )
     os.close(theirs)
     os.close(written)
-    browser = None
-    try:
-        browser = Browser(commands, answers)
-        yield browser
-    finally:
-        process.terminate()
-        process.wait(20)
-        os.close(commands)
+    with os.fdopen(commands, "wb", buffering=0) as out, os.fdopen(answers, "rb") as back:
+        try:
+            yield Browser(out, back)
+        finally:
+            process.terminate()
+            process.wait(20)

@@ -1,108 +1,75 @@
-"""The answer follows from the reports, whichever way they fall."""
+"""The summary follows from the results, whichever way they fall."""
 
 import pytest
 
-from catwise.report.summary import answer
-
-METRICS = {
-    "ceiling": {
-        "verdict": "v",
-        "room": 1,
-        "crossfitted": 0.05,
-        "crossfitted_low": 0.03,
-        "crossfitted_high": 0.07,
-    },
-    "influence": {"joint_negative_share": 0.125, "flipped_label_auc": 0.9},
-}
-CEILING = {"exchange": {"a": 0.2, "b": 0.5, "c": 0.3}}
-
-
-def said(metrics=METRICS, noise=None, **rows):
-    tables = {name: rows.get(name, ()) for name in ("diagonal", "rounds", "table", "room")}
-    return answer(metrics, CEILING, noise, *tables.values())
-
-
-def test_room_and_ceiling_are_told_by_the_verdict_and_its_absence_too():
-    assert said().state == "room"
-    assert "by 5 % of its influence mass (95 % 3 to 7)" in said().headline
-    assert said(METRICS | {"ceiling": METRICS["ceiling"] | {"room": 0}}).state == "ceiling"
-    assert said(METRICS | {"ceiling": {"headroom": 0.1}}).state == "unknown"
-
-
-def test_the_two_classes_with_the_largest_rates_block_each_other():
-    assert said().blocks.startswith("Classes b and c stand in each other's way")
-    assert "costs class b at least 0.6 %" in said().blocks
-
-
-def test_labels_come_first_where_some_are_known_to_be_flipped():
-    assert (
-        "of the 10 samples with the lowest influence 8 bear a flipped label, of 9"
-        in said(noise=(10, 8, 9)).helps[0]
-    )
-    assert said().helps == ["Look first at the 12 % of the samples that harm every class."]
-
-
-def row(name: str, mean: float, reading: str) -> dict[str, str]:
-    net = {
-        f"net_{key}": str(mean + shift)
-        for key, shift in (("mean", 0), ("low", -0.01), ("high", 0.01))
-    }
-    return {
-        "class": name,
-        "measure": "accuracy",
-        "group": "detrimental",
-        "net_reading": reading,
-    } | net
-
-
-def test_the_class_that_gains_most_from_removal_is_named_if_it_gains_for_sure():
-    rows = [row("a", 0.05, "as the paper says"), row("b", 0.2, "not significant")]
-    assert any(
-        "most harms class a raises its accuracy by 5.0 points (95 % 4.0 to 6.0)" in line
-        for line in said(diagonal=rows).helps
-    )
-    assert any("raised no class significantly" in line for line in said(diagonal=rows[1:]).helps)
-
-
-def test_trimming_is_told_from_its_first_to_its_last_round():
-    def state(number, accuracy):
-        return {
-            "arm": "influence",
-            "round": str(number),
-            "accuracy": str(accuracy),
-            "removed": "7",
-            "flipped_removed": "5",
-        }
-
-    (line,) = [
-        line for line in said(rounds=[state(0, 0.9), state(2, 1.0)]).helps if "Removing" in line
-    ]
-    assert (
-        "2 times, takes 7 samples away, 5 of them flipped, and the accuracy goes from 90.00 to 100.00 %"
-        in line
-    )
-    assert said(rounds=[state(0, 0.9)]).helps == said().helps  # the line about labels says it
+from catwise.report.summary import removal_advice, summarize
+from tests.helpers.reports import write_results, write_table
 
 
 @pytest.mark.parametrize(
-    ("gain", "reading", "words"),
-    [(0.1, "better", "Train the epoch"), (-0.1, "worse", "No weights helped")],
+    ("room", "words"),
+    [
+        (True, "gains least gains 5 % of its influence mass (95 % interval 3 to 7)"),
+        (False, "At its ceiling, within noise"),
+    ],
 )
-def test_weights_are_advised_only_if_more_classes_gain_than_lose(gain, reading, words):
-    def rows(method, gain, reading):
-        return {
-            "case": "c",
-            "measure": "loss",
-            "method": method,
-            "gain": str(gain),
-            "reading": reading,
-        }
+def test_the_ceilings_check_decides_between_room_and_ceiling(tmp_path, room, words):
+    summary = summarize(write_results(tmp_path, room=room))
+    assert summary.room == room
+    assert words in summary.headline
 
-    table = [
-        rows("maximin", gain, reading),
-        rows("oracle: none", 9, "better"),
-        rows("shuffled maximin", 9, "better"),
-    ]
-    (line,) = [line for line in said(table=table).helps if "(c)" in line]
-    assert words in line
-    assert "best: maximin, net of plain training" in line
+
+def test_the_two_classes_that_block_each_other_are_named_with_their_rate(tmp_path):
+    sentence = summarize(write_results(tmp_path, ("a", "b", "c"))).blocking
+    assert sentence.startswith("Classes a and b block each other most.")
+    assert "the other classes stay as they are, class a loses at least 0.6 %" in sentence
+
+
+def test_labels_come_first_where_some_are_known_to_be_flipped(tmp_path):
+    flipped = summarize(write_results(tmp_path / "flipped")).advice
+    assert "2 training samples whose influences have the lowest sum, 2 bear" in flipped[0]
+    clean = summarize(write_results(tmp_path / "clean", flips=0)).advice
+    assert clean[0] == "Look first at the 12 % of the training samples that harm every class."
+
+
+def test_the_class_that_gains_most_from_removal_is_named_if_any_gains_significantly(tmp_path):
+    results = write_results(tmp_path)
+    (sentence,) = removal_advice(results)
+    assert "for 1 of 2 classes. Class a gains most: 10.0 points" in sentence
+    diagonal = results.removal.diagonal.assign(net_reading=0).to_dict("records")
+    write_table(tmp_path / "removal/experiment", "removal/diagonal", diagonal)
+    (sentence,) = removal_advice(write_again(results))
+    assert "made no class significantly better" in sentence
+
+
+def write_again(results):
+    """Give the same folders to a reader that has read nothing yet."""
+    return type(results)(results.dataset, results.folder_of, results.parameters)
+
+
+def test_trimming_is_told_from_its_first_to_its_last_round(tmp_path):
+    results = write_results(tmp_path, trimmed=True)
+    (sentence,) = removal_advice(results)
+    assert "After round 1, 7 samples are gone, 5 of them with a flipped label" in sentence
+    assert "from 90.00 to 100.00 %" in sentence
+    first = results.removal.rounds[results.removal.rounds["round"] == 0].to_dict("records")
+    write_table(tmp_path / "removal/experiment", "removal/rounds", first)
+    assert removal_advice(write_again(results)) == []
+
+
+def test_the_best_method_is_no_control_and_is_advised_if_more_classes_gain_than_lose(tmp_path):
+    results = write_results(tmp_path)
+    sentence = summarize(results).advice[-1]
+    assert "cross-fitted headroom is 10 % (95 % interval 5 to 20) before it" in sentence
+    assert "Other weights help: with the best method, direction loss horizon, end" in sentence
+    assert "2 of 2 are significantly better and 0 worse" in sentence
+    summary = results.reweight.summary.assign(better=0, worse=1).to_dict("records")
+    rows = [{**row, "shuffled": int(row["shuffled"])} for row in summary]
+    write_table(tmp_path / "reweight", "reweight/summary", rows)
+    assert "No weights helped" in summarize(write_again(results)).advice[-1]
+
+
+def test_classes_with_odd_names_keep_them(tmp_path):
+    results = write_results(tmp_path, ("None", "NA", "True", "1"))
+    assert "Classes None and NA block each other" in summarize(results).blocking
+    assert "Class None gains most" in removal_advice(results)[0]

@@ -1,0 +1,46 @@
+"""The page shows the benchmarks that were run, with all their numbers."""
+
+import json
+from pathlib import Path
+
+from catwise.report.benchmarks import benchmarks
+
+CARRIED = Path(__file__).parents[2] / "reports" / "benchmarks"
+TABLELESS = {"ranking", "budget", "linear_program"}  # in the picture of influence, or in docs
+
+
+def test_a_benchmark_that_was_not_run_is_not_shown():
+    assert benchmarks({}) == []
+
+
+def test_hit_rates_are_shares_with_their_intervals():
+    hits = {"hits": 9, "of": 10, "low": 0.5, "high": 1.0}
+    case = {"room": True, "verdict": hits, "paper": hits | {"hits": 1}, "mean": {"headroom": 0.1}}
+    (shown,) = benchmarks({"hit_rates": {"cases": {"one": case}}})
+    assert shown.table[1][3:5] == ["90 % (50 to 100)", "10 % (50 to 100)"]
+
+
+def test_what_was_predicted_stands_beside_what_came():
+    points = [{"share": 0.1 * n, "headroom": 0.01 * n, "loss_worst": 0.02 * n} for n in range(4)]
+    rhos = {f"headroom, {what}_worst": [0.9, 0.8, 0.95] for what in ("loss", "accuracy")}
+    (shown,) = benchmarks({"calibration": {"correlations": rhos, "rows": points}})
+    assert "(digits)" in shown.question
+    assert shown.table[1][1:] == ["loss, worst class", "0.90 (0.80 to 0.95)"]
+    assert "rho is 0.90 (95 % interval 0.80 to 0.95" in shown.picture.caption
+
+
+def test_faults_are_counted_and_few_failures_are_told():
+    kills = {"fault": "SIGKILL", "what": "the same bytes", "cases": 50, "passed": 50}
+    kills |= {"interval": {"low": 0.93, "high": 1.0}, "failures": []}
+    other = {"fault": "one", "what": "w", "cases": 9, "passed": 4, "failures": list("abcde")}
+    (shown,) = benchmarks({"faults": {"faults": [kills, other], "note": ""}})
+    assert shown.table[1][2:] == ["50", "50", "93.0 to 100.0 %", "-"]
+    assert shown.table[2][2:] == ["9", "4", "-", "a; b; c; and 2 more"]
+
+
+def test_every_benchmark_that_the_repository_carries_can_be_shown():
+    results = {path.stem: json.loads(path.read_text()) for path in CARRIED.glob("*.json")}
+    shown = benchmarks(results)
+    assert {benchmark.name for benchmark in shown} == set(results) - TABLELESS
+    for benchmark in shown:
+        assert len({len(row) for row in benchmark.table}) == 1

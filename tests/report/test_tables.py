@@ -1,0 +1,136 @@
+"""The tables of the page say what the results hold, and what the paper has beside it."""
+
+import pytest
+
+from catwise.claims import paper
+from catwise.pipeline.results import Results
+from catwise.report import provenance, removal_tables, table1, table2
+from catwise.reweighting import genetic_search
+from tests.helpers.reports import CASE, PROVENANCE, write_results
+
+RUN = PROVENANCE["runs"][0]
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    return write_results(tmp_path_factory.mktemp("reports"))
+
+
+def test_each_method_has_a_row_with_its_gains_and_counts(results):
+    heading, *rows = table1.method_rows(results.reweight, CASE["case"])
+    assert {len(row) for row in rows} == {len(heading)} == {9}
+    names = [row[0] for row in rows]
+    assert names[:2] == ["all ones", "LP-GA printed linear, start"]
+    assert rows[1][1:5] == ["-9.95", "-9.95", "-9.95", "0, 2"]  # points of accuracy
+    assert rows[1][5:] == ["-0.0995", "-0.0995", "-0.0995", "0, 2"]  # nats of loss
+
+
+def test_the_papers_layout_has_the_control_beside_it(results):
+    heading, first, second = table1.printed_rows(results.reweight, CASE["case"])
+    assert heading == ["class", "before", "after", "change, %", "all ones", "change, %"]
+    assert first == ["a (target)", "0.500", "0.600", "+20.00", "0.550", "+10.00"]
+    assert second[0] == "b"
+
+
+def test_a_course_correction_is_compared_with_the_original_epoch(results):
+    printed = results.reweight.printed.assign(original=0.4, change=50.0)
+    course = type(results.reweight)(**{**vars(results.reweight), "printed": printed})
+    heading, first, _ = table1.printed_rows(course, CASE["case"])
+    assert heading[1:4] == ["before", "original", "after"]
+    assert first[4:] == ["+50.00", "0.550", "+37.50"]
+
+
+def test_the_room_is_read_from_its_interval(results):
+    heading, start, end = table1.room_rows(results.reweight, CASE["case"])
+    assert len(heading) == len(start) == len(end)
+    assert start[1:] == ["damped", "30.00", "10.00 (5.00 to 20.00)", "0.100", "room"]
+    closed = results.reweight.room.assign(room=False)
+    without = type(results.reweight)(**{**vars(results.reweight), "room": closed})
+    assert table1.room_rows(without, CASE["case"])[1][-1] == "ceiling, within noise"
+
+
+def test_the_diagonal_is_shown_class_by_class_and_counted_by_the_stage(results):
+    heading, first, second = removal_tables.diagonal(results.top_share.diagonal)
+    assert heading == ["class", "without beneficial", "without detrimental", "without random"]
+    assert first[:2] == ["a", "-10.00 (-12.48 to -7.52)"]
+    assert second[0] == "b"
+    _, plain, net = removal_tables.agreement(results.metrics("removal"), 2)
+    assert plain == ["plain", *["2 of 2 classes, 1 significantly"] * 2]
+    assert net == ["beyond random removal", *["2 of 2 classes, 1 significantly"] * 2]
+
+
+def test_every_group_of_a_removal_is_a_row_with_its_interval_and_its_baseline():
+    metrics = {
+        f"{way}_{measure}_{group}{end}": 0.1 + number / 10
+        for measure in ("accuracy", "loss")
+        for number, group in enumerate(("beneficial", "detrimental", "random"))
+        for way, ends in {"spearman": ("", "_low", "_high"), "spearman_mean": ("",)}.items()
+        for end in ends
+    }
+    metrics |= {
+        name.replace("spearman_mean", "counted"): rho
+        for name, rho in metrics.items()
+        if "mean" in name
+    }
+    metrics["counted_loss_random"] = None  # all counts are alike
+    _, *rows = removal_tables.removals({"digits": metrics, "linear": {"rounds": 3}})
+    assert [row[:3] for row in rows] == [
+        ["digits", "beneficial", "0.10 (0.10 to 0.10)"],
+        ["digits", "detrimental", "0.20 (0.20 to 0.20)"],
+        ["digits", "random", "0.30 (0.30 to 0.30)"],
+    ]
+    assert rows[2][-1] == "-"
+
+
+def test_hyper_parameters_stand_beside_the_papers_where_they_differ(tmp_path):
+    train = {"model": "resnet9", "width": 8, "epochs": 6, "learning_rate": 0.4}
+    recipe = {"learning_rate": 0.1, "batch_size": 5, "weight_decay": 0.0}
+    small = {"generations": 1, "population": 8, "seeds": 2}
+    cases = [
+        {"recipe": "as_trained", "budget": "full"},
+        {"recipe": recipe, "budget": small},
+    ]
+    search = {"generations": 3, "population": 24, "cases": cases}
+    data = write_results(tmp_path).folder_of
+    first, second = (
+        Results(name, data, {"train": train, "reweight": section})
+        for name, section in (("x", search), ("y", None))
+    )
+    object.__setattr__(first.card, "source", "cifar10")
+    rows = {row[0]: row[1:] for row in table2.training_rows([first, second])}
+    assert rows["epochs"] == ["6 (paper: 25)", "6"]
+    assert rows["learning rate"] == ["0.4", "0.4"]
+    rows = {row[0]: row[1:] for row in table2.search_rows([first, second])}
+    assert rows["generations"] == ["20", "3, 1"]
+    assert rows["learning rate"] == ["0.0001", "as trained, 0.1"]
+    assert table2.search_rows([second]) == []
+
+
+def test_the_search_is_as_table_two_prints_it():
+    search = genetic_search.GeneticSearch.__init__.__kwdefaults__
+    for key in ("mutation_rate", "mutation_strength"):
+        assert search[key] == paper.GENETIC[key]
+
+
+def test_times_add_up_over_runs_on_several_machines():
+    other = RUN | {"processor": "another", "gpu": "a GPU"}
+    other |= {"seconds": {"train": 30.0, "removal": 50.0}}
+    about = PROVENANCE | {"runs": [RUN, other], "seconds": 680.0}
+    assert provenance.times({"there": about}) == [
+        ["data set", "prepare", "train", "removal", "all"],
+        ["there", "30 s", "10 minutes", "50 s", "11 minutes"],
+    ]
+    first, second = "a processor, 2 cores, 2025-01-31", "a GPU and another, 2 cores, 2025-01-31"
+    assert provenance.machines(about) == f"{first}, then {second}; 11 minutes"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({}, "commit abc1234"),
+        ({"clean": False}, "commit abc1234 with changes"),
+        ({"commit": None, "clean": None}, "code 555555555555 (no git there)"),
+    ],
+)
+def test_the_code_that_measured_is_named(change, words):
+    assert provenance.revision(PROVENANCE | {"runs": [RUN | change]}) == words
