@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from catwise.config.schema import Csv, Digits, ImageFolder, Images, Prepare, Synthetic, Texts
+from catwise.config.prepare import Csv, Digits, ImageFolder, Images, Prepare, Synthetic, Texts
 from catwise.data import bert_files, own_files, synthetic
 from catwise.data.dataset import SPLITS, Data
 from catwise.data.digits import digits

@@ -1,130 +1,42 @@
-"""What may stand in ``params.yaml``: every key, its type and its range; no key has a default here."""
+"""Define what may stand in params.yaml: every key, its type and its range; no key has a default."""
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-__all__ = ["Curvature", "DataSet", "Params", "Prepare", "Removal", "Run", "Train"]
+from catwise.config.fields import (
+    Count,
+    NonNegative,
+    Population,
+    Positive,
+    Precision,
+    Section,
+    Seed,
+    Seeds,
+)
+from catwise.config.prepare import Prepare
 
-Count = Annotated[int, Field(ge=1)]
-Seed = Annotated[int, Field(ge=0, lt=2**31)]
-Share = Annotated[float, Field(ge=0, lt=1)]
-Positive = Annotated[float, Field(gt=0)]
-NonNegative = Annotated[float, Field(ge=0)]
-Population = Annotated[int, Field(ge=8, multiple_of=4)]
-Seeds = Annotated[int, Field(ge=2)]  # of a result that has an interval
-Precision = Literal["float32", "tf32", "bfloat16"]
+__all__ = ["Curvature", "DataSet", "Params", "Removal", "Train"]
+
 Kind = Literal["exact", "ekfac", "ekfac_linear", "kfac", "diagonal", "identity"]
-
-
-class Section(BaseModel):
-    """A mapping in which every key is known, present, of the right type, finite and in range."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, frozen=True)
+Draw = Literal["importance", "balanced", "every"]
 
 
 class Run(Section):
+    """Hold which data sets the pipeline runs."""
+
     datasets: Annotated[list[str], Field(min_length=1)]
 
 
-class Synthetic(Section):
-    source: Literal["linear", "nonlinear"]
-    seed: Seed
-    train: Count
-    flips: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=2, max_length=2)]
-    validation_a: Count
-    validation_b: Count
-    test: Count
-
-    @model_validator(mode="after")
-    def flips_fit(self) -> "Synthetic":
-        if max(self.flips) > self.train:
-            raise ValueError(f"flips at most train = {self.train} per class")
-        return self
-
-
-class Digits(Section):
-    source: Literal["digits"]
-    seed: Seed
-    flip_share: Share
-    validation_a: Count
-    validation_b: Count
-    test: Count
-
-    @model_validator(mode="after")
-    def something_is_left_to_train_on(self) -> "Digits":
-        if self.validation_a + self.validation_b + self.test > 1697:
-            raise ValueError(
-                "validation_a + validation_b + test of at most 1697 of the 1797 images"
-            )
-        return self
-
-
-class Subset(Section):
-    """Which samples of a data set that comes as files: ``all`` is what is left."""
-
-    seed: Seed
-    train: Count | Literal["all"]
-    flip_share: Share
-    validation_a: Count
-    validation_b: Count
-    test: Count | Literal["all"]
-
-
-class Images(Subset):
-    source: Literal["cifar10", "stl10"]
-
-
-class Tokens(Subset):
-    max_length: Annotated[int, Field(ge=4)]
-    vocabulary: Literal["learned", "bert-base-cased"]
-    vocabulary_size: Count
-    weights: Literal["none", "bert-base-cased"]  # which pretrained ones are kept beside the data
-
-    @model_validator(mode="after")
-    def a_pretrained_vocabulary_has_its_size(self) -> "Tokens":
-        if self.vocabulary == "bert-base-cased" and self.vocabulary_size != 28996:
-            raise ValueError("vocabulary_size of 28996 for bert-base-cased")
-        if self.weights != "none" and self.vocabulary != self.weights:
-            raise ValueError(f"vocabulary {self.weights} with weights {self.weights}")
-        return self
-
-
-class Texts(Tokens):
-    source: Literal["emotion", "ag_news"]
-
-
-class Own(Subset):
-    """The user's own files: the names of the classes are the folders, or the labels of the CSV."""
-
-    path: str
-    classes: Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=2)]
-    test: Count  # a number here: what is left is trained on
-
-    @model_validator(mode="after")
-    def no_class_is_named_twice(self) -> "Own":
-        if len(set(self.classes)) < len(self.classes):
-            raise ValueError("each class once")
-        return self
-
-
-class ImageFolder(Own):
-    source: Literal["imagefolder"]
-    size: Count
-    colour: Literal["grey", "rgb"]
-
-
-class Csv(Own, Tokens):
-    source: Literal["csv"]
-
-
 class Logistic(Section):
+    """Hold logistic regression, trained to its optimum."""
+
     model: Literal["logistic"]
     l2: NonNegative
 
 
 class Epochs(Section):
-    """The recipe that ``catwise.training.epochs`` follows."""
+    """Hold the recipe that ``catwise.training.epochs`` follows."""
 
     seed: Seed
     epochs: Count
@@ -137,6 +49,8 @@ class Epochs(Section):
 
 
 class Convolutional(Epochs):
+    """Hold a classifier of images."""
+
     model: Literal["cnn", "resnet9"]
     width: Count
     augment: bool
@@ -144,24 +58,32 @@ class Convolutional(Epochs):
 
 
 class Transformer(Epochs):
+    """Hold a small BERT from scratch."""
+
     model: Literal["bert"]
     width: Annotated[int, Field(ge=32, multiple_of=32)]
     layers: Count
 
 
 class Pretrained(Epochs):
+    """Hold BERT with its own weights."""
+
     model: Literal["bert-base-cased"]
 
 
 class Exact(Section):
+    """Hold the exact Hessian of logistic regression."""
+
     kind: Literal["exact"]
 
 
 class Factored(Section):
+    """Hold how factors per layer are fitted, at the last checkpoint and ``earlier`` ones."""
+
     kind: Literal["ekfac", "kfac", "diagonal", "identity", "kronfluence"]
-    earlier: list[Count]  # epochs before the last
+    earlier: list[Count]
     damping: Positive
-    draw: Literal["importance", "balanced", "every"]
+    draw: Draw
     samples: Count | Literal["all"]
     embeddings: bool
     seed: Seed
@@ -170,6 +92,8 @@ class Factored(Section):
 
 
 class Influence(Section):
+    """Hold the bins of the validation samples, and how the passes over the data are made."""
+
     bins: Annotated[int, Field(ge=3)]
     seed: Seed
     batch_size: Count
@@ -177,10 +101,12 @@ class Influence(Section):
 
 
 class Fidelity(Section):
+    """Hold which kinds of curvature are scored, and on how many retrainings."""
+
     kinds: Annotated[list[Kind], Field(min_length=1)]
     halves: Annotated[int, Field(ge=10)]
     seeds: Count
-    draw: Literal["importance", "balanced", "every"]
+    draw: Draw
     samples: list[Count]
     embeddings: bool
     repeats: Count
@@ -190,15 +116,19 @@ class Fidelity(Section):
 
 
 class Trimming(Section):
+    """Hold the rounds of iterated trimming (Figure 5)."""
+
     method: Literal["trimming"]
     max_rounds: Count
-    seeds: Annotated[int, Field(ge=2)]
+    seeds: Seeds
 
 
 class TopShare(Section):
+    """Hold how many samples are removed, and how often (Figures 3 and 4)."""
+
     method: Literal["top_share"]
     share: Annotated[float, Field(gt=0, lt=1)]
-    seeds: Annotated[int, Field(ge=2)]
+    seeds: Seeds
     controls: Count
 
 
@@ -274,36 +204,41 @@ class Reweight(Section):
 
 
 class Ceiling(Section):
+    """Hold how the null of the ceiling's check is drawn."""
+
     permutations: Annotated[int, Field(ge=20)]
     seed: Seed
 
 
 class Figures(Section):
+    """Hold the two classes of the influence plane."""
+
     classes: Annotated[list[str], Field(min_length=2, max_length=2)]
 
 
-Prepare = Synthetic | Digits | Images | Texts | ImageFolder | Csv
-Train = Logistic | Convolutional | Transformer | Pretrained
-Curvature = Exact | Factored
-Removal = Trimming | TopShare
+Train = Annotated[Logistic | Convolutional | Transformer | Pretrained, Field(discriminator="model")]
+Curvature = Annotated[Exact | Factored, Field(discriminator="kind")]
+Removal = Annotated[Trimming | TopShare, Field(discriminator="method")]
 
 
 class DataSet(Section):
-    """The sections of one data set: one for each stage that has parameters."""
+    """Hold the sections of one data set, one for each stage that has parameters."""
 
     device: Literal["auto", "cpu", "cuda"]
     threads: Count
-    prepare: Annotated[Prepare, Field(discriminator="source")]
-    train: Annotated[Train, Field(discriminator="model")]
-    curvature: Annotated[Curvature, Field(discriminator="kind")]
+    prepare: Prepare
+    train: Train
+    curvature: Curvature
     influence: Influence
     fidelity: Fidelity
-    removal: Annotated[Removal, Field(discriminator="method")]
+    removal: Removal
     reweight: Reweight | None
     ceiling: Ceiling
     figures: Figures
 
 
 class Params(Section):
+    """Hold the whole file."""
+
     run: Run
     datasets: dict[str, DataSet]

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from catwise.config import params
-from catwise.config.schema import DataSet, Section
+from catwise.config.fields import Section
+from catwise.config.schema import DataSet
 from catwise.core.errors import InputError
 
 __all__ = ["ending", "run", "section_errors", "settings"]

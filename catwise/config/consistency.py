@@ -1,0 +1,103 @@
+"""Find what is wrong in the parameters and what the types of the schema cannot say.
+
+Each problem is a key of params.yaml, what was expected of it, and what it is.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from catwise.config.prepare import Digits, ImageFolder, Synthetic, Tokens
+from catwise.config.schema import DataSet, Epochs, Params
+from catwise.data.catalogue import CLASSES
+
+__all__ = ["problems"]
+
+Problem = tuple[str, str, str]
+
+
+def problems(params: Params) -> Iterator[Problem]:
+    """Yield (key, expected, got) of every problem, in the order of the file."""
+    for position, name in enumerate(params.run.datasets):
+        key = f"run.datasets.{position}"
+        if name not in params.datasets:
+            yield key, f"one of {', '.join(params.datasets)}", repr(name)
+        if name in params.run.datasets[:position]:
+            yield key, "each data set once", f"{name!r} again"
+    for name, dataset in params.datasets.items():
+        if not name.isidentifier():
+            yield "datasets", "names of letters, digits and _", repr(name)
+        for check in (_classes, _model, _exact, _earlier, _cases):
+            for key, expected, got in check(dataset):
+                yield f"datasets.{name}.{key}", expected, got
+
+
+def _class_names(dataset: DataSet) -> Sequence[str]:
+    """Return the classes of the user's own data, or those that a data set always has."""
+    return getattr(dataset.prepare, "classes", None) or CLASSES[dataset.prepare.source]
+
+
+def _classes(dataset: DataSet) -> Iterator[Problem]:
+    """Check that figures show classes that there are."""
+    classes = _class_names(dataset)
+    for position, name in enumerate(dataset.figures.classes):
+        if name not in classes:
+            yield f"figures.classes.{position}", f"one of {', '.join(classes)}", repr(name)
+
+
+def _model(dataset: DataSet) -> Iterator[Problem]:
+    """Check that the model takes what ``prepare`` makes.
+
+    That is points, grey or coloured images, or texts with or without weights to start from.
+    """
+    match dataset.prepare:
+        case Synthetic():
+            models = ["logistic"]
+        case Tokens(weights="none"):
+            models = ["bert"]
+        case Tokens():
+            models = ["bert", "bert-base-cased"]
+        case Digits() | ImageFolder(colour="grey"):
+            models = ["cnn"]
+        case _:
+            models = ["resnet9"]
+    if dataset.train.model not in models:
+        expected = f"{' or '.join(models)} for these data"
+        yield "train.model", expected, repr(dataset.train.model)
+
+
+def _exact(dataset: DataSet) -> Iterator[Problem]:
+    """Check that the exact Hessian is that of logistic regression."""
+    model = dataset.train.model
+    if model != "logistic" and dataset.curvature.kind == "exact":
+        yield "curvature.kind", f"a factored kind for a {model}", "'exact'"
+    if model != "logistic" and "exact" in dataset.fidelity.kinds:
+        yield "fidelity.kinds", f"factored kinds for a {model}", "'exact'"
+
+
+def _earlier(dataset: DataSet) -> Iterator[Problem]:
+    """Check that earlier checkpoints rise and come before the last."""
+    last = dataset.train.epochs if isinstance(dataset.train, Epochs) else 1
+    earlier = getattr(dataset.curvature, "earlier", [])
+    if earlier != sorted({epoch for epoch in earlier if epoch < last}):
+        yield "curvature.earlier", f"rising epochs before the last, {last}", str(earlier)
+
+
+def _cases(dataset: DataSet) -> Iterator[Problem]:
+    """Check that a case starts from a checkpoint that there is, and targets some of the classes.
+
+    Where the original next epoch is needed too, the checkpoint is not the last one.
+    """
+    if dataset.reweight is None:
+        return
+    if not isinstance(dataset.train, Epochs):
+        yield "reweight", "null, as logistic regression has no epochs", "cases"
+        return
+    classes = _class_names(dataset)
+    for position, case in enumerate(dataset.reweight.cases):
+        key = f"reweight.cases.{position}"
+        needs_next = case.kind == "course_correction" or case.recipe == "as_trained"
+        last = dataset.train.epochs - (1 if needs_next else 0)
+        if case.epoch != "auto" and case.epoch > last:
+            yield f"{key}.epoch", f"at most {last}", str(case.epoch)
+        targets = {*case.targets} if case.targets != "auto" else set()
+        if not targets <= {*classes} or len(targets) == len(classes):
+            yield f"{key}.targets", f"some of {', '.join(classes)}", ", ".join(case.targets)
