@@ -9,7 +9,7 @@ import torch
 from catwise.core.progress import progress
 from catwise.experiments import resume
 from catwise.experiments.retraining import retrained
-from catwise.experiments.trimming import trim
+from catwise.experiments.trimming import run_trimming
 from catwise.pipeline.files import folder, read_json, read_npz, write_csv, write_json
 from catwise.pipeline.stage import run, settings
 from catwise.removal import effects
@@ -23,7 +23,7 @@ def main(dataset: str) -> None:
     torch.set_num_threads(threads)
     out = folder("reports", "removal", dataset, "experiment")
     if section.method == "trimming":
-        summary = trim(dataset, device, train, section, out)
+        summary = run_trimming(dataset, device, train, section, out)
     else:
         summary = top_share(dataset, device, threads, train, section, out)
     write_json(out.parent / "metrics.json", summary)

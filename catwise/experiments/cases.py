@@ -12,11 +12,9 @@ from catwise.pipeline.artifacts import training_recipe
 from catwise.reweighting.targets import detrimental_epoch, fallen_classes, lowest_classes
 from catwise.training.epochs import Recipe
 
-__all__ = ["CASE_COLUMNS", "Case", "epoch_recipe", "resolve_cases"]
+__all__ = ["Case", "epoch_recipe", "resolve_cases"]
 
 FEW = 2  # targets of `auto`: as many as the paper's Direct Improvement has
-
-CASE_COLUMNS = ("case", "kind", "epoch", "compared_with", "learning_rate", "seeds")
 
 
 @dataclass(frozen=True)
@@ -43,8 +41,14 @@ class Case:
     @property
     def row(self) -> dict[str, Any]:
         """Return the row of the case in the table of cases."""
-        cells = (self.key, self.kind, self.start.epoch, self.compared_with, self.learning_rate)
-        return dict(zip(CASE_COLUMNS, (*cells, self.section.seeds), strict=True))
+        return {
+            "case": self.key,
+            "kind": self.kind,
+            "epoch": self.start.epoch,
+            "compared_with": self.compared_with,
+            "learning_rate": self.learning_rate,
+            "seeds": self.section.seeds,
+        }
 
 
 def resolve_cases(

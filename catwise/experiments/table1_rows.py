@@ -7,47 +7,21 @@ from sklearn.metrics import roc_auc_score
 
 from catwise.ceiling.verdict import check_ceiling
 from catwise.experiments.anchored_influence import AnchoredInfluence
-from catwise.experiments.cases import CASE_COLUMNS
 from catwise.experiments.epoch_measurements import MEASURES
 from catwise.experiments.table1 import Table1Experiment, direction_method, search_method
 from catwise.reweighting.table1 import (
-    METHOD_COLUMNS,
     class_rows,
     printed_rows,
     summary_row,
     tradeoff_row,
 )
 
-__all__ = ["TABLES", "headline_metrics", "table_rows"]
+__all__ = ["NAMES", "headline_metrics", "table_rows"]
 
 # The anchor and filter of the headroom as printed, and of that beyond plain training.
 ROOMS = (("start", "damped"), ("end", "horizon"))
 
-MEANS = ("before", "control", "after", "predicted")
-INTERVAL = ("low", "high")
-FITNESS = ("fitness", "failure", "gain")
-TABLES: dict[str, tuple[str, ...]] = {  # the columns of each table
-    "cases": CASE_COLUMNS,
-    "table": (
-        *("case", *METHOD_COLUMNS, "measure", "class", "target", *MEANS),
-        *("gain", *INTERVAL, "reading"),
-    ),
-    "summary": (
-        *("case", *METHOD_COLUMNS, "measure", "targets_gain", "worst_gain", "mean_gain"),
-        *("better", "worse"),
-    ),
-    "printed": ("case", "class", "target", "before", "original", "all_ones", "after", "change"),
-    "room": (
-        *("case", "anchor", "filter", "headroom", "crossfitted", *INTERVAL),
-        *("sum_over_mass", "room"),
-    ),
-    "tradeoff": ("case", *METHOD_COLUMNS, "gene", "measure", "target_gain", "worst_other"),
-    "history": (
-        *("case", *METHOD_COLUMNS, "split", "generation", "evaluations", "trained"),
-        *("diversity", "effective_samples"),
-        *(f"{of}_{key}" for key in FITNESS for of in ("best", "mean", "worst")),
-    ),
-}
+NAMES = ("cases", "table", "summary", "printed", "room", "tradeoff", "history")  # of the tables
 
 
 def table_rows(experiment: Table1Experiment, classes: list[str]) -> dict[str, list[dict[str, Any]]]:
@@ -63,7 +37,7 @@ def table_rows(experiment: Table1Experiment, classes: list[str]) -> dict[str, li
         "tradeoff": _tradeoff_rows(experiment),
         "history": experiment.history,
     }
-    return {name: [{"case": case.key, **row} for row in rows[name]] for name in TABLES}
+    return {name: [{"case": case.key, **row} for row in rows[name]] for name in NAMES}
 
 
 def _class_rows(experiment: Table1Experiment, classes: list[str]) -> list[dict[str, Any]]:

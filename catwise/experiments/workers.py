@@ -1,9 +1,8 @@
-"""Who does the work of a long map: the processes that the environment names, here or on other
-machines.
+"""Spread a long map over the processes that the environment names, here or on other machines.
 
-CATWISE_BACKEND: loky (processes of this machine, the default), dask or ray. CATWISE_WORKERS: how
-many. With DASK_SCHEDULER_ADDRESS or RAY_ADDRESS a cluster that runs already is used: start it in
-this folder, on a disk that all its machines share, and with PYTHONPATH=. All of this is no
+CATWISE_BACKEND is loky (processes of this machine, the default), dask or ray, and CATWISE_WORKERS
+their number. With DASK_SCHEDULER_ADDRESS or RAY_ADDRESS a cluster that runs already is used: start
+it in this folder, on a disk that all its machines share, and with PYTHONPATH=. All of this is no
 parameter of the pipeline, because it changes no result.
 """
 
@@ -26,18 +25,17 @@ from catwise.core.errors import InputError
 
 __all__ = ["Spread", "pool"]
 
-
+# function, calls -> function(*call) for each call, in order
 Spread = Callable[[Callable[..., Any], Iterable[tuple[Any, ...]]], Generator[Any]]
 
 
 @contextmanager
 def pool(device: torch.device, threads: int) -> Iterator[Spread]:
-    """Opens the workers and gives ``spread(function, calls)``: function(*call) for each call, in
-    order.
+    """Open the workers and give ``spread(function, calls)``, which yields function(*call) in order.
 
-    Each worker may use ``threads`` threads; one worker of loky is this process itself. They serve
-    every map of the block, because a new one needs seconds to import torch, and are gone when the
-    block ends or fails.
+    Each worker may use ``threads`` threads; a single worker of loky is this process itself. The
+    workers serve every map of the block, because a new one needs seconds to import torch, and they
+    are gone when the block ends or fails.
     """
     backend, workers = _backend(), _workers(device, threads)
     if backend == "loky" and workers == 1:
@@ -85,9 +83,7 @@ def _loky(workers: int) -> Iterator[dict[str, Any]]:
 
 
 def _end_with(parent: int) -> None:
-    """Ends this process within a second of its parent, which loky's own workers outlive by
-    minutes.
-    """
+    """End this process within a second of its parent, which loky's workers outlive by minutes."""
 
     def watch() -> None:
         while os.getppid() == parent:
@@ -103,9 +99,8 @@ def _dask(workers: int) -> Iterator[dict[str, Any]]:
 
     if address := os.environ.get("DASK_SCHEDULER_ADDRESS"):
         with Client(address) as client:
-            client.submit(
-                _backend
-            ).result()  # fails if this code is not on its path; joblib would wait for ever
+            # This fails if the code is not on the path of the cluster; joblib would wait for ever.
+            client.submit(_backend).result()
             yield {"client": client}
         return
     here = {
@@ -127,9 +122,8 @@ def _ray(workers: int) -> Iterator[dict[str, Any]]:
     from ray.util.joblib.ray_backend import RayBackend
 
     class Streaming(RayBackend):
-        supports_return_generator = (
-            True  # it says no, as its base does, but its pool hands over each result
-        )
+        # Its base says no, but its pool hands over each result.
+        supports_return_generator = True
 
     joblib.register_parallel_backend("ray", Streaming)
     here = {
@@ -141,7 +135,7 @@ def _ray(workers: int) -> Iterator[dict[str, Any]]:
     code = {"env_vars": {"PYTHONPATH": str(Path(__file__).parents[2])}}
     ours = signal.getsignal(signal.SIGTERM)
     ray.init(runtime_env=code, **({} if os.environ.get("RAY_ADDRESS") else here))
-    signal.signal(signal.SIGTERM, ours)  # ray's own aborts, and what is open stays open
+    signal.signal(signal.SIGTERM, ours)  # that of ray aborts, and what is open stays open
     try:
         yield {}
     finally:
