@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from catwise.pipeline.files import read_json
-from catwise.pipeline.results import read_table
+from catwise.pipeline.tables import read_table
 from docs.tables import table
 
 BENCHMARKS = Path("reports/benchmarks")

@@ -17,12 +17,12 @@ from catwise.experiments import resume
 from catwise.experiments.anchored_influence import AnchoredInfluence
 from catwise.experiments.cases import Case, resolve_cases
 from catwise.experiments.table1 import Table1Experiment
-from catwise.experiments.table1_rows import TABLES, headline_metrics, table_rows
+from catwise.experiments.table1_rows import NAMES, headline_metrics, table_rows
 from catwise.experiments.workers import pool
-from catwise.pipeline import results
 from catwise.pipeline.artifacts import read_splits, torch_device
 from catwise.pipeline.files import folder, read_npz, write_csv, write_json, write_npz
 from catwise.pipeline.stage import run, settings
+from catwise.pipeline.tables import TABLES, read_table
 
 
 def main(dataset: str) -> None:
@@ -30,11 +30,11 @@ def main(dataset: str) -> None:
     torch.set_num_threads(parameters.threads)
     splits, classes = read_splits(dataset, parameters.device)
     path = Path("reports", "train", dataset, "history.csv")
-    history = results.read_table(path, results.TABLES["train/history"])
+    history = read_table(path, TABLES["train/history"])
     flipped_n = read_npz(Path("data", dataset, "arrays.npz"))["flipped"].astype(bool)
     counts_k = np.bincount(splits["validation_b"][-1].cpu(), minlength=len(classes))
     cases = resolve_cases(dataset, parameters, history, counts_k)
-    tables: dict[str, list[dict[str, Any]]] = {name: [] for name in TABLES}
+    tables: dict[str, list[dict[str, Any]]] = {name: [] for name in NAMES}
     weights: dict[str, np.ndarray] = {}
     metrics: dict[str, Any] = {}
     with pool(torch_device(parameters.device), parameters.threads) as spread:
@@ -48,8 +48,8 @@ def main(dataset: str) -> None:
                 weights[f"{case.key}/{result.method.key}"] = result.weights_n.astype(np.float32)
             metrics[case.key] = headline_metrics(experiment)
     out = folder("reports", "reweight", dataset)
-    for name, columns in TABLES.items():
-        write_csv(out / f"{name}.csv", tables[name], list(columns))
+    for name in NAMES:
+        write_csv(out / f"{name}.csv", tables[name], list(TABLES[f"reweight/{name}"]))
     write_npz(out / "weights.npz", **weights)
     write_json(out / "metrics.json", metrics)
     resume.clear("reweight", dataset)

@@ -1,6 +1,6 @@
 """Make the rows of Table 1, and what it lacks: the effect net of a control, with intervals."""
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -12,7 +12,6 @@ from catwise.reweighting.fitness import relative_change
 __all__ = [
     "ALL_ONES",
     "BEST_SEEDS",
-    "METHOD_COLUMNS",
     "ORACLE",
     "Method",
     "Net",
@@ -65,7 +64,6 @@ class Method:
         return {"method": self.key, **asdict(self)}
 
 
-METHOD_COLUMNS = ("method", *(field.name for field in fields(Method)))
 ALL_ONES, ORACLE, BEST_SEEDS = Method("all_ones"), Method("oracle"), Method("best_seeds")
 
 

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from catwise.pipeline.files import write_csv, write_json, write_npz
-from catwise.pipeline.results import TABLES, Place, Results
+from catwise.pipeline.results import Place, Results
+from catwise.pipeline.tables import TABLES
 from catwise.removal import effects
 from catwise.reweighting.table1 import (
     ALL_ONES,

@@ -7,11 +7,11 @@ import pytest
 from catwise.claims.evidence import Evidence
 from catwise.claims.judge import claims
 from catwise.core.errors import InputError
-from catwise.experiments import table1_rows
 from catwise.figures import gallery
 from catwise.pipeline.files import write_json
 from catwise.pipeline.provenance import check
-from catwise.pipeline.results import TABLES, Results, names, read_table, record
+from catwise.pipeline.results import Results, names, record
+from catwise.pipeline.tables import TABLES, read_table
 from tests.helpers.reports import changed, write_results, write_table
 
 ODD = ("None", "NA", "True", "1", "nan")  # names of classes that readers like to take for others
@@ -182,11 +182,6 @@ def test_a_table_whose_last_line_does_not_end_is_damaged(tmp_path):
     path.write_text("value\n1\n2")
     with pytest.raises(InputError, match="its last line does not end"):
         read_table(path, {"value": int})
-
-
-def test_the_reweighting_stage_writes_the_columns_that_are_read():
-    written = {f"reweight/{name}": list(columns) for name, columns in table1_rows.TABLES.items()}
-    assert written == {name: list(TABLES[name]) for name in REWEIGHT}
 
 
 @pytest.mark.parametrize("dataset", names())

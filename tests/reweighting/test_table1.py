@@ -3,10 +3,10 @@ import pytest
 from scipy.stats import ttest_rel
 
 from catwise.core.errors import InputError
+from catwise.pipeline.tables import METHOD
 from catwise.reweighting.table1 import (
     ALL_ONES,
     BEST_SEEDS,
-    METHOD_COLUMNS,
     ORACLE,
     Method,
     class_rows,
@@ -41,7 +41,7 @@ def test_every_method_has_a_key_of_its_own_and_the_columns_of_its_parts():
         ),
     ]
     assert len({method.key for method in methods}) == len(methods)
-    assert all(tuple(method.columns) == METHOD_COLUMNS for method in methods)
+    assert all(tuple(method.columns) == tuple(METHOD) for method in methods)
     shuffled = Method("direction", anchor="end", filter="horizon", query="loss", shuffled=1)
     assert shuffled.columns == {
         "method": "shuffled.direction.loss.horizon.end",

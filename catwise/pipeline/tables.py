@@ -1,0 +1,132 @@
+"""Hold the schema of every table that a stage writes, and read a table by its schema.
+
+The schema maps each column to its type. Text is kept as it is written, so that a class may be
+called None, NA, True or 1. A bool is written as 0 or 1. An empty cell is NaN in a column of floats,
+<NA> in a column of ``int | None``, and the empty string in a column of text.
+"""
+
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from types import UnionType
+
+import numpy as np
+import pandas as pd
+
+from catwise.core.errors import InputError
+from catwise.pipeline.files import reading
+
+__all__ = ["METHOD", "TABLES", "Schema", "read_table"]
+
+Schema = Mapping[str, type | UnionType]
+
+METHOD: Schema = {  # what a method of Table 1 is; cells that do not apply are empty
+    "method": str,  # a unique key, never parsed
+    "family": str,  # all_ones, lp_ga, direction, oracle, best_seeds
+    "anchor": str,  # start, end
+    "rule": str,  # printed, beta
+    "program": str,  # linear, quadratic
+    "filter": str,  # damped, horizon
+    "query": str,  # loss, probability, margin
+    "shuffled": bool,
+}
+INTERVAL: Schema = {"low": float, "high": float}
+TABLES: dict[str, Schema] = {
+    "train/history": {"epoch": int, "split": str, "class": str, "accuracy": float, "loss": float},
+    "ceiling/epochs": {
+        **{"epoch": int, "figure": str, "value": float, **INTERVAL},
+        **{"null_middle": float, "null_low": float, "null_high": float},
+    },
+    "fidelity/scores": {"kind": str, "class": str, "lds": float},
+    "fidelity/samples": {
+        **{"draw": str, "samples": int, "seed": int, "class": str, "spearman": float}
+    },
+    "removal/rounds": {
+        **{"arm": str, "seed": int, "round": int, "removed": int, "flipped_removed": int},
+        **{"class": str, "accuracy": float, "loss": float},
+    },
+    "removal/changes": {
+        **{"group": str, "target": str, "draw": int | None, "seed": int, "class": str},
+        **{"influence": float, "labelled": int, "accuracy_change": float, "loss_change": float},
+    },
+    "removal/correlations": {
+        **{"group": str, "measure": str, "pairs": str, "trainings": str, "rho": float, **INTERVAL},
+        **{"counted": float, "shuffled": float, "shuffled_high": float},
+    },
+    "removal/diagonal": {
+        **{"class": str, "group": str, "measure": str, "mean": float, **INTERVAL},
+        **{"reading": int | None, "net_mean": float, "net_low": float, "net_high": float},
+        "net_reading": int | None,
+    },
+    "reweight/cases": {
+        **{"case": str, "kind": str, "epoch": int, "compared_with": int},
+        **{"learning_rate": float, "seeds": int},
+    },
+    "reweight/table": {
+        **{"case": str, **METHOD, "measure": str, "class": str, "target": bool},
+        **{"before": float, "control": float, "after": float, "predicted": float},
+        **{"gain": float, **INTERVAL, "reading": int | None},
+    },
+    "reweight/summary": {
+        **{"case": str, **METHOD, "measure": str, "targets_gain": float, "worst_gain": float},
+        **{"mean_gain": float, "better": int, "worse": int},
+    },
+    "reweight/printed": {
+        **{"case": str, "class": str, "target": bool, "before": float, "original": float},
+        **{"all_ones": float, "after": float, "change": float},
+    },
+    "reweight/room": {
+        **{"case": str, "anchor": str, "filter": str, "headroom": float, "crossfitted": float},
+        **INTERVAL,
+        **{"sum_over_mass": float, "room": bool},
+    },
+    "reweight/tradeoff": {
+        **{"case": str, **METHOD, "gene": float, "measure": str},
+        **{"target_gain": float, "worst_other": float},
+    },
+    "reweight/history": {
+        **{"case": str, **METHOD, "split": str, "generation": int, "evaluations": int},
+        **{"trained": int, "diversity": float, "effective_samples": float},
+        **{"best_fitness": float, "mean_fitness": float, "worst_fitness": float},
+        **{"best_failure": float, "mean_failure": float, "worst_failure": float},
+        **{"best_gain": float, "mean_gain": float, "worst_gain": float},
+    },
+}
+
+
+def read_table(path: Path, schema: Schema) -> pd.DataFrame:
+    """Read the columns of the schema; text is kept as it is written.
+
+    Raises InputError where the file is missing or damaged, lacks a column, or holds a cell that is
+    not of its column's type.
+    """
+    with reading(path, "CSV"):
+        content = path.read_bytes()
+        if not content.endswith(b"\n"):
+            raise ValueError("its last line does not end")
+        text = pd.read_csv(io.BytesIO(content), dtype=str, na_filter=False)
+    for name in schema:
+        if name not in text:
+            raise InputError(
+                f"{path}: expected a column {name!r}; got {', '.join(text)}; run `dvc repro`"
+            )
+    return pd.DataFrame({name: _typed(path, text[name], kind) for name, kind in schema.items()})
+
+
+def _typed(path: Path, column: pd.Series, kind: type | UnionType) -> pd.Series:
+    """Convert the cells of one column."""
+    if kind is str:
+        return column
+    try:
+        if kind is float:
+            return column.where(column != "", "nan").astype(np.float64)
+        if kind is int:
+            return column.astype(np.int64)
+        if kind is bool:
+            return column.map({"0": False, "1": True}).astype("boolean").astype(bool)
+        return column.where(column != "", None).astype("Int64")
+    except (ValueError, TypeError) as error:
+        wanted = "0 or 1" if kind is bool else getattr(kind, "__name__", str(kind))
+        raise InputError(
+            f"{path}: expected {wanted} in column {column.name!r}; got {error}; run `dvc repro`"
+        ) from None
