@@ -151,6 +151,22 @@ def test_the_projects_own_file_is_valid():
         ),
         ("datasets.digits", None, "datasets.digits: expected"),
         ("datasets.digits.reweight.cases.0.recipe", [[]], "reweight.cases.0.recipe: expected"),
+        ("datasets.digits.reweight.cases.0.budget", "half", "reweight.cases.0.budget: expected"),
+        (
+            "datasets.digits.reweight.cases.0.budget-",
+            None,
+            "reweight.cases.0.budget: expected this key; got none",
+        ),
+        (
+            "datasets.digits.reweight.cases.1.budget.population",
+            10,
+            "reweight.cases.1.budget.population: expected a multiple of 4; got 10",
+        ),
+        (
+            "datasets.digits.reweight.cases.1.budget.seeds",
+            1,
+            "reweight.cases.1.budget.seeds: expected greater than or equal to 2; got 1",
+        ),
         (
             "datasets.cifar10_small.prepare.train",
             [[]],
