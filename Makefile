@@ -43,7 +43,7 @@ types: $(SETUP) ## check the types
 
 docs: $(SETUP) ## build the pages of docs/ and the reference of the library into scratch/site
 	$(PIP) install -r requirements-docs.txt
-	mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet
 
 bench: $(SETUP) ## measure seconds, ratios, hit rates and calibration, an hour; reports/benchmarks
 	python -m benchmarks.speed.influence reports/benchmarks/influence.json

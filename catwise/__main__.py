@@ -17,7 +17,9 @@ MODULES = {"diagnose": "diagnose_files", "doctor": "doctor", "measure": "measure
 
 def arguments() -> dict[str, str]:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(prog="catwise", description=catwise.__doc__)
+    parser = argparse.ArgumentParser(
+        prog="catwise", description=(catwise.__doc__ or "").partition("\n")[0]
+    )
     parser.add_argument("--version", action="version", version=f"catwise {catwise.__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 

@@ -66,3 +66,19 @@ def test_a_finding_of_the_doctor_is_exit_code_2(call, monkeypatch):
     assert call("doctor")[0] == 2
     monkeypatch.setattr(doctor, "main", lambda: 0)
     assert call("doctor")[0] == 0
+
+
+def test_in_the_repository_its_own_code_runs_and_not_an_installed_copy(call, monkeypatch):
+    class ReplacedError(Exception):
+        pass
+
+    def replace(_: str, command: list[str]) -> None:
+        raise ReplacedError(command[1:])
+
+    Path("dvc.yaml").touch()
+    Path("catwise").mkdir()
+    Path("catwise/__main__.py").touch()
+    monkeypatch.setattr(command_line.os, "execv", replace)
+    monkeypatch.setattr(sys, "argv", ["catwise", "doctor"])
+    with pytest.raises(ReplacedError, match=r"\['-m', 'catwise', 'doctor'\]"):
+        command_line.main()
