@@ -167,7 +167,7 @@ class Table1Experiment:
             measured = self.epochs.measure([(weights_n, 0) for weights_n in weights], split)
             return [one[split]["accuracy"] for one in measured]
 
-        found = pareto_lp_ga(
+        search = pareto_lp_ga(
             program,
             train_one_epoch,
             before_k,
@@ -176,8 +176,8 @@ class Table1Experiment:
             seed=self.case.start.train.seed,
             keep=ELITE,
         )
-        self.history += [{**method.columns, "split": split, **row} for row in found.history]
-        return found.weights
+        self.history += [{**method.columns, "split": split, **row} for row in search.history]
+        return search.weights
 
     def _fittest(self, before_k: np.ndarray, measured: list[dict[str, np.ndarray]]) -> int:
         """Return the number of the candidate whose mean accuracy over the seeds is fittest."""

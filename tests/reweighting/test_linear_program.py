@@ -6,7 +6,8 @@ from scipy.optimize import linprog, minimize
 
 from catwise.core.errors import InputError
 from catwise.reweighting.candidates import beta_floors, effective_samples, printed_floors
-from catwise.reweighting.linear_program import TOLERANCE, Program, Solution
+from catwise.reweighting.linear_program import Program
+from catwise.reweighting.solution import TOLERANCE, Solution
 
 KINDS = [
     "plain",
