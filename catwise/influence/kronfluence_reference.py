@@ -28,11 +28,9 @@ __all__ = [
     "Classification",
     "aggregated_scores",
     "analysis",
-    "factor_arguments",
     "fit_all",
     "fit_kronfluence",
     "pairwise_scores",
-    "score_arguments",
 ]
 
 FACTORS = "factors"
@@ -74,7 +72,7 @@ def analysis(model: nn.Module, task: Task | None = None, seed: int = 0) -> Itera
         )
 
 
-def factor_arguments(dtype: torch.dtype) -> FactorArguments:
+def _factor_arguments(dtype: torch.dtype) -> FactorArguments:
     """Return kronfluence's defaults, but in one dtype and on all samples, not the first 100,000."""
     return FactorArguments(
         strategy="ekfac",
@@ -87,7 +85,7 @@ def factor_arguments(dtype: torch.dtype) -> FactorArguments:
     )
 
 
-def score_arguments(dtype: torch.dtype) -> ScoreArguments:
+def _score_arguments(dtype: torch.dtype) -> ScoreArguments:
     """Return arguments with a damping of 0.1 times each layer's mean eigenvalue.
 
     kronfluence's default of 1e-8 ruins the ranking.
@@ -106,7 +104,7 @@ def fit_all(analyzer: Analyzer, train: Batch, batch_size: int) -> None:
         FACTORS,
         TensorDataset(*train),
         per_device_batch_size=batch_size,
-        factor_args=factor_arguments(_dtype(train)),
+        factor_args=_factor_arguments(_dtype(analyzer)),
     )
 
 
@@ -161,7 +159,7 @@ def _scores(
     query_batch_size: int,
     aggregate: bool,
 ) -> Tensor:
-    arguments = score_arguments(_dtype(train))
+    arguments = _score_arguments(_dtype(analyzer))
     arguments.aggregate_query_gradients = aggregate
     analyzer.compute_pairwise_scores(
         "scores",
@@ -176,6 +174,6 @@ def _scores(
     return analyzer.load_pairwise_scores("scores")["all_modules"]
 
 
-def _dtype(batch: Batch) -> torch.dtype:
-    """Return the dtype of the inputs, or float32 for inputs in integers."""
-    return batch[0].dtype if batch[0].is_floating_point() else torch.float32
+def _dtype(analyzer: Analyzer) -> torch.dtype:
+    """Return the dtype of the weights."""
+    return next(analyzer.model.parameters()).dtype

@@ -1,4 +1,4 @@
-"""Slow, exact twins of what the library does fast, from the definitions and with no code of it."""
+"""Compute slowly, from the definitions, what the library does fast; none of its code is used."""
 
 import numpy as np
 import torch
@@ -8,15 +8,18 @@ from torch.func import functional_call, jvp
 
 
 def losses(model: nn.Module, theta: dict[str, Tensor], x: Tensor, y: Tensor) -> Tensor:
+    """Compute -log p(y | x) of each sample with the parameters ``theta``."""
     logits = functional_call(model, theta, x)
     return -logits.log_softmax(1)[torch.arange(len(y)), y]
 
 
 def parameters(model: nn.Module) -> dict[str, Tensor]:
+    """Return the parameters of the model by name."""
     return {name: parameter.detach() for name, parameter in model.named_parameters()}
 
 
 def flat(theta: dict[str, Tensor]) -> Tensor:
+    """Return the parameters as one vector, in their order."""
     return torch.cat([part.flatten() for part in theta.values()])
 
 
@@ -55,7 +58,7 @@ def influence(
 def directional_derivatives(
     model: nn.Module, x: Tensor, y: Tensor, directions: list[dict[str, Tensor]]
 ) -> Tensor:
-    """d l(z_i; theta + eps v_k) / d eps, by forward-mode differentiation without a hook: (n, k)."""
+    """Compute d l(z_i; theta + eps v_k) / d eps by forward-mode differentiation: (n, k)."""
     theta = parameters(model)
     rest = {name: torch.zeros_like(part) for name, part in theta.items()}
     return torch.stack(

@@ -80,3 +80,12 @@ def binned_vectors(
     """
     p_nk = ceiling_vectors(rng, n, k)[0] + size * rng.normal(size=(n, 1))
     return p_nk[:, :, None] / bins + noise * rng.normal(size=(n, k, bins)) / bins**0.5
+
+
+def texts(lengths: list[int], padded_to: int, seed: int = 1) -> tuple[Tensor, Tensor, Tensor]:
+    """Draw texts of 29 words, padded by 0 at the right: ids, mask and labels in turn."""
+    generator = torch.Generator().manual_seed(seed)
+    ids = torch.zeros(len(lengths), padded_to, dtype=torch.long)
+    for row, length in enumerate(lengths):
+        ids[row, :length] = torch.randint(1, 30, (length,), generator=generator)
+    return ids, (ids > 0).long(), torch.arange(len(lengths)) % 3

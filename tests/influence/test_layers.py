@@ -1,3 +1,5 @@
+"""Laws of the layers seen as matrices: sum_t g_t a_t^T is the gradient of the weight."""
+
 import pytest
 import torch
 from torch import nn
@@ -27,16 +29,16 @@ def test_coverage_counts_the_parameters_of_linear_and_convolution():
         nn.Conv2d(2, 3, 3, padding="valid", dilation=2),
     ],
 )
-def test_rows_and_columns_give_back_the_gradient_of_the_weight(layer):
+def test_inputs_and_gradients_give_back_the_gradient_of_the_weight(layer):
     model, (x, _) = nn.Sequential(layer).double(), small.images(4)
-    seen = {}
+    visited = {}
     visit_layers(
         model,
         covered_layers(model),
         lambda: model(x).sin().sum(),
-        lambda name, a, g: seen.update({name: (a, g)}),
+        lambda name, a, g: visited.update({name: (a, g)}),
     )
-    a_nti, g_nto = seen["0"]
+    a_nti, g_nto = visited["0"]
     gradients = torch.autograd.grad(model(x).sin().sum(), list(layer.parameters()))
     matrix = torch.einsum("nto,nti->oi", g_nto, a_nti)
     torch.testing.assert_close(matrix[:, : layer.weight[0].numel()], gradients[0].flatten(1))

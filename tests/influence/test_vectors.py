@@ -1,8 +1,11 @@
+"""Laws of influence vectors: the definition, refitting, sums, partitions; laws of their passes."""
+
 import numpy as np
 import pytest
 import torch
 
 from catwise.core.errors import InputError
+from catwise.core.losses import per_sample_loss, per_sample_probability
 from catwise.influence import curvature
 from catwise.influence.factors import fit_factors
 from catwise.influence.vectors import (
@@ -39,7 +42,10 @@ def test_equals_the_definition_with_dense_gradients(logistic_case, l2):
 
 @pytest.mark.parametrize("sign", [1, -1])
 def test_equals_refitting_with_one_weight_moved(logistic_case, sign):
-    """d(loss of class k) / d w_i = -P[i, k] at w = 1. Richardson removes the first error of each one-sided step."""
+    """Differentiate: d(loss of class k) / d w_i = -P[i, k] at w = 1, by one-sided steps.
+
+    Richardson's extrapolation removes the first error of each step.
+    """
     train, query = logistic_case
     p_nk = vectors(small.logistic(train, 0.01), train, query, 0.01)
 
@@ -64,7 +70,7 @@ def test_sums_to_zero_at_an_unregularised_optimum(logistic_case):
 
 
 def test_sums_to_the_pull_of_the_penalty(logistic_case):
-    """sum_i g_i = -n l2 theta at the optimum, so sum_i P[i, k] = -n l2 v_k . theta."""
+    """At the optimum sum_i g_i = -n l2 theta, so sum_i P[i, k] = -n l2 v_k . theta."""
     train, query = logistic_case
     l2 = 0.05
     model = small.logistic(train, l2)
@@ -86,16 +92,15 @@ def class_losses(model, query):
 def test_predicts_leaving_one_out(rng):
     train, query = small.blobs(rng, 400), small.blobs(rng, 45)
     model = small.logistic(train, 0.05)
-    predicted = vectors(model, train, query, 0.05)[:80]
-    changes = []
-    for i in range(80):
+    predicted = vectors(model, train, query, 0.05)[:40]
+    losses = []
+    for i in range(40):
         weights = torch.ones(400, dtype=torch.float64)
         weights[i] = 0
-        changes.append(
-            class_losses(small.logistic(train, 0.05, weights), query) - class_losses(model, query)
-        )
+        losses.append(class_losses(small.logistic(train, 0.05, weights), query))
+    changes = torch.stack(losses) - class_losses(model, query)
     for k in range(3):
-        assert np.corrcoef(torch.stack(changes)[:, k], predicted[:, k])[0, 1] > 0.999
+        assert np.corrcoef(changes[:, k], predicted[:, k])[0, 1] > 0.999
 
 
 def test_one_pass_equals_forward_mode_derivatives():
@@ -127,7 +132,7 @@ def test_neither_batches_nor_order_matter():
 
 
 def test_any_partition_of_the_query_samples_adds_up():
-    """Halves of the classes are groups too, and their vectors add up to those of the classes."""
+    """Halves of the classes are groups too; their vectors add up to those of the classes."""
     model, train, query = small.conv_net(), small.images(23), small.images(12, seed=1)
     ekfac = fit_factors(model, train, kind="ekfac", damping=0.1, seed=0, batch_size=23)
     halves = query[1] + 3 * (torch.arange(12) % 2)
@@ -136,29 +141,25 @@ def test_any_partition_of_the_query_samples_adds_up():
     torch.testing.assert_close(parts[:, :3] + parts[:, 3:], whole, rtol=1e-10, atol=1e-14)
 
 
-def test_a_measure_of_its_own_is_differentiated(logistic_case):
-    """Minus the probability of the true class: the query gradient changes, the rest of Eq. 1 does not."""
+def test_a_query_loss_of_its_own_is_differentiated(logistic_case):
+    """Predict minus the probability of the true class: the rest of Eq. 1 stays as it is."""
     train, query = logistic_case
     model = small.logistic(train, 0.05)
-
-    def minus_probability(model, batch):
-        return -model(batch[0]).softmax(1)[torch.arange(len(batch[1])), batch[1]]
-
-    options = {"batch_size": 17}
     hessian = curvature.exact_hessian(model, train, 0.05)
-    of_loss = influence_vectors(model, hessian, train, query, query[1], 3, **options)
-    found = influence_vectors(
-        model, hessian, train, query, query[1], 3, query_loss=minus_probability, **options
-    )
+
+    def of(query_loss, samples, num_groups):
+        options = {"batch_size": 17, "query_loss": query_loss}
+        groups = samples[1]
+        return influence_vectors(model, hessian, train, samples, groups, num_groups, **options)
+
     one = tuple(part[:1] for part in query)  # -dp = p d(-log p) for a single sample
-    single = influence_vectors(model, hessian, train, one, one[1], 1, **options)
-    weighted = influence_vectors(
-        model, hessian, train, one, one[1], 1, query_loss=minus_probability, **options
-    )
     with torch.no_grad():
-        p = model(one[0]).softmax(1)[0, one[1]]
-    torch.testing.assert_close(weighted, p * single, rtol=1e-9, atol=1e-14)
-    assert not torch.allclose(found, of_loss)
+        probability = model(one[0]).softmax(1)[0, one[1]]
+    expected = probability * of(per_sample_loss, one, 1)
+    of_probability = of(per_sample_probability, one, 1)
+    torch.testing.assert_close(of_probability, expected, rtol=1e-9, atol=1e-14)
+    all_of_probability = of(per_sample_probability, query, 3)
+    assert not torch.allclose(all_of_probability, of(per_sample_loss, query, 3))
 
 
 def test_an_empty_class_is_zero_and_named(logistic_case):
@@ -189,7 +190,7 @@ def test_bad_gradients_and_groups_are_named(logistic_case):
         influence_vectors(model, hessian, train, query, query[1], 3, batch_size=20)
 
 
-def test_what_was_frozen_stays_frozen_and_the_mode_is_put_back():
+def test_what_was_frozen_stays_frozen_and_the_mode_is_restored():
     model, train = small.conv_net().train(), small.images(9)
     model[3].weight.requires_grad_(False)
     gradients(model, train)

@@ -34,3 +34,14 @@ def test_the_seed_decides_the_initial_weights_and_nothing_else_does(name):
 def test_an_unknown_model_is_named():
     with pytest.raises(InputError, match="model: expected logistic, cnn or resnet9; got 'vgg'"):
         models.build("vgg", torch.zeros(1, 1), 2)
+
+
+def test_the_fingerprint_sees_a_single_bit():
+    model = models.build("cnn", torch.zeros(1, 1, 8, 8), 3, width=2, seed=0)
+    before = models.fingerprint(model)
+    weight = next(model.parameters()).data.view(-1)
+    original = weight[0].clone()
+    weight[0] = torch.nextafter(original, original + 1)
+    assert models.fingerprint(model) != before
+    weight[0] = original
+    assert models.fingerprint(model) == before
