@@ -24,7 +24,6 @@ from catwise.figures import (
     trimming,
 )
 from catwise.figures.style import HARM, png
-from catwise.influence import top_counts
 from catwise.pipeline.results import TrimmingState
 from catwise.report.benchmarks import costs
 from stages import figures
@@ -213,17 +212,6 @@ def test_painted_influence_tells_its_sign_by_colour_and_marker():
         assert to_hex(helps.get_facecolors()[0]) == scatter.GROUPS[k][0]
         assert to_hex(harms.get_facecolors()[0]) == HARM
         assert not np.array_equal(helps.get_paths()[0].vertices, harms.get_paths()[0].vertices)
-
-
-def test_top_counts_equal_those_of_a_loop():
-    p = np.random.default_rng(6).normal(size=(30, 3))
-    y = np.arange(30) % 3
-    found = top_counts.top_counts(p, y, 0.2)
-    for k in range(3):
-        order = sorted(range(30), key=lambda i, k=k: p[i, k])
-        for group, rows in enumerate((order[-6:], order[:6])):
-            own = sum(y[i] == k for i in rows)
-            assert found[group, :, k].tolist() == [own, 6 - own]
 
 
 def test_training_curves_name_the_worst_class_of_the_last_epoch():
