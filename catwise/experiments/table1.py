@@ -21,7 +21,7 @@ from catwise.reweighting.fitness import fitness, relative_change
 from catwise.reweighting.genetic_search import most_evaluations
 from catwise.reweighting.joint_direction import joint_weights
 from catwise.reweighting.pareto_lp_ga import pareto_lp_ga
-from catwise.reweighting.table1 import ALL_ONES, BEST_SEEDS, ORACLE, Method
+from catwise.reweighting.table1 import ALL_ONES, BEST_SEEDS, ORACLE, Method, Printed
 
 __all__ = ["ELITE", "Result", "Table1Experiment", "direction_method", "search_method"]
 
@@ -43,7 +43,7 @@ class Result:
 
 
 class Table1Experiment:
-    """Give P validation A, every choice validation B, and the tables the test split.
+    """Run the methods of one case: P is from validation A, choices from B, results from test.
 
     Only the search as printed uses the test split for all three. Once ``run``, ``results`` holds
     the methods in the order of the tables, ``curve`` what the weights of moving thresholds came to,
@@ -66,7 +66,7 @@ class Table1Experiment:
         self.results: list[Result] = []
         self.curve: list[tuple[Method, float, Measured]] = []
         self.history: list[dict[str, Any]] = []
-        self.printed: dict[str, np.ndarray | None] = {}
+        self.printed: Printed
 
     def run(self, label: str) -> None:
         """Run every method; ``label`` is that of the progress that is shown."""
@@ -102,7 +102,10 @@ class Table1Experiment:
             self.curve.append((method, gene, measured))
 
     def _direction(self, option: schema.Direction) -> None:
-        """Take the size whose worst class gains most loss, net of the control, on validation B."""
+        """Choose the step size whose worst class gains most, along the joint direction.
+
+        The gain is in loss, net of the control, on validation B.
+        """
         method, section, epochs = direction_method(option), self.section, self.epochs
         p_nk = self.influence.vectors(option.anchor, option.filter, option.query)
         weights = [
@@ -143,12 +146,12 @@ class Table1Experiment:
         best_n = self._pareto_lp_ga(program, before_k, search_method(option), "test")[0]
         after, all_ones = self.epochs.measure([(best_n, 0), (self.ones_n, 0)], "test")
         case = self.case
-        self.printed = {
-            "before_k": self.epochs.at_epoch("test", case.start.epoch),
-            "original_k": before_k if case.compared_with > case.start.epoch else None,
-            "all_ones_k": all_ones["test"]["accuracy"],
-            "after_k": after["test"]["accuracy"],
-        }
+        self.printed = Printed(
+            before_k=self.epochs.at_epoch("test", case.start.epoch),
+            original_k=before_k if case.compared_with > case.start.epoch else None,
+            all_ones_k=all_ones["test"]["accuracy"],
+            after_k=after["test"]["accuracy"],
+        )
 
     def _program(self, p_nk: np.ndarray, rule: Any, program: str) -> CandidateProgram:
         section = self.section

@@ -27,12 +27,11 @@ NAMES = ("cases", "table", "summary", "printed", "room", "tradeoff", "history") 
 def table_rows(experiment: Table1Experiment, classes: list[str]) -> dict[str, list[dict[str, Any]]]:
     """Make the rows of every table for the case of the experiment."""
     case = experiment.case
-    printed = printed_rows(classes, case.targets, **experiment.printed)  # type: ignore[arg-type]
     rows = {
         "cases": [case.row],
         "table": _class_rows(experiment, classes),
         "summary": _summary_rows(experiment),
-        "printed": printed,
+        "printed": printed_rows(classes, case.targets, experiment.printed),
         "room": _room_rows(experiment.influence),
         "tradeoff": _tradeoff_rows(experiment),
         "history": experiment.history,

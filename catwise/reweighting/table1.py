@@ -15,6 +15,7 @@ __all__ = [
     "ORACLE",
     "Method",
     "Net",
+    "Printed",
     "class_rows",
     "net_effect",
     "printed_rows",
@@ -133,30 +134,36 @@ def summary_row(net: Net, targets: list[int]) -> dict[str, Any]:
     }
 
 
-def printed_rows(
-    classes: list[str],
-    targets: list[int],
-    before_k: np.ndarray,
-    original_k: np.ndarray | None,
-    all_ones_k: np.ndarray,
-    after_k: np.ndarray,
-) -> list[dict[str, Any]]:
-    """Make Table 1 as it is printed, a row for each class, with the all-ones epoch beside it that
-    it lacks.
+@dataclass(frozen=True)
+class Printed:
+    """Hold the accuracies of Table 1, with those of the all-ones epoch that it lacks.
 
-    ``original_k`` is the epoch that a course correction takes again. ``change`` = 100 (after -
-    compared) / compared, in percent, where ``compared`` is the original epoch if there is one,
-    else the epoch before.
+    ``original_k`` is the epoch that a course correction takes again.
     """
-    change_k = 100 * relative_change(before_k if original_k is None else original_k, after_k)
+
+    before_k: np.ndarray
+    original_k: np.ndarray | None
+    all_ones_k: np.ndarray
+    after_k: np.ndarray
+
+
+def printed_rows(classes: list[str], targets: list[int], printed: Printed) -> list[dict[str, Any]]:
+    """Make Table 1 as it is printed, a row for each class.
+
+    ``change`` = 100 (after - compared) / compared, in percent, where ``compared`` is the original
+    epoch if there is one, else the epoch before.
+    """
+    before_k, original_k = printed.before_k, printed.original_k
+    compared_k = before_k if original_k is None else original_k
+    change_k = 100 * relative_change(compared_k, printed.after_k)
     return [
         {
             "class": name,
             "target": int(k in targets),
             "before": before_k[k],
             "original": None if original_k is None else original_k[k],
-            "all_ones": all_ones_k[k],
-            "after": after_k[k],
+            "all_ones": printed.all_ones_k[k],
+            "after": printed.after_k[k],
             "change": float(change_k[k]),
         }
         for k, name in enumerate(classes)

@@ -9,6 +9,7 @@ from catwise.reweighting.table1 import (
     BEST_SEEDS,
     ORACLE,
     Method,
+    Printed,
     class_rows,
     net_effect,
     printed_rows,
@@ -57,7 +58,7 @@ def test_every_method_has_a_key_of_its_own_and_the_columns_of_its_parts():
 
 def test_printed_rows_are_those_of_the_papers_table_1():
     before_k, after_k = np.array([0.699, 0.888, 0.667]), np.array([0.811, 0.881, 0.743])
-    rows = printed_rows(["a", "b", "c"], [0, 2], before_k, None, before_k, after_k)
+    rows = printed_rows(["a", "b", "c"], [0, 2], Printed(before_k, None, before_k, after_k))
     assert [row["class"] for row in rows] == ["a", "b", "c"]
     assert [row["target"] for row in rows] == [1, 0, 1]
     np.testing.assert_allclose([row["change"] for row in rows], [16.02, -0.79, 11.39], atol=0.005)
@@ -68,7 +69,8 @@ def test_printed_rows_are_those_of_the_papers_table_1():
 
 def test_a_corrected_course_is_compared_with_the_original_epoch():
     before_k, original_k = np.array([0.821, 0.9]), np.array([0.785, 0.9])
-    rows = printed_rows(["5", "6"], [0], before_k, original_k, original_k, np.array([0.798, 0.9]))
+    printed = Printed(before_k, original_k, original_k, after_k=np.array([0.798, 0.9]))
+    rows = printed_rows(["5", "6"], [0], printed)
     assert [row["change"] for row in rows] == pytest.approx([1.656, 0], abs=0.001)
     assert [row["original"] for row in rows] == [0.785, 0.9]
 
