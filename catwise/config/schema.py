@@ -195,6 +195,13 @@ class Reweight(Section):
     sizes: Annotated[list[Positive], Field(min_length=1)]
     tradeoff: Annotated[int, Field(ge=2)]
 
+    @model_validator(mode="after")
+    def no_method_is_named_twice(self) -> "Reweight":
+        for methods in (self.searches, self.directions):
+            if len(set(methods)) < len(methods):
+                raise ValueError("each search and each direction once")
+        return self
+
     def within(self, budget: Budget | Literal["full"]) -> "Reweight":
         """Return this section at the expense that a case gets."""
         if budget == "full":

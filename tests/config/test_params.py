@@ -1,5 +1,5 @@
-import subprocess
 import sys
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
@@ -7,15 +7,24 @@ from ruamel.yaml import YAML
 
 from catwise.config.params import Params, load
 from catwise.core.errors import InputError
+from catwise.pipeline.stage import run
+from stages import prepare
 
 ROOT = Path(__file__).parents[2]
 
 
-def written(path: Path, key: str, value: object) -> Path:
-    """The project's params.yaml with one key set; a key ending in '-' is deleted."""
-    yaml = YAML(typ="safe", pure=True)
-    tree = yaml.load((ROOT / "params.yaml").read_text())
+TREE = YAML(typ="safe", pure=True).load((ROOT / "params.yaml").read_text())
+
+
+def write_params(path: Path, key: str, value: object) -> Path:
+    """Write the project's parameters of ``linear`` and one other data set, with one key set.
+
+    A key that ends in '-' is deleted.
+    """
     *parents, last = key.rstrip("-").split(".")
+    names = {"linear", parents[1] if parents[:1] == ["datasets"] and parents[1:] else "digits"}
+    tree = {"run": {"datasets": sorted(names)}}
+    tree["datasets"] = {name: deepcopy(TREE["datasets"][name]) for name in sorted(names)}
     node = tree
     for parent in parents:
         node = node[int(parent) if isinstance(node, list) else parent]
@@ -24,7 +33,7 @@ def written(path: Path, key: str, value: object) -> Path:
     else:
         node[int(last) if isinstance(node, list) else last] = value
     with path.open("w") as file:
-        yaml.dump(tree, file)
+        YAML(typ="safe", pure=True).dump(tree, file)
     return path
 
 
@@ -33,7 +42,7 @@ def test_the_projects_own_file_is_valid():
 
 
 @pytest.mark.parametrize(
-    ("key", "value", "said"),
+    ("key", "value", "message"),
     [
         (
             "datasets.digits.train.lr",
@@ -97,7 +106,7 @@ def test_the_projects_own_file_is_valid():
         (
             "run.datasets",
             ["linear", "mnist"],
-            "linear, nonlinear, stl10; got 'mnist'",
+            "run.datasets.1: expected one of digits, linear; got 'mnist'",
         ),
         ("run.datasets", ["linear", "linear"], "each data set once; got 'linear' again"),
         ("run.datasets", [], "run.datasets: expected"),
@@ -151,6 +160,11 @@ def test_the_projects_own_file_is_valid():
         ),
         ("datasets.digits", None, "datasets.digits: expected"),
         ("datasets.digits.reweight.cases.0.recipe", [[]], "reweight.cases.0.recipe: expected"),
+        (
+            "datasets.digits.reweight.searches",
+            [{"anchor": "start", "rule": "printed", "program": "linear"}] * 2,
+            "datasets.digits.reweight: expected each search and each direction once",
+        ),
         ("datasets.digits.reweight.cases.0.budget", "half", "reweight.cases.0.budget: expected"),
         (
             "datasets.digits.reweight.cases.0.budget-",
@@ -175,10 +189,10 @@ def test_the_projects_own_file_is_valid():
         ("datasets.digits.train", 7, "datasets.digits.train: expected"),
     ],
 )
-def test_a_mistake_is_one_line_that_names_the_key(tmp_path, key, value, said):
+def test_a_mistake_is_one_line_that_names_the_key(tmp_path, key, value, message):
     with pytest.raises(InputError) as caught:
-        load(written(tmp_path / "params.yaml", key, value))
-    assert said in str(caught.value)
+        load(write_params(tmp_path / "params.yaml", key, value))
+    assert message in str(caught.value)
     assert "\n" not in str(caught.value)
     assert "params.yaml" in str(caught.value)
 
@@ -201,7 +215,7 @@ BOMB = b"[&a [x, x, x, x, x, x, x, x], " + b", ".join(
 
 
 @pytest.mark.parametrize(
-    ("value", "said"),
+    ("value", "message"),
     [
         (b"!!int ten", "line 4"),
         (b"!!bool ten", "line 4"),
@@ -218,14 +232,14 @@ BOMB = b"[&a [x, x, x, x, x, x, x, x], " + b", ".join(
     ],
 )
 def test_a_value_that_cannot_be_is_one_line_with_its_key_or_line(
-    tmp_path, monkeypatch, value, said
+    tmp_path, monkeypatch, value, message
 ):
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "params.yaml"
     path.write_bytes(MINIMAL + value + b"\n")
     with pytest.raises(InputError) as caught:
         load(path)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
     assert [file.name for file in tmp_path.iterdir()] == ["params.yaml"]
 
@@ -236,9 +250,9 @@ def test_a_folder_in_place_of_the_file_is_one_line(tmp_path):
 
 
 def test_logistic_regression_has_no_epoch_to_reweight(tmp_path):
-    cases = load(ROOT / "params.yaml").datasets["digits"].reweight.model_dump()
+    cases = deepcopy(TREE["datasets"]["digits"]["reweight"])
     with pytest.raises(InputError, match=r"datasets\.linear\.reweight: expected null"):
-        load(written(tmp_path / "params.yaml", "datasets.linear.reweight", cases))
+        load(write_params(tmp_path / "params.yaml", "datasets.linear.reweight", cases))
 
 
 def test_numbers_as_dvc_writes_them_are_numbers(tmp_path):
@@ -249,18 +263,16 @@ def test_numbers_as_dvc_writes_them_are_numbers(tmp_path):
     assert load(path).datasets["digits"].train.weight_decay == 1e-5
 
 
-def test_a_stage_says_it_in_one_line_exits_with_2_and_writes_nothing(tmp_path):
-    """The mistake is in a section that prepare does not read: the whole file is checked before anything runs."""
-    written(tmp_path / "params.yaml", "datasets.digits.removal.share", 2)
-    done = subprocess.run(
-        [sys.executable, "-m", "stages.prepare", "linear"],
-        cwd=tmp_path,
-        env={"PYTHONPATH": str(ROOT), "PATH": ""},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 2
-    assert done.stderr.count("\n") == 1
-    assert "datasets.digits.removal.share: expected less than 1; got 2" in done.stderr
+def test_a_stage_says_it_in_one_line_exits_with_2_and_writes_nothing(tmp_path, monkeypatch, capsys):
+    """The mistake is in a section that prepare does not read: the whole file is checked first."""
+    write_params(tmp_path / "params.yaml", "datasets.digits.removal.share", 2)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["prepare", "linear"])
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    with pytest.raises(SystemExit) as ended:
+        run(prepare.main, "")
+    assert ended.value.code == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "datasets.digits.removal.share: expected less than 1; got 2" in error
     assert [path.name for path in tmp_path.iterdir()] == ["params.yaml"]
