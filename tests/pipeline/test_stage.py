@@ -1,0 +1,111 @@
+"""A stage ends when it is told to, and with whoever started it; its errors name the key to mend."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from catwise.config import params
+from catwise.core.errors import InputError
+from catwise.pipeline import files
+from catwise.pipeline.stage import run, section_errors
+
+ROOT = Path(__file__).parents[2]
+STAGE = """
+import stages, signal, time
+from pathlib import Path
+{first}
+from catwise.pipeline.stage import run
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background process ignores it
+def main():
+    try:
+        Path("began").touch()
+        time.sleep(60)
+    finally:
+        Path("closed").touch()
+run(main, "waits")
+"""
+
+
+def wait_for(path):
+    end = time.monotonic() + 20
+    while not path.exists() and time.monotonic() < end:
+        time.sleep(0.05)
+    assert path.exists()
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_stage_that_is_told_to_end_closes_what_is_open(tmp_path, number, code):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", STAGE.format(first="")]
+    stage = subprocess.Popen(command, cwd=tmp_path, env=environment)
+    wait_for(tmp_path / "began")
+    stage.send_signal(number)
+    assert stage.wait(20) == code
+    assert (tmp_path / "closed").exists()
+
+
+def end_parent(tmp_path, stage, when):
+    """Start a stage from a parent, kill the parent ``when`` a file exists, wait for the stage."""
+    start = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {stage!r}])"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "DVC_ROOT": str(tmp_path)}
+    command = [sys.executable, "-c", start]
+    parent = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE)
+    wait_for(tmp_path / when)
+    parent.kill()
+    parent.communicate(timeout=20)  # the stage holds the other end of the pipe until it ends
+
+
+def test_a_stage_ends_with_the_process_that_started_it(tmp_path):
+    """DVC leaves a stage to itself when it is killed, or told to end."""
+    end_parent(tmp_path, STAGE.format(first=""), when="began")
+    assert (tmp_path / "closed").exists()
+
+
+def test_a_stage_ends_although_its_parent_was_gone_before_it_had_imported_all(tmp_path):
+    first = "Path('importing').touch(); time.sleep(15)"
+    end_parent(tmp_path, STAGE.format(first=first), when="importing")
+    assert not (tmp_path / "began").exists()
+
+
+@pytest.fixture
+def no_arguments(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["stage"])
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+
+
+@pytest.mark.usefixtures("no_arguments")
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_full_disk_is_one_line_that_names_the_file(tmp_path, capsys):
+    def fill(_):
+        Path("/dev/full").write_text("x")
+
+    table = tmp_path / "table.csv"
+    write = partial(files.write_whole, table, fill)
+    for main, message in (
+        (write, f"{table}: expected to write it; got: No space left"),
+        (partial(fill, None), "No space left"),
+    ):
+        with pytest.raises(SystemExit) as ended:
+            run(main, "")
+        assert ended.value.code == 2
+        error = capsys.readouterr().err
+        assert message in error
+        assert error.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_argument_of_the_library_is_named_as_the_key_of_its_section():
+    section = params.load(ROOT / "params.yaml").datasets["linear"].train
+    for message, expected in (
+        ("l2: expected a penalty; got 0", "datasets.linear.train.l2: expected a penalty; got 0"),
+        ("data/arrays.npz: expected arrays", "data/arrays.npz: expected arrays"),
+    ):
+        with pytest.raises(InputError) as caught, section_errors("linear", "train", section):
+            raise InputError(message)
+        assert str(caught.value) == expected
