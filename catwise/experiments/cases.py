@@ -76,11 +76,10 @@ def _resolve(
     history: pd.DataFrame,
     counts_k: np.ndarray,
 ) -> Case:
-    """Decide what is ``auto``.
+    """Decide the epoch, the targets and the recipe of one case.
 
-    Course Correction takes the epoch after the learning rate's peak from which to the next the
-    classes lose most accuracy, and the classes that fell significantly; if none did, those that
-    fell most. Direct Improvement takes the lowest classes.
+    An epoch that is ``auto`` is the one after the learning rate's peak from which to the next the
+    classes lose most accuracy.
     """
     train, section = parameters.train, parameters.reweight
     assert section is not None
@@ -88,30 +87,38 @@ def _resolve(
     on_b = history[history["split"] == "validation_b"]
     accuracy_ek = on_b.pivot(index="epoch", columns="class", values="accuracy")
     accuracy_ek = accuracy_ek[list(on_b["class"].unique())]
-    epoch, few = entry.epoch, min(FEW, len(counts_k) - 1)
+    epoch = entry.epoch
     if epoch == "auto":
         after_peak = max(1, train.epochs // 5) + 1
         epoch = after_peak + detrimental_epoch(accuracy_ek.loc[after_peak:].to_numpy())
-    before_k = accuracy_ek.loc[epoch].to_numpy()
-    corrects_course = entry.kind == "course_correction"
-    if entry.targets != "auto":
-        targets = sorted(list(accuracy_ek.columns).index(name) for name in entry.targets)
-    elif corrects_course:
-        after_k = accuracy_ek.loc[epoch + 1].to_numpy()
-        targets = fallen_classes(before_k, after_k, counts_k)
-        targets = targets or lowest_classes(after_k - before_k, few)
-    else:
-        targets = lowest_classes(before_k, few)
     recipe = epoch_recipe(entry.recipe, train)
     return Case(
         key=key,
         kind=entry.kind,
         start=Start(dataset, parameters.device, parameters.threads, train, epoch, recipe),
-        targets=targets,
-        compared_with=epoch + 1 if corrects_course else epoch,
+        targets=_targets(entry, epoch, accuracy_ek, counts_k),
+        compared_with=epoch + 1 if entry.kind == "course_correction" else epoch,
         learning_rate=None if entry.recipe == "as_trained" else entry.recipe.learning_rate,
         section=section.within(entry.budget),
     )
+
+
+def _targets(
+    entry: schema.Case, epoch: int, accuracy_ek: pd.DataFrame, counts_k: np.ndarray
+) -> list[int]:
+    """Decide the targets: those that are named, or what is ``auto`` for the kind.
+
+    Direct Improvement takes the lowest classes. Course Correction takes the classes that fell
+    significantly to the next epoch, and if none did, those that fell most.
+    """
+    if entry.targets != "auto":
+        return sorted(list(accuracy_ek.columns).index(name) for name in entry.targets)
+    before_k, few = accuracy_ek.loc[epoch].to_numpy(), min(FEW, len(counts_k) - 1)
+    if entry.kind == "direct_improvement":
+        return lowest_classes(before_k, few)
+    after_k = accuracy_ek.loc[epoch + 1].to_numpy()
+    fallen = fallen_classes(before_k, after_k, counts_k)
+    return fallen or lowest_classes(after_k - before_k, few)
 
 
 def epoch_recipe(entry: Any, train: Any) -> Recipe:
