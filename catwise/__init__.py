@@ -1,7 +1,8 @@
 """Has my classifier reached its performance ceiling, and if not, what in its data holds it back?
 
 One legend of axes for the whole library. The letters are suffixes of arrays, in the order of their
-axes: ``scores_nk`` has a row for each training sample and a column for each class.
+axes: ``scores_nk`` has a row for each training sample and a column for each class. In formulas,
+as in the paper, the index i is of a training sample and k of a class.
 
     n   training samples
     m   validation samples, or other query samples

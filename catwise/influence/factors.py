@@ -119,7 +119,7 @@ def _probabilities(model: nn.Module, train: Batch, logits: Logits, batch_size: i
 
 
 class _PairBatch:
-    """Hold some of the pairs, ready for a pass.
+    """Hold a batch of the pairs, ready for a pass.
 
     The loss makes each gradient sqrt(weight) G, so that its squares are weighted.
     """
