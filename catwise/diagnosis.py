@@ -9,10 +9,11 @@ from torch import Tensor, nn
 
 from catwise.ceiling.verdict import CeilingCheck, check_ceiling, verdict
 from catwise.core.errors import InputError
-from catwise.core.losses import Batch, per_sample_loss
-from catwise.influence.factors import Kind, Logits, Mask, Progress, fit_factors, logits_of
+from catwise.core.losses import Batch, Loss, per_sample_loss
+from catwise.core.progress import Progress
+from catwise.influence.factors import Kind, Logits, Mask, fit_factors, logits_of
 from catwise.influence.layers import coverage
-from catwise.influence.vectors import Loss, influence_vectors, validation_bins
+from catwise.influence.vectors import influence_vectors, validation_bins
 from catwise.reweighting.joint_direction import joint_weights
 
 __all__ = ["Diagnosis", "diagnose"]
