@@ -18,9 +18,8 @@ from catwise.influence.vectors import influence_vectors
 from catwise.pipeline.artifacts import last_epoch, load_model, read_splits
 from catwise.pipeline.files import folder, read_npz, write_csv, write_json
 from catwise.pipeline.fitted_factors import fit_curvature
-from catwise.pipeline.stage import run, settings
-
-SAMPLES = ("draw", "samples", "seed", "class", "spearman")
+from catwise.pipeline.stage import run, section_errors, settings
+from catwise.pipeline.tables import TABLES
 
 Vectors = Callable[[Curvature], np.ndarray]  # P (n, k) with the curvature that a section asks for
 
@@ -35,7 +34,8 @@ def main(dataset: str) -> None:
     model = load_model(dataset, train, part, last_epoch(train))
 
     def vectors(curvature: Curvature) -> np.ndarray:
-        fitted = fit_curvature(model, part, train, curvature)
+        with section_errors(dataset, "fidelity", section):
+            fitted = fit_curvature(model, part, train, curvature)
         groups, size = query[-1], section.batch_size
         p_nk = influence_vectors(model, fitted, part, query, groups, len(classes), batch_size=size)
         return p_nk.double().cpu().numpy()
@@ -58,7 +58,7 @@ def main(dataset: str) -> None:
     best = max(section.kinds, key=lambda kind: lds[kind][0])
     out = folder("reports", "fidelity", dataset)
     write_csv(out / "scores.csv", scores)
-    write_csv(out / "samples.csv", samples, list(SAMPLES))
+    write_csv(out / "samples.csv", samples, list(TABLES["fidelity/samples"]))
     write_json(out / "fidelity.json", {"lds": lds, "flipped_label_auc": auc})
     write_json(out / "metrics.json", {"best_kind": best, "lds_best": lds[best][0]})
     resume.clear("fidelity", dataset)
@@ -110,8 +110,8 @@ def sample_rows(
             changes = {"draw": draw, "samples": samples, "seed": section.seed + seed}
             p_nk = vectors(curvature_section(section, "ekfac", **changes))
             for name, rho in zip(classes, spearman(p_nk, reference_nk), strict=True):
-                cells = (draw, samples, seed, name, rho)
-                rows.append(dict(zip(SAMPLES, cells, strict=True)))
+                state = {"draw": draw, "samples": samples, "seed": seed}
+                rows.append({**state, "class": name, "spearman": rho})
     return rows
 
 

@@ -21,7 +21,7 @@ from catwise.experiments.table1_rows import NAMES, headline_metrics, table_rows
 from catwise.experiments.workers import pool
 from catwise.pipeline.artifacts import read_splits, torch_device
 from catwise.pipeline.files import folder, read_npz, write_csv, write_json, write_npz
-from catwise.pipeline.stage import run, settings
+from catwise.pipeline.stage import run, section_errors, settings
 from catwise.pipeline.tables import TABLES, read_table
 
 
@@ -41,7 +41,8 @@ def main(dataset: str) -> None:
         for number, case in enumerate(cases, 1):
             influence = _influence(case, parameters, splits, len(classes))
             experiment = Table1Experiment(case, influence, flipped_n, history, spread)
-            experiment.run(f"reweight {dataset}, case {number} of {len(cases)}")
+            with section_errors(dataset, "curvature", parameters.curvature):
+                experiment.run(f"reweight {dataset}, case {number} of {len(cases)}")
             for name, rows in table_rows(experiment, classes).items():
                 tables[name] += rows
             for result in experiment.results:

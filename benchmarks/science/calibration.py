@@ -26,9 +26,9 @@ from catwise.config import params
 from catwise.core.losses import Batch
 from catwise.data.dataset import SPLITS, Data
 from catwise.influence.curvature import FactoredCurvature
-from catwise.influence.factors import fit_factors
 from catwise.influence.vectors import influence_vectors
 from catwise.pipeline.artifacts import training_recipe
+from catwise.pipeline.fitted_factors import fit_own_factors
 from catwise.reweighting.joint_direction import joint_weights
 from catwise.training import evaluate, models
 from catwise.training.epochs import Recipe, learning_rates, new_optimizer, train_epoch, train_epochs
@@ -145,10 +145,7 @@ def vectors(
     model: nn.Module, part: Batch, query: Batch, half: Tensor, fit: Any, horizon: float
 ) -> np.ndarray:
     """P of both halves of the query, (n, k, 2), in one pass of 2k groups."""
-    options = fit.model_dump(include={"kind", "damping", "draw", "seed", "batch_size"})
-    fitted = fit_factors(
-        model, part, samples=None if fit.samples == "all" else fit.samples, **options
-    )
+    fitted = fit_own_factors(model, part, fit)
     k = int(query[-1].max()) + 1
     reach = FactoredCurvature(fitted.n, fitted.damping, fitted.layers, horizon)
     found = influence_vectors(

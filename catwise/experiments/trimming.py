@@ -30,7 +30,8 @@ def run_trimming(
     """
     if not isinstance(train, Logistic):
         raise InputError(
-            f"removal.method: expected 'top_share' for a {train.model}; got 'trimming'"
+            f"datasets.{dataset}.removal.method: expected 'top_share' for a {train.model}; "
+            "got 'trimming'"
         )
     splits, classes = read_splits(dataset, device)
     flipped_n = read_npz(Path("data", dataset, "arrays.npz"))["flipped"]
