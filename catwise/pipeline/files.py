@@ -1,6 +1,5 @@
 """Read and write the files between stages: whole or not at all, and named when they are damaged."""
 
-import io
 import json
 import math
 import os
@@ -20,7 +19,6 @@ from catwise.core.errors import InputError
 
 __all__ = [
     "folder",
-    "read_csv",
     "read_json",
     "read_npz",
     "reading",
@@ -140,17 +138,3 @@ def write_csv(
     """
     table = pd.DataFrame(rows, columns=columns, dtype=object)
     write_whole(path, lambda scratch: table.to_csv(scratch, index=False))
-
-
-def read_csv(path: Path, **options: Any) -> pd.DataFrame:
-    """Read a table; the names of classes stay text, as they may look like numbers or None."""
-    with reading(path, "CSV"):
-        content = path.read_bytes()
-        if not content.endswith(b"\n"):
-            raise ValueError("its last line does not end")
-        plain: dict[str, Any] = {
-            "dtype": {"class": str, "target": str},
-            "keep_default_na": False,
-            "na_values": [""],
-        }
-        return pd.read_csv(io.BytesIO(content), **(plain | options))

@@ -48,27 +48,27 @@ def test_a_photo_is_turned_upright(tmp_path):
 
 
 def test_what_is_wrong_in_a_folder_is_named(tmp_path):
-    def said(match, path=tmp_path):
+    def assert_error(match, path=tmp_path):
         with pytest.raises(InputError, match=match) as caught:
             load_image_folder(str(path), ["cats", "dogs"], 4, "rgb")
         assert "\n" not in str(caught.value)
 
-    said("path: expected a folder with one folder per class", tmp_path / "nowhere")
+    assert_error("path: expected a folder with one folder per class", tmp_path / "nowhere")
     folder(tmp_path, cats=[1], dogs=[])
-    said("dogs: expected images; got an empty folder")
+    assert_error("dogs: expected images; got an empty folder")
     (tmp_path / "dogs" / "0.png").write_bytes((tmp_path / "cats" / "0.png").read_bytes()[:40])
-    said(r"dogs/0.png: expected an image; got \w+")
+    assert_error(r"dogs/0.png: expected an image; got \w+")
     Image.new("I;16", (4, 4)).save(tmp_path / "dogs" / "0.png")
-    said("dogs/0.png: expected 8 bits per channel; got mode I")
+    assert_error("dogs/0.png: expected 8 bits per channel; got mode I")
     (tmp_path / "dogs" / "0.png").unlink()
     (tmp_path / "dogs" / "0.png").mkdir()
-    said("dogs/0.png: expected an image; got a folder")
+    assert_error("dogs/0.png: expected an image; got a folder")
     (tmp_path / "birds").mkdir()
-    said("expected the folders cats, dogs; got birds, cats, dogs")
+    assert_error("expected the folders cats, dogs; got birds, cats, dogs")
 
 
 def test_a_csv_is_read_with_quotes_commas_and_lines(tmp_path):
-    path = tmp_path / "mine.csv"
+    path = tmp_path / "texts.csv"
     path.write_text(
         '\ufefflabel,id,text\nham,1,"one, ""two"",\nthree"\n\nspam,2,vier für fünf\n',
         encoding="utf-8",
@@ -81,7 +81,7 @@ def test_a_csv_is_read_with_quotes_commas_and_lines(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (b"", "line 1: expected columns text and label; got no label or text"),
         (b"text\na\n", "line 1: expected columns text and label; got no label"),
@@ -98,17 +98,17 @@ def test_a_csv_is_read_with_quotes_commas_and_lines(tmp_path):
         ),
     ],
 )
-def test_what_is_wrong_in_a_csv_is_named_by_its_line(tmp_path, content, said):
-    path = tmp_path / "mine.csv"
+def test_what_is_wrong_in_a_csv_is_named_by_its_line(tmp_path, content, message):
+    path = tmp_path / "texts.csv"
     path.write_bytes(content)
     with pytest.raises(InputError) as caught:
         load_csv(str(path), ["spam", "ham"])
     assert str(caught.value).startswith(f"{path}: ")
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
-def test_a_csv_that_is_not_there_is_said(tmp_path):
+def test_a_csv_that_is_not_there_is_named(tmp_path):
     with pytest.raises(InputError, match=r"path: expected a CSV file; got .*: No such file"):
         load_csv(str(tmp_path / "none.csv"), ["spam", "ham"])
 
@@ -121,6 +121,6 @@ def test_grey_images_are_grey_in_whatever_mode(tmp_path):
 
 
 def test_a_label_that_is_missing_is_named_by_its_line(tmp_path):
-    (tmp_path / "mine.csv").write_text("text,label\na,ham\nb,\n")
-    with pytest.raises(InputError, match=r"mine.csv: line 3: expected a label; got none"):
-        count_classes(str(tmp_path / "mine.csv"))
+    (tmp_path / "texts.csv").write_text("text,label\na,ham\nb,\n")
+    with pytest.raises(InputError, match=r"texts.csv: line 3: expected a label; got none"):
+        count_classes(str(tmp_path / "texts.csv"))

@@ -97,7 +97,7 @@ def image_mirror(root, rng, kind="PNG", size=32):
     return pixels
 
 
-def said_in_one_line(name="ag_news"):
+def error_of(name="ag_news"):
     with pytest.raises(InputError) as caught:
         load_published(name)
     assert "\n" not in str(caught.value)
@@ -136,10 +136,7 @@ def test_the_shards_of_a_split_are_joined_in_order_and_none_may_be_missing(tmp_p
     table = pq.read_table(whole)
     whole.unlink()
     pq.write_table(table[:2], folder / "train-00000-of-00002.parquet")
-    assert (
-        "expected all of train-*-of-*.parquet; got train-00000-of-00002.parquet"
-        in said_in_one_line()
-    )
+    assert "expected all of train-*-of-*.parquet; got train-00000-of-00002.parquet" in error_of()
     pq.write_table(table[2:], folder / "train-00001-of-00002.parquet")
     assert load_published("ag_news").parts["train"][0] == table["text"].to_pylist()
 
@@ -148,7 +145,7 @@ def test_the_shards_of_a_split_are_joined_in_order_and_none_may_be_missing(tmp_p
 def test_a_truncated_parquet_file_is_named(tmp_path, kept):
     path = text_mirror(tmp_path) / "test-00000-of-00001.parquet"
     path.write_bytes(path.read_bytes()[:kept])
-    assert f"{path}: expected a whole parquet file" in said_in_one_line()
+    assert f"{path}: expected a whole parquet file" in error_of()
 
 
 def test_a_file_is_checked_against_the_mirrors_sums(tmp_path):
@@ -160,13 +157,13 @@ def test_a_file_is_checked_against_the_mirrors_sums(tmp_path):
     (tmp_path / "SHA256SUMS").write_text("\n".join(sums) + "\n")
     assert len(load_published("ag_news").parts["train"][0]) == 5
     pq.write_table(hub_table("ag_news", list("abc"), labels("test")), paths[0])
-    assert f"{paths[0]}: expected the sha256 in" in said_in_one_line()
+    assert f"{paths[0]}: expected the sha256 in" in error_of()
     (tmp_path / "SHA256SUMS").write_text(sums[1])
-    assert "no line" in said_in_one_line()
+    assert "no line" in error_of()
 
 
 @pytest.mark.parametrize(
-    ("samples", "y", "classes", "said"),
+    ("samples", "y", "classes", "message"),
     [
         (list("abcd"), [0, 0, 0, 1], None, "expected 5 samples, 3/2; got 4, 3/1"),
         (list("abcde"), [0, 0, 1, 1, 1], None, "expected 5 samples, 3/2; got 5, 2/3"),
@@ -182,17 +179,17 @@ def test_a_file_is_checked_against_the_mirrors_sums(tmp_path):
         ),
     ],
 )
-def test_samples_that_are_not_the_originals_are_refused(tmp_path, samples, y, classes, said):
+def test_samples_that_are_not_the_originals_are_refused(tmp_path, samples, y, classes, message):
     text_mirror(tmp_path, train=hub_table("ag_news", samples, y, classes))
-    assert said in said_in_one_line()
+    assert message in error_of()
 
 
 def test_a_missing_column_is_named(tmp_path):
     text_mirror(tmp_path, train=pa.table({"sentence": ["a"], "label": [0]}))
-    assert "expected columns text and label; got sentence, label" in said_in_one_line()
+    assert "expected columns text and label; got sentence, label" in error_of()
 
 
-def test_a_part_of_the_original_is_taken_from_a_mirror_and_said(tmp_path, monkeypatch):
+def test_a_part_of_the_original_is_taken_from_a_mirror_and_noted(tmp_path, monkeypatch):
     monkeypatch.setitem(
         PUBLISHED,
         "ag_news",
@@ -206,20 +203,20 @@ def test_a_part_of_the_original_is_taken_from_a_mirror_and_said(tmp_path, monkey
 
 def test_a_broken_or_wrong_image_is_named_by_its_row(tmp_path, rng):
     image_mirror(tmp_path, rng, size=31)
-    assert "row 0: expected an image of (32, 32); got (31, 31)" in said_in_one_line("cifar10")
+    assert "row 0: expected an image of (32, 32); got (31, 31)" in error_of("cifar10")
     image = encoded(np.zeros((32, 32, 3), dtype=np.uint8), "PNG")
     broken = {"bytes": image["bytes"][:60], "path": None}
     folder = tmp_path / PUBLISHED["cifar10"].hub
     table = hub_table("cifar10", [image, image, broken, image, image], labels("train"))
     pq.write_table(table, folder / "train-00000-of-00001.parquet")
-    assert "row 2: expected an image" in said_in_one_line("cifar10")
+    assert "row 2: expected an image" in error_of("cifar10")
 
 
-def test_a_mirror_without_the_set_or_no_mirror_at_all_is_said(tmp_path, monkeypatch):
-    assert "expected all of train-*-of-*.parquet; got none" in said_in_one_line("emotion")
-    assert "stl10_binary: expected the binary files of stl10" in said_in_one_line("stl10")
+def test_a_mirror_without_the_set_or_no_mirror_at_all_is_named(tmp_path, monkeypatch):
+    assert "expected all of train-*-of-*.parquet; got none" in error_of("emotion")
+    assert "stl10_binary: expected the binary files of stl10" in error_of("stl10")
     monkeypatch.setenv("CATWISE_MIRROR", str(tmp_path / "nowhere"))
-    assert "CATWISE_MIRROR: expected a folder" in said_in_one_line("cifar10")
+    assert "CATWISE_MIRROR: expected a folder" in error_of("cifar10")
 
 
 def write_stl10(root, rng, monkeypatch):
@@ -267,15 +264,15 @@ def test_an_stl10_file_that_is_cut_or_changed_has_the_wrong_checksum(
     write_stl10(tmp_path, rng, monkeypatch)
     path = tmp_path / "stl10_binary" / file
     path.write_bytes(path.read_bytes()[:-1])
-    assert "stl10_binary: expected files with the published checksums" in said_in_one_line("stl10")
+    assert "stl10_binary: expected files with the published checksums" in error_of("stl10")
 
 
-def test_an_stl10_label_out_of_range_is_said(tmp_path, rng, monkeypatch):
+def test_an_stl10_label_out_of_range_is_named(tmp_path, rng, monkeypatch):
     write_stl10(tmp_path, rng, monkeypatch)
     content = bytes([1, 1, 3])
     (tmp_path / "stl10_binary" / "test_y.bin").write_bytes(content)
     torchvision.datasets.STL10.test_list[1][1] = hashlib.md5(content).hexdigest()
-    assert "expected labels 0 to 1; got 2" in said_in_one_line("stl10")
+    assert "expected labels 0 to 1; got 2" in error_of("stl10")
 
 
 def test_cifar10s_own_files_are_read_by_torchvision(tmp_path, rng, monkeypatch):
@@ -338,7 +335,7 @@ def test_a_part_of_the_original_is_refused_from_the_hub(tmp_path, monkeypatch):
     )
     text_mirror(tmp_path, train=hub_table("ag_news", ["a", "b"], [0, 1]))
     from_folder(monkeypatch, tmp_path)
-    assert "expected 5 samples, 3/2; got 2, 1/1" in said_in_one_line()
+    assert "expected 5 samples, 3/2; got 2, 1/1" in error_of()
 
 
 def test_the_hubs_other_classes_or_a_broken_file_are_one_line(tmp_path, monkeypatch):
@@ -346,10 +343,10 @@ def test_the_hubs_other_classes_or_a_broken_file_are_one_line(tmp_path, monkeypa
         tmp_path, train=hub_table("ag_news", list("abcde"), labels("train"), ["yes", "no"])
     )
     from_folder(monkeypatch, tmp_path)
-    assert "expected text and a label of World, Sports" in said_in_one_line()
+    assert "expected text and a label of World, Sports" in error_of()
     (folder / "train-00000-of-00001.parquet").write_bytes(b"PAR1")
     monkeypatch.setenv("CATWISE_CACHE", str(tmp_path / "another"))
-    assert "ag_news: expected a download; got" in said_in_one_line()
+    assert "ag_news: expected a download; got" in error_of()
 
 
 @pytest.mark.parametrize("name", ["cifar10", "stl10"])
@@ -360,22 +357,22 @@ def test_a_download_that_breaks_off_is_one_line(tmp_path, monkeypatch, name):
     monkeypatch.delenv("CATWISE_MIRROR")
     monkeypatch.setattr("torchvision.datasets.utils._get_redirect_url", lambda url, **_: url)
     monkeypatch.setattr("torchvision.datasets.utils._urlretrieve", broken)
-    assert f"{name}: expected a download; got IncompleteRead" in said_in_one_line(name)
+    assert f"{name}: expected a download; got IncompleteRead" in error_of(name)
     monkeypatch.setattr(
         "torchvision.datasets.utils._urlretrieve", lambda _, path: Path(path).write_bytes(b"half")
     )
     assert (
         f"{name}: expected a download; got RuntimeError: File not found or corrupted."
-        in said_in_one_line(name)
+        in error_of(name)
     )
 
 
 @pytest.mark.parametrize("name", ["cifar10", "stl10"])
 def test_without_a_network_the_way_out_is_named(tmp_path, monkeypatch, name):
     monkeypatch.delenv("CATWISE_MIRROR")
-    said = said_in_one_line(name)
-    assert "Name or service not known" in said
-    assert "set CATWISE_MIRROR" in said
+    message = error_of(name)
+    assert "Name or service not known" in message
+    assert "set CATWISE_MIRROR" in message
 
 
 @pytest.mark.parametrize(
@@ -389,14 +386,14 @@ def test_what_the_hub_raises_without_a_network_is_one_line(monkeypatch, error):
 
     monkeypatch.delenv("CATWISE_MIRROR")
     monkeypatch.setattr(hub, "load_dataset", load)
-    assert "set CATWISE_MIRROR" in said_in_one_line()
+    assert "set CATWISE_MIRROR" in error_of()
 
 
 @pytest.mark.parametrize("name", ["cifar10", "stl10", "ag_news"])
-def test_a_full_disk_is_said_before_anything_is_downloaded(tmp_path, monkeypatch, name):
+def test_a_full_disk_is_reported_before_anything_is_downloaded(tmp_path, monkeypatch, name):
     monkeypatch.delenv("CATWISE_MIRROR")
     monkeypatch.setattr("shutil.disk_usage", lambda _: namedtuple("usage", "free")(999))
-    assert "expected 0 MB of free disk; got 0 MB" in said_in_one_line(name)
+    assert "expected 0 MB of free disk; got 0 MB" in error_of(name)
     assert not (tmp_path / "cache").exists()
 
 

@@ -207,8 +207,8 @@ def test_copies_of_training_samples_and_second_copies_leave_the_held_out_side(rn
     )
     for train in ("all", 6):
         data = prepared(raw, train=train, validation_b=98)
-        found = [set(samples(data, split)) for split in SPLITS]
-        assert sum(map(len, found)) == len(set.union(*found))
+        contents = [set(samples(data, split)) for split in SPLITS]
+        assert sum(map(len, contents)) == len(set.union(*contents))
         assert [len(data.y[split]) for split in HELD_OUT] == [20, 98, 118]
         assert data.card["copies_dropped"] == {"test": 2, "validation": 2}
     assert prepared(raw, validation_b=98).card["copies_within_train"] == 1
@@ -222,11 +222,12 @@ def test_copies_of_training_samples_and_second_copies_leave_the_held_out_side(rn
 def test_in_one_part_copies_follow_their_first_into_train_or_go(rng, kind):
     raw = planted(kind(rng, "all"), *((("all", row), ("all", row + 20)) for row in range(20)))
     data = prepared(raw)
-    found = [samples(data, split) for split in SPLITS]
-    assert sum(len(set(some)) for some in found) == len(set.union(*map(set, found))) == 100
-    assert [len(some) for some in found[1:]] == [20, 30, 10]
-    firsts_in_train = len(set(found[0]) & {*samples_of(raw)[:20]})
-    assert len(found[0]) == 40 + firsts_in_train
+    train, *held_out = (samples(data, split) for split in SPLITS)
+    contents = [set(part) for part in (train, *held_out)]
+    assert sum(map(len, contents)) == len(set.union(*contents)) == 100
+    assert [len(part) for part in held_out] == [20, 30, 10]
+    firsts_in_train = len(set(train) & {*samples_of(raw)[:20]})
+    assert len(train) == 40 + firsts_in_train
     assert data.card["copies_within_train"] == firsts_in_train
     assert data.card["copies_dropped"] == {"all": 20 - firsts_in_train}
 
@@ -236,7 +237,7 @@ def samples_of(raw):
 
 
 @pytest.mark.parametrize(
-    ("sizes", "said"),
+    ("sizes", "message"),
     [
         (
             {"train": 121},
@@ -253,8 +254,8 @@ def samples_of(raw):
         ),
     ],
 )
-def test_a_size_that_cannot_be_had_is_named(rng, sizes, said):
-    with pytest.raises(InputError, match=said):
+def test_a_size_that_cannot_be_had_is_named(rng, sizes, message):
+    with pytest.raises(InputError, match=message):
         prepared(raw_images(rng, "train", "test"), **sizes)
 
 
@@ -287,8 +288,8 @@ def test_a_learned_vocabulary_sees_the_training_texts_alone(rng):
 
 
 def test_texts_come_back_from_their_bytes(rng):
-    for some in (["a", "", "é ψ 🙂", "line\nline"], [], [""]):
-        assert unpack(*pack(some)) == some
+    for texts in (["a", "", "é ψ 🙂", "line\nline"], [], [""]):
+        assert unpack(*pack(texts)) == texts
     data = prepared(raw_texts(rng, "train", "test"))
     arrays = data.arrays()
     assert {array.dtype.kind for array in arrays.values()} <= set("iu")

@@ -1,4 +1,4 @@
-"""The stage on the user's own files: what it writes, that it writes the same twice, and nothing if it fails."""
+"""The stage on the user's own files writes the same twice, and nothing if it fails."""
 
 import hashlib
 from collections import namedtuple
@@ -11,7 +11,7 @@ from ruamel.yaml import YAML
 
 from catwise.config import params
 from catwise.core.errors import InputError
-from catwise.data import dataset
+from catwise.data.dataset import SPLITS, unpack
 from stages import prepare
 
 ROOT = Path(__file__).parents[2]
@@ -36,21 +36,16 @@ EMOTION = SUBSET | TOKENS | {"source": "emotion"}
 CIFAR = SUBSET | {"source": "cifar10"}
 
 
+PROJECT = YAML(typ="safe", pure=True).load((ROOT / "params.yaml").read_text())["datasets"]
+
+
 def write_params(section, classes):
-    """The project's params.yaml, in which a set of the same kind is another one."""
-    tree = YAML(typ="safe", pure=True).load((ROOT / "params.yaml").read_text())
-    like = (
-        "emotion_small"
-        if "vocabulary" in section
-        else "digits"
-        if section.get("colour") == "grey"
-        else "cifar10"
-    )
-    tree["datasets"] = {"mine": tree["datasets"][like]}
-    tree["run"]["datasets"] = ["mine"]
-    tree["datasets"]["mine"]["prepare"] = section
-    tree["datasets"]["mine"]["figures"]["classes"] = classes[:2]
+    """Write the parameters of the project's most similar data set, with this section."""
+    grey = section.get("colour") == "grey"
+    like = "emotion_small" if "vocabulary" in section else "digits" if grey else "cifar10"
+    own = PROJECT[like] | {"prepare": section, "figures": {"classes": classes[:2]}}
     with Path("params.yaml").open("w") as file:
+        tree = {"run": {"datasets": ["mine"]}, "datasets": {"mine": own}}
         YAML(typ="safe", pure=True).dump(tree, file)
 
 
@@ -89,19 +84,18 @@ def test_the_same_bytes_are_written_twice_and_no_pickle(workspace):
     )
     with np.load("data/mine/arrays.npz", allow_pickle=False) as arrays:
         assert arrays["flipped"].sum() == 4
-        assert sum(len(arrays[f"{split}/y"]) for split in dataset.SPLITS) == 60
+        assert sum(len(arrays[f"{split}/y"]) for split in SPLITS) == 60
 
 
 def test_every_sample_keeps_its_name(workspace):
     prepare.main("mine")
     with np.load("data/mine/arrays.npz", allow_pickle=False) as arrays:
         seen = []
-        for split in dataset.SPLITS:
-            names = dataset.unpack(arrays[f"{split}/name"], arrays[f"{split}/name_offsets"])
+        for split in SPLITS:
+            names = unpack(arrays[f"{split}/name"], arrays[f"{split}/name_offsets"])
             if workspace == "csv":
-                true = [
-                    int(name.removeprefix("line ")) % 2 for name in names
-                ]  # the first row, in line 2, is spam
+                # the first row, in line 2, is spam
+                true = [int(name.removeprefix("line ")) % 2 for name in names]
             else:
                 true = [FOLDER["classes"].index(name.split("/")[0]) for name in names]
             flipped = arrays["flipped"] if split == "train" else np.zeros(len(names), dtype=bool)
@@ -116,6 +110,14 @@ def test_too_little_disk_is_one_line_and_nothing_is_written(monkeypatch):
     with pytest.raises(InputError, match="data/mine: expected 17 MB of free disk; got 1 MB"):
         prepare.main("mine")
     assert not Path("data").exists()
+
+
+def test_a_size_that_cannot_be_had_is_named_by_its_key(workspace):
+    section = CSV if workspace == "csv" else FOLDER
+    write_params(section | {"train": 500}, section["classes"])
+    expected = "^datasets.mine.prepare.train: expected at most 40, the samples that are left"
+    with pytest.raises(InputError, match=expected):
+        prepare.main("mine")
 
 
 @pytest.mark.usefixtures("workspace")
@@ -150,7 +152,7 @@ def test_a_section_of_each_source_is_valid(tmp_path, monkeypatch, section, class
 
 
 @pytest.mark.parametrize(
-    ("section", "classes", "said"),
+    ("section", "classes", "message"),
     [
         (CIFAR, ["car", "cat"], "figures.classes.0: expected one of airplane, automobile"),
         (CSV, ["ham", "eggs"], "figures.classes.1: expected one of spam, ham; got 'eggs'"),
@@ -190,10 +192,10 @@ def test_a_section_of_each_source_is_valid(tmp_path, monkeypatch, section, class
         ),
     ],
 )
-def test_a_mistake_in_a_section_is_named(tmp_path, monkeypatch, section, classes, said):
+def test_a_mistake_in_a_section_is_named(tmp_path, monkeypatch, section, classes, message):
     monkeypatch.chdir(tmp_path)
     write_params(section, classes)
     with pytest.raises(InputError) as caught:
         params.load()
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     assert "\n" not in str(caught.value)
