@@ -1,6 +1,13 @@
+"""What the tests share: seeded generators, and an interpreter that has imported the project."""
+
+import sys
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 import torch
+
+from benchmarks.faults.workspace import Forks
 
 torch.set_num_threads(1)
 
@@ -13,3 +20,16 @@ def rng() -> np.random.Generator:
 @pytest.fixture
 def generator() -> torch.Generator:
     return torch.Generator().manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def forks() -> Iterator[Forks]:
+    """Runs ``python -m MODULE`` again and again without the seconds that its imports take."""
+    with Forks() as forks:
+        yield forks
+
+
+@pytest.fixture
+def warm_python(forks: Forks, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has the processes that a test starts by ``sys.executable -m MODULE`` forked, not started."""
+    monkeypatch.setattr(sys, "executable", str(forks.python))

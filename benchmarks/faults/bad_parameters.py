@@ -1,7 +1,8 @@
-"""Files of parameters with one mistake each, wrong by construction: the check that they meet is not asked.
+"""Make files of parameters with one mistake each, and see how a stage meets them.
 
-A mistake is made in the shipped tree (a value, a key, a list) or in its text (syntax, encoding). ``names``: of these
-strings one must be in the message; the key, or the section that holds it, or for a text the line.
+A mistake is made in the shipped tree (a value, a key, a list) or in its text (syntax, encoding). It
+is wrong by construction: the check that has to refuse it is not asked. The message has to hold one
+of the mistake's ``names``: the key, or the section that holds it, or the word "line" for a text.
 """
 
 import copy
@@ -17,7 +18,9 @@ import yaml  # type: ignore[import-untyped]
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from benchmarks.faults.workspace import ROOT, Ended, Forks, alone
+from benchmarks.faults.workspace import ROOT, Forks, run_apart
+
+__all__ = ["IN_TEXT", "IN_TREE", "Mistake", "failures", "mistakes", "shipped", "shipped_tree"]
 
 STAGES = (
     "prepare",
@@ -31,7 +34,7 @@ STAGES = (
     "figures",
     "track",
 )
-END = "  ag_news_small:"  # a file is read in a third of the time up to here, and has every kind of section
+END = "  ag_news_small:"  # up to here the file has every kind of section, and is read quickly
 AT_LEAST_ONE = {
     "train",
     "validation_a",
@@ -70,10 +73,12 @@ IMPOSSIBLE = (
     "[&a [x, x, x, x], &b [*a, *a, *a, *a], &c [*b, *b, *b, *b], [*c, *c, *c, *c]]",
     "{<<: 1}",
 )
-Path_ = tuple[Any, ...]
+Keys = tuple[Any, ...]  # where a node is in the tree
 
 
 class Mistake(NamedTuple):
+    """Hold a file with a mistake, the kind of mistake, and the names that may tell of it."""
+
     kind: str
     names: tuple[str, ...]
     content: bytes
@@ -81,53 +86,56 @@ class Mistake(NamedTuple):
 
 @functools.cache
 def shipped() -> str:
+    """Return the beginning of params.yaml as it is shipped."""
     return (ROOT / "params.yaml").read_text().partition(END)[0]
 
 
-def nodes(tree: Any, path: Path_ = ()) -> Iterator[tuple[Path_, Any]]:
-    """Every node below the root, with where it is."""
-    for key, value in (
-        tree.items()
-        if isinstance(tree, dict)
-        else enumerate(tree)
-        if isinstance(tree, list)
-        else ()
-    ):
-        yield (*path, key), value
-        yield from nodes(value, (*path, key))
+@functools.cache
+def shipped_tree() -> Any:
+    """Return the same as nested dictionaries and lists."""
+    return yaml.load(shipped(), yaml.CSafeLoader)
 
 
-def dotted(path: Path_) -> str:
-    return ".".join(map(str, path))
+def _nodes(tree: Any, keys: Keys = ()) -> Iterator[tuple[Keys, Any]]:
+    """Give every node below the root, and where it is."""
+    if isinstance(tree, dict):
+        children = list(tree.items())
+    else:
+        children = list(enumerate(tree)) if isinstance(tree, list) else []
+    for key, value in children:
+        yield (*keys, key), value
+        yield from _nodes(value, (*keys, key))
+
+
+def _dotted(keys: Keys) -> str:
+    return ".".join(map(str, keys))
 
 
 @st.composite
-def mistakes(draw: st.DrawFn) -> Mistake:
+def _any_mistake(draw: st.DrawFn) -> Mistake:
     kind = draw(st.sampled_from([*IN_TREE, *IN_TEXT]))
     if kind in IN_TEXT:
         names, content = IN_TEXT[kind](draw)
         return Mistake(kind, names, content)
-    tree = copy.deepcopy(_tree())
+    tree = copy.deepcopy(shipped_tree())
     accepts, change = IN_TREE[kind]
-    path, value = draw(st.sampled_from([node for node in nodes(tree) if accepts(*node)]))
+    keys, value = draw(st.sampled_from([node for node in _nodes(tree) if accepts(*node)]))
     parent = tree
-    for key in path[:-1]:
+    for key in keys[:-1]:
         parent = parent[key]
-    change(draw, parent, path[-1], copy.deepcopy(value))
-    near = (dotted(path), *([dotted(path[:-1])] if len(path) > 1 else []))
-    return Mistake(kind, near, yaml.dump(tree, Dumper=yaml.CSafeDumper, sort_keys=False).encode())
+    change(draw, parent, keys[-1], copy.deepcopy(value))
+    near = [_dotted(keys[:end]) for end in (len(keys), len(keys) - 1) if end]
+    content = yaml.dump(tree, Dumper=yaml.CSafeDumper, sort_keys=False).encode()
+    return Mistake(kind, tuple(near), content)
 
 
-@functools.cache
-def _tree() -> Any:
-    return yaml.load(shipped(), yaml.CSafeLoader)
-
-
-def _is_number(path: Path_, value: Any) -> bool:
+def _is_number(keys: Keys, value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _set(values: Callable[[Any], st.SearchStrategy[Any]]) -> Callable[..., None]:
+    """Return what replaces a value by one of ``values(value)``."""
+
     def change(draw: st.DrawFn, parent: Any, key: Any, value: Any) -> None:
         parent[key] = draw(values(value))
 
@@ -156,16 +164,17 @@ def _add(draw: st.DrawFn, parent: Any, key: Any, value: Any) -> None:
     )
 
 
-IN_TREE: dict[str, tuple[Callable[[Path_, Any], bool], Callable[..., None]]] = {
-    "wrong type": (lambda path, value: value is not None, _set(_other_type)),
-    "unknown key": (lambda path, value: isinstance(value, dict), _add),
+# By kind of mistake: the nodes at which it can be made, and how it is made.
+IN_TREE: dict[str, tuple[Callable[[Keys, Any], bool], Callable[..., None]]] = {
+    "wrong type": (lambda keys, value: value is not None, _set(_other_type)),
+    "unknown key": (lambda keys, value: isinstance(value, dict), _add),
     "missing key": (
-        lambda path, value: isinstance(path[-1], str) and path[:-1] != ("datasets",),
+        lambda keys, value: isinstance(keys[-1], str) and keys[:-1] != ("datasets",),
         _remove,
     ),
     "below its range": (_is_number, _set(lambda value: st.sampled_from([-1, -(10**30), -5]))),
     "zero": (
-        lambda path, value: _is_number(path, value) and path[-1] in AT_LEAST_ONE,
+        lambda keys, value: _is_number(keys, value) and keys[-1] in AT_LEAST_ONE,
         _set(lambda value: st.just(0)),
     ),
     "not a number": (
@@ -173,11 +182,11 @@ IN_TREE: dict[str, tuple[Callable[[Path_, Any], bool], Callable[..., None]]] = {
         _set(lambda value: st.sampled_from([float("nan"), float("inf"), float("-inf")])),
     ),
     "empty list": (
-        lambda path, value: isinstance(value, list) and path[-1] in NEVER_EMPTY,
+        lambda keys, value: isinstance(value, list) and keys[-1] in NEVER_EMPTY,
         _set(lambda value: st.just([])),
     ),
     "unknown word": (
-        lambda path, value: isinstance(value, str),
+        lambda keys, value: isinstance(value, str),
         _set(lambda value: st.text().map("zz".__add__)),
     ),
 }
@@ -195,38 +204,35 @@ def _syntax(draw: st.DrawFn) -> tuple[tuple[str, ...], bytes]:
 
 def _twice(draw: st.DrawFn) -> tuple[tuple[str, ...], bytes]:
     rows = _rows()
-    scalars = [place for place, row in enumerate(rows) if re.match(r" +\w+: [^#\s]", row)]
-    place = draw(st.sampled_from(scalars))
-    rows.insert(place, rows[place])
+    scalars = [number for number, row in enumerate(rows) if re.match(r" +\w+: [^#\s]", row)]
+    number = draw(st.sampled_from(scalars))
+    rows.insert(number, rows[number])
     return ("line",), "".join(rows).encode()
 
 
 def _impossible(draw: st.DrawFn) -> tuple[tuple[str, ...], bytes]:
     rows = _rows()
-    place = draw(
-        st.sampled_from(
-            [place for place, row in enumerate(rows) if re.match(r" +\w+: [0-9.]+\b", row)]
-        )
-    )
-    rows[place] = re.sub(
-        r": [0-9.]+.*", lambda _: f": {draw(st.sampled_from(IMPOSSIBLE))}", rows[place]
-    )
-    return ("line", rows[place].split(":")[0].strip()), "".join(rows).encode()
+    numeric = [number for number, row in enumerate(rows) if re.match(r" +\w+: [0-9.]+\b", row)]
+    number = draw(st.sampled_from(numeric))
+    value = f": {draw(st.sampled_from(IMPOSSIBLE))}"
+    rows[number] = re.sub(r": [0-9.]+.*", lambda _: value, rows[number])
+    return ("line", rows[number].split(":")[0].strip()), "".join(rows).encode()
 
 
 def _encoding(draw: st.DrawFn) -> tuple[tuple[str, ...], bytes]:
     content = shipped().encode()
-    place, byte = draw(st.integers(0, len(content))), draw(st.integers(0x80, 0xFF))
-    return ("line",), content[:place] + bytes([byte]) + content[place:]
+    offset, byte = draw(st.integers(0, len(content))), draw(st.integers(0x80, 0xFF))
+    return ("line",), content[:offset] + bytes([byte]) + content[offset:]
 
 
 def _cut(draw: st.DrawFn) -> tuple[tuple[str, ...], bytes]:
-    """Before the last key of the third data set that ``run.datasets`` names."""
+    """Cut before the last section of the third data set that ``run.datasets`` names."""
     whole = shipped()
     end = whole.index("    figures:", whole.index("\n  digits:"))
     return ("line", "run", "datasets", "top level"), whole[: draw(st.integers(0, end))].encode()
 
 
+# By kind of mistake: what gives the names and the content.
 IN_TEXT: dict[str, Callable[[st.DrawFn], tuple[tuple[str, ...], bytes]]] = {
     "syntax": _syntax,
     "key given twice": _twice,
@@ -236,9 +242,9 @@ IN_TEXT: dict[str, Callable[[st.DrawFn], tuple[tuple[str, ...], bytes]]] = {
 }
 
 
-def generated(count: int) -> list[Mistake]:
-    """Different ones; the same in every run."""
-    found: dict[bytes, Mistake] = {}
+def mistakes(count: int) -> list[Mistake]:
+    """Return so many different mistakes, the same in every run."""
+    by_content: dict[bytes, Mistake] = {}
 
     @settings(
         max_examples=3 * count,
@@ -248,31 +254,32 @@ def generated(count: int) -> list[Mistake]:
         deadline=None,
         suppress_health_check=list(HealthCheck),
     )
-    @given(mistakes())
+    @given(_any_mistake())
     def gather(mistake: Mistake) -> None:
-        found.setdefault(mistake.content, mistake)
+        by_content.setdefault(mistake.content, mistake)
 
     gather()
-    return random.Random(0).sample(list(found.values()), count)  # else the simplest ones alone
+    # drawn, because the first ones are the simplest ones
+    return random.Random(0).sample(list(by_content.values()), count)
 
 
-def refused(forks: Forks, count: int, apart: int) -> Iterator[tuple[str, str | None]]:
-    """The kind of each mistake, and what was wrong with how a stage met it; the first ``apart`` as ``python -m``."""
-    for number, mistake in enumerate(generated(count)):
+def failures(forks: Forks, count: int, apart: int) -> Iterator[tuple[str, str | None]]:
+    """Give the kind of each mistake, and what was wrong with how a stage met it.
+
+    Right is one line on stderr that holds one of the names, and nothing written. The first
+    ``apart`` stages run as ``python -m``, the others are forked.
+    """
+    for number, mistake in enumerate(mistakes(count)):
         stage = f"stages.{STAGES[number % len(STAGES)]}"
-        with tempfile.TemporaryDirectory() as place:
-            path = Path(place, "params.yaml")
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "params.yaml")
             path.write_bytes(mistake.content)
-            ended = (alone if number < apart else forks)(Path(place), stage, "linear")
-            untouched = [file.name for file in Path(place).iterdir()] == ["params.yaml"]
+            ended = (run_apart if number < apart else forks)(Path(folder), stage, "linear")
+            untouched = [file.name for file in Path(folder).iterdir()] == ["params.yaml"]
             untouched &= path.read_bytes() == mistake.content
-        good = ended.one_line(*mistake.names) and untouched
-        yield (
-            mistake.kind,
-            None if good else f"{mistake.kind}, {mistake.names[0]}: {_told(ended, untouched)}",
-        )
-
-
-def _told(ended: Ended, untouched: bool) -> str:
-    lines = ended.said.splitlines() or ["nothing said"]
-    return f"exit {ended.code}, {len(lines)} lines, {'' if untouched else 'something written, '}last: {lines[-1][:160]}"
+        failure = None
+        if not (ended.one_line(*mistake.names) and untouched):
+            written = "nothing written" if untouched else "something written"
+            about = f"{mistake.kind}, {mistake.names[0]}"
+            failure = f"{about}: exit {ended.code}, {written}, last line: {ended.last_line()}"
+        yield mistake.kind, failure

@@ -1,4 +1,4 @@
-"""The tracking database under experiments that run at once, and the addresses at which its UI can be reached."""
+"""Run experiments at once that share a tracking database, and find where its UI can be reached."""
 
 import os
 import re
@@ -14,74 +14,72 @@ from pathlib import Path
 from benchmarks.faults.kills import finished_runs
 from benchmarks.faults.workspace import ROOT, Workspace, environment
 
+__all__ = ["failures", "is_loopback", "listening", "ui_addresses"]
+
 PATIENCE = 900.0  # seconds for a queue to be worked off
 LISTENING = "0A"  # the state of a socket in /proc/net/tcp
 
 
-def queued(space: Workspace, dataset: str, count: int) -> Iterator[str | None]:
-    """What was wrong with each of ``count`` experiments, run at once where there is no database yet."""
+def failures(space: Workspace, dataset: str, count: int) -> Iterator[str | None]:
+    """Give what was wrong with each of ``count`` experiments that start without a database.
+
+    Right is one complete run for each experiment, and a sound database.
+    """
     for path in space.folder.glob("mlflow.db*"):
         path.unlink()
     space.commit()
-    for seed in range(1, count + 1):
-        space(
-            "dvc",
-            "exp",
-            "run",
-            "--queue",
-            "-S",
-            f"datasets.{dataset}.ceiling.seed={seed}",
-            f"track@{dataset}",
-        )
-    space("dvc", "queue", "start", "-j", str(count))
-    end = time.monotonic() + PATIENCE
-    while (
-        re.search("Queued|Running", said := space("dvc", "queue", "status"))
-        and time.monotonic() < end
-    ):
-        time.sleep(2)
-    space("dvc", "queue", "stop")
-    failed = len(re.findall("Failed|Queued|Running", re.sub("Worker status.*", "", said)))
+    failed = _run_queue(space, dataset, count)
     runs = finished_runs(space)
-    whole = complete(space)
+    contents = _contents_of_runs(space)
     for number in range(count):
         if number >= len(set(runs)):
-            yield f"{len(set(runs))} different runs for {count} experiments; {failed} experiments did not succeed"
+            different = f"{len(set(runs))} different runs for {count} experiments"
+            yield f"{different}; {failed} experiments did not succeed"
         elif len(runs) != count:
             yield f"{len(runs)} runs for {count} experiments"
+        elif contents[number] != contents[0] or min(contents[0]) == 0:
+            yield f"not complete: {contents[number]}"
         else:
-            yield (
-                None
-                if whole[number] == whole[0] and min(whole[0]) > 0
-                else f"not complete: {whole[number]}"
-            )
+            yield None
 
 
-def complete(space: Workspace) -> list[tuple[int, int, int]]:
-    """How many parameters, latest metrics and artifacts each finished run has."""
-    found = []
+def _run_queue(space: Workspace, dataset: str, count: int) -> int:
+    """Run ``count`` experiments at once; return how many of them did not succeed."""
+    for seed in range(1, count + 1):
+        change = f"datasets.{dataset}.ceiling.seed={seed}"
+        space("dvc", "exp", "run", "--queue", "-S", change, f"track@{dataset}")
+    space("dvc", "queue", "start", "-j", str(count))
+    end = time.monotonic() + PATIENCE
+    status = space("dvc", "queue", "status")
+    while re.search("Queued|Running", status) and time.monotonic() < end:
+        time.sleep(2)
+        status = space("dvc", "queue", "status")
+    space("dvc", "queue", "stop")
+    return len(re.findall("Failed|Queued|Running", re.sub("Worker status.*", "", status)))
+
+
+def _contents_of_runs(space: Workspace) -> list[tuple[int, int, int]]:
+    """Return how many parameters, latest metrics and artifacts each finished run has."""
+    select = "select run_uuid, artifact_uri from runs where status = 'FINISHED'"
+    contents = []
     with closing(sqlite3.connect(space.folder / "mlflow.db")) as database:
-        runs = database.execute(
-            "select run_uuid, artifact_uri from runs where status = 'FINISHED'"
-        ).fetchall()
-        for run, artifacts in runs:
-            numbers = [
-                database.execute(
-                    f"select count(*) from {table} where run_uuid = ?", (run,)
-                ).fetchone()[0]
-                for table in ("params", "latest_metrics")
-            ]
-            logged = [
-                path
-                for path in Path(artifacts.removeprefix("file://")).rglob("*")
-                if path.is_file()
-            ]
-            found.append((numbers[0], numbers[1], len(logged)))
-    return found
+
+        def count(table: str, run: str) -> int:
+            query = f"select count(*) from {table} where run_uuid = ?"
+            return int(database.execute(query, (run,)).fetchone()[0])
+
+        for run, artifacts in database.execute(select).fetchall():
+            paths = Path(artifacts.removeprefix("file://")).rglob("*")
+            logged = sum(path.is_file() for path in paths)
+            contents.append((count("params", run), count("latest_metrics", run), logged))
+    return contents
 
 
-def addresses(folder: Path, within: float = 180.0) -> list[str]:
-    """Where the command of ``make ui`` listens, once it does; at another port, as 5000 may be in use."""
+def ui_addresses(folder: Path, within: float = 180.0) -> list[str]:
+    """Return where the command of ``make ui`` listens, once it does; raise RuntimeError if late.
+
+    It gets another port, as 5000 may be in use.
+    """
     listed = subprocess.run(
         ["make", "-n", "-o", ".venv/.complete", "ui"],
         cwd=ROOT,
@@ -96,7 +94,7 @@ def addresses(folder: Path, within: float = 180.0) -> list[str]:
     if f"--port {port}" not in command:
         raise RuntimeError(f"make ui: expected --port 5000 in its command; got {listed.stdout}")
     quiet = subprocess.DEVNULL
-    served = subprocess.Popen(
+    server = subprocess.Popen(
         command,
         shell=True,
         cwd=folder,
@@ -107,45 +105,46 @@ def addresses(folder: Path, within: float = 180.0) -> list[str]:
     )
     try:
         end = time.monotonic() + within
-        while not any(place.endswith(f":{port}") for place in listening(served.pid)):
+        while not any(at.endswith(f":{port}") for at in listening(server.pid)):
             if time.monotonic() > end:
                 raise RuntimeError(f"make ui: not listening within {within:.0f} s")
             time.sleep(0.5)
         time.sleep(2)  # for what may be opened after it
-        return sorted(set(listening(served.pid)))
+        return sorted(set(listening(server.pid)))
     finally:
-        os.killpg(served.pid, signal.SIGTERM)
+        os.killpg(server.pid, signal.SIGTERM)
         with suppress(subprocess.TimeoutExpired):
-            served.wait(20)
+            server.wait(20)
         with suppress(ProcessLookupError):
-            os.killpg(served.pid, signal.SIGKILL)
+            os.killpg(server.pid, signal.SIGKILL)
 
 
-def listening(group: int) -> list[str]:
-    """address:port of every listening socket of the processes of a session."""
+def listening(session: int) -> list[str]:
+    """Return ADDRESS:PORT of every socket at which the processes of a session listen."""
     inodes = set()
-    for place in Path("/proc").glob("[0-9]*"):
+    for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError, ValueError):
-            if os.getsid(int(place.name)) == group:
-                for link in list((place / "fd").iterdir()):
+            if os.getsid(int(process.name)) == session:
+                for link in list((process / "fd").iterdir()):
                     with suppress(OSError):  # closed in between
                         inodes |= set(re.findall(r"socket:\[(\d+)\]", os.readlink(link)))
-    found = []
+    addresses = []
     for table in ("tcp", "tcp6"):
         for row in Path("/proc/net", table).read_text().splitlines()[1:]:
-            _, local, _, state, *rest = row.split()
-            if state == LISTENING and rest[5] in inodes:
-                found.append(_readable(*local.split(":")))
-    return found
+            cells = row.split()
+            if cells[3] == LISTENING and cells[9] in inodes:
+                addresses.append(_readable(*cells[1].split(":")))
+    return addresses
 
 
 def _readable(address: str, port: str) -> str:
-    words = [
-        bytes.fromhex(address[at : at + 8])[::-1] for at in range(0, len(address), 8)
-    ]  # little-endian
+    """Return an address in the usual notation; the system gives hexadecimal little-endian words."""
+    words = [address[start : start + 8] for start in range(0, len(address), 8)]
     family = socket.AF_INET if len(words) == 1 else socket.AF_INET6
-    return f"{socket.inet_ntop(family, b''.join(words))}:{int(port, 16)}"
+    packed = b"".join(bytes.fromhex(word)[::-1] for word in words)
+    return f"{socket.inet_ntop(family, packed)}:{int(port, 16)}"
 
 
-def loopback(place: str) -> bool:
-    return place.startswith(("127.", "::1:", "::ffff:127."))
+def is_loopback(address: str) -> bool:
+    """Return whether only this machine can reach the address."""
+    return address.startswith(("127.", "::1:", "::ffff:127."))

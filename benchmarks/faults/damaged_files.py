@@ -1,18 +1,20 @@
-"""Files of a finished pipeline damaged one at a time: what the next stage says when run by hand, and what DVC says."""
+"""Damage files of a finished pipeline one at a time: what does the next stage say, and what DVC?"""
 
 import json
 import random
-from collections import Counter
 from collections.abc import Callable, Iterator
+from itertools import product, zip_longest
 from typing import NamedTuple
 
-from benchmarks.faults.workspace import Forks, Workspace, alone, files, hashes, pipeline
+from benchmarks.faults.workspace import Forks, Workspace, files, hashes, pipeline, run_apart
+
+__all__ = ["Read", "by_dvc", "by_hand", "contents", "flipped", "read_by_stages", "restore"]
 
 CHECKED = (".npz", ".safetensors")  # formats in which a checksum tells of a single bit
 
 
 class Read(NamedTuple):
-    """A file that one stage writes as a part of ``out``, and the first stage that reads it."""
+    """Hold a file, the output that it is a part of, and the first stage that reads it."""
 
     path: str
     out: str
@@ -20,68 +22,72 @@ class Read(NamedTuple):
 
 
 def read_by_stages(space: Workspace, dataset: str) -> list[Read]:
-    """Pictures are not among them: ``track`` logs them as they are."""
-    stages, found = pipeline(dataset), []
+    """Return every file that one stage reads of another, without pictures, which none decodes."""
+    stages, read = pipeline(dataset), []
     for _, outs in stages.values():
         for out in outs:
             readers = [name for name, (deps, _) in stages.items() if out in deps]
             if readers and "figures" not in out:
-                found += [Read(file, out, readers[0]) for file in files(space.folder, out)]
-    return found
+                read += [Read(file, out, readers[0]) for file in files(space.folder, out)]
+    return read
 
 
 def truncated(content: bytes, rng: random.Random) -> bytes:
+    """Return the first half."""
     return content[: len(content) // 2]
 
 
 def emptied(content: bytes, rng: random.Random) -> bytes:
+    """Return nothing."""
     return b""
 
 
 def flipped(content: bytes, rng: random.Random) -> bytes:
-    """One bit of it the other way round."""
-    place = rng.randrange(len(content))
-    return content[:place] + bytes([content[place] ^ 1 << rng.randrange(8)]) + content[place + 1 :]
+    """Return the content with one random bit the other way round."""
+    number, bit = rng.randrange(len(content)), rng.randrange(8)
+    return content[:number] + bytes([content[number] ^ 1 << bit]) + content[number + 1 :]
 
 
 Damage = Callable[[bytes, random.Random], bytes]
-KINDS: tuple[Damage, ...] = (truncated, emptied, flipped)
+DAMAGES: tuple[Damage, ...] = (truncated, emptied, flipped)
 
 
 def by_hand(
     forks: Forks, space: Workspace, dataset: str, flips: int, apart: int
 ) -> Iterator[tuple[str, str, str | None]]:
-    """(damage, format, what was wrong) of each file and damage; the first ``apart`` as ``python -m``.
+    """Give (damage, format, what was wrong) of each file and damage.
 
-    Right is one line that names the file, or to go on to the same bytes as before: a bit of a date, say, is no matter.
+    A bit of each file is flipped ``flips`` times. Right is one line that names the file, or the
+    same results as before: a bit of a date, say, changes none. The first ``apart`` stages run as
+    ``python -m``, the others are forked.
     """
-    rng, cases = random.Random(0), [truncated, emptied, *[flipped] * flips]
+    rng, damages = random.Random(0), [truncated, emptied, *[flipped] * flips]
     whole = contents(space)
-    for number, (read, damage) in enumerate(
-        (read, damage) for read in read_by_stages(space, dataset) for damage in cases
-    ):
+    cases = product(read_by_stages(space, dataset), damages)
+    for number, (read, damage) in enumerate(cases):
         path = space.folder / read.path
         path.write_bytes(damage(whole[read.path], rng))
-        ended = (alone if number < apart else forks)(space.folder, f"stages.{read.stage}", dataset)
+        run = run_apart if number < apart else forks
+        ended = run(space.folder, f"stages.{read.stage}", dataset)
         path.write_bytes(whole[read.path])
-        same = restored(space, whole)
-        wrong = None
+        same = restore(space, whole)
+        failure = None
         if not ended.one_line(read.path) and not (ended.code == 0 and same):
-            last = (ended.said.splitlines() or ["nothing said"])[-1][:160]
-            came = "other results, unnoticed" if ended.code == 0 else f"exit {ended.code}: {last}"
-            wrong = f"{damage.__name__} {read.path}, {read.stage}: {came}"
-        yield damage.__name__, "text" if path.suffix not in CHECKED else "arrays", wrong
+            unnoticed = "other results, unnoticed"
+            outcome = f"exit {ended.code}: {ended.last_line()}" if ended.code else unnoticed
+            failure = f"{damage.__name__} {read.path}, {read.stage}: {outcome}"
+        yield damage.__name__, "arrays" if path.suffix in CHECKED else "text", failure
 
 
 def contents(space: Workspace) -> dict[str, bytes]:
+    """Return the bytes of every output."""
     return {name: (space.folder / name).read_bytes() for name in hashes(space.folder)}
 
 
-def restored(space: Workspace, whole: dict[str, bytes]) -> bool:
-    """Whether everything was as in ``whole``; it is afterwards."""
-    differ = {name for name, content in contents(space).items() if whole.get(name) != content} | {
-        name for name in whole if not (space.folder / name).exists()
-    }
+def restore(space: Workspace, whole: dict[str, bytes]) -> bool:
+    """Make every output as in ``whole``; return whether it was already."""
+    now = contents(space)
+    differ = [name for name in {*whole, *now} if whole.get(name) != now.get(name)]
     for name in differ:
         if name in whole:
             (space.folder / name).write_bytes(whole[name])
@@ -90,47 +96,47 @@ def restored(space: Workspace, whole: dict[str, bytes]) -> bool:
     return not differ
 
 
-def by_dvc(space: Workspace, dataset: str) -> Iterator[tuple[str, str, str | None]]:
-    """As above: ``dvc status`` has to tell of each file, and ``dvc repro`` to restore its bytes."""
+def by_dvc(space: Workspace, dataset: str) -> Iterator[str | None]:
+    """Give what was wrong for each damage and file.
+
+    Right is that ``dvc status`` names the file's output, and that ``dvc repro`` brings back its
+    bytes.
+    """
     whole, rng, known = contents(space), random.Random(0), read_by_stages(space, dataset)
-    for damage in KINDS:
-        unseen = set()
-        place: Counter[str] = Counter()
-        for read in known:  # the first file of every output, then the second of those that have one
-            place[read.out] += 1
-        for turn in range(max(place.values())):
-            hit = [
-                read
-                for out in place
-                for read in [read for read in known if read.out == out][turn : turn + 1]
-            ]
-            for read in hit:
-                (space.folder / read.path).write_bytes(damage(whole[read.path], rng))
-            modified = changed_outs(space)
-            unseen |= {read.path for read in hit if read.out not in modified}
-            for read in hit:
-                (space.folder / read.path).write_bytes(whole[read.path])
-        for read in known:
-            (space.folder / read.path).write_bytes(damage(whole[read.path], rng))
+    for damage in DAMAGES:
+        unseen: set[str] = set()
+        for reads in _one_of_each_output(known):
+            _write(space, {read.path: damage(whole[read.path], rng) for read in reads})
+            changed = changed_outputs(space)
+            unseen |= {read.path for read in reads if read.out not in changed}
+            _write(space, {read.path: whole[read.path] for read in reads})
+        _write(space, {read.path: damage(whole[read.path], rng) for read in known})
         space.repro()
-        lost = {
-            read.path
-            for read in known
-            if (space.folder / read.path).read_bytes() != whole[read.path]
-        }
-        restored(space, whole)
+        now = contents(space)
+        restore(space, whole)
         for read in known:
-            wrong = (
-                "not seen by dvc status"
-                if read.path in unseen
-                else "not restored"
-                if read.path in lost
-                else None
-            )
-            yield damage.__name__, "dvc", wrong and f"{damage.__name__} {read.path}: {wrong}"
+            lost = now.get(read.path) != whole[read.path]
+            outcome = "not seen by dvc status" if read.path in unseen else "not restored"
+            failed = read.path in unseen or lost
+            yield f"{damage.__name__} {read.path}: {outcome}" if failed else None
 
 
-def changed_outs(space: Workspace) -> set[str]:
-    said = json.loads(space("dvc", "status", "--json") or "{}")
-    changes = [change for stage in said.values() for change in stage if isinstance(change, dict)]
+def _one_of_each_output(known: list[Read]) -> Iterator[list[Read]]:
+    """Give lists that hold a file of each output at most: the first ones, the second ones, ..."""
+    by_output: dict[str, list[Read]] = {}
+    for read in known:
+        by_output.setdefault(read.out, []).append(read)
+    for reads in zip_longest(*by_output.values()):
+        yield [read for read in reads if read]
+
+
+def _write(space: Workspace, files: dict[str, bytes]) -> None:
+    for name, content in files.items():
+        (space.folder / name).write_bytes(content)
+
+
+def changed_outputs(space: Workspace) -> set[str]:
+    """Return the outputs that ``dvc status`` calls changed."""
+    status = json.loads(space("dvc", "status", "--json") or "{}")
+    changes = [change for stage in status.values() for change in stage if isinstance(change, dict)]
     return {out for change in changes for out in change.get("changed outs", {})}

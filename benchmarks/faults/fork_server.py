@@ -1,9 +1,9 @@
-"""Runs `python -m MODULE ARGUMENTS` again and again without the seconds that its imports take.
+"""Run `python -m MODULE ARGUMENTS` again and again without the seconds that its imports take.
 
-    echo '{"module": "stages.train", "arguments": ["linear"], "folder": "/some/where"}' | python -m benchmarks.faults.fork_server
-
-Every request on stdin, a line of JSON, is served by a process of its own, forked from this one, which has imported
-what the stages share but none of them. The answer is a line {code, said}: the exit status and what stderr got.
+``benchmarks.faults.workspace.Forks`` starts it and gives it a socket that listens. Every request is
+served by a process forked from this one, which has imported the whole project. A request is JSON
+with the module, its arguments, the folder and the environment, and comes with three file
+descriptors: stdin, stdout and stderr. The answer is the exit status.
 """
 
 import importlib
@@ -11,66 +11,85 @@ import json
 import os
 import pkgutil
 import runpy
+import select
 import signal
+import socket
 import sys
-import tempfile
 import traceback
 from typing import Any
 
 import catwise
+import stages
 
-SLOW = (
-    "pandas",
-    "sklearn.metrics",
-    "safetensors.torch",
-    "catwise.experiments.retraining",
-    "catwise.pipeline.results",
-    "catwise.tracking.mlflow_log",
-)
+LATER = ("mlflow.store.tracking.sqlalchemy_store", "sklearn.datasets")  # imported by functions
 LIMIT = 600  # seconds; a process that takes longer is ended by SIGALRM
 
 
 def main() -> None:
-    for name in (
-        *SLOW,
-        *(f"catwise.{module.name}" for module in pkgutil.iter_modules(catwise.__path__)),
-    ):
+    listener = socket.socket(fileno=int(sys.argv[1]))
+    for name in LATER:
         importlib.import_module(name)
-    for line in sys.stdin:
-        print(json.dumps(served(**json.loads(line))), flush=True)
-
-
-def served(module: str, arguments: list[str], folder: str) -> dict[str, Any]:
-    with tempfile.TemporaryFile("w+", errors="replace") as said:
+    for package in (catwise, stages):
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            importlib.import_module(module.name)
+    serving: set[int] = set()
+    while listener in select.select([listener, sys.stdin], [], [])[0]:  # else stdin was closed
+        connection, _ = listener.accept()
         child = os.fork()
         if child == 0:
-            os._exit(_run(module, arguments, folder, said.fileno()))
-        _, status = os.waitpid(child, 0)
-        said.seek(0)
-        return {"code": os.waitstatus_to_exitcode(status), "said": said.read()}
+            serve(connection)
+            os._exit(0)
+        connection.close()
+        serving.add(child)
+        serving -= {child for child in serving if os.waitpid(child, os.WNOHANG) != (0, 0)}
 
 
-def _run(module: str, arguments: list[str], folder: str, errors: int) -> int:
-    """In the child: the exit status, as the interpreter would make it."""
+def serve(connection: socket.socket) -> None:
+    """Run what is asked for in a process of its own, and answer with its exit status."""
+    content, streams, _, _ = socket.recv_fds(connection, 2**20, 3)
+    while part := connection.recv(2**20):
+        content += part
+    child = os.fork()
+    if child == 0:
+        connection.close()
+        os._exit(run(streams=streams, **json.loads(content)))
+    _, status = os.waitpid(child, 0)
+    connection.sendall(str(os.waitstatus_to_exitcode(status)).encode())
+
+
+def run(
+    module: str, arguments: list[str], folder: str, environment: dict[str, str], streams: list[int]
+) -> int:
+    """Run the module in this process; return the exit status that an interpreter would have."""
     signal.alarm(LIMIT)
-    for target, stream in (
-        (os.open(os.devnull, os.O_RDONLY), 0),
-        (os.open(os.devnull, os.O_WRONLY), 1),
-        (errors, 2),
-    ):
-        os.dup2(target, stream)
+    for number, stream in enumerate(streams):
+        os.dup2(stream, number)
+        os.close(stream)
+    os.environ.update(environment)
+    search = environment.get("PYTHONPATH", "").split(os.pathsep)
+    sys.path[:0] = [folder, *filter(None, search)]
+    sys.argv = [module, *arguments]
+    sys.modules.pop(module, None)
     try:
         os.chdir(folder)
-        sys.argv = [module, *arguments]
         runpy.run_module(module, run_name="__main__", alter_sys=True)
         return 0
     except SystemExit as ended:
-        return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+        return _exit_status(ended.code)
     except BaseException:
         traceback.print_exc()
         return 1
     finally:
+        sys.stdout.flush()
         sys.stderr.flush()
+
+
+def _exit_status(code: Any) -> int:
+    """Return the status that ``sys.exit(code)`` gives; a text is printed, and means failure."""
+    if code is None or isinstance(code, int):
+        return code or 0
+    print(code, file=sys.stderr)
+    return 1
 
 
 if __name__ == "__main__":

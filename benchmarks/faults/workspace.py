@@ -1,20 +1,37 @@
-"""A copy of the project in a folder of its own, at a size of its own, in which things may go wrong."""
+"""Make a small copy of the project in a folder of its own, in which things may go wrong."""
 
 import hashlib
-import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml  # type: ignore[import-untyped]
 from ruamel.yaml import YAML
 
+from benchmarks.faults import fork_client
+
+__all__ = [
+    "ROOT",
+    "SMALL",
+    "Ended",
+    "Forks",
+    "Workspace",
+    "environment",
+    "files",
+    "hashes",
+    "pipeline",
+    "resize",
+    "run_apart",
+]
+
 ROOT = Path(__file__).parents[2]
-SMALL: dict[str, Any] = {  # of the two data sets at which the whole pipeline takes a minute or two
+SMALL: dict[str, Any] = {  # sizes at which the pipeline of two data sets takes a minute or two
     "run.datasets": ["linear", "digits"],
     "datasets.linear.prepare.train": 60,
     "datasets.linear.prepare.flips": [10, 4],
@@ -29,7 +46,13 @@ SMALL: dict[str, Any] = {  # of the two data sets at which the whole pipeline ta
     "datasets.digits.removal.controls": 1,
     "datasets.digits.reweight": {
         "cases": [
-            {"kind": "direct_improvement", "epoch": 1, "targets": "auto", "recipe": "as_trained"}
+            {
+                "kind": "direct_improvement",
+                "epoch": 1,
+                "targets": "auto",
+                "recipe": "as_trained",
+                "budget": "full",
+            }
         ],
         "generations": 1,
         "population": 8,
@@ -38,7 +61,7 @@ SMALL: dict[str, Any] = {  # of the two data sets at which the whole pipeline ta
         "slack": 0.1,
         "trust": 1.0,
         "searches": [{"anchor": "start", "rule": "printed", "program": "linear"}],
-        "directions": [{"anchor": "end", "filter": "horizon", "measure": "loss"}],
+        "directions": [{"anchor": "end", "filter": "horizon", "query": "loss"}],
         "sizes": [0.5],
         "tradeoff": 2,
     },
@@ -53,57 +76,79 @@ SMALL: dict[str, Any] = {  # of the two data sets at which the whole pipeline ta
         "repeats": 1,
     }.items()
 }
-LEFT = ("dvc.lock", "reports/measured/")  # not copied: nothing is there at the beginning
+CODE = ("catwise", "stages")
+NOT_COPIED = ("dvc.lock", "reports/measured/")
 
 
 class Ended(NamedTuple):
-    """How a process ended."""
+    """Hold how a process ended: its exit status and what it wrote to stderr."""
 
     code: int
     said: str
 
     def one_line(self, *names: str) -> bool:
-        """Whether it ended as bad input should: exit status 2, and one line on stderr that holds one of ``names``.
+        """Return whether the process ended as bad input should end it.
 
-        Lines that tell how far a long loop is do not count.
+        That is with exit status 2 and one line on stderr, in which one of ``names`` stands. Lines
+        that tell how far a long loop is do not count.
         """
         lines = [
             line for line in self.said.splitlines() if not re.search(r"about \d+ s left$", line)
         ]
         return self.code == 2 and len(lines) == 1 and any(name in lines[0] for name in names)
 
+    def last_line(self) -> str:
+        """Return the beginning of the last line on stderr."""
+        return (self.said.splitlines() or ["nothing on stderr"])[-1][:160]
+
 
 class Forks:
-    """Runs modules as ``python -m`` does; see ``benchmarks.faults.fork_server``."""
+    """Run modules as ``python -m`` does, without the time of its imports; see ``fork_server``.
+
+    ``python`` is a program that stands in for the interpreter where ``python -m`` is called.
+    """
 
     def __init__(self) -> None:
-        command = [sys.executable, "-m", "benchmarks.faults.fork_server"]
-        self._server = subprocess.Popen(
-            command,
-            cwd=ROOT,
-            env=environment(),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
+        self._folder = tempfile.TemporaryDirectory()
+        self._address = str(Path(self._folder.name, "socket"))
+        self.python = Path(self._folder.name, "python")
+        client = Path(__file__).with_name("fork_client.py")
+        self.python.write_text(
+            f'#!/bin/sh\nexec "{sys.executable}" -IS "{client}" "{self._address}" "$@"\n'
         )
+        self.python.chmod(0o755)
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(self._address)
+            listener.listen()
+            number = listener.fileno()
+            self._server = subprocess.Popen(
+                [sys.executable, "-m", "benchmarks.faults.fork_server", str(number)],
+                cwd=ROOT,
+                env=environment(),
+                stdin=subprocess.PIPE,
+                pass_fds=[number],
+            )
 
     def __call__(self, folder: Path, module: str, *arguments: str) -> Ended:
-        assert self._server.stdin is not None
-        assert self._server.stdout is not None
-        request = {"module": module, "arguments": arguments, "folder": str(folder)}
-        self._server.stdin.write(json.dumps(request) + "\n")
-        self._server.stdin.flush()
-        return Ended(**json.loads(self._server.stdout.readline()))
+        """Run ``python -m MODULE ARGUMENTS`` in ``folder``; what it writes to stdout is dropped."""
+        with tempfile.TemporaryFile("w+", errors="replace") as said, open(os.devnull, "r+") as null:
+            streams = null.fileno(), null.fileno(), said.fileno()
+            code = fork_client.ask(
+                self._address, module, list(arguments), str(folder), environment(), streams
+            )
+            said.seek(0)
+            return Ended(code, said.read())
 
     def __enter__(self) -> "Forks":
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._server.communicate()
+        self._server.communicate()  # closes its stdin, which ends it
+        self._folder.cleanup()
 
 
-def alone(folder: Path, module: str, *arguments: str, **variables: str) -> Ended:
-    """The same in an interpreter of its own, with these variables in its environment."""
+def run_apart(folder: Path, module: str, *arguments: str, **variables: str) -> Ended:
+    """Run the same in an interpreter of its own, with these variables in its environment."""
     command = [sys.executable, "-m", module, *arguments]
     env = environment() | {"PYTHONPATH": str(ROOT)} | variables
     done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
@@ -111,12 +156,23 @@ def alone(folder: Path, module: str, *arguments: str, **variables: str) -> Ended
 
 
 class Workspace:
-    """``sizes``: what params.yaml says otherwise, by dotted key; ``workers``: 0: as many as cores."""
+    """Hold a copy of the project in ``folder``, a git repository of its own.
+
+    ``sizes``     values in params.yaml that differ from the shipped ones, by dotted key
+    ``measured``  those of the results that come with the repository which are copied too
+    ``workers``   how many a stage may start; 0: as many as there are cores
+    ``forks``     runs the stages; None: each runs in an interpreter of its own
+    """
 
     def __init__(
-        self, folder: Path, sizes: dict[str, Any], measured: tuple[str, ...] = (), workers: int = 1
+        self,
+        folder: Path,
+        sizes: dict[str, Any],
+        measured: tuple[str, ...] = (),
+        workers: int = 1,
+        forks: Forks | None = None,
     ) -> None:
-        self.folder, self.workers = folder, workers
+        self.folder, self.workers, self.forks = folder, workers, forks
         listed = subprocess.run(
             ["git", "ls-files", "-co", "--exclude-standard"],
             cwd=ROOT,
@@ -126,20 +182,23 @@ class Workspace:
         )
         kept = tuple(f"reports/measured/{name}/" for name in measured)
         for name in listed.stdout.splitlines():
-            if (ROOT / name).is_file() and (
-                name.startswith(kept) if name.startswith(LEFT) else True
-            ):
+            if name.startswith(NOT_COPIED) and not name.startswith(kept):
+                continue
+            if (ROOT / name).is_file():
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(ROOT / name, folder / name)
         (folder / "reports" / "measured").mkdir(exist_ok=True)
-        resized(folder / "params.yaml", sizes)
+        resize(folder / "params.yaml", sizes)
         self("git", "init", "-q")
         self("git", "config", "user.name", "nobody")
         self("git", "config", "user.email", "nobody@localhost")
         self("git", "commit", "-qm", "x", "--allow-empty")
 
     def __call__(self, *command: str) -> str:
+        """Run a command in the folder and return its stdout; raise RuntimeError if it fails."""
         env = environment(self.workers)
+        if self.forks:
+            env["PATH"] = f"{self.forks.python.parent}{os.pathsep}{env['PATH']}"
         done = subprocess.run(
             command, cwd=self.folder, env=env, capture_output=True, text=True, check=False
         )
@@ -148,27 +207,32 @@ class Workspace:
         return done.stdout
 
     def repro(self, *options: str) -> list[str]:
-        """Runs the pipeline; the stages whose command was run."""
+        """Run the pipeline; return the stages whose command was run."""
         return re.findall(r"Running stage '(.*?)'", self("dvc", "repro", *options))
 
     def commit(self) -> None:
+        """Commit all that git does not ignore."""
         self("git", "add", "-A")
         self("git", "commit", "-qm", "small")
 
 
 def environment(workers: int = 1) -> dict[str, str]:
-    """As a user has it, with so many workers and this interpreter's programs; nothing of a DVC or git around it."""
+    """Return a user's environment, with nothing of a DVC or git around it.
+
+    The programs are those of this interpreter; ``workers`` is 0 for as many as there are cores.
+    """
     own = {
         key: value
         for key, value in os.environ.items()
         if not key.startswith(("DVC_", "GIT_", "CATWISE_"))
     }
-    path = f"{Path(sys.executable).parent}{os.pathsep}{own['PATH']}"
+    path = f"{Path(sys.prefix, 'bin')}{os.pathsep}{own['PATH']}"
     limit = {"CATWISE_WORKERS": str(workers)} if workers else {}
     return own | {"PATH": path, "OMP_NUM_THREADS": "1", "DVC_NO_ANALYTICS": "1"} | limit
 
 
-def resized(path: Path, sizes: dict[str, Any]) -> None:
+def resize(path: Path, sizes: dict[str, Any]) -> None:
+    """Change values of params.yaml, given by dotted key."""
     dialect = YAML()
     tree = dialect.load(path)
     for key, value in sizes.items():
@@ -181,36 +245,35 @@ def resized(path: Path, sizes: dict[str, Any]) -> None:
 
 
 def pipeline(dataset: str) -> dict[str, tuple[list[str], list[str]]]:
-    """(deps, outs) of every stage of one data set, in the order of dvc.yaml; deps without the code."""
-    found: dict[str, tuple[list[str], list[str]]] = {}
+    """Return (deps, outs) of every stage of a data set, in the order of dvc.yaml, without code."""
+    stages: dict[str, tuple[list[str], list[str]]] = {}
     for name, stage in yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"].items():
         if "matrix" in stage:
             written = [out for kind in ("outs", "metrics", "plots") for out in stage.get(kind, [])]
             outs = [out if isinstance(out, str) else next(iter(out)) for out in written]
-            deps = [dep for dep in stage["deps"] if not dep.endswith(".py")]
-            named = (
-                [path.replace("${item.dataset}", dataset) for path in some] for some in (deps, outs)
-            )
-            found[name] = (next(named), next(named))
-    return found
+            deps = [dep for dep in stage["deps"] if not dep.startswith(CODE)]
+            stages[name] = (_of(dataset, deps), _of(dataset, outs))
+    return stages
+
+
+def _of(dataset: str, paths: list[str]) -> list[str]:
+    return [path.replace("${item.dataset}", dataset) for path in paths]
 
 
 def files(folder: Path, path: str) -> list[str]:
-    """The files of one output: itself, or all below it."""
-    place = folder / path
-    found = (
-        sorted(file for file in place.rglob("*") if file.is_file()) if place.is_dir() else [place]
-    )
-    return [str(file.relative_to(folder)) for file in found]
+    """Return the files of one output: the output itself, or all files below it."""
+    output = folder / path
+    inside = output.rglob("*") if output.is_dir() else [output]
+    return sorted(str(file.relative_to(folder)) for file in inside if not file.is_dir())
 
 
 def hashes(folder: Path) -> dict[str, str]:
-    """sha256 of every output that lies in ``folder``, and of dvc.lock."""
+    """Return the sha256 of every output in ``folder``, and of dvc.lock if there is one."""
     roots = [folder / name for name in ("data", "models", "reports")]
-    found = [file for root in roots for file in root.rglob("*") if file.is_file()]
-    kept = [file for file in found if file.name != ".gitignore"]
-    whole = [*kept, *(file for file in [folder / "dvc.lock"] if file.exists())]
+    paths = [path for root in roots for path in root.rglob("*") if path.is_file()]
+    paths = [path for path in paths if path.name != ".gitignore"]
+    lock = folder / "dvc.lock"
     return {
-        str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest()
-        for file in sorted(whole)
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted([*paths, lock] if lock.exists() else paths)
     }
