@@ -17,7 +17,6 @@ from catwise.reweighting.table1 import (
     Method,
     class_rows,
     net_effect,
-    printed_rows,
     summary_row,
 )
 
@@ -211,10 +210,9 @@ def _write_reweight(place: Place, classes: tuple[str, ...], cases: bool) -> None
     if cases:
         rows["reweight/cases"] = [CASE]
         rows["reweight/printed"] = [
-            {"case": case, **row}
-            for row in printed_rows(
-                list(classes), [0], np.full(k, 0.5), None, np.full(k, 0.55), np.full(k, 0.6)
-            )
+            {"case": case, "class": name, "target": int(name == classes[0]), "before": 0.5}
+            | {"original": None, "all_ones": 0.55, "after": 0.6, "change": 20.0}
+            for name in classes
         ]
         interval = {"crossfitted": 0.1, "low": 0.05, "high": 0.2, "sum_over_mass": 0.1, "room": 1}
         rows["reweight/room"] = [
