@@ -134,7 +134,9 @@ def measure(name: str, what: str, n: int, m: int, device: str, k: int) -> dict[s
     options: dict[str, Any] = {"kind": "ekfac", "damping": 0.1, "seed": 0, "batch_size": BATCH}
     if what == "fit kronfluence":
         return _timed(
-            lambda: kronfluence_reference.fit_kronfluence(model, train, damping=0.1, seed=0, batch_size=BATCH)
+            lambda: kronfluence_reference.fit_kronfluence(
+                model, train, damping=0.1, seed=0, batch_size=BATCH
+            )
         )
     if what == "fit ours, all":
         return _timed(lambda: fit_factors(model, train, draw="balanced", **options))
