@@ -1,11 +1,11 @@
 """Remove samples by their influence, retrain, and compare with removing as many at random."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
+from catwise.config.schema import TopShare, Train
 from catwise.core.progress import progress
 from catwise.experiments import resume
 from catwise.experiments.retraining import retrained
@@ -31,7 +31,7 @@ def main(dataset: str) -> None:
 
 
 def top_share(
-    dataset: str, device: str, threads: int, train: Any, section: Any, out: Path
+    dataset: str, device: str, threads: int, train: Train, section: TopShare, out: Path
 ) -> dict[str, float]:
     """Train again without the most beneficial or detrimental samples of each class."""
     classes = read_json(Path("data", dataset, "card.json"))["classes"]

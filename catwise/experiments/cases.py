@@ -1,7 +1,7 @@
 """Decide which epoch is taken again, for which classes and how: the cases of the parameters."""
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -121,7 +121,7 @@ def _targets(
     return fallen or lowest_classes(after_k - before_k, few)
 
 
-def epoch_recipe(entry: Any, train: Any) -> Recipe:
+def epoch_recipe(entry: schema.Steps | Literal["as_trained"], train: schema.Epochs) -> Recipe:
     """Return how the extra epoch is trained: as the training was, or at a constant rate."""
     recipe = training_recipe(train)
     if entry == "as_trained":

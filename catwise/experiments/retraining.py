@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from catwise.config.schema import Train
 from catwise.core.losses import Batch
 from catwise.experiments.resume import job_key, resumable_map
 from catwise.experiments.workers import pool
@@ -17,6 +17,7 @@ from catwise.pipeline.artifacts import (
     torch_device,
     training_recipe,
 )
+from catwise.pipeline.stage import section_errors
 from catwise.training import convex, epochs, evaluate
 
 __all__ = ["Job", "retrain", "retrained"]
@@ -25,13 +26,14 @@ __all__ = ["Job", "retrain", "retrained"]
 Job = tuple[np.ndarray, int]
 
 
-def retrain(train: Any, dataset: str, batch: Batch, rows: np.ndarray, seed: int = 0) -> nn.Module:
+def retrain(train: Train, dataset: str, batch: Batch, rows: np.ndarray, seed: int = 0) -> nn.Module:
     """Train on ``rows`` of the batch alone; ``seed`` is added to that of the section ``train``."""
     index = torch.tensor(rows, device=batch[-1].device)  # a copy: a worker's rows may be read-only
     part = tuple(values[index] for values in batch)
     if train.model == "logistic":
         model = new_model(dataset, train, part)
-        convex.fit_convex(model, part, train.l2)
+        with section_errors(dataset, "train", train):
+            convex.fit_convex(model, part, train.l2)
         return model
     train = train.model_copy(update={"seed": train.seed + seed})
     model = new_model(dataset, train, part)
@@ -47,7 +49,7 @@ class Setting:
     dataset: str
     device: str
     threads: int
-    train: Any  # the section of the parameters
+    train: Train
     measured_on: str
 
 
@@ -55,7 +57,7 @@ def retrained(
     dataset: str,
     device: str,
     threads: int,
-    train: Any,
+    train: Train,
     measured_on: str,
     jobs: Sequence[Job],
     stage: str,

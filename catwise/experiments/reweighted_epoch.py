@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from catwise.config.schema import Train
 from catwise.core.losses import Batch
 from catwise.experiments.resume import job_key, resumable_map
 from catwise.experiments.workers import Spread
@@ -38,7 +39,7 @@ class Start:
     dataset: str
     device: str
     threads: int
-    train: Any  # the section of the parameters
+    train: Train
     epoch: int  # of the checkpoint
     recipe: Recipe  # of the epoch after it
 

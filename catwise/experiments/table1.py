@@ -176,7 +176,7 @@ class Table1Experiment:
             before_k,
             generations=self.section.generations,
             population=self.section.population,
-            seed=self.case.start.train.seed,
+            seed=self.case.start.recipe.seed,
             keep=ELITE,
         )
         self.history += [{**method.columns, "split": split, **row} for row in search.history]
