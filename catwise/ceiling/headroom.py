@@ -1,6 +1,4 @@
-"""Find the reweighting of the training samples that helps every class most at once, or show that
-there is none.
-"""
+"""Find the reweighting of samples that helps every class at once, or show that there is none."""
 
 from dataclasses import dataclass
 
