@@ -20,6 +20,7 @@ from catwise.config import params
 from catwise.core import losses
 from catwise.core.losses import Batch
 from catwise.data.catalogue import PUBLISHED
+from catwise.experiments.cases import within_budget
 from catwise.experiments.table1 import ELITE
 from catwise.influence.factors import fit_factors
 from catwise.influence.vectors import directional_derivatives, group_gradients
@@ -108,12 +109,16 @@ def searches(chosen: Any) -> int:
     """In all: of each case those of its methods, the one as printed, and the one over seeds."""
     if not chosen:
         return 0
-    return sum(len(chosen.within(case.budget).searches) + 2 for case in chosen.cases)
+    return sum(len(within_budget(chosen, case.budget).searches) + 2 for case in chosen.cases)
 
 
 def extra_epochs(chosen: Any) -> int:
     """At most: a search's candidates may mean the same weights, which are trained once."""
-    return sum(case_epochs(chosen.within(case.budget)) for case in chosen.cases) if chosen else 0
+    return (
+        sum(case_epochs(within_budget(chosen, case.budget)) for case in chosen.cases)
+        if chosen
+        else 0
+    )
 
 
 def case_epochs(chosen: Any) -> int:

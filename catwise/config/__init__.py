@@ -1,1 +1,1 @@
-"""params.yaml: every key, its type and its range."""
+"""Say what may stand in params.yaml, and check it."""

@@ -202,13 +202,6 @@ class Reweight(Section):
                 raise ValueError("each search and each direction once")
         return self
 
-    def within(self, budget: Budget | Literal["full"]) -> "Reweight":
-        """Return this section at the expense that a case gets."""
-        if budget == "full":
-            return self
-        methods = {"searches": self.searches[:1], "directions": self.directions[:1]}
-        return self.model_copy(update={**budget.model_dump(), **methods})
-
 
 class Ceiling(Section):
     """Hold how the null of the ceiling's check is drawn."""

@@ -1,1 +1,1 @@
-"""Data sets as arrays, split in four (appendix A.1)."""
+"""Load data sets as arrays, split in four (appendix A.1)."""

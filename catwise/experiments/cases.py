@@ -12,7 +12,7 @@ from catwise.pipeline.artifacts import training_recipe
 from catwise.reweighting.targets import detrimental_epoch, fallen_classes, lowest_classes
 from catwise.training.epochs import Recipe
 
-__all__ = ["Case", "epoch_recipe", "resolve_cases"]
+__all__ = ["Case", "epoch_recipe", "resolve_cases", "within_budget"]
 
 FEW = 2  # targets of `auto`: as many as the paper's Direct Improvement has
 
@@ -99,8 +99,18 @@ def _resolve(
         targets=_targets(entry, epoch, accuracy_ek, counts_k),
         compared_with=epoch + 1 if entry.kind == "course_correction" else epoch,
         learning_rate=None if entry.recipe == "as_trained" else entry.recipe.learning_rate,
-        section=section.within(entry.budget),
+        section=within_budget(section, entry.budget),
     )
+
+
+def within_budget(
+    section: schema.Reweight, budget: schema.Budget | Literal["full"]
+) -> schema.Reweight:
+    """Return the section at the expense that a case gets."""
+    if budget == "full":
+        return section
+    methods = {"searches": section.searches[:1], "directions": section.directions[:1]}
+    return section.model_copy(update={**budget.model_dump(), **methods})
 
 
 def _targets(

@@ -1,1 +1,1 @@
-"""What every stage shares: parameters, files, arrays and checkpoints, results."""
+"""Share between stages what they read and write: parameters, files, checkpoints, results."""

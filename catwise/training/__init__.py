@@ -1,1 +1,1 @@
-"""Models and how they are trained (appendix A.2, Table 2)."""
+"""Define models, train them and measure them (appendix A.2, Table 2)."""

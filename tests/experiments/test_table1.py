@@ -12,7 +12,7 @@ from ruamel.yaml import YAML
 from benchmarks.speed.budget import extra_epochs
 from catwise.config import params
 from catwise.experiments import resume, reweighted_epoch
-from catwise.experiments.cases import epoch_recipe, resolve_cases
+from catwise.experiments.cases import epoch_recipe, resolve_cases, within_budget
 from catwise.experiments.reweighted_epoch import Start, measure_epochs, next_epoch
 from catwise.experiments.table1_rows import NAMES
 from catwise.experiments.workers import pool
@@ -257,8 +257,8 @@ def test_cases_of_a_kind_are_told_apart_by_a_number_and_keep_it_when_auto_moves(
 def test_a_budget_of_its_own_takes_the_first_search_and_direction_of_the_section():
     section = params.load(ROOT / "params.yaml").datasets["digits"].reweight
     full, shown_once = (
-        section.within(section.cases[0].budget),
-        section.within(section.cases[1].budget),
+        within_budget(section, section.cases[0].budget),
+        within_budget(section, section.cases[1].budget),
     )
     assert full == section
     assert shown_once.searches == section.searches[:1]
