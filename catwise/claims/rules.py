@@ -220,7 +220,8 @@ def _hit_rates(cases: list[dict[str, Any]]) -> tuple[list[Measurement], list[flo
 
 def _rho(what: str, row: pd.Series, seeds: int | None = None) -> Measurement:
     rho, low, high = (float(row[key]) for key in ("rho", "low", "high"))
-    return Measurement(what, rho, low, high, seeds, "seeds", head=seeds is not None)
+    of = "" if seeds is None else "seeds"
+    return Measurement(what, rho, low, high, seeds, of, head=seeds is not None)
 
 
 def _first_ratio(results: "Results", what: str) -> Measurement:

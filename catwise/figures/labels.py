@@ -1,4 +1,4 @@
-"""Make the words under which methods, cases and readings are shown; results hold them as columns.
+"""Make the words under which methods and cases are shown; results hold them as columns.
 
 The rows are those of the tables of ``reports/reweight``: a dictionary or a row of a data frame.
 """
@@ -13,8 +13,6 @@ __all__ = [
     "case_labels",
     "method_label",
     "method_labels",
-    "reading_label",
-    "removal_label",
 ]
 
 Row: TypeAlias = Mapping[str, Any] | pd.Series
@@ -23,8 +21,6 @@ WHOLE = {  # families that have no options
     "best_seeds": "all ones, best seeds",
     "oracle": "oracle: no flipped label",
 }
-READINGS = {1: "better", 0: "", -1: "worse"}
-REMOVALS = {1: "as the paper says", 0: "not significant", -1: "against"}
 
 
 def method_label(row: Row) -> str:
@@ -70,13 +66,3 @@ def case_label(row: Row) -> str:
 def case_labels(cases: pd.DataFrame) -> dict[str, str]:
     """Name every case, by its key."""
     return {row["case"]: case_label(row) for row in cases.to_dict("records")}
-
-
-def reading_label(reading: int) -> str:
-    """Say whether a class is significantly better (1) or worse (-1); nothing if neither (0)."""
-    return READINGS[reading]
-
-
-def removal_label(reading: int) -> str:
-    """Say whether a removal did what the paper expects (1), the opposite (-1), or neither (0)."""
-    return REMOVALS[reading]

@@ -1,0 +1,48 @@
+"""The laws of the figures of Table 1: whom they show, and that they count nothing themselves."""
+
+import pytest
+
+from catwise.figures import searches, table1, tradeoff
+from catwise.figures.style import COLOURS
+from tests.helpers.reports import DIRECTION, ORACLE, SEARCH, SHUFFLED, write_results
+
+CLASSES = ("a", "b", "c")
+
+
+@pytest.fixture
+def tables(tmp_path):
+    return write_results(tmp_path, CLASSES).reweight
+
+
+def labels(axes) -> list[str]:
+    return axes.get_legend_handles_labels()[1]
+
+
+def test_rivals_are_methods_and_no_shuffled_control(tables):
+    rivals = table1.rivals(tables.table)
+    assert list(rivals) == [SEARCH.key, DIRECTION.key, ORACLE.key]
+    assert rivals[SEARCH.key] == "LP-GA printed linear, start"
+    assert SHUFFLED.key not in rivals
+
+
+def test_targets_alone_are_red(tables):
+    axes = table1.table_one(tables.cases, tables.table, tables.summary).figure.axes[0]
+    red = [tick.get_text() for tick in axes.get_xticklabels() if tick.get_color() == COLOURS[3]]
+    assert red == ["a"]
+
+
+def test_the_caption_tells_the_counts_of_the_stage(tables):
+    summary = tables.summary.assign(better=7, worse=5)
+    caption = table1.table_one(tables.cases, tables.table, summary).caption
+    assert "oracle: no flipped label 7/5 and 7/5" in caption
+
+
+def test_the_tradeoff_shows_methods_without_a_search_as_single_points(tables):
+    axes = tradeoff.tradeoff(tables.cases, tables.tradeoff).figure.axes[0]
+    assert labels(axes) == ["direction loss horizon, end", "oracle: no flipped label"]
+
+
+def test_a_search_on_one_split_has_a_line_of_its_own(tables):
+    axes = searches.searches(tables.cases, tables.history).figure.axes[0]
+    name = "LP-GA printed linear, start"
+    assert labels(axes) == [name, f"{name}, one split"]
