@@ -114,7 +114,7 @@ def render(page: Page) -> str:
         files("catwise.report").joinpath(f"page.{kind}").read_text()
         for kind in ("html", "css", "js")
     )
-    results = [chapter.results for chapter in page.chapters]
+    results, claims = [chapter.results for chapter in page.chapters], page.claims["claims"]
     carried = {one.dataset: one.provenance for one in results if one.provenance is not None}
     return environment.from_string(template).render(
         page=page,
@@ -122,8 +122,9 @@ def render(page: Page) -> str:
         script=Markup(script),
         readings=READINGS,
         case_labels={chapter.name: chapter.cases for chapter in page.chapters},
-        tally=tally(page.claims["claims"]),
-        claims=grouped(page.claims["claims"]),
+        tally=tally(claims),
+        claims=grouped(claims),
+        rules={claim["key"]: rule_of(claim["key"], page.claims["rules"]) for claim in claims},
         figures=figures(page.chapters),
         removals=removal_tables.removals({one.dataset: one.metrics("removal") for one in results}),
         training=table2.training_rows(results),
@@ -141,6 +142,19 @@ def grouped(claims: Sequence[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]
     """Collect the rows of each claim, in the order of the claims."""
     keys = dict.fromkeys(claim["key"] for claim in claims)
     return [[claim for claim in claims if claim["key"] == key] for key in keys]
+
+
+def rule_of(key: str, rules: Mapping[str, str]) -> list[str]:
+    """Return when a claim holds and when it holds in part.
+
+    A rule is named like its claim, or like the first or last part of the keys of several claims.
+
+    >>> rule_of("direct.targets", {"targets": "all are better | one is"})
+    ['all are better', 'one is']
+    """
+    first, _, last = key.partition(".")
+    name = next(name for name in (key, first, last) if name in rules)
+    return rules[name].split(" | ")
 
 
 def figures(chapters: Sequence[Chapter]) -> list[tuple[str, str, list[tuple[str, str]]]]:

@@ -146,13 +146,15 @@ def epoch_advice(results: Results) -> list[str]:
         )
         group = methods[methods["case"] == case]
         best = group.loc[group["mean_gain"].idxmax()]
-        helps = best["better"] > best["worse"] and best["mean_gain"] > 0
+        gain = best["mean_gain"]
+        helps = best["better"] > best["worse"] and gain > 0
         sentences.append(
             f"One more epoch ({label}): the cross-fitted headroom is {before} before it, and"
             f" {beyond} beyond what all-ones weights bring."
             f" {'Other weights help' if helps else 'No weights helped'}: with the best method,"
-            f" {method_label(best)}, the test loss is lower by {best['mean_gain']:.2g} nats than"
-            f" with all-ones weights, on average over the classes; {best['better']} of"
-            f" {len(results.classes)} are significantly better and {best['worse']} worse."
+            f" {method_label(best)}, the mean test loss of the classes is"
+            f" {'lower' if gain > 0 else 'higher'} by {abs(gain):.2g} nats than with all-ones"
+            f" weights; {best['better']} of {len(results.classes)} classes are significantly"
+            f" better and {best['worse']} worse."
         )
     return sentences

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from catwise.claims import paper
-from catwise.claims.judge import claims
+from catwise.claims.judge import RULES, claims
 from catwise.report import page
 from catwise.report.sample_browser import Samples, embedded
 from tests.helpers.pages import chapter, drawn, rendered, section
@@ -154,11 +154,17 @@ def test_every_claim_is_on_the_page_with_its_verdict(whole_page):
     assert shown.count('<td class="verdict">') == len(claims([], None))
 
 
+def test_every_claim_has_a_rule():
+    for key in paper.STATEMENTS:
+        holds, in_part = page.rule_of(key, RULES)
+        assert holds != in_part
+
+
 def test_a_claim_about_table_one_names_its_case_and_its_classes(live):
     line = {"class": "NA", "target": True, "paper": None, "paper_target": None, "printed": 1.5}
     line |= {"gain": 2.0, "low": None, "high": None, "reading": 1}
     claim = claims([], None)[0].record() | {"dataset": "here", "case": CASE["case"], "rows": [line]}
-    shown = section(rendered([live], {"claims": [claim], "rules": {}}), "claims")
+    shown = section(rendered([live], {"claims": [claim], "rules": RULES}), "claims")
     assert "direct improvement, 3 to 4, as trained" in shown
     cells = [re.sub("<.*?>", "", cell) for cell in re.findall(r"<td>(.*?)</td>", shown)]
     assert '<th scope="row">NA</th>' in shown

@@ -62,7 +62,10 @@ def test_the_best_method_is_no_control_and_is_advised_if_more_classes_gain_than_
     sentence = summarize(results).advice[-1]
     assert "cross-fitted headroom is 10 % (95 % interval 5 to 20) before it" in sentence
     assert "Other weights help: with the best method, direction loss horizon, end" in sentence
-    assert "2 of 2 are significantly better and 0 worse" in sentence
+    assert (
+        "lower by 0.051 nats than with all-ones weights; 2 of 2 classes are significantly"
+        in sentence
+    )
     summary = results.reweight.summary.assign(better=0, worse=1).to_dict("records")
     rows = [{**row, "shuffled": int(row["shuffled"])} for row in summary]
     write_table(tmp_path / "reweight", "reweight/summary", rows)
