@@ -30,6 +30,7 @@ from benchmarks.science.cases import CASES, Case, load
 from catwise.influence import kronfluence_reference, vectors
 from catwise.influence.factors import fit_factors
 from catwise.influence.layers import covered_layers, matrix_shape
+from catwise.pipeline.environment import processor
 
 BATCH = 250
 QUICK = 20  # how many times smaller
@@ -200,21 +201,7 @@ def _status(key: str) -> int:
 
 
 def machine(device: str) -> dict[str, Any]:
-    name = (
-        torch.cuda.get_device_name()
-        if device == "cuda"
-        else platform.processor() or platform.machine()
-    )
-    if device == "cpu" and Path("/proc/cpuinfo").exists():
-        text = Path("/proc/cpuinfo").read_text()
-        name = next(
-            (
-                line.split(":")[1].strip()
-                for line in text.splitlines()
-                if line.startswith("model name")
-            ),
-            name,
-        )
+    name = torch.cuda.get_device_name() if device == "cuda" else processor()
     packages = ("torch", "kronfluence", "numpy")
     versions = {package: version(package) for package in packages}
     return {

@@ -22,6 +22,7 @@ import numpy as np
 import scipy
 from scipy.optimize import linprog
 
+from catwise.pipeline.environment import processor
 from catwise.reweighting.candidates import beta_floors, printed_floors
 from catwise.reweighting.linear_program import Program
 
@@ -109,17 +110,6 @@ def measure(n: int, k: int, candidates: int, compared: int) -> dict:
 
 def median(runs: list, column: int) -> float:
     return float(np.median([run[column] for run in runs]))
-
-
-def processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    return next(
-        (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")),
-        platform.processor(),
-    )
 
 
 def main() -> None:
