@@ -49,7 +49,7 @@ def _cut(mask: Tensor) -> Tensor:
 def real_positions(batch: Batch) -> Tensor:
     """Return the mask (n, t) of a batch of ids, mask and labels, as the layers inside see it.
 
-    It is what ``catwise.influence.factors.fit`` takes as ``mask``.
+    It is what ``catwise.influence.factors.fit_factors`` takes as ``mask``.
     """
     return _cut(batch[1])
 
