@@ -95,7 +95,7 @@ STAGES = {  # the stage that makes each of the results
 }
 
 
-def evidence(source: str, **parts: object) -> Evidence:
+def make_evidence(source: str, **parts: object) -> Evidence:
     """Hold results with these parts alone; a stage without a part has not run."""
     ran = {STAGES[name] for name in parts if name in STAGES}
     results = SimpleNamespace(
@@ -109,14 +109,16 @@ def evidence(source: str, **parts: object) -> Evidence:
     return Evidence(results, "some samples", True)
 
 
-def found(key: str, *evidences: Evidence, benchmark: dict | None = None):
+def claims_of(key: str, *evidences: Evidence, benchmark: dict | None = None):
     return [claim for claim in claims(evidences, benchmark) if claim.key == key]
 
 
 def verdict(key: str, *evidences: Evidence, benchmark: dict | None = None) -> str:
     dataset = evidences[0].results.dataset
     (claim,) = [
-        claim for claim in found(key, *evidences, benchmark=benchmark) if claim.dataset == dataset
+        claim
+        for claim in claims_of(key, *evidences, benchmark=benchmark)
+        if claim.dataset == dataset
     ]
     return claim.verdict
 
@@ -135,23 +137,23 @@ def test_every_claim_has_a_rule():
 
 
 def test_a_stage_that_did_not_run_is_said_and_not_judged():
-    (claim,) = found("spearman.beneficial", evidence("cifar10"))[:1]
+    (claim,) = claims_of("spearman.beneficial", make_evidence("cifar10"))[:1]
     assert (claim.verdict, claim.why) == (ABSENT, "stage removal was not run on it")
 
 
 def test_noise_that_harms_both_classes_holds_and_noise_that_helps_does_not():
-    assert verdict("noise", evidence("linear", **vectors())) == HOLDS
+    assert verdict("noise", make_evidence("linear", **vectors())) == HOLDS
     both = vectors(noisy_harm_both=False)
     both["vectors"][10:12] = -1
-    assert verdict("noise", evidence("linear", **both)) == NOT
+    assert verdict("noise", make_evidence("linear", **both)) == NOT
 
 
 def test_vectors_on_a_line_hold_and_a_round_cloud_does_not():
     clean = vectors()
     clean["vectors"] = np.stack([np.linspace(-1, 1, 100), -(np.linspace(-1, 1, 100) ** 3)], axis=1)
-    assert verdict("line", evidence("nonlinear", **clean)) == HOLDS
+    assert verdict("line", make_evidence("nonlinear", **clean)) == HOLDS
     clean["vectors"] = np.random.default_rng(0).normal(size=(100, 2))
-    assert verdict("line", evidence("nonlinear", **clean)) == NOT
+    assert verdict("line", make_evidence("nonlinear", **clean)) == NOT
 
 
 def rounds(accuracies: list[float], gone: list[int]) -> dict[str, object]:
@@ -178,27 +180,32 @@ def rounds(accuracies: list[float], gone: list[int]) -> dict[str, object]:
     ],
 )
 def test_trimming_is_judged_after_three_rounds(accuracies, gone, noise, accuracy):
-    mine = evidence("linear", **vectors(), **rounds(accuracies, gone))
-    assert (verdict("rounds.noise", mine), verdict("rounds.accuracy", mine)) == (noise, accuracy)
+    evidence = make_evidence("linear", **vectors(), **rounds(accuracies, gone))
+    assert (verdict("rounds.noise", evidence), verdict("rounds.accuracy", evidence)) == (
+        noise,
+        accuracy,
+    )
 
 
 @pytest.mark.parametrize(("own", "expected"), [(0.1, HOLDS), (-0.1, NOT)])
 def test_the_diagonal_and_rho_follow_the_changes(own, expected):
-    mine = evidence("emotion", **removed(own))
-    assert verdict("diagonal.beneficial", mine) == expected
-    assert verdict("diagonal.detrimental", mine) == expected
-    (claim,) = [claim for claim in found("diagonal.beneficial", mine) if claim.verdict != ABSENT]
+    evidence = make_evidence("emotion", **removed(own))
+    assert verdict("diagonal.beneficial", evidence) == expected
+    assert verdict("diagonal.detrimental", evidence) == expected
+    (claim,) = [
+        claim for claim in claims_of("diagonal.beneficial", evidence) if claim.verdict != ABSENT
+    ]
     assert claim.measurements[0].value == pytest.approx(
         -100 * own * 2
     )  # mean over the classes, net of random
 
 
 def test_rho_above_the_papers_value_holds_with_the_baseline_beside_it():
-    mine = evidence("stl10", **removed(0.1))
+    evidence = make_evidence("stl10", **removed(0.1))
     (claim,) = [
         claim
-        for claim in found("spearman.detrimental", mine)
-        if claim.dataset == mine.results.dataset
+        for claim in claims_of("spearman.detrimental", evidence)
+        if claim.dataset == evidence.results.dataset
     ]
     assert claim.verdict == HOLDS
     assert [one.what for one in claim.measurements if one.head] == [
@@ -209,10 +216,12 @@ def test_rho_above_the_papers_value_holds_with_the_baseline_beside_it():
 
 def test_whose_samples_help_a_class_is_counted():
     p_nk = np.eye(2)[np.arange(100) % 2] - 0.5
-    mine = {"vectors": p_nk, "labels_n": np.arange(100) % 2, "flipped_n": np.zeros(100)}
-    assert verdict("counts.beneficial", evidence("cifar10", **mine)) == HOLDS
-    assert verdict("counts.detrimental", evidence("cifar10", **mine)) == HOLDS
-    assert verdict("counts.beneficial", evidence("cifar10", **mine | {"vectors": -p_nk})) == NOT
+    parts = {"vectors": p_nk, "labels_n": np.arange(100) % 2, "flipped_n": np.zeros(100)}
+    assert verdict("counts.beneficial", make_evidence("cifar10", **parts)) == HOLDS
+    assert verdict("counts.detrimental", make_evidence("cifar10", **parts)) == HOLDS
+    assert (
+        verdict("counts.beneficial", make_evidence("cifar10", **parts | {"vectors": -p_nk})) == NOT
+    )
 
 
 def checked(value: float, low: float) -> dict[str, object]:
@@ -227,8 +236,8 @@ def checked(value: float, low: float) -> dict[str, object]:
     ("value", "low", "expected"), [(0.3, 0.25, HOLDS), (0.3, 0.1, PART), (0.1, 0.0, NOT)]
 )
 def test_the_ratio_is_above_only_with_its_interval(value, low, expected):
-    mine = evidence("cifar10", **checked(value, low))
-    assert verdict("ratio.above", mine) == expected
+    evidence = make_evidence("cifar10", **checked(value, low))
+    assert verdict("ratio.above", evidence) == expected
 
 
 def test_the_rule_is_judged_by_the_worse_of_its_two_answers():
@@ -246,10 +255,10 @@ def test_the_rule_is_judged_by_the_worse_of_its_two_answers():
         }
 
     for hits, expected in (((10, 10), HOLDS), ((10, 6), PART), ((10, 0), NOT)):
-        (claim,) = found("ratio.rule", benchmark=benchmark(*hits))
+        (claim,) = claims_of("ratio.rule", benchmark=benchmark(*hits))
         assert claim.verdict == expected
-    straight = evidence("nonlinear", **checked(0.97, 0.9))
-    (claim,) = found("ratio.rule", straight)
+    straight = make_evidence("nonlinear", **checked(0.97, 0.9))
+    (claim,) = claims_of("ratio.rule", straight)
     assert claim.verdict == NOT  # a ceiling by construction, and the rule sees room
 
 
@@ -262,21 +271,28 @@ def test_the_rule_is_judged_by_the_worse_of_its_two_answers():
     ],
 )
 def test_table_one_is_judged_net_of_the_control_and_as_printed(gain, printed, targets, others):
-    mine = evidence("digits", **reweighted(gain, printed))
-    assert (verdict("direct.targets", mine), verdict("direct.others", mine)) == (targets, others)
-    rows = [row for key in ("direct.targets", "direct.others") for row in found(key, mine)[-1].rows]
+    evidence = make_evidence("digits", **reweighted(gain, printed))
+    assert (verdict("direct.targets", evidence), verdict("direct.others", evidence)) == (
+        targets,
+        others,
+    )
+    rows = [
+        row
+        for key in ("direct.targets", "direct.others")
+        for row in claims_of(key, evidence)[-1].rows
+    ]
     assert [(row["class"], row["target"], row["paper"]) for row in rows] == [
         ("a", True, None),
         ("b", False, None),
         ("c", False, None),
     ]
-    course = found("course.targets", mine)[-1]
+    course = claims_of("course.targets", evidence)[-1]
     assert (course.verdict, course.why) == (ABSENT, "no course correction is among its cases")
 
 
 def test_the_papers_own_row_stands_beside_the_same_class_of_cifar10():
     tables = reweighted(dict.fromkeys(CLASSES, 1.0), dict.fromkeys(CLASSES, 1.0))
-    (claim,) = found("direct.others", evidence("cifar10", **tables))
+    (claim,) = claims_of("direct.others", make_evidence("cifar10", **tables))
     assert [(row["paper"], row["paper_target"]) for row in claim.rows] == [
         (-0.78, False),
         (11.39, True),
@@ -325,7 +341,7 @@ def test_size_says_reduced_only_of_what_is_less_than_the_paper():
 
 
 def test_a_record_says_in_words_what_it_holds_in_numbers():
-    (claim,) = found("ratio.above", evidence("cifar10", **checked(0.3, 0.25)))
+    (claim,) = claims_of("ratio.above", make_evidence("cifar10", **checked(0.3, 0.25)))
     record = claim.record()
     assert record["says"] == STATEMENTS["ratio.above"].says
     assert record["ours"] == record["head"] == "ratio 0.30 (0.25 to 1.00; 100 samples)"

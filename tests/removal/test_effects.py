@@ -1,4 +1,4 @@
-"""The laws of the removal experiment: what goes, what is compared with what, and that true influence beats chance."""
+"""The laws of the removal experiment, and that true influence beats chance."""
 
 import numpy as np
 import pandas as pd
@@ -17,7 +17,7 @@ CLASSES = ("a", "b", "c")
 
 
 def experiment(p_nk, answer, seeds=3, controls=4, classes=CLASSES):
-    """The table of changes where ``answer(removed, seed)`` gives the loss of each class; accuracy is 1 - loss."""
+    """Tabulate changes where ``answer(removed, seed)`` gives the losses; accuracy is 1 - loss."""
     planned = plan(p_nk, 0.1, controls, seeds)
     losses = [np.asarray(answer(removed, seed), dtype=float) for seed, removed in planned]
     measured = [(1 - loss_k, loss_k) for loss_k in losses]
@@ -25,13 +25,13 @@ def experiment(p_nk, answer, seeds=3, controls=4, classes=CLASSES):
 
 
 def labels(n):
-    """Uneven, so that each removal has its own counts."""
+    """Make uneven labels, so that each removal has its own counts."""
     return np.sort(np.arange(n) ** 2 % 3)
 
 
 @pytest.fixture
 def faithful(rng):
-    """Losses that rise by a monotone map of the cumulative influence, from a level that differs by seed."""
+    """Make losses that rise with the cumulative influence, from a level that differs by seed."""
     p_nk = rng.normal(size=(60, 3))
     return experiment(p_nk, lambda removed, seed: seed + np.arctan(p_nk[removed.rows].sum(0)))
 
@@ -158,7 +158,7 @@ def test_correlations_equal_those_of_scipy_seed_by_seed(rng, faithful):
 
 
 def test_classes_that_differ_in_all_alike_are_no_correlation_within(rng):
-    """Influence and change depend on the class measured and on noise apart: pooled they agree, within classes not."""
+    """Influence and change share the class measured and no noise: they agree in the pool alone."""
     p_nk = rng.normal(size=(400, 12)) + np.arange(12)
 
     def answer(removed, seed):
@@ -264,7 +264,7 @@ def test_a_reading_that_its_interval_does_not_bear_out_is_not_significant(rng):
 
 
 def flipped_blobs(seed):
-    """Three overlapping classes with a fifth of the training labels wrong; query and test with the true ones."""
+    """Make three overlapping classes, with a fifth of the training labels alone wrong."""
     rng = np.random.default_rng(seed)
     x, y = blobs(rng, 900)
     order = torch.from_numpy(rng.permutation(900))
@@ -275,7 +275,7 @@ def flipped_blobs(seed):
 
 
 def test_with_planted_noise_removing_the_detrimental_beats_removing_at_random():
-    """True influence (exact Hessian, float64) of a convex problem; paired over seeds, on samples it never saw."""
+    """True influence (exact Hessian, float64) of a convex problem, on samples it never saw."""
     l2, gains = 0.01, []
     for seed in range(10):
         train, query, test = flipped_blobs(seed)
