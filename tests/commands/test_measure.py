@@ -16,10 +16,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from matplotlib.figure import Figure
 from ruamel.yaml import YAML
 
 from catwise.commands import measure, publish
 from catwise.core.errors import InputError
+from catwise.figures.style import png
+from catwise.pipeline import pictures
 from catwise.pipeline.results import hashes
 from stages import figures
 from stages.carried import main as check_and_draw
@@ -151,7 +154,14 @@ def test_of_the_data_only_labels_and_flips_are_carried(whole):
     ]
 
 
-def test_measured_and_live_figures_of_the_same_results_are_the_same_bytes(place):
+def png_without_layout(figure: Figure) -> bytes:
+    """Leave out the layout, which takes most of the time and follows from what is drawn."""
+    figure.set_layout_engine("none")
+    return png(figure)
+
+
+def test_measured_and_live_figures_of_the_same_results_are_the_same_bytes(place, monkeypatch):
+    monkeypatch.setattr(pictures, "png", png_without_layout)
     for part in ("data", "reports"):
         shutil.copytree(place / "scratch/measure/digits" / part, place / part, dirs_exist_ok=True)
     figures.main("digits")
