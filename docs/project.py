@@ -8,7 +8,7 @@ import warnings
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import yaml
+import yaml  # type: ignore[import-untyped]
 
 from catwise.pipeline.files import read_json
 from catwise.pipeline.tables import read_table
