@@ -1,1 +1,1 @@
-"""The console script ``catwise``."""
+"""Run the commands of the console script ``catwise``: diagnose, doctor and measure."""
