@@ -1,1 +1,1 @@
-"""The page over all data sets, reports/index.html."""
+"""Write the page that shows all results: tables and sentences from results, then HTML."""

@@ -25,10 +25,21 @@ def method_rows(reweight: Reweight, case: str) -> list[list[str]]:
         for measure, (_, factor, digits) in UNITS.items():
             row = group[group["measure"] == measure].iloc[0]
             gains = row[["targets_gain", "worst_gain", "mean_gain"]]
-            cells += [f"{factor * gain:+.{digits}f}" for gain in gains]
+            cells += [signed(factor * gain, digits) for gain in gains]
             cells.append(f"{row['better']}, {row['worse']}")
         rows.append(cells)
     return rows
+
+
+def signed(value: float, digits: int) -> str:
+    """Write a number with its sign, and so that only 0 looks like 0.
+
+    >>> signed(0.25, 2), signed(-3e-5, 4), signed(0.0, 2)
+    ('+0.25', '-3e-05', '+0.00')
+    """
+    if value != 0 and round(value, digits) == 0:
+        return f"{value:+.0e}"
+    return f"{value:+.{digits}f}"
 
 
 def printed_rows(reweight: Reweight, case: str) -> list[list[str]]:

@@ -1,1 +1,1 @@
-"""What a run in MLflow shows."""
+"""Log what a run of the pipeline made to MLflow, once for every state."""
