@@ -1,1 +1,1 @@
-"""What happens when something goes wrong."""
+"""Make things go wrong, and count how often they are met as they should be."""

@@ -20,7 +20,7 @@ from typing import Any
 
 from benchmarks.faults.parts import DEFAULT, PARTS, Fault, Spaces
 from benchmarks.faults.workspace import SMALL, Forks
-from benchmarks.speed.influence import machine
+from benchmarks.machine import machine
 from catwise.pipeline.provenance import code
 
 FULL = {

@@ -1,1 +1,1 @@
-"""How often the verdict is right, and whether predicted gains come true."""
+"""Measure how often the verdict is right, and whether predicted gains come true."""

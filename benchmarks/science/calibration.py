@@ -1,12 +1,15 @@
-"""Does the predicted room for a joint improvement come true? With planted noise, over many epochs and trainings.
+"""Ask whether the predicted room for a joint improvement comes true.
 
-    python -m benchmarks.science.calibration digits reports/benchmarks/calibration.json      about 5 minutes on one core
-    python -m benchmarks.science.calibration cifar10_small reports/benchmarks/calibration_cifar10_small.json      half an hour
+    python -m benchmarks.science.calibration digits            5 minutes on one core
+    python -m benchmarks.science.calibration cifar10_small     half an hour
+    python -m benchmarks.science.calibration digits --quick /tmp/calibration.json
 
-A case is an epoch of a training. Predicted: weights that raise every class at once, from one half of validation A, and
-the worst class's gain by P of the other half; both ways, and the mean. Realised: what one epoch with the weights from
-all of A gives the worst class on the test split, net of all-ones weights with the same seeds. P is anchored at the end
-of the all-ones epoch, with its horizon. Intervals are over trainings, because epochs of one training are alike.
+A case is an epoch of a training with planted noise. Predicted: weights that raise every class at
+once are computed from one half of validation A, and the gain of the worst class by P of the other
+half; both ways, and the mean. Realised: what one epoch with the weights from all of A gives the
+worst class on the test split, net of all-ones weights with the same seeds. P is anchored at the end
+of the all-ones epoch, with its horizon. Intervals are over trainings, because epochs of one
+training are alike. The result is written to reports/benchmarks, if not told otherwise.
 """
 
 import argparse
@@ -21,7 +24,7 @@ import torch
 from scipy.stats import spearmanr
 from torch import Tensor, nn
 
-from benchmarks.speed.influence import machine
+from benchmarks.machine import machine
 from catwise.config import params
 from catwise.core.losses import Batch
 from catwise.data.dataset import SPLITS, Data
@@ -34,13 +37,19 @@ from catwise.training import evaluate, models
 from catwise.training.epochs import Recipe, learning_rates, new_optimizer, train_epoch, train_epochs
 from stages.prepare import load
 
-SHARES, SIZE = (0.0, 0.1, 0.2, 0.3), 0.5  # of flipped labels; mean of |w - 1|
+SHARES = (0.0, 0.1, 0.2, 0.3)  # of flipped labels
+SIZE = 0.5  # mean of |w - 1|
+W_MAX = 2.0
 DRAWS = 2000  # of the bootstrap
 
 
 @dataclass(frozen=True)
 class Plan:
-    """``epochs``: from which one more is taken, ``trainings`` by share, ``seeds`` of each epoch that is compared."""
+    """Hold the epochs after which one more is trained, and how often that is done.
+
+    ``trainings`` counts those of each share of flipped labels, ``seeds`` those of the one more
+    epoch.
+    """
 
     epochs: tuple[int, ...]
     trainings: int
@@ -48,6 +57,7 @@ class Plan:
 
 
 PLANS = {"digits": Plan((7, 10, 13, 16), 3, 10), "cifar10_small": Plan((4, 5), 1, 4)}
+FILES = {"digits": "calibration.json", "cifar10_small": "calibration_cifar10_small.json"}
 
 
 def main() -> None:
@@ -55,127 +65,137 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("dataset", choices=PLANS)
-    parser.add_argument("out", type=Path)
+    parser.add_argument("out", nargs="?", type=Path)
+    parser.add_argument("--quick", action="store_true", help="few cases, for a check that it runs")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    section, plan = params.load().datasets[arguments.dataset], PLANS[arguments.dataset]
-    rows = []
+    dataset, out = arguments.dataset, arguments.out
+    if out is None:
+        out = Path("reports", "benchmarks", FILES[dataset])
+    section, plan = params.load().datasets[dataset], PLANS[dataset]
+    if arguments.quick:
+        plan = Plan(plan.epochs[:1], 1, 2)
+    result: dict[str, Any] = {"dataset": dataset, "machine": machine("cpu"), "correlations": {}}
+    rows: list[dict[str, Any]] = []
     for share in SHARES:
         for seed in range(plan.trainings):
             rows += cases(section, share, seed, plan)
-            found = {
-                "dataset": arguments.dataset,
-                "machine": machine("cpu"),
-                "correlations": {},
-                "rows": rows,
-            }
-            arguments.out.write_text(json.dumps(found, indent=1) + "\n")
-    arguments.out.write_text(
-        json.dumps({**found, "correlations": correlations(rows)}, indent=1) + "\n"
-    )
+            out.write_text(json.dumps({**result, "rows": rows}, indent=1) + "\n")
+    result["correlations"] = correlations(rows)
+    out.write_text(json.dumps({**result, "rows": rows}, indent=1) + "\n")
 
 
 def cases(section: Any, share: float, seed: int, plan: Plan) -> list[dict[str, Any]]:
-    """One training with this share of flipped labels, taken again from each of the epochs."""
+    """Train once with this share of flipped labels; measure a case after each planned epoch."""
     data = load(section.prepare.model_copy(update={"flip_share": share, "seed": 100 + seed}))
     splits: dict[str, Batch] = {s: (pixels(data, s), torch.from_numpy(data.y[s])) for s in SPLITS}
-    how, part = replace(training_recipe(section.train), seed=seed), splits["train"]
+    recipe, train = replace(training_recipe(section.train), seed=seed), splits["train"]
     architecture = section.train.model_dump(include={"model", "width"})
-    model = models.build(x=part[0], num_classes=len(data.classes), seed=seed, **architecture)
+    model = models.build(x=train[0], num_classes=len(data.classes), seed=seed, **architecture)
     rows = []
-    for epoch in train_epochs(model, part, how):
+    for epoch in train_epochs(model, train, recipe):
         if epoch in plan.epochs:
-            found = case(model, splits, how, section.curvature, epoch, range(1, plan.seeds + 1))
-            rows.append({"share": share, "training": seed, "epoch": epoch, **found})
+            more = OneMoreEpoch(model, splits, recipe, epoch)
+            row = more.compare(section.curvature, range(1, plan.seeds + 1))
+            rows.append({"share": share, "training": seed, "epoch": epoch, **row})
             print(rows[-1], flush=True)
     return rows
 
 
 def pixels(data: Data, split: str) -> Tensor:
+    """Return the images as training takes them."""
     x = torch.from_numpy(data.x[split])
     if x.dtype != torch.uint8:
         return x
-    mean, std = (torch.tensor(data.card[key])[:, None, None] for key in ("mean", "std"))
+    mean = torch.tensor(data.card["mean"])[:, None, None]
+    std = torch.tensor(data.card["std"])[:, None, None]
     return (x.float() / 255 - mean) / std
 
 
-def case(
-    model: nn.Module, splits: dict[str, Batch], how: Recipe, fit: Any, epoch: int, seeds: range
-) -> dict[str, Any]:
-    part, query = splits["train"], splits["validation_a"]
+@dataclass(frozen=True)
+class OneMoreEpoch:
+    """Hold a model after an epoch, which is trained for one more in different ways."""
 
-    def again(weights: np.ndarray | None, seed: int) -> nn.Module:
-        other, own = copy.deepcopy(model), replace(how, seed=how.seed + 1000 * seed)
-        given = None if weights is None else torch.from_numpy(weights.astype(np.float32))
-        train_epoch(other, new_optimizer(other, own), part, own, epoch + 1, given)
-        return other.eval()
+    model: nn.Module
+    splits: dict[str, Batch]
+    recipe: Recipe
+    epoch: int
 
-    half = torch.arange(len(query[-1])) % 2  # of each class, whose samples are in a random order
-    k = int(query[-1].max()) + 1
-    p_nkh = vectors(
-        again(None, 0), part, query, half, fit, sum(learning_rates(how, epoch + 1, len(part[-1])))
-    )
-    labels_n = part[-1].numpy()
-    count_kh = np.stack([torch.bincount(query[-1][half == h], minlength=k) for h in (0, 1)], axis=1)
-    predicted, headroom = [], []
-    for mine, other in ((0, 1), (1, 0)):
-        weights_n = joint_weights(p_nkh[..., mine], labels_n, size=SIZE)
-        gain_k = (weights_n - 1) @ p_nkh[..., other]
-        predicted.append(float((gain_k / count_kh[:, other]).min()))
-        headroom.append(float((gain_k / np.abs(p_nkh[..., other]).sum(axis=0)).min()))
-    weights_n = joint_weights(p_nkh.sum(axis=2), labels_n, size=SIZE)
-    measured = [
-        [evaluate.per_class(again(w_n, seed), splits["test"], k) for seed in seeds]
-        for w_n in (weights_n, None)
-    ]
-    treated, control = (
-        np.array([[values.numpy() for values in pair] for pair in found]) for found in measured
-    )
-    net_mk = (treated - control).mean(axis=0) * np.array([[1], [-1]])
-    found: dict[str, Any] = {
-        "predicted": float(np.mean(predicted)),
-        "headroom": float(np.mean(headroom)),
-    }
-    for measure, net_k in zip(("accuracy", "loss"), net_mk, strict=True):
-        found |= {f"{measure}_worst": float(net_k.min()), f"{measure}_mean": float(net_k.mean())}
-    return found
+    def train(self, weights: np.ndarray | None, seed: int) -> nn.Module:
+        """Return a copy of the model, trained for one more epoch with these weights."""
+        model = copy.deepcopy(self.model)
+        recipe = replace(self.recipe, seed=self.recipe.seed + 1000 * seed)
+        weights_n = None if weights is None else torch.from_numpy(weights.astype(np.float32))
+        optimizer = new_optimizer(model, recipe)
+        train_epoch(model, optimizer, self.splits["train"], recipe, self.epoch + 1, weights_n)
+        return model.eval()
 
+    def compare(self, fit: Any, seeds: range) -> dict[str, Any]:
+        """Return what was predicted, and what came true; ``fit`` is a curvature section."""
+        y_query, y_train = self.splits["validation_a"][-1], self.splits["train"][-1]
+        k = int(y_query.max()) + 1
+        half = torch.arange(len(y_query)) % 2  # of each class, whose samples are in random order
+        p_nkh = self.vectors(self.train(None, 0), half, fit)
+        counts = [torch.bincount(y_query[half == h], minlength=k).numpy() for h in (0, 1)]
+        labels_n = y_train.numpy()
+        predicted, headroom = [], []
+        for this, other in ((0, 1), (1, 0)):
+            weights_n = joint_weights(p_nkh[..., this], labels_n, size=SIZE, w_max=W_MAX)
+            gain_k = (weights_n - 1) @ p_nkh[..., other]
+            predicted.append(float((gain_k / counts[other]).min()))
+            headroom.append(float((gain_k / np.abs(p_nkh[..., other]).sum(axis=0)).min()))
+        weights_n = joint_weights(p_nkh.sum(axis=2), labels_n, size=SIZE, w_max=W_MAX)
+        net_smk = self.measure(weights_n, seeds, k) - self.measure(None, seeds, k)
+        net_mk = net_smk.mean(axis=0) * np.array([[1], [-1]])
+        row = {"predicted": float(np.mean(predicted)), "headroom": float(np.mean(headroom))}
+        for measure, net_k in zip(("accuracy", "loss"), net_mk, strict=True):
+            row[f"{measure}_worst"] = float(net_k.min())
+            row[f"{measure}_mean"] = float(net_k.mean())
+        return row
 
-def vectors(
-    model: nn.Module, part: Batch, query: Batch, half: Tensor, fit: Any, horizon: float
-) -> np.ndarray:
-    """P of both halves of the query, (n, k, 2), in one pass of 2k groups."""
-    fitted = fit_own_factors(model, part, fit)
-    k = int(query[-1].max()) + 1
-    reach = FactoredCurvature(fitted.n, fitted.damping, fitted.layers, horizon)
-    found = influence_vectors(
-        model, reach, part, query, 2 * query[-1] + half, 2 * k, batch_size=fit.batch_size
-    )
-    return found.double().numpy().reshape(-1, k, 2)
+    def measure(self, weights: np.ndarray | None, seeds: range, k: int) -> np.ndarray:
+        """Return accuracy and loss of every class on the test split, (seeds, 2, k)."""
+        measured = []
+        for seed in seeds:
+            pair = evaluate.per_class(self.train(weights, seed), self.splits["test"], k)
+            measured.append([values.numpy() for values in pair])
+        return np.array(measured)
+
+    def vectors(self, model: nn.Module, half: Tensor, fit: Any) -> np.ndarray:
+        """Return P of both halves of the query, (n, k, 2), in one pass of 2k groups."""
+        train, query = self.splits["train"], self.splits["validation_a"]
+        fitted = fit_own_factors(model, train, fit)
+        k = int(query[-1].max()) + 1
+        horizon = sum(learning_rates(self.recipe, self.epoch + 1, len(train[-1])))
+        curvature = FactoredCurvature(fitted.n, fitted.damping, fitted.layers, horizon)
+        groups = 2 * query[-1] + half
+        p_ng = influence_vectors(
+            model, curvature, train, query, groups, 2 * k, batch_size=fit.batch_size
+        )
+        return p_ng.double().numpy().reshape(-1, k, 2)
 
 
 def correlations(rows: list[dict[str, Any]]) -> dict[str, list[float]]:
-    """Spearman's rho of prediction and outcome over the cases, with its 95 % bootstrap interval over trainings."""
-    groups: dict[tuple[float, int], list[int]] = {}
-    for place, row in enumerate(rows):
-        groups.setdefault((row["share"], row["training"]), []).append(place)
-    members, rng = list(groups.values()), np.random.default_rng(0)
+    """Return Spearman's rho of prediction and outcome, with its bootstrap interval.
+
+    The interval is that of 95 %, over trainings.
+    """
+    trainings: dict[tuple[float, int], list[int]] = {}
+    for number, row in enumerate(rows):
+        trainings.setdefault((row["share"], row["training"]), []).append(number)
+    members, rng = list(trainings.values()), np.random.default_rng(0)
     draws = [
         np.concatenate([members[m] for m in rng.integers(0, len(members), len(members))])
         for _ in range(DRAWS)
     ]
-    found = {}
+    result = {}
     for before in ("predicted", "headroom"):
         for after in ("loss_worst", "loss_mean", "accuracy_worst", "accuracy_mean"):
-            x, y = (np.array([row[key] for row in rows]) for key in (before, after))
-            some = [spearmanr(x[draw], y[draw]).statistic for draw in draws]
-            low, high = np.nanquantile(some, (0.025, 0.975))
-            found[f"{before}, {after}"] = [
-                float(spearmanr(x, y).statistic),
-                float(low),
-                float(high),
-            ]
-    return found
+            x, y = np.array([[row[before], row[after]] for row in rows]).T
+            drawn = [spearmanr(x[draw], y[draw]).statistic for draw in draws]
+            ends = [spearmanr(x, y).statistic, *np.nanquantile(drawn, (0.025, 0.975))]
+            result[f"{before}, {after}"] = [float(end) for end in ends]
+    return result
 
 
 if __name__ == "__main__":

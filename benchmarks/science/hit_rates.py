@@ -1,10 +1,14 @@
-"""How often does the check of the performance ceiling say what is true, and how often does the paper's rule?
+"""Ask how often the check of the performance ceiling is right, and how often the paper's rule.
 
-    python -m benchmarks.science.hit_rates reports/benchmarks/hit_rates.json      100 seeded repetitions of every case, 15 minutes on one core
+    python -m benchmarks.science.hit_rates                      15 minutes on one core
+    python -m benchmarks.science.hit_rates --repetitions 2 /tmp/hit_rates.json
 
-Logistic regression with the exact Hessian on the paper's synthetic sets, and constructed vectors: P = G Q with Q on a
-hyperplane y . Q = 0, y > 0 (a ceiling: t* = 0), or raised jointly until t* is a known size (room), and noise in Q
-of every bin. ``noise``: the deviation that this leaves in the entries of Q over all bins; they are about 1 themselves.
+The cases are logistic regression with the exact Hessian on the paper's synthetic data, and
+constructed vectors P = G Q. There Q lies on a hyperplane y . Q = 0 with y > 0, which is a ceiling
+(t* = 0), or is raised jointly until t* has a known size, which is room; and Q of every bin has
+noise. ``noise`` is the deviation that this leaves in the entries of Q over all bins, which are
+about 1 themselves. Each case is repeated with other seeds. The result is written to
+reports/benchmarks/hit_rates.json, if not told otherwise.
 """
 
 import argparse
@@ -35,7 +39,7 @@ RULE = 0.2  # the paper: a larger ratio of the first component means room
 
 @dataclass(frozen=True)
 class Case:
-    """``make(seed)`` gives P (n, k, b); ``room`` is the truth."""
+    """Hold the truth, ``room``, and ``make(seed)``, which gives P as (n, k, b)."""
 
     name: str
     room: bool
@@ -43,24 +47,25 @@ class Case:
 
 
 def logistic(source: str, size: int, flips: list[int], l2: float) -> Callable[[int], np.ndarray]:
-    """The vectors of a logistic regression on ``size`` training and validation samples of each class."""
+    """Return what makes the vectors of a logistic regression.
+
+    There are ``size`` training and as many validation samples of each class.
+    """
 
     def make(seed: int) -> np.ndarray:
         rng = np.random.default_rng(seed)
         counts = {"train": size, "validation_a": size, "validation_b": 1, "test": 1}
         data = getattr(synthetic, source)(rng, counts, flips)
-        train, query = (
-            (torch.from_numpy(data.x[split]), torch.from_numpy(data.y[split]))
-            for split in ("train", "validation_a")
-        )
+        train = torch.from_numpy(data.x["train"]), torch.from_numpy(data.y["train"])
+        query = torch.from_numpy(data.x["validation_a"]), torch.from_numpy(data.y["validation_a"])
         model = models.build("logistic", train[0], 2)
         fit_convex(model, train, l2)
         groups = torch.from_numpy(validation_bins(data.y["validation_a"], BINS, rng))
         hessian = curvature.exact_hessian(model, train, l2)
-        found = influence_vectors(
+        p_nkb = influence_vectors(
             model, hessian, train, query, groups, 2 * BINS, batch_size=2 * size
         )
-        return found.numpy().reshape(-1, 2, BINS)
+        return p_nkb.numpy().reshape(-1, 2, BINS)
 
     return make
 
@@ -68,7 +73,10 @@ def logistic(source: str, size: int, flips: list[int], l2: float) -> Callable[[i
 def constructed(
     k: int, noise: float, size: float, n: int = 300, p: int = 100
 ) -> Callable[[int], np.ndarray]:
-    """Vectors of k classes whose true headroom is ``size``; heavy tails over the training samples."""
+    """Return what makes vectors of k classes whose true headroom is ``size``.
+
+    Their tails over the training samples are heavy.
+    """
 
     def make(seed: int) -> np.ndarray:
         rng = np.random.default_rng(seed)
@@ -103,31 +111,32 @@ CASES = [
 ]
 
 
-def scored(case: Case, repetitions: int) -> dict[str, Any]:
-    """Hit rates of the verdict and of the paper's rule, with 95 % intervals (Clopper and Pearson)."""
+def score(case: Case, repetitions: int) -> dict[str, Any]:
+    """Return the hit rates of the verdict and of the paper's rule, with 95 % intervals."""
     rows = []
     for seed in progress(range(repetitions), case.name):
         p_nkb = case.make(seed)
         total_nk = p_nkb.sum(axis=2)
-        found = crossfitted_headroom(p_nkb)
+        crossfitted = crossfitted_headroom(p_nkb)
         rows.append(
-            [
-                found.low > 0,
-                first_component_ratio(total_nk) > RULE,
-                found.value,
-                headroom(total_nk).value,
-            ]
+            {
+                "verdict": crossfitted.low > 0,
+                "paper": first_component_ratio(total_nk) > RULE,
+                "crossfitted": crossfitted.value,
+                "headroom": headroom(total_nk).value,
+            }
         )
-    said = np.array(rows)
-    hits = {"verdict": 0, "paper": 1}
-    mean = {"crossfitted": said[:, 2].mean(), "headroom": said[:, 3].mean()}
-    return {"room": case.room, "mean": mean} | {
-        name: rate(int((said[:, column] == case.room).sum()), repetitions)
-        for name, column in hits.items()
+    means = {
+        name: float(np.mean([row[name] for row in rows])) for name in ("crossfitted", "headroom")
+    }
+    return {"room": case.room, "mean": means} | {
+        name: rate(sum(row[name] == case.room for row in rows), repetitions)
+        for name in ("verdict", "paper")
     }
 
 
 def rate(hits: int, of: int) -> dict[str, float]:
+    """Return the counts with the interval of Clopper and Pearson of their share."""
     interval = binomtest(hits, of).proportion_ci()
     return {"hits": hits, "of": of, "low": float(interval.low), "high": float(interval.high)}
 
@@ -143,7 +152,7 @@ def main() -> None:
     arguments = parser.parse_args()
     cases = {}
     for case in CASES:
-        cases[case.name] = scored(case, arguments.repetitions)
+        cases[case.name] = score(case, arguments.repetitions)
         print(case.name, cases[case.name], flush=True)
         arguments.out.write_text(
             json.dumps({"rule": RULE, "bins": BINS, "cases": cases}, indent=1) + "\n"

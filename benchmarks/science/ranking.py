@@ -1,8 +1,10 @@
-"""How many pairs do the factors of a trained narrow ResNet-9 need? Ranking of P against as many pairs as samples.
+"""Ask how many pairs the factors of a trained narrow ResNet-9 need.
 
-    CATWISE_MIRROR=... python -m benchmarks.science.ranking reports/benchmarks/ranking.json      about 7 minutes on two cores
+    CATWISE_MIRROR=... python -m benchmarks.science.ranking      about 7 minutes on two cores
 
-Real images are needed, because the ranking is that of a trained model.
+The ranking of P is compared with that from as many pairs as there are samples. Real images are
+needed, because the ranking is that of a trained model. The result is written to
+reports/benchmarks/ranking.json, if not told otherwise.
 """
 
 import argparse
@@ -14,8 +16,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.science.cases import Case, load
-from benchmarks.speed.influence import machine
+from benchmarks.cases import Case, load
+from benchmarks.machine import machine
 from catwise.core.statistics import spearman
 from catwise.influence.factors import fit_factors
 from catwise.influence.fisher_pairs import Draw
@@ -39,12 +41,13 @@ def main() -> None:
     )
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     arguments = parser.parse_args()
-    result = ranked(arguments.device) | {"machine": machine(arguments.device)}
+    result = rank(arguments.device) | {"machine": machine(arguments.device)}
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.write_text(json.dumps(result, indent=1) + "\n")
 
 
-def ranked(device: str) -> dict[str, Any]:
+def rank(device: str) -> dict[str, Any]:
+    """Train the model, and compare the vectors of every number of pairs with the reference."""
     model, train, query, images = load(CASE, CASE.n, CASE.m, device)
     if images == "random":
         raise SystemExit(
@@ -60,9 +63,9 @@ def ranked(device: str) -> dict[str, Any]:
     def vectors(draw: Draw, samples: int | None, seed: int) -> np.ndarray:
         options: dict[str, Any] = {"kind": "ekfac", "damping": 0.1, "batch_size": 250}
         fitted = fit_factors(model, train, draw=draw, samples=samples, seed=seed, **options)
-        some = tuple(part[:RANKED] for part in train)
-        found = influence_vectors(model, fitted, some, query, query[-1], 10, batch_size=250)
-        return found.double().cpu().numpy()
+        ranked = tuple(part[:RANKED] for part in train)
+        p_nk = influence_vectors(model, fitted, ranked, query, query[-1], 10, batch_size=250)
+        return p_nk.double().cpu().numpy()
 
     reference = vectors("importance", None, 100)
     rows = []

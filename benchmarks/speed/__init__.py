@@ -1,1 +1,1 @@
-"""Seconds and memory, beside a control."""
+"""Measure seconds and memory, each beside a control."""

@@ -1,9 +1,11 @@
-"""How many operations does each stage take at a data set's size, and what share of a GPU must it reach to be in time?
+"""Count the operations of each stage, and the share of a GPU that it must reach to be in time.
 
-    python -m benchmarks.speed.budget cifar10 reports/benchmarks/budget.json      seconds; nothing is trained
+    python -m benchmarks.speed.budget cifar10     seconds; nothing is trained
 
-Counted by torch on a few samples and scaled by the parameters: matrix products and convolutions, a multiply-add as two;
-no decomposition of factors, no data loading, no launches. ``reached`` is for sets measured with these parameters.
+torch counts matrix products and convolutions on a few samples, a multiply-add as two; they are
+scaled by the parameters. The decomposition of factors, the loading of data and the launches are not
+counted. ``reached`` is there for data sets that were measured with these parameters. The result is
+written to reports/benchmarks/budget.json, if not told otherwise.
 """
 
 import argparse
@@ -28,117 +30,113 @@ from catwise.pipeline.results import names, record
 from catwise.reweighting.genetic_search import most_evaluations
 from catwise.training import models
 
+__all__ = ["budget", "counted", "extra_epochs"]
+
 PEAK = 989e12  # FLOP/s of an H200 in bfloat16, dense, by its data sheet
-WANTED = {
-    "train": 60,
-    "curvature": 60,
-    "influence": 60,
-    "removal": 1800,
-    "reweight": 720,
-}  # seconds
-PARTS = {
-    "curvature": "checkpoint",
-    "influence": "checkpoint",
-    "reweight": "search",
-}  # of which they are wanted
+WANTED = {"train": 60, "curvature": 60, "influence": 60, "removal": 1800, "reweight": 720}  # s
+PARTS = {"curvature": "checkpoint", "influence": "checkpoint", "reweight": "search"}  # each so long
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument(
-        "dataset", choices=[name for name, spec in PUBLISHED.items() if spec.shape] + names()
-    )
+    carried = names()
+    pictures = [name for name, data in PUBLISHED.items() if data.shape]
+    parser.add_argument("dataset", choices=pictures + carried)
     parser.add_argument("out", nargs="?", type=Path, default=Path("reports/benchmarks/budget.json"))
     arguments = parser.parse_args()
-    chosen = params.load().datasets[arguments.dataset]
-    found: dict[str, Any] = {"dataset": arguments.dataset, "peak": PEAK, "stages": budget(chosen)}
-    if arguments.dataset in names():
-        found |= {
-            "reached": reached(arguments.dataset, found["stages"]),
-            "products here": products(),
-        }
-    arguments.out.write_text(json.dumps(found, indent=1) + "\n")
-    print(json.dumps(found, indent=1))
-
-
-def budget(chosen: Any) -> dict[str, dict[str, Any]]:
-    """By stage: operations in TFLOP, in how many parts, and the share of the peak that the wanted time asks for."""
-    spec, sizes = PUBLISHED[chosen.prepare.source], chosen.prepare
-    n = sum(spec.counts["train"]) if sizes.train == "all" else sizes.train
-    m_a, m_b = sizes.validation_a, sizes.validation_b
-    test = sum(spec.counts["test"]) if sizes.test == "all" else sizes.test
-    one, k, epochs = (
-        operations(chosen, spec.shape, len(spec.classes)),
-        len(spec.classes),
-        chosen.train.epochs,
-    )
-    checkpoints = 1 + len(chosen.curvature.earlier)
-    drawn = n if chosen.curvature.samples == "all" else chosen.curvature.samples
-    training = epochs * n * one["step"]
-    removals = chosen.removal.seeds * (1 + 2 * k + chosen.removal.controls)
-    again, halves = chosen.reweight, chosen.fidelity.halves * chosen.fidelity.seeds
-    cost = {
-        "train": (training + epochs * (m_a + m_b + test) * one["forward"], 1),
-        "curvature": (checkpoints * drawn * one["factors"], checkpoints),
-        "influence": (checkpoints * (n * one["vectors"] + m_a * one["step"]), checkpoints),
-        "reweight": (
-            extra_epochs(again) * (n * one["step"] + (m_b + test) * one["forward"]),
-            searches(again),
-        ),
-        "fidelity": (
-            halves * training / 2
-            + len(chosen.fidelity.kinds) * n * (one["factors"] + one["vectors"]),
-            1,
-        ),
-        "removal": (removals * (training + test * one["forward"]), 1),
+    section = params.load().datasets[arguments.dataset]
+    result: dict[str, Any] = {
+        "dataset": arguments.dataset,
+        "peak": PEAK,
+        "stages": budget(section),
     }
-    return {stage: wanted(stage, flop, parts) for stage, (flop, parts) in cost.items()}
+    if arguments.dataset in carried:
+        result["reached"] = reached(arguments.dataset, result["stages"])
+        result["products here"] = products()
+    arguments.out.write_text(json.dumps(result, indent=1) + "\n")
+    print(json.dumps(result, indent=1))
+
+
+def budget(section: Any) -> dict[str, dict[str, Any]]:
+    """Return the operations of each stage in TFLOP, and the share of the peak that they ask for."""
+    data, sizes = PUBLISHED[section.prepare.source], section.prepare
+    n = sum(data.counts["train"]) if sizes.train == "all" else sizes.train
+    test = sum(data.counts["test"]) if sizes.test == "all" else sizes.test
+    m_a, m_b, k, epochs = (
+        sizes.validation_a,
+        sizes.validation_b,
+        len(data.classes),
+        section.train.epochs,
+    )
+    one = operations(section, data.shape, k)
+    checkpoints = 1 + len(section.curvature.earlier)
+    drawn = n if section.curvature.samples == "all" else section.curvature.samples
+    training = epochs * n * one["step"]
+    trainings = section.removal.seeds * (1 + 2 * k + section.removal.controls)
+    halves, kinds = section.fidelity.halves * section.fidelity.seeds, len(section.fidelity.kinds)
+    epoch = n * one["step"] + (m_b + test) * one["forward"]
+    cost = {
+        "train": training + epochs * (m_a + m_b + test) * one["forward"],
+        "curvature": checkpoints * drawn * one["factors"],
+        "influence": checkpoints * (n * one["vectors"] + m_a * one["step"]),
+        "reweight": extra_epochs(section.reweight) * epoch,
+        "fidelity": halves * training / 2 + kinds * n * (one["factors"] + one["vectors"]),
+        "removal": trainings * (training + test * one["forward"]),
+    }
+    parts = {
+        "curvature": checkpoints,
+        "influence": checkpoints,
+        "reweight": searches(section.reweight),
+    }
+    return {stage: wanted(stage, flop, parts.get(stage, 1)) for stage, flop in cost.items()}
 
 
 def wanted(stage: str, flop: float, parts: int) -> dict[str, Any]:
-    found: dict[str, Any] = {"TFLOP": flop / 1e12, "parts": parts}
+    """Return what a stage costs, and the share of the peak that its wanted time asks for."""
+    result: dict[str, Any] = {"TFLOP": flop / 1e12, "parts": parts}
     if stage in WANTED and parts:
-        found |= {"wanted seconds": WANTED[stage], "per": PARTS.get(stage, "all")}
-        found["share of peak"] = flop / parts / WANTED[stage] / PEAK
-    return found
+        result |= {"wanted seconds": WANTED[stage], "per": PARTS.get(stage, "all")}
+        result["share of peak"] = flop / parts / WANTED[stage] / PEAK
+    return result
 
 
-def searches(chosen: Any) -> int:
-    """In all: of each case those of its methods, the one as printed, and the one over seeds."""
-    if not chosen:
+def searches(section: Any) -> int:
+    """Count the searches: in each case its methods, the one as printed, and the one over seeds."""
+    if not section:
         return 0
-    return sum(len(within_budget(chosen, case.budget).searches) + 2 for case in chosen.cases)
+    return sum(len(within_budget(section, case.budget).searches) + 2 for case in section.cases)
 
 
-def extra_epochs(chosen: Any) -> int:
-    """At most: a search's candidates may mean the same weights, which are trained once."""
-    return (
-        sum(case_epochs(within_budget(chosen, case.budget)) for case in chosen.cases)
-        if chosen
-        else 0
-    )
+def extra_epochs(section: Any) -> int:
+    """Count the epochs that all cases train at most.
+
+    They may be fewer: candidates of a search may mean the same weights, which are trained once.
+    """
+    if not section:
+        return 0
+    return sum(case_epochs(within_budget(section, case.budget)) for case in section.cases)
 
 
-def case_epochs(chosen: Any) -> int:
+def case_epochs(section: Any) -> int:
     """Count the epochs of one case: its searches, and each of its weights under every seed."""
-    search = most_evaluations(chosen.generations, chosen.population)
+    search = most_evaluations(section.generations, section.population)
     weights = (
         4
-        + len(chosen.searches) * (ELITE + chosen.tradeoff)
-        + len(chosen.directions) * len(chosen.sizes)
+        + len(section.searches) * (ELITE + section.tradeoff)
+        + len(section.directions) * len(section.sizes)
     )
-    return (len(chosen.searches) + 2) * search + chosen.seeds * weights
+    return (len(section.searches) + 2) * search + section.seeds * weights
 
 
-def operations(chosen: Any, shape: tuple[int, ...], k: int) -> dict[str, float]:
-    """FLOP for each sample: forward; a step of training; the factors; the vectors of all bins."""
+def operations(section: Any, shape: tuple[int, ...], k: int) -> dict[str, float]:
+    """Return the FLOP for each sample of a pass, a step of training, factors, and all bins."""
     torch.set_num_threads(1)
     x, y = torch.randn(48, *shape), torch.arange(48) % k
-    model = models.build("resnet9", x, k, width=chosen.train.width, seed=0).eval()
+    model = models.build("resnet9", x, k, width=section.train.width, seed=0).eval()
     fitted = fit_factors(model, (x, y), kind="ekfac", damping=0.1, seed=0, batch_size=24)
-    count = k * chosen.influence.bins
+    count = k * section.influence.bins
 
     def vectors(part: Batch) -> None:
         v = {name: torch.randn(count, *basis.shape) for name, basis in shapes.items()}
@@ -161,26 +159,27 @@ def operations(chosen: Any, shape: tuple[int, ...], k: int) -> dict[str, float]:
 
 
 def counted(call: Callable[[Batch], Any], part: Batch) -> int:
+    """Return the operations of a call."""
     with FlopCounterMode(display=False) as counter:
         call(part)
     return counter.get_total_flops()
 
 
 def reached(dataset: str, stages: dict[str, dict[str, Any]]) -> dict[str, float]:
-    """TFLOP/s of each stage where the set was measured."""
+    """Return the TFLOP/s of each stage where the data set was measured."""
     seconds: dict[str, float] = {}
     for run in record(dataset)["runs"]:
         for stage, spent in run["seconds"].items():
             seconds[stage] = seconds.get(stage, 0) + spent
     return {
-        stage: found["TFLOP"] / seconds[stage]
-        for stage, found in stages.items()
+        stage: cost["TFLOP"] / seconds[stage]
+        for stage, cost in stages.items()
         if seconds.get(stage)
     }
 
 
 def products(size: int = 2048, repeats: int = 9) -> float:
-    """TFLOP/s of the fastest of some large matrix products in float32 on one core of this machine."""
+    """Return the TFLOP/s of the fastest of several products in float32 on one core."""
     a = torch.randn(size, size)
     times = []
     for _ in range(repeats):

@@ -1,42 +1,44 @@
-"""Seconds and memory of influence vectors and factor fits, ours beside kronfluence's, in one run on one machine.
+"""Measure seconds and memory of influence vectors and factor fits, ours beside kronfluence's.
 
-    python -m benchmarks.speed.influence reports/benchmarks/influence.json           about 30 minutes on two cores
-    python -m benchmarks.speed.influence --quick /tmp/bench.json      the same steps at a twentieth of the size
+    python -m benchmarks.speed.influence                              half an hour on two cores
+    python -m benchmarks.speed.influence --quick /tmp/influence.json  a twentieth of the size
 
-Nothing else may run meanwhile. Each measurement is a process of its own, so that its peak of memory is its own. What is
-compared is what a user calls:
+Nothing else may run meanwhile. Each measurement is a process of its own, so that its peak of memory
+is its own. What is compared is what a user calls:
 
     pairwise    kronfluence's scores of every query on every training sample, then summed by class
     aggregated  kronfluence's scores of the summed queries of a class, a call for each class
-    ours        catwise.influence.influence_vectors
+    ours        catwise.influence_vectors
+
+The result is written to reports/benchmarks/influence.json, if not told otherwise.
 """
 
 import argparse
 import json
-import platform
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from benchmarks.science.cases import CASES, Case, load
+from benchmarks.cases import CASES, Case, load
+from benchmarks.machine import machine
 from catwise.influence import kronfluence_reference, vectors
 from catwise.influence.factors import fit_factors
 from catwise.influence.layers import covered_layers, matrix_shape
-from catwise.pipeline.environment import processor
+
+__all__ = ["BATCH", "DRAWN", "QUICK", "compare", "measure"]
 
 BATCH = 250
 QUICK = 20  # how many times smaller
 SCORES = ("pairwise", "aggregated", "ours")
 FITS = ("kronfluence", "ours, all", "ours")
-DRAWN = 4  # "ours" fits on a pair per so many training samples
+DRAWN = 4  # "ours" fits on one pair for so many training samples
 
 
 def main() -> None:
@@ -51,9 +53,8 @@ def main() -> None:
     parser.add_argument(
         "--only", choices=[*CASES, "growth"], help="renew this part of OUT and keep the others"
     )
-    parser.add_argument(
-        "--one", help=argparse.SUPPRESS
-    )  # a measurement, in the process made for it
+    # a single measurement, in the process that is made for it
+    parser.add_argument("--one", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:
         print(json.dumps(measure(**json.loads(arguments.one))))
@@ -65,41 +66,41 @@ def main() -> None:
         result = json.loads(arguments.out.read_text())
         if {key: result[key] for key in here} != here:
             raise SystemExit(
-                f"{arguments.out}: expected measurements of this machine and size, to renew a part of them"
+                f"{arguments.out}: expected measurements of this machine and size; got others"
             )
     smaller = QUICK if arguments.quick else 1
     for name, case in CASES.items():
         if arguments.only in (None, name):
             small = replace(case, n=case.n // smaller, m=case.m // smaller, fit=case.fit // smaller)
-            result["cases"][name] = compared(name, small, arguments.device)
+            result["cases"][name] = compare(name, small, arguments.device)
             arguments.out.write_text(json.dumps(result, indent=1) + "\n")
     if arguments.only in (None, "growth"):
         result["growth"] = growth("resnet9 width 16", smaller, arguments.device)
         arguments.out.write_text(json.dumps(result, indent=1) + "\n")
 
 
-def compared(name: str, case: Case, device: str) -> dict[str, Any]:
-    """Every method on one case; ratios are to ours, in this run."""
-    found: dict[str, Any] = {"n": case.n, "m": case.m, "fitted": case.fit, "k": 10}
-    found["scores"] = {what: _apart(name, what, case.n, case.m, device) for what in SCORES}
-    found["fits"] = {f"{what}": _apart(name, f"fit {what}", case.fit, 10, device) for what in FITS}
-    for part, ours in (("scores", "ours"), ("fits", "ours")):
-        for measured in found[part].values():
-            measured["seconds / ours"] = measured["seconds"] / found[part][ours]["seconds"]
-    model, *_, found["images"] = load(CASES[name], 1, 1, "cpu")
-    found["parameters"] = sum(parameter.numel() for parameter in model.parameters())
+def compare(name: str, case: Case, device: str) -> dict[str, Any]:
+    """Measure every method on one case; ratios are to ours, in this run."""
+    result: dict[str, Any] = {"n": case.n, "m": case.m, "fitted": case.fit, "k": 10}
+    result["scores"] = {what: _apart(name, what, case.n, case.m, device) for what in SCORES}
+    result["fits"] = {what: _apart(name, f"fit {what}", case.fit, 10, device) for what in FITS}
+    for part in ("scores", "fits"):
+        for measured in result[part].values():
+            measured["seconds / ours"] = measured["seconds"] / result[part]["ours"]["seconds"]
+    model, *_, result["images"] = load(CASES[name], 1, 1, "cpu")
+    result["parameters"] = sum(parameter.numel() for parameter in model.parameters())
     size = sum(np.prod(matrix_shape(layer)) for layer in covered_layers(model).values())
-    found["query gradients, bytes"] = {
+    result["query gradients, bytes"] = {
         "pairwise": int(4 * size * case.m),
         "ours": int(4 * size * 10),
     }
-    return found
+    return result
 
 
 def growth(name: str, smaller: int, device: str) -> dict[str, Any]:
-    """Seconds of our two passes over ranges of n, m and k, and the slope of log seconds on log size."""
+    """Measure our two passes over ranges of n, m and k, with the slope of log time on log size."""
     sizes = {"n": [500, 1000, 2000, 4000], "m": [500, 1000, 2000, 4000], "k": [2, 10, 50, 100]}
-    found: dict[str, Any] = {}
+    result: dict[str, Any] = {}
     for axis, values in sizes.items():
         rows = []
         for value in values:
@@ -110,28 +111,29 @@ def growth(name: str, smaller: int, device: str) -> dict[str, Any]:
             part: float(np.polyfit(np.log(values), np.log([row[part] for row in rows]), 1)[0])
             for part in ("query seconds", "train seconds")
         }
-        found[axis] = {"rows": rows, "slope": slope}
-    return found
+        result[axis] = {"rows": rows, "slope": slope}
+    return result
 
 
 def _apart(name: str, what: str, n: int, m: int, device: str, k: int = 10) -> dict[str, Any]:
+    """Run ``measure`` in a process of its own."""
     call = json.dumps({"name": name, "what": what, "n": n, "m": m, "device": device, "k": k})
     command = [sys.executable, "-m", "benchmarks.speed.influence", "--one", call]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"{name}, {what}: {done.stderr.strip().splitlines()[-1]}")
-    found = json.loads(done.stdout.splitlines()[-1])
-    print(f"{name:18} {what:18} n={n:<6} m={m:<5} k={k:<4} {found}", file=sys.stderr, flush=True)
-    return found
+    result = json.loads(done.stdout.splitlines()[-1])
+    print(f"{name:18} {what:18} n={n:<6} m={m:<5} k={k:<4} {result}", file=sys.stderr, flush=True)
+    return result
 
 
 def measure(name: str, what: str, n: int, m: int, device: str, k: int) -> dict[str, Any]:
+    """Measure one method on ``n`` training and ``m`` query samples; ``k`` groups for the passes."""
     case = CASES[name]
     model, train, query, _ = load(case, n, m, device)
     groups = torch.arange(m, device=device) % k
-    few = tuple(
-        part[:50] for part in train
-    )  # factors for the scores: their cost does not depend on how good they are
+    # the cost of the scores does not depend on how good their factors are
+    few = tuple(part[:50] for part in train)
     options: dict[str, Any] = {"kind": "ekfac", "damping": 0.1, "seed": 0, "batch_size": BATCH}
     if what == "fit kronfluence":
         return _timed(
@@ -176,7 +178,7 @@ def _summed(pairwise_mn: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
 
 
 def _timed(call: Callable[[], Any]) -> dict[str, float]:
-    """Seconds, and the peak of memory above what was held before: of the device, or of the process."""
+    """Return the seconds, and the peak of memory of the device or process above what was held."""
     cuda = torch.cuda.is_available()
     if cuda:
         torch.cuda.reset_peak_memory_stats()
@@ -194,22 +196,11 @@ def _timed(call: Callable[[], Any]) -> dict[str, float]:
 
 
 def _status(key: str) -> int:
-    line = next(
-        line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(key)
-    )
-    return 1024 * int(line.split()[1])
-
-
-def machine(device: str) -> dict[str, Any]:
-    name = torch.cuda.get_device_name() if device == "cuda" else processor()
-    packages = ("torch", "kronfluence", "numpy")
-    versions = {package: version(package) for package in packages}
-    return {
-        "device": name,
-        "threads": torch.get_num_threads(),
-        "python": platform.python_version(),
-        **versions,
-    }
+    """Return a number of bytes that Linux tells of this process."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(f"{key}:"):
+            return 1024 * int(line.split()[1])
+    raise KeyError(key)
 
 
 if __name__ == "__main__":

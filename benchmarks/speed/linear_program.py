@@ -1,10 +1,13 @@
-"""Seconds per candidate of the linear program: the fast path against scipy's linprog, on the same candidates.
+"""Time the linear program for each candidate: ours beside scipy's linprog, on the same candidates.
 
-    OMP_NUM_THREADS=1 python -m benchmarks.speed.linear_program [--quick] OUT.json
+    OMP_NUM_THREADS=1 python -m benchmarks.speed.linear_program
+    OMP_NUM_THREADS=1 python -m benchmarks.speed.linear_program --quick /tmp/linear_program.json
 
-A genetic search meets the first candidate cold and all others warm, so the median over the warm ones counts. Times
-are processor seconds of this process (wall seconds beside them): both sides use one thread, and neighbours on a
-shared machine then spoil them least. ``same_objective`` is |fast - linprog| / |gain over w = 1|, the worst candidate.
+A genetic search meets the first candidate cold and all others warm, so the median over the warm
+ones counts. Times are processor seconds of this process, with wall seconds beside them: both
+programs use one thread, and what else the machine does spoils processor seconds least.
+``same_objective`` is |ours - linprog| / |gain over w = 1| of the worst candidate. The result is
+written to reports/benchmarks/linear_program.json, if not told otherwise.
 """
 
 import argparse
@@ -16,7 +19,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy
@@ -26,11 +29,14 @@ from catwise.pipeline.environment import processor
 from catwise.reweighting.candidates import beta_floors, printed_floors
 from catwise.reweighting.linear_program import Program
 
-LARGEST_FOR_LINPROG = 10_000_000  # entries of P; beyond, linprog takes minutes for each candidate
+LARGEST_FOR_LINPROG = 10_000_000  # entries of P; beyond, linprog takes minutes a candidate
 
 
 def vectors(rng: np.random.Generator, n: int, k: int) -> np.ndarray:
-    """Each sample helps its own class and, less and with either sign, the others; tails heavy, column sums near 0."""
+    """Draw influence vectors with heavy tails and column sums near 0.
+
+    Each sample helps its own class and, less and with either sign, the others.
+    """
     size_n = np.exp(rng.normal(size=n))  # a few samples carry much of the influence
     p_nk = 0.3 * size_n[:, None] * rng.standard_t(2.5, size=(n, k))
     p_nk[np.arange(n), rng.integers(0, k, n)] += size_n * np.abs(rng.standard_t(2.5, size=n))
@@ -38,7 +44,10 @@ def vectors(rng: np.random.Generator, n: int, k: int) -> np.ndarray:
 
 
 def by_linprog(p_nk: np.ndarray, targets: list[int], floors_k: np.ndarray) -> float:
-    """The objective of the program as a user of scipy would write it, rows and objective divided by their size."""
+    """Return the optimum of the program as a user of scipy would write it.
+
+    Rows and objective are divided by their size; without an optimum the answer is NaN.
+    """
     n, size_k = len(p_nk), np.abs(p_nk).mean(axis=0)
     c_n = p_nk[:, targets].sum(axis=1)
     answer = linprog(
@@ -53,63 +62,81 @@ def by_linprog(p_nk: np.ndarray, targets: list[int], floors_k: np.ndarray) -> fl
     return -answer.fun * np.abs(c_n).mean() if answer.status == 0 else float("nan")
 
 
-def timed(call: Callable[[], Any]) -> tuple[Any, float, float]:
+class Timed(NamedTuple):
+    """Hold what a call returned, with its processor seconds and wall seconds."""
+
+    value: Any
+    cpu: float
+    wall: float
+
+
+def timed(call: Callable[[], Any]) -> Timed:
+    """Make a call."""
     cpu, wall = time.process_time(), time.perf_counter()
     value = call()
-    return value, time.process_time() - cpu, time.perf_counter() - wall
+    return Timed(value, time.process_time() - cpu, time.perf_counter() - wall)
 
 
-def measure(n: int, k: int, candidates: int, compared: int) -> dict:
+def measure(n: int, k: int, candidates: int, compared: int) -> dict[str, Any]:
+    """Time our program on ``candidates``, and linprog on the first ``compared`` warm ones."""
     rng = np.random.default_rng(n + k)
     p_nk, targets = vectors(rng, n, k), [0] if k == 2 else [0, 1]
-    program, setup, _ = timed(lambda: Program(p_nk, targets))
+    setup = timed(lambda: Program(p_nk, targets))
+    program = setup.value
     floors = [beta_floors(p_nk, rng.uniform(-0.02, 0.05, k)) for _ in range(candidates)]
     printed = [printed_floors(p_nk, rng.uniform(0, 1, k)) for _ in range(candidates)]
-    fast = [timed(partial(program.solve, b)) for b in floors]
+    ours = [timed(partial(program.solve, b)) for b in floors]
     as_printed = [timed(partial(program.solve, b)) for b in printed]
     quadratic = [timed(partial(program.quadratic, b, 0.5)) for b in floors[:5]]
-    too_much, cpu_too_much, _ = timed(lambda: program.solve(beta_floors(p_nk, np.full(k, -0.9))))
+    too_much = timed(lambda: program.solve(beta_floors(p_nk, np.full(k, -0.9))))
+    answers = [run.value for run in ours + as_printed + quadratic]
     row = {
         "n": n,
         "k": k,
         "candidates": candidates,
-        "setup_s": setup,
-        "cold_s": fast[0][1],
-        "warm_s": median(fast[1:], 1),
-        "warm_wall_s": median(fast[1:], 2),
-        "printed_s": median(as_printed[1:], 1),
-        "quadratic_s": median(quadratic[1:], 1),
-        "infeasible_s": cpu_too_much,
-        "infeasible_outcome": too_much.outcome,
-        "outcomes": sorted({answer.outcome for answer, _, _ in fast + as_printed + quadratic}),
-        "worst_gap": max(abs(answer.gap) for answer, _, _ in fast + as_printed + quadratic),
+        "setup_s": setup.cpu,
+        "cold_s": ours[0].cpu,
+        "warm_s": median([run.cpu for run in ours[1:]]),
+        "warm_wall_s": median([run.wall for run in ours[1:]]),
+        "printed_s": median([run.cpu for run in as_printed[1:]]),
+        "quadratic_s": median([run.cpu for run in quadratic[1:]]),
+        "infeasible_s": too_much.cpu,
+        "infeasible_outcome": too_much.value.outcome,
+        "outcomes": sorted({answer.outcome for answer in answers}),
+        "worst_gap": max(abs(answer.gap) for answer in answers),
         "fallbacks": program.fallbacks,
-        "floors_that_bind": float(np.median([(answer.duals_k > 0).sum() for answer, _, _ in fast])),
+        "floors_that_bind": median([(run.value.duals_k > 0).sum() for run in ours]),
         "linprog_s": None,
         "linprog_skipped": None,
     }
     if n * k > LARGEST_FOR_LINPROG:
-        return row | {
-            "linprog_skipped": f"n K = {n * k} is more than {LARGEST_FOR_LINPROG}: minutes for each candidate"
-        }
-    # Warm candidates only, so that the ratio is of the same programs.
-    reference = [timed(partial(by_linprog, p_nk, targets, b)) for b in floors[1 : 1 + compared]]
-    pairs = list(zip(fast[1:], reference, strict=False))
-    return row | {
-        "compared": compared,
-        "linprog_s": median(reference, 1),
-        "linprog_wall_s": median(reference, 2),
-        "ratio": float(np.median([slow[1] / quick[1] for quick, slow in pairs])),
-        "ratio_wall": float(np.median([slow[2] / quick[2] for quick, slow in pairs])),
+        why = f"n K = {n * k} is more than {LARGEST_FOR_LINPROG}: minutes for each candidate"
+        return row | {"linprog_skipped": why}
+    # only warm candidates, so that the ratio is of the same programs
+    theirs = [timed(partial(by_linprog, p_nk, targets, b)) for b in floors[1 : 1 + compared]]
+    before = p_nk[:, targets].sum()  # the objective of w = 1
+    return row | compare(ours[1 : 1 + compared], theirs, before)
+
+
+def compare(ours: list[Timed], theirs: list[Timed], before: float) -> dict[str, Any]:
+    """Compare the times and the optima of the same candidates."""
+    pairs = list(zip(ours, theirs, strict=True))
+    return {
+        "compared": len(pairs),
+        "linprog_s": median([run.cpu for run in theirs]),
+        "linprog_wall_s": median([run.wall for run in theirs]),
+        "ratio": median([slow.cpu / fast.cpu for fast, slow in pairs]),
+        "ratio_wall": median([slow.wall / fast.wall for fast, slow in pairs]),
         "same_objective": max(
-            abs(quick[0].objective - slow[0]) / (quick[0].objective - p_nk[:, targets].sum())
-            for quick, slow in pairs
+            abs(fast.value.objective - slow.value) / (fast.value.objective - before)
+            for fast, slow in pairs
         ),
     }
 
 
-def median(runs: list, column: int) -> float:
-    return float(np.median([run[column] for run in runs]))
+def median(values: list[float]) -> float:
+    """Return the median as a number that json can write."""
+    return float(np.median(values))
 
 
 def main() -> None:
@@ -119,23 +146,19 @@ def main() -> None:
     parser.add_argument(
         "--quick", action="store_true", help="two sizes, for a check that this runs"
     )
-    parser.add_argument("out", type=Path)
+    parser.add_argument(
+        "out", nargs="?", type=Path, default=Path("reports/benchmarks/linear_program.json")
+    )
     options = parser.parse_args()
     sizes = [(n, k) for n in (1_000, 10_000, 50_000, 200_000) for k in (2, 10, 100)]
     rows = []
     for n, k in [(1_000, 2), (10_000, 10)] if options.quick else sizes:
-        rows.append(
-            measure(
-                n,
-                k,
-                candidates=11,
-                compared=5 if n * k <= 500_000 else 2 if n * k <= 2_000_000 else 1,
-            )
-        )
-        row = rows[-1]
-        slow = (
-            f"{row['linprog_s']:9.4f} s {row['ratio']:6.1f} x" if row["linprog_s"] else "  skipped"
-        )
+        compared = 5 if n * k <= 500_000 else 2 if n * k <= 2_000_000 else 1
+        row = measure(n, k, candidates=11, compared=compared)
+        rows.append(row)
+        slow = "skipped"
+        if row["linprog_s"]:
+            slow = f"{row['linprog_s']:9.4f} s {row['ratio']:6.1f} x"
         print(f"n {n:7d}  K {k:4d}  warm {row['warm_s']:.4f} s  linprog {slow}", file=sys.stderr)
     about = {
         "cpu": processor(),

@@ -1,19 +1,18 @@
-"""Seconds of several calls that take turns, so that what else the machine does falls on all of them."""
+"""Time several calls in turns, so that what else the machine does falls on all of them."""
 
 import time
 from collections.abc import Callable
 from statistics import median
-from typing import Any
 
 import torch
 
-__all__ = ["ratio", "turns"]
+__all__ = ["ratio", "time_in_turns"]
 
 
-def turns(
+def time_in_turns(
     calls: dict[str, Callable[[], object]], repeats: int, device: str
 ) -> dict[str, list[float]]:
-    """Seconds of each call in each of ``repeats`` rounds, after one round to warm up."""
+    """Return the seconds of each call in each of ``repeats`` rounds, after one round to warm up."""
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     for number in range(1 + repeats):
         for name, call in calls.items():
@@ -26,7 +25,8 @@ def turns(
     return seconds
 
 
-def ratio(seconds: dict[str, list[float]], of: str, to: str) -> dict[str, Any]:
-    """Median of the ratios within a round, with the lowest and the highest."""
-    ratios = [a / b for a, b in zip(seconds[of], seconds[to], strict=True)]
+def ratio(seconds: dict[str, list[float]], numerator: str, denominator: str) -> dict[str, float]:
+    """Return the median of the ratios within a round, with the lowest and the highest."""
+    pairs = zip(seconds[numerator], seconds[denominator], strict=True)
+    ratios = [above / below for above, below in pairs]
     return {"median": median(ratios), "lowest": min(ratios), "highest": max(ratios)}

@@ -1,10 +1,12 @@
-"""Samples per second of a training epoch against a bare forward and backward pass on the same tensors, in one run.
+"""Time a training epoch beside a bare forward and backward pass on the same tensors.
 
-    python -m benchmarks.speed.training reports/benchmarks/training.json           about 2 minutes on two cores
-    python -m benchmarks.speed.training --quick /tmp/training.json      fewer samples
+    python -m benchmarks.speed.training                              about 2 minutes on two cores
+    python -m benchmarks.speed.training --quick /tmp/training.json   fewer samples
 
-An epoch does what a bare pass does not: gathers its batches, crops and flips, weighs, and steps. Both see each batch
-once, in turns, and the medians are compared. Data are random: their values do not change the work.
+An epoch does what a bare pass does not: it gathers its batches, crops and flips, weighs, and steps.
+Both see each batch once, in turns, and the medians are compared. The data are random, as their
+values do not change the work. The result is written to reports/benchmarks/training.json, if not
+told otherwise.
 """
 
 import argparse
@@ -19,13 +21,15 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from benchmarks.speed.influence import machine
-from benchmarks.speed.timing import ratio, turns
-from benchmarks.speed.vmap_training import together
+from benchmarks.machine import machine
+from benchmarks.speed.timing import ratio, time_in_turns
+from benchmarks.speed.vmap_training import compare_vmap_with_loop
 from catwise.core.losses import Batch
 from catwise.core.precision import precision
 from catwise.training import bert, models
 from catwise.training.epochs import Recipe, new_optimizer, train_epoch
+
+__all__ = ["throughput"]
 
 REPEATS = 7
 SGD = Recipe(
@@ -33,7 +37,7 @@ SGD = Recipe(
 )
 NARROW = replace(SGD, channels_last=True)
 FULL = replace(NARROW, batch_size=512, augment=True)
-CPU = {
+CPU = {  # kind of model, width, recipe, number of samples
     "digits cnn": ("cnn", 16, SGD, 2_000),
     "resnet9 width 8": ("resnet9", 8, NARROW, 1_000),
     "resnet9 width 8, augmented": ("resnet9", 8, replace(NARROW, augment=True), 1_000),
@@ -76,7 +80,7 @@ def main() -> None:
     device, smaller = arguments.device, 10 if arguments.quick else 1
     result = {
         "epoch": throughput(device, smaller),
-        "together": together(device),
+        "together": compare_vmap_with_loop(device),
     }  # torch has one thread from here on
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.write_text(
@@ -86,20 +90,23 @@ def main() -> None:
 
 
 def throughput(device: str, smaller: int = 1, repeats: int = REPEATS) -> dict[str, Any]:
-    """Samples per second of an epoch, and its share of the rate of the bare passes, by case."""
+    """Return, for each case, the samples per second of an epoch and its share of the bare rate.
+
+    ``smaller`` is by how much the number of samples is divided.
+    """
     torch.set_num_threads(1)
-    found = {}
+    results = {}
     for name, (kind, width, recipe, n) in (CUDA if device == "cuda" else CPU).items():
         model, train = _case(kind, width, max(2 * recipe.batch_size, n // smaller), device)
         calls = _calls(model, train, recipe)
-        seconds = turns(calls, repeats, device)
+        seconds = time_in_turns(calls, repeats, device)
         seen = len(train[-1]) // recipe.batch_size * recipe.batch_size
-        found[name] = {
+        results[name] = {
             "samples per second": seen / median(seconds["epoch"]),
             "of the bare rate": ratio(seconds, "bare", "epoch"),
         }
-        print(f"{name}: {found[name]}", flush=True)
-    return found
+        print(f"{name}: {results[name]}", flush=True)
+    return results
 
 
 def _calls(model: nn.Module, train: Batch, recipe: Recipe) -> dict[str, Callable[[], object]]:
@@ -125,7 +132,7 @@ def _case(kind: str, width: int, n: int, device: str) -> tuple[nn.Module, Batch]
 
 
 def _batches(train: Batch, recipe: Recipe) -> list[Batch]:
-    """The full batches in their order, each laid out in memory as the model takes it."""
+    """Return the full batches in their order, each laid out in memory as the model takes it."""
     full = len(train[-1]) // recipe.batch_size * recipe.batch_size
     batches = zip(*(part[:full].split(recipe.batch_size) for part in train), strict=True)
     if not recipe.channels_last:
@@ -134,7 +141,7 @@ def _batches(train: Batch, recipe: Recipe) -> list[Batch]:
 
 
 def _bare(model: nn.Module, batches: list[Batch], recipe: Recipe) -> None:
-    """Forward and backward of each batch, nothing else."""
+    """Pass each batch forward and backward, and do nothing else."""
     model.train()
     called: nn.Module = torch.compile(model) if recipe.compile else model  # type: ignore[assignment]
     for *inputs, y in batches:

@@ -1,7 +1,8 @@
-"""Does it pay to train several small models at once (torch.func.vmap) instead of one after the other?
+"""Ask whether it pays to train several small models at once, by torch.func.vmap.
 
-One step of each of M models on a batch of its own: by vmap over stacked weights, and in a loop. Beside M processes on M
-cores, vmap must win by more than a loop does not lose; on a GPU it may hide the launches.
+One step of each of M models is taken on a batch of its own, by vmap over stacked weights and in a
+loop. On M cores, M processes lose nothing against a loop, so vmap has to gain more than they do; on
+a GPU it may hide the launches.
 """
 
 import copy
@@ -13,10 +14,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call, grad, stack_module_state, vmap
 
-from benchmarks.speed.timing import ratio, turns
+from benchmarks.speed.timing import ratio, time_in_turns
 from catwise.training import models
 
-CASES = {
+__all__ = ["CASES", "compare_vmap_with_loop"]
+
+CASES = {  # kind of model, width, shape of a sample, batch size, number of models
     "digits cnn, 8 models": ("cnn", 16, (1, 8, 8), 50, 8),
     "digits cnn, 32 models": ("cnn", 16, (1, 8, 8), 50, 32),
     "resnet9 width 8, 4 models": ("resnet9", 8, (3, 32, 32), 50, 4),
@@ -25,30 +28,37 @@ CASES = {
 REPEATS = 9
 
 
-def together(device: str, repeats: int = REPEATS) -> dict[str, Any]:
-    """Seconds of a step of all models in a loop over those by vmap (above 1 it pays); how much gradients differ."""
+def compare_vmap_with_loop(device: str, repeats: int = REPEATS) -> dict[str, Any]:
+    """Return, for each case, the time of a loop over that of vmap, and how much gradients differ.
+
+    Above 1, vmap pays.
+    """
     torch.set_num_threads(1)
-    found = {}
+    results = {}
     for name, (kind, width, shape, batch, count) in CASES.items():
         x = torch.randn(count, batch, *shape, device=device)
         y = torch.randint(10, (count, batch), device=device)
-        some = [
+        several = [
             models.build(kind, x[0], 10, width=width, seed=seed).to(device).train()
             for seed in range(count)
         ]
-        calls = _calls(some, x, y)
-        found[name] = {
-            "loop / vmap": ratio(turns(calls, repeats, device), "loop", "vmap"),
+        calls = _calls(several, x, y)
+        seconds = time_in_turns(calls, repeats, device)
+        results[name] = {
+            "loop / vmap": ratio(seconds, "loop", "vmap"),
             "relative error of gradients": _error(calls["vmap"](), calls["loop"]()),
         }
-        print(f"{name}: {found[name]}", flush=True)
-    return found
+        print(f"{name}: {results[name]}", flush=True)
+    return results
 
 
-def _calls(some: list[nn.Module], x: Tensor, y: Tensor) -> dict[str, Callable[[], Any]]:
-    """Each gives the gradients of all models, each on its own batch: stacked by parameter, or model by model."""
-    parameters, buffers = stack_module_state(some)
-    base = copy.deepcopy(some[0]).to("meta")
+def _calls(several: list[nn.Module], x: Tensor, y: Tensor) -> dict[str, Callable[[], Any]]:
+    """Return two ways to the gradients of all models, each on its own batch.
+
+    ``vmap`` returns them stacked, a tensor for each parameter; ``loop`` model by model.
+    """
+    parameters, buffers = stack_module_state(several)
+    base = copy.deepcopy(several[0]).to("meta")
 
     def loss(own: dict[str, Tensor], state: dict[str, Tensor], x: Tensor, y: Tensor) -> Tensor:
         return F.cross_entropy(functional_call(base, (own, state), (x,)), y)
@@ -58,14 +68,13 @@ def _calls(some: list[nn.Module], x: Tensor, y: Tensor) -> dict[str, Callable[[]
         "vmap": lambda: list(at_once(parameters, buffers, x, y).values()),
         "loop": lambda: [
             torch.autograd.grad(F.cross_entropy(model(x_one), y_one), list(model.parameters()))
-            for model, x_one, y_one in zip(some, x, y, strict=True)
+            for model, x_one, y_one in zip(several, x, y, strict=True)
         ],
     }
 
 
 def _error(stacked: list[Tensor], by_model: list[tuple[Tensor, ...]]) -> float:
-    pairs = zip(stacked, zip(*by_model, strict=True), strict=True)
-    return max(
-        float((ours.detach() - torch.stack(one)).norm() / torch.stack(one).norm())
-        for ours, one in pairs
-    )
+    """Return the largest relative error of a parameter's gradients."""
+    wanted = [torch.stack(gradients) for gradients in zip(*by_model, strict=True)]
+    pairs = zip(stacked, wanted, strict=True)
+    return max(float((ours.detach() - loop).norm() / loop.norm()) for ours, loop in pairs)

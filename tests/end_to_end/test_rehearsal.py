@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 CIFAR10 = PUBLISHED["cifar10"]
-VARIANTS = 50  # different pictures of a class; more would only take time to write
+VARIANTS = 50  # different pictures of a class in each part; the copies of them are dropped
 
 
 def same_but_for_sizes(whole, small):
@@ -54,8 +54,8 @@ def write_mirror(root: Path, rng: np.random.Generator) -> None:
     """Write a mirror that holds CIFAR-10 in all but its pictures."""
     folder = root / CIFAR10.hub
     folder.mkdir(parents=True)
-    pictures = [[png(label, rng) for _ in range(VARIANTS)] for label in range(10)]
     for part, counts in CIFAR10.counts.items():
+        pictures = [[png(label, rng) for _ in range(VARIANTS)] for label in range(10)]
         y = np.repeat(np.arange(10), counts)
         images = [
             {"bytes": pictures[label][number % VARIANTS], "path": None}

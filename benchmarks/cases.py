@@ -1,4 +1,4 @@
-"""The models and data of the benchmarks: real images where they are at hand, else random ones of the same shape."""
+"""Build the models and data of the benchmarks: real images, or random ones of the same shape."""
 
 import os
 from dataclasses import dataclass
@@ -15,13 +15,13 @@ __all__ = ["CASES", "Case", "load"]
 
 @dataclass(frozen=True)
 class Case:
-    """Sizes that two cores finish in minutes: ``n`` training, ``m`` query samples; ``fit`` samples for factor fits."""
+    """Hold a model and the numbers of samples that two cores finish in minutes."""
 
     model: str
     width: int
-    n: int
-    m: int
-    fit: int
+    n: int  # training samples
+    m: int  # query samples
+    fit: int  # samples for the fit of factors
     query_batch: int  # of kronfluence's pairwise scores: as many query gradients as memory holds
 
 
@@ -33,12 +33,16 @@ CASES = {
 
 
 def load(case: Case, n: int, m: int, device: str) -> tuple[nn.Module, Batch, Batch, str]:
-    """(model, training samples, query samples, what the images are); rows repeat where the data are fewer."""
-    x, y, what = _digits() if case.model == "cnn" else _cifar10(n + m)
+    """Return (model, training samples, query samples, name of the images).
+
+    CIFAR-10 is read from the mirror that CATWISE_MIRROR names, else its images are random. Rows
+    repeat where a data set has fewer.
+    """
+    x, y, name = _digits() if case.model == "cnn" else _cifar10(n + m)
     rows = torch.arange(n + m) % len(y)
     x, y = x[rows].to(device), y[rows].to(device)
     model = models.build(case.model, x, 10, width=case.width).to(device).eval()
-    return model, (x[:n], y[:n]), (x[n:], y[n:]), what
+    return model, (x[:n], y[:n]), (x[n:], y[n:]), name
 
 
 def _digits() -> tuple[Tensor, Tensor, str]:
