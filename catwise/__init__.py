@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from catwise.diagnosis import Diagnosis, diagnose
     from catwise.fidelity import linear_datamodeling_score
     from catwise.influence.factors import fit_factors
+    from catwise.influence.segments import Segment, influence_by_segments
+    from catwise.influence.unrolled import Step, unrolled_influence
     from catwise.influence.vectors import group_gradients, influence_vectors, validation_bins
     from catwise.reweighting.joint_direction import direction_weights, joint_direction
     from catwise.reweighting.pareto_lp_ga import pareto_lp_ga
@@ -51,6 +53,8 @@ if TYPE_CHECKING:
 __all__ = [
     "Diagnosis",
     "InputError",
+    "Segment",
+    "Step",
     "__version__",
     "check_ceiling",
     "diagnose",
@@ -59,10 +63,12 @@ __all__ = [
     "fit_factors",
     "group_gradients",
     "headroom",
+    "influence_by_segments",
     "influence_vectors",
     "joint_direction",
     "linear_datamodeling_score",
     "pareto_lp_ga",
+    "unrolled_influence",
     "validation_bins",
 ]
 

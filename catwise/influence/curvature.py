@@ -4,6 +4,7 @@ Vectors over the parameters are kept as a matrix per covered layer, (k, o, i) fo
 ``catwise.influence.layers``.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -17,6 +18,8 @@ from catwise.influence.layers import as_matrices, covered_layers, matrix_shape
 __all__ = ["Curvature", "ExactHessian", "FactoredCurvature", "exact_hessian", "from_tensors"]
 
 Shapes = dict[str, tuple[int, int]]
+# The name of a layer and eigenvalues of the *mean* curvature -> the factor of each eigenvector.
+Filter = Callable[[str, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,7 @@ class ExactHessian:
 
     hessian: Tensor
     shapes: Shapes
+    n: int
 
     @property
     def names(self) -> list[str]:
@@ -36,10 +40,16 @@ class ExactHessian:
         flat_kp = torch.cat([q[name].flatten(1) for name in self.shapes], dim=1)
         return _unflatten(torch.linalg.solve(self.hessian, flat_kp.T).T, self.shapes)
 
+    def apply(self, v: dict[str, Tensor], filter: Filter) -> dict[str, Tensor]:
+        """Multiply v by a function of H / n, whose layers are one to it: its name is empty."""
+        flat_kp = torch.cat([v[name].flatten(1) for name in self.shapes], dim=1)
+        eigenvalues, basis = torch.linalg.eigh(self.hessian / self.n)
+        return _unflatten(flat_kp @ basis * filter("", eigenvalues) @ basis.T, self.shapes)
+
     def tensors(self) -> dict[str, Tensor]:
         """Return everything as named tensors, for a safetensors file."""
         shapes = {f"shape/{name}": torch.tensor(shape) for name, shape in self.shapes.items()}
-        return {"hessian": self.hessian} | shapes
+        return {"hessian": self.hessian, "n": torch.tensor(self.n)} | shapes
 
 
 @dataclass(frozen=True)
@@ -68,15 +78,21 @@ class FactoredCurvature:
 
     def solve(self, q: dict[str, Tensor]) -> dict[str, Tensor]:
         """Compute v_k = H^-1 q_k, per layer (k, o, i)."""
-        v = {}
-        for name, layer in self.layers.items():
-            divisor = self._divisor(layer["eigenvalues"])
-            u_o, u_i = layer.get("outputs"), layer.get("inputs")
-            rotated = q[name] if u_o is None else u_o.T @ q[name]
-            rotated = (rotated if u_i is None else rotated @ u_i) / divisor
-            rotated = rotated if u_o is None else u_o @ rotated
-            v[name] = rotated if u_i is None else rotated @ u_i.T
-        return v
+        return {
+            name: _rotated_back(
+                _rotated(q[name], layer) / self._divisor(layer["eigenvalues"]), layer
+            )
+            for name, layer in self.layers.items()
+        }
+
+    def apply(self, v: dict[str, Tensor], filter: Filter) -> dict[str, Tensor]:
+        """Multiply v by a function of H / n, undamped, in the eigenbasis of each layer."""
+        return {
+            name: _rotated_back(
+                _rotated(v[name], layer) * filter(name, layer["eigenvalues"]), layer
+            )
+            for name, layer in self.layers.items()
+        }
 
     def _divisor(self, eigenvalues: Tensor) -> Tensor:
         """Return the eigenvalues of H, damped, or as the horizon has them: (o, i)."""
@@ -107,9 +123,9 @@ def from_tensors(tensors: dict[str, Tensor]) -> Curvature:
         shapes = {
             key.removeprefix("shape/"): tuple(shape.tolist())
             for key, shape in tensors.items()
-            if key != "hessian"
+            if key.startswith("shape/")
         }
-        return ExactHessian(tensors["hessian"], shapes)
+        return ExactHessian(tensors["hessian"], shapes, int(tensors["n"]))
     layers: dict[str, dict[str, Tensor]] = {}
     for key, value in tensors.items():
         part, _, name = key.partition("/")
@@ -147,7 +163,22 @@ def exact_hessian(model: nn.Module, train: Batch, l2: float) -> ExactHessian:
 
     theta = as_matrices(layers, dict(model.named_parameters()))
     flat_p = torch.cat([matrix.flatten() for matrix in theta.values()]).detach()
-    return ExactHessian(torch.func.hessian(objective)(flat_p).contiguous(), shapes)
+    hessian = torch.func.hessian(objective)(flat_p).contiguous()
+    return ExactHessian(hessian, shapes, len(labels))
+
+
+def _rotated(v_koi: Tensor, layer: dict[str, Tensor]) -> Tensor:
+    """Write the directions of a layer in its eigenbasis."""
+    u_o, u_i = layer.get("outputs"), layer.get("inputs")
+    rotated = v_koi if u_o is None else u_o.T @ v_koi
+    return rotated if u_i is None else rotated @ u_i
+
+
+def _rotated_back(rotated: Tensor, layer: dict[str, Tensor]) -> Tensor:
+    """Undo ``_rotated``."""
+    u_o, u_i = layer.get("outputs"), layer.get("inputs")
+    rotated = rotated if u_o is None else u_o @ rotated
+    return rotated if u_i is None else rotated @ u_i.T
 
 
 def _unflatten(flat_kp: Tensor, shapes: Shapes) -> dict[str, Tensor]:
