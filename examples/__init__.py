@@ -1,0 +1,1 @@
+"""Show how to use the library on a classifier of your own."""

@@ -89,6 +89,7 @@ def costs(benchmark: Mapping[str, Any]) -> list[list[str]]:
 
 
 def megabytes(size: float | None, digits: int) -> str:
+    """Write a number of bytes in megabytes, or a dash where there is none."""
     return "-" if size is None else f"{size / 1e6:.{digits}f}"
 
 
@@ -106,6 +107,7 @@ def speeds(training: Mapping[str, Any]) -> list[list[str]]:
 
 
 def spread(ratio: Mapping[str, float]) -> list[str]:
+    """Write a ratio: its median, and its lowest and highest."""
     return [f"{ratio['median']:.2f}", f"{ratio['lowest']:.2f} to {ratio['highest']:.2f}"]
 
 

@@ -36,6 +36,7 @@ def removals(metrics: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
 
 
 def two_digits(value: float | None) -> str:
+    """Write a number with two digits, or a dash where there is none."""
     return "-" if value is None else f"{value:.2f}"
 
 
