@@ -4,8 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import rankdata
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from catwise.core.errors import InputError
 
@@ -40,7 +39,7 @@ def student_half_width(values: ArrayLike, axis: int = 0, confidence: float = 0.9
     if count < 2:
         return np.full_like(values.mean(axis=axis), np.inf)
     error = values.std(axis=axis, ddof=1) / count**0.5
-    return student.ppf((1 + confidence) / 2, count - 1) * error
+    return stdtrit(count - 1, (1 + confidence) / 2) * error
 
 
 def jackknife_half_width(without: ArrayLike) -> np.ndarray:
@@ -66,6 +65,8 @@ def spearman(first: ArrayLike, second: ArrayLike) -> np.ndarray:
     >>> spearman([[1, 3], [2, 2], [3, 1]], [[10, 10], [20, 20], [30, 30]])
     array([ 1., -1.])
     """
+    from scipy.stats import rankdata  # a second to import, of every stage
+
     ranks = [rankdata(values, axis=0) for values in (first, second)]
     ranks = [values - values.mean(axis=0) for values in ranks]
     norms = np.sqrt((ranks[0] ** 2).sum(axis=0) * (ranks[1] ** 2).sum(axis=0))
