@@ -1,1 +1,1 @@
-"""What the paper says, and whether it holds here."""
+"""State what the paper says, and judge whether it holds here."""

@@ -1,1 +1,1 @@
-"""Results in, pictures out."""
+"""Draw the figures: typed results in, pictures with their words out."""

@@ -1,1 +1,1 @@
-"""Removing samples and training again (section 5.1, appendix B.1)."""
+"""Remove samples and train again (section 5.1, appendix B.1)."""

@@ -1,3 +1,1 @@
-"""Weights of training samples that improve classes (section 3.4, Algorithm 1): PARETO-LP-GA and
-its rivals.
-"""
+"""Find weights of the samples that improve classes (section 3.4, Algorithm 1): PARETO-LP-GA and rivals."""
