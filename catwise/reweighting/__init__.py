@@ -1,1 +1,1 @@
-"""Find weights of the samples that improve classes (section 3.4, Algorithm 1): PARETO-LP-GA and rivals."""
+"""Find sample weights that improve classes (section 3.4, Algorithm 1): PARETO-LP-GA and rivals."""
