@@ -211,9 +211,9 @@ class Workspace:
         return re.findall(r"Running stage '(.*?)'", self("dvc", "repro", *options))
 
     def commit(self) -> None:
-        """Commit all that git does not ignore."""
+        """Commit all that git does not ignore, be it nothing."""
         self("git", "add", "-A")
-        self("git", "commit", "-qm", "small")
+        self("git", "commit", "-qm", "small", "--allow-empty")
 
 
 def environment(workers: int = 1) -> dict[str, str]:
