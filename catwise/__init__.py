@@ -75,6 +75,8 @@ __all__ = [
 _HOMES = {  # public name -> its module
     "Diagnosis": "catwise.diagnosis",
     "InputError": "catwise.core.errors",
+    "Segment": "catwise.influence.segments",
+    "Step": "catwise.influence.unrolled",
     "check_ceiling": "catwise.ceiling.verdict",
     "diagnose": "catwise.diagnosis",
     "direction_weights": "catwise.reweighting.joint_direction",
@@ -82,10 +84,12 @@ _HOMES = {  # public name -> its module
     "fit_factors": "catwise.influence.factors",
     "group_gradients": "catwise.influence.vectors",
     "headroom": "catwise.ceiling.headroom",
+    "influence_by_segments": "catwise.influence.segments",
     "influence_vectors": "catwise.influence.vectors",
     "joint_direction": "catwise.reweighting.joint_direction",
     "linear_datamodeling_score": "catwise.fidelity",
     "pareto_lp_ga": "catwise.reweighting.pareto_lp_ga",
+    "unrolled_influence": "catwise.influence.unrolled",
     "validation_bins": "catwise.influence.vectors",
 }
 
