@@ -24,7 +24,7 @@ doctor: $(SETUP) ## look for what would stop the pipeline on this machine, and s
 test: $(SETUP) ## set up, run all tests; OPTIONS="--durations 20" goes to pytest
 	pytest -n 2 --dist loadfile $(OPTIONS)
 
-quick: $(SETUP) ## the tests that are not marked slow, in a minute
+quick: $(SETUP) ## the tests that are not marked slow, two or three minutes
 	pytest -n 2 --dist loadfile -m "not slow" $(OPTIONS)
 
 check: format lint types test ## format, lint, types and tests: what CI runs first
