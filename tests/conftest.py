@@ -1,5 +1,6 @@
 """What the tests share: seeded generators, and an interpreter that has imported the project."""
 
+import gc
 import sys
 from collections.abc import Iterator
 
@@ -10,6 +11,12 @@ import torch
 from benchmarks.faults.workspace import Forks
 
 torch.set_num_threads(1)
+
+
+def pytest_collection_finish() -> None:
+    """Keep the imported modules out of garbage collections: kronfluence asks for many of them."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

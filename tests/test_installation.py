@@ -62,6 +62,7 @@ def test_importing_the_library_imports_no_package():
     run(sys.executable, "-c", code)
 
 
+@pytest.mark.slow
 def test_every_public_name_needs_torch_numpy_and_scipy_alone():
     """No import of another package succeeds; a small diagnosis runs all the same."""
     core = set(with_requirements(CORE))

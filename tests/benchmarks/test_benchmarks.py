@@ -69,7 +69,8 @@ def test_constructed_vectors_have_the_headroom_that_they_are_made_for(size):
     assert hit_rates.headroom(total_nk).value == pytest.approx(size, abs=1e-3)
 
 
-def test_correlations_of_predictions_that_come_true_are_one():
+def test_correlations_of_predictions_that_come_true_are_one(monkeypatch):
+    monkeypatch.setattr(calibration, "DRAWS", 20)
     outcomes = [
         f"{measure}_{part}" for measure in ("loss", "accuracy") for part in ("worst", "mean")
     ]

@@ -35,6 +35,7 @@ def test_is_the_mean_gain_under_the_direction_of_the_other_bins(rng):
     assert crossfitted_headroom(p_nkb).value == pytest.approx(expected)
 
 
+@pytest.mark.slow
 def test_the_null_is_at_most_zero_where_all_classes_cancel_and_large_where_they_agree(rng):
     opposed = binned_vectors(rng, 0, noise=0.3)
     opposed -= opposed.mean(axis=(1, 2), keepdims=True)  # the sum over classes and bins is 0

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 from ruamel.yaml import YAML
 
+from benchmarks.faults.workspace import resize
 from catwise.commands import measure
 from catwise.data.catalogue import PUBLISHED
 from stages import carried
@@ -19,6 +20,13 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 CIFAR10 = PUBLISHED["cifar10"]
+SMALLER = {  # than a person wants to see; enough for each stage to run
+    "prepare.validation_a": 40,
+    "prepare.validation_b": 40,
+    "prepare.test": 50,
+    "influence.bins": 4,
+    "reweight.sizes": [0.5],
+}
 VARIANTS = 50  # different pictures of a class in each part; the copies of them are dropped
 
 
@@ -71,6 +79,8 @@ def test_the_papers_configuration_runs_from_data_to_figures(tmp_path, monkeypatc
     write_mirror(tmp_path / "mirror", np.random.default_rng(0))
     for name in ("dvc.yaml", "params.yaml"):
         (tmp_path / name).write_bytes((ROOT / name).read_bytes())
+    sizes = {f"datasets.cifar10_rehearsal.{key}": size for key, size in SMALLER.items()}
+    resize(tmp_path / "params.yaml", sizes)
     monkeypatch.delenv("DVC_ROOT", raising=False)
     monkeypatch.setenv("CATWISE_MIRROR", "mirror")
     monkeypatch.setenv("CATWISE_WORKERS", "1")

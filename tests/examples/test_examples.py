@@ -18,6 +18,7 @@ def test_an_example_is_shorter_than_sixty_lines(path):
     assert len(path.read_text().splitlines()) < 60
 
 
+@pytest.mark.slow
 def test_the_example_finds_the_labels_that_it_changed_and_writes_weights(tmp_path, capsys):
     with torch.random.fork_rng():
         own_classifier.main(str(tmp_path / "weights.csv"))

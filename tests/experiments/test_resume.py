@@ -158,6 +158,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
 def test_a_kill_leaves_no_process_and_only_the_rest_is_done_afterwards(how):
     Path("killed.py").write_text(KILLED)

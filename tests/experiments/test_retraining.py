@@ -78,6 +78,7 @@ def files():
     return sorted(Path("scratch").rglob("*.json"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["loky", "dask", "ray"])
 def test_every_backend_gives_the_bytes_of_this_process_in_the_same_order(
     backend, monkeypatch, tmp_path

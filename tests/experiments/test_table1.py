@@ -25,6 +25,8 @@ from catwise.pipeline.tables import TABLES
 from catwise.training.models import fingerprint
 from stages import prepare, reweight, train
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 CASE = {
     "kind": "direct_improvement",

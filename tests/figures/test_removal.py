@@ -57,6 +57,7 @@ def rendered(figure):
     return RendererAgg(120 * width, 120 * height, 120)
 
 
+@pytest.mark.slow
 def test_same_tables_same_bytes_other_tables_other_bytes():
     first, again, other = (
         png(drawn(changes(lambda i, s=s: -s * i)).figure) for s in (0.1, 0.1, 0.2)
@@ -64,6 +65,7 @@ def test_same_tables_same_bytes_other_tables_other_bytes():
     assert first == again != other
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("classes", "scale"),
     [(ABC, 1.0), (LONG, 1e-5), (LONG, 30.0), (LONG, 3e6)],
@@ -144,6 +146,7 @@ def test_words_tell_the_paper_the_readings_and_no_nan():
     assert "nan" not in picture.caption + picture.alt
 
 
+@pytest.mark.slow
 def test_an_experiment_without_any_change_is_drawn_without_a_correlation():
     picture = drawn(changes(lambda i: 0.0))
     titles = [axes.get_title() for axes in picture.figure.axes if "rho" in axes.get_title()]

@@ -95,6 +95,7 @@ def legend_texts(axes):
     return [text.get_text() for text in axes.get_legend().get_texts()]
 
 
+@pytest.mark.slow
 def test_same_data_same_bytes_other_data_other_bytes():
     settings = dict(mpl.rcParams)
     first, again, other = (
@@ -105,6 +106,7 @@ def test_same_data_same_bytes_other_data_other_bytes():
     assert dict(mpl.rcParams) == settings
 
 
+@pytest.mark.slow
 def test_nothing_leaves_the_picture():
     for name, picture in every_picture().items():
         figure = picture.figure

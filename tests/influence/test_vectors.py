@@ -40,6 +40,7 @@ def test_equals_the_definition_with_dense_gradients(logistic_case, l2):
     torch.testing.assert_close(vectors(model, train, query, l2), expected, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sign", [1, -1])
 def test_equals_refitting_with_one_weight_moved(logistic_case, sign):
     """Differentiate: d(loss of class k) / d w_i = -P[i, k] at w = 1, by one-sided steps.
@@ -89,6 +90,7 @@ def class_losses(model, query):
     return torch.stack([losses[query[1] == k].sum() for k in range(3)])
 
 
+@pytest.mark.slow
 def test_predicts_leaving_one_out(rng):
     train, query = small.blobs(rng, 400), small.blobs(rng, 45)
     model = small.logistic(train, 0.05)

@@ -86,6 +86,7 @@ def test_names_of_classes_survive_from_the_files_to_every_table(results):
     assert set(results.top_share.diagonal["class"]) == set(ODD)
 
 
+@pytest.mark.slow
 def test_names_of_classes_survive_to_the_figures(results):
     pictures = gallery.draw(results)
     assert pictures["influence_plane.png"].title.endswith("on None and NA")
@@ -116,6 +117,7 @@ def test_a_table_is_read_to_the_last_bit(results):
     pd.testing.assert_frame_equal(results.top_share.changes, changes, check_exact=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("table", sorted(TABLES))
 def test_a_column_that_is_gone_is_named_with_its_file(tmp_path, table):
     results = complete(write_results(tmp_path, ODD, trimmed=table == "removal/rounds"))

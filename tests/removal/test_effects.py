@@ -274,6 +274,7 @@ def flipped_blobs(seed):
     return (x[:300], given), (x[300:600], y[300:600]), (x[600:], y[600:])
 
 
+@pytest.mark.slow
 def test_with_planted_noise_removing_the_detrimental_beats_removing_at_random():
     """True influence (exact Hessian, float64) of a convex problem, on samples it never saw."""
     l2, gains = 0.01, []

@@ -109,6 +109,7 @@ def assert_proved(solution: Solution, p_nk, targets, floors_k, w_max=2.0):
     assert with_mean_dual == pytest.approx(upper, abs=2e-9 * spread(p_nk, targets) + rounding)
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(
     seed=st.integers(0, 10**6),
@@ -176,6 +177,7 @@ def test_fast_path_equals_reference_over_candidates_and_warm_equals_cold(rng, ki
     assert program.solves == 4
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(
     seed=st.integers(0, 10**6),
