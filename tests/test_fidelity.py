@@ -26,6 +26,7 @@ def test_a_perfect_prediction_scores_one_and_its_opposite_minus_one(case):
     np.testing.assert_allclose(linear_datamodeling_score(-p_nk, kept_hn, loss_hk), -1)
 
 
+@pytest.mark.slow
 def test_intervals_hold_the_score_and_compare_the_best_with_the_next(case, rng):
     p_nk, kept_hn, loss_hk = case
     noisy_hk = loss_hk * np.exp(rng.normal(size=loss_hk.shape))

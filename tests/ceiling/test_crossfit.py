@@ -9,6 +9,7 @@ from catwise.core.errors import InputError
 from tests.helpers.small import binned_vectors
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [0.0, 0.3, 1.0])
 def test_is_at_most_t_star_on_average_and_at_most_zero_at_a_ceiling(rng, size):
     draws = [binned_vectors(rng, size, noise=0.3) for _ in range(15)]
@@ -19,6 +20,7 @@ def test_is_at_most_t_star_on_average_and_at_most_zero_at_a_ceiling(rng, size):
         assert crossfitted.mean() < 0 < flattering.min()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("size", "room"), [(0.0, False), (1.0, True)])
 def test_finds_a_ceiling_at_ceilings_and_room_where_there_is_much(rng, size, room):
     for _ in range(10):

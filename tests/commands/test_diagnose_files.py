@@ -78,8 +78,9 @@ def read_weights(out: str) -> list[dict[str, str]]:
     return rows
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("folder")
-@pytest.mark.parametrize("colour", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("colour", [False, True])
 def test_a_folder_of_images_gives_a_verdict_and_the_files_that_are_in_the_wrong_folder(
     rng, capsys, colour
 ):

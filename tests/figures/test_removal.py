@@ -9,6 +9,8 @@ from catwise.figures import removal
 from catwise.figures.style import png
 from catwise.removal.effects import correlations, diagonal, summary
 
+pytestmark = pytest.mark.slow
+
 ABC = ("a", "b", "c")
 LONG = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "Sci/Tech")
 
@@ -57,7 +59,6 @@ def rendered(figure):
     return RendererAgg(120 * width, 120 * height, 120)
 
 
-@pytest.mark.slow
 def test_same_tables_same_bytes_other_tables_other_bytes():
     first, again, other = (
         png(drawn(changes(lambda i, s=s: -s * i)).figure) for s in (0.1, 0.1, 0.2)
@@ -65,7 +66,6 @@ def test_same_tables_same_bytes_other_tables_other_bytes():
     assert first == again != other
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("classes", "scale"),
     [(ABC, 1.0), (LONG, 1e-5), (LONG, 30.0), (LONG, 3e6)],
@@ -146,7 +146,6 @@ def test_words_tell_the_paper_the_readings_and_no_nan():
     assert "nan" not in picture.caption + picture.alt
 
 
-@pytest.mark.slow
 def test_an_experiment_without_any_change_is_drawn_without_a_correlation():
     picture = drawn(changes(lambda i: 0.0))
     titles = [axes.get_title() for axes in picture.figure.axes if "rho" in axes.get_title()]

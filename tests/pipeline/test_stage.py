@@ -61,12 +61,14 @@ def end_parent(tmp_path, stage, when):
     parent.communicate(timeout=20)  # the stage holds the other end of the pipe until it ends
 
 
+@pytest.mark.slow
 def test_a_stage_ends_with_the_process_that_started_it(tmp_path):
     """DVC leaves a stage to itself when it is killed, or told to end."""
     end_parent(tmp_path, STAGE.format(first=""), when="began")
     assert (tmp_path / "closed").exists()
 
 
+@pytest.mark.slow
 def test_a_stage_ends_although_its_parent_was_gone_before_it_had_imported_all(tmp_path):
     first = "Path('importing').touch(); time.sleep(15)"
     end_parent(tmp_path, STAGE.format(first=first), when="importing")

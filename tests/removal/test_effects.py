@@ -157,6 +157,7 @@ def test_correlations_equal_those_of_scipy_seed_by_seed(rng, faithful):
             )
 
 
+@pytest.mark.slow
 def test_classes_that_differ_in_all_alike_are_no_correlation_within(rng):
     """Influence and change share the class measured and no noise: they agree in the pool alone."""
     p_nk = rng.normal(size=(400, 12)) + np.arange(12)

@@ -164,6 +164,7 @@ def noisy_case(seed, n=300, flip_share=0.2):
     return train, test, flipped_n, p_nk.numpy()
 
 
+@pytest.mark.slow
 def test_flipped_samples_lose_weight_and_every_class_gains_on_unseen_samples():
     """Refit a convex problem with weights from clean validation samples; measure test samples."""
     for seed in range(4):

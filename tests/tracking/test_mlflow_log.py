@@ -10,6 +10,8 @@ from catwise.core.errors import InputError
 from catwise.tracking import mlflow_log
 from catwise.tracking.mlflow_log import Point
 
+pytestmark = pytest.mark.slow
+
 PNG = bytes.fromhex(
     "89504e470d0a1a0a0000000d49484452000000010000000108000000003a7e9b55"
     "0000000a49444154789c6360000000020001e221bc330000000049454e44ae426082"

@@ -16,6 +16,8 @@ from catwise.tracking.state import changes, fingerprint, state_of
 from stages import track
 from tests.helpers.reports import write_results
 
+pytestmark = pytest.mark.slow
+
 PARAMETERS = Path(__file__).parents[2] / "params.yaml"
 
 

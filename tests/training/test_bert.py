@@ -82,6 +82,7 @@ def vectors(model, batch, mask):
     return influence_vectors(model, fitted, batch, batch, batch[-1], 3, batch_size=5)
 
 
+@pytest.mark.slow
 def test_padding_does_not_move_influence(reader):
     """Batches of five texts, each cut to a length of its own."""
     short, long = (vectors(reader, texts(padded_to), bert.real_positions) for padded_to in (7, 16))
@@ -91,6 +92,7 @@ def test_padding_does_not_move_influence(reader):
     )  # a mask is needed
 
 
+@pytest.mark.slow
 def test_influence_is_that_of_a_model_that_does_not_cut(reader, monkeypatch):
     cut = vectors(reader, texts(16), bert.real_positions)
     monkeypatch.setattr(bert, "_cut", lambda mask: mask)
