@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from catwise.ceiling.verdict import check_ceiling
     from catwise.core.errors import InputError
     from catwise.diagnosis import Diagnosis, diagnose
-    from catwise.fidelity import linear_datamodeling_score
+    from catwise.fidelity.scores import linear_datamodeling_score
     from catwise.influence.factors import fit_factors
     from catwise.influence.segments import Segment, influence_by_segments
     from catwise.influence.unrolled import Step, unrolled_influence
@@ -87,7 +87,7 @@ _HOMES = {  # public name -> its module
     "influence_by_segments": "catwise.influence.segments",
     "influence_vectors": "catwise.influence.vectors",
     "joint_direction": "catwise.reweighting.joint_direction",
-    "linear_datamodeling_score": "catwise.fidelity",
+    "linear_datamodeling_score": "catwise.fidelity.scores",
     "pareto_lp_ga": "catwise.reweighting.pareto_lp_ga",
     "unrolled_influence": "catwise.influence.unrolled",
     "validation_bins": "catwise.influence.vectors",

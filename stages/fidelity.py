@@ -8,15 +8,16 @@ import numpy as np
 import torch
 from sklearn.metrics import roc_auc_score
 
-from catwise import fidelity
 from catwise.config.schema import Curvature, DataSet, Exact, Factored, Fidelity
 from catwise.core.progress import progress
 from catwise.core.statistics import spearman
 from catwise.experiments import resume
 from catwise.experiments.retraining import retrained
+from catwise.fidelity import scores as fidelity
+from catwise.fidelity import subsets
 from catwise.influence.vectors import influence_vectors
 from catwise.pipeline.artifacts import last_epoch, load_model, read_splits
-from catwise.pipeline.files import folder, read_npz, write_csv, write_json
+from catwise.pipeline.files import folder, read_npz, write_csv, write_json, write_npz
 from catwise.pipeline.fitted_factors import fit_curvature
 from catwise.pipeline.stage import run, section_errors, settings
 from catwise.pipeline.tables import TABLES
@@ -40,8 +41,11 @@ def main(dataset: str) -> None:
         p_nk = influence_vectors(model, fitted, part, query, groups, len(classes), batch_size=size)
         return p_nk.double().cpu().numpy()
 
-    kept_hn = fidelity.random_halves(n, section.halves, rng(section.seed))
-    loss_hk = retrained_losses(dataset, parameters, kept_hn)
+    truth = retrained_subsets(dataset, parameters, n)
+    out = folder("reports", "fidelity", dataset)
+    write_npz(out / "subsets.npz", **truth)
+    halves_h = truth["design_h"] == subsets.HALF
+    kept_hn, loss_hk = truth["kept_hn"][halves_h], truth["loss_hsk"][halves_h].mean(axis=1)
     by_kind: dict[str, np.ndarray]
     by_kind = {kind: vectors(curvature_section(section, kind)) for kind in section.kinds}
     lds = fidelity.bootstrap_intervals(by_kind, kept_hn, loss_hk, rng(section.seed))
@@ -56,7 +60,6 @@ def main(dataset: str) -> None:
     if flipped_n.any():
         auc = {kind: roc_auc_score(flipped_n, -p_nk.sum(axis=1)) for kind, p_nk in by_kind.items()}
     best = max(section.kinds, key=lambda kind: lds[kind][0])
-    out = folder("reports", "fidelity", dataset)
     write_csv(out / "scores.csv", scores)
     write_csv(out / "samples.csv", samples, list(TABLES["fidelity/samples"]))
     write_json(out / "fidelity.json", {"lds": lds, "flipped_label_auc": auc})
@@ -64,15 +67,37 @@ def main(dataset: str) -> None:
     resume.clear("fidelity", dataset)
 
 
-def retrained_losses(dataset: str, parameters: DataSet, kept_hn: np.ndarray) -> np.ndarray:
-    """Train on each half, and return each class's loss, averaged over the seeds: (h, k)."""
-    train, seeds = parameters.train, parameters.fidelity.seeds
-    jobs = [(kept_n, seed) for kept_n in kept_hn for seed in range(seeds)]
+def retrained_subsets(dataset: str, parameters: DataSet, n: int) -> dict[str, np.ndarray]:
+    """Train on random halves, without random tenths, and on all samples, under the same seeds.
+
+    The arrays are those of subsets.npz:
+
+    kept_hn       which samples each subset keeps
+    design_h      how it was drawn: a number of ``subsets.DESIGNS``
+    loss_hsk      loss of each class on validation A, by subset, seed and class; ``accuracy_hsk``
+    loss_sk       the same of the whole training set; ``accuracy_sk``
+    """
+    section, train = parameters.fidelity, parameters.train
+    rng = np.random.default_rng
+    halves_hn = subsets.random_halves(n, section.halves, rng(section.seed))
+    removals_hn = subsets.random_removals(n, section.removals, rng((section.seed, 1)))
+    kept_hn = np.concatenate([halves_hn, removals_hn])
+    sets = [np.ones(n, dtype=bool), *kept_hn]
+    jobs = [(kept_n, seed) for kept_n in sets for seed in range(section.seeds)]
     device, threads = parameters.device, parameters.threads
     results = retrained(dataset, device, threads, train, "validation_a", jobs, "fidelity")
     shown = progress(results, f"fidelity {dataset}", len(jobs))
-    loss_sk = np.stack([loss_k.numpy() for _, loss_k in shown])
-    return loss_sk.reshape(len(kept_hn), seeds, -1).mean(axis=1)
+    accuracy_jk, loss_jk = (np.array(part) for part in zip(*shown, strict=True))
+    shape = (len(sets), section.seeds, -1)
+    accuracy_hsk, loss_hsk = accuracy_jk.reshape(shape), loss_jk.reshape(shape)
+    return {
+        "kept_hn": kept_hn,
+        "design_h": np.repeat([subsets.HALF, subsets.REMOVAL], [len(halves_hn), len(removals_hn)]),
+        "loss_hsk": loss_hsk[1:],
+        "accuracy_hsk": accuracy_hsk[1:],
+        "loss_sk": loss_hsk[0],
+        "accuracy_sk": accuracy_hsk[0],
+    }
 
 
 def curvature_section(section: Fidelity, kind: str, **changes: Any) -> Curvature:

@@ -71,6 +71,7 @@ SMALL: dict[str, Any] = {  # sizes at which the pipeline of two data sets takes 
     for key, value in {
         "kinds": ["identity"],
         "halves": 10,
+        "removals": 2,
         "seeds": 1,
         "samples": [],
         "repeats": 1,

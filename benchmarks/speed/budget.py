@@ -75,14 +75,16 @@ def budget(section: Any) -> dict[str, dict[str, Any]]:
     drawn = n if section.curvature.samples == "all" else section.curvature.samples
     training = epochs * n * one["step"]
     trainings = section.removal.seeds * (1 + 2 * k + section.removal.controls)
-    halves, kinds = section.fidelity.halves * section.fidelity.seeds, len(section.fidelity.kinds)
+    subsets = 1 + section.fidelity.halves / 2 + 0.9 * section.fidelity.removals
+    kinds = len(section.fidelity.kinds)
     epoch = n * one["step"] + (m_b + test) * one["forward"]
     cost = {
         "train": training + epochs * (m_a + m_b + test) * one["forward"],
         "curvature": checkpoints * drawn * one["factors"],
         "influence": checkpoints * (n * one["vectors"] + m_a * one["step"]),
         "reweight": extra_epochs(section.reweight) * epoch,
-        "fidelity": halves * training / 2 + kinds * n * (one["factors"] + one["vectors"]),
+        "fidelity": section.fidelity.seeds * subsets * training
+        + kinds * n * (one["factors"] + one["vectors"]),
         "removal": trainings * (training + test * one["forward"]),
     }
     parts = {

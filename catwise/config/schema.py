@@ -105,6 +105,7 @@ class Fidelity(Section):
 
     kinds: Annotated[list[Kind], Field(min_length=1)]
     halves: Annotated[int, Field(ge=10)]
+    removals: Annotated[int, Field(ge=0)]
     seeds: Count
     draw: Draw
     samples: list[Count]

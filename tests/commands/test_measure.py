@@ -34,7 +34,10 @@ FEW = {
     "prepare": {"validation_a": 500, "validation_b": 500, "test": 500},
     "train": {"epochs": 2, "width": 2},
     "curvature": {"earlier": [1]},
-    "fidelity": {"kinds": ["identity"], "halves": 10, "seeds": 1, "samples": [], "repeats": 1},
+    "fidelity": {
+        **{"kinds": ["identity"], "halves": 10, "removals": 0, "seeds": 1},
+        **{"samples": [], "repeats": 1},
+    },
     "removal": {"seeds": 2, "controls": 2},
     "reweight": {
         "cases": [

@@ -4,19 +4,7 @@ import numpy as np
 
 from catwise.core.statistics import spearman
 
-__all__ = ["bootstrap_intervals", "linear_datamodeling_score", "random_halves"]
-
-
-def random_halves(n: int, count: int, rng: np.random.Generator) -> np.ndarray:
-    """Draw ``count`` random halves of the training set, as masks of what is kept: (count, n).
-
-    >>> random_halves(6, 2, np.random.default_rng(0)).sum(axis=1)
-    array([3, 3])
-    """
-    kept_hn = np.zeros((count, n), dtype=bool)
-    for kept_n in kept_hn:
-        kept_n[rng.choice(n, n // 2, replace=False)] = True
-    return kept_hn
+__all__ = ["bootstrap_intervals", "linear_datamodeling_score"]
 
 
 def linear_datamodeling_score(

@@ -1,0 +1,1 @@
+"""Score how well influence predicts training again on other samples."""
