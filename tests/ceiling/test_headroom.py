@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog
 
+from catwise.ceiling import headroom as module
 from catwise.ceiling.headroom import headroom
 from catwise.core.errors import InputError
 from tests.helpers import small
@@ -94,3 +95,20 @@ def test_many_samples_are_solved_over_the_few_that_matter_with_the_same_certific
         )
         assert (room.direction_n @ scaled_nk).min() == pytest.approx(room.value, abs=1e-12)
         assert (room.value > 0) == (size > 0)
+
+
+def test_heavy_tails_close_over_the_first_few_samples(rng, monkeypatch):
+    """Rank by distance, and the many samples without influence are solved over in vain."""
+    sizes = []
+    solve = module._program
+
+    def counted(scaled_nk, exchange_k, free):
+        sizes.append(free)
+        return solve(scaled_nk, exchange_k, free)
+
+    monkeypatch.setattr(module, "_program", counted)
+    p_nk = np.exp(2.5 * rng.normal(size=(20_000, 1))) * rng.normal(size=(20_000, 10))
+    p_nk[::2] *= 1e-7
+    p_nk[::5] = 0  # a sample without any influence has no direction
+    assert headroom(p_nk).gap <= 1e-9
+    assert sizes == [200]
