@@ -28,7 +28,8 @@ One legend of symbols, as the paper has them:
                                     the summed validation loss of class k, so i is beneficial to it
 
 The names below are the public ones. Each is imported when it is first used, so that
-``import catwise`` is quick. They need torch, numpy and scipy alone.
+``import catwise`` is quick. They need torch, numpy and scipy alone;
+the tables, files and pages of a diagnosis need more, and say so.
 """
 
 from importlib import import_module
@@ -39,8 +40,9 @@ if TYPE_CHECKING:
     from catwise.ceiling.pca_rule import first_component_ratio
     from catwise.ceiling.verdict import check_ceiling
     from catwise.core.errors import InputError
-    from catwise.diagnosis import Diagnosis, diagnose
+    from catwise.diagnosis import Diagnosis, diagnose, load_diagnosis
     from catwise.fidelity.scores import linear_datamodeling_score
+    from catwise.influence.curvature import exact_hessian
     from catwise.influence.factors import fit_factors
     from catwise.influence.segments import Segment, influence_by_segments
     from catwise.influence.unrolled import Step, unrolled_influence
@@ -59,6 +61,7 @@ __all__ = [
     "check_ceiling",
     "diagnose",
     "direction_weights",
+    "exact_hessian",
     "first_component_ratio",
     "fit_factors",
     "group_gradients",
@@ -67,6 +70,7 @@ __all__ = [
     "influence_vectors",
     "joint_direction",
     "linear_datamodeling_score",
+    "load_diagnosis",
     "pareto_lp_ga",
     "unrolled_influence",
     "validation_bins",
@@ -80,6 +84,7 @@ _HOMES = {  # public name -> its module
     "check_ceiling": "catwise.ceiling.verdict",
     "diagnose": "catwise.diagnosis",
     "direction_weights": "catwise.reweighting.joint_direction",
+    "exact_hessian": "catwise.influence.curvature",
     "first_component_ratio": "catwise.ceiling.pca_rule",
     "fit_factors": "catwise.influence.factors",
     "group_gradients": "catwise.influence.vectors",
@@ -88,6 +93,7 @@ _HOMES = {  # public name -> its module
     "influence_vectors": "catwise.influence.vectors",
     "joint_direction": "catwise.reweighting.joint_direction",
     "linear_datamodeling_score": "catwise.fidelity.scores",
+    "load_diagnosis": "catwise.diagnosis",
     "pareto_lp_ga": "catwise.reweighting.pareto_lp_ga",
     "unrolled_influence": "catwise.influence.unrolled",
     "validation_bins": "catwise.influence.vectors",

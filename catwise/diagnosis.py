@@ -1,22 +1,33 @@
 """Diagnose a trained classifier in one call: curvature, influence, ceiling and weights."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from catwise.ceiling.verdict import CeilingCheck, check_ceiling, verdict
 from catwise.core.errors import InputError
 from catwise.core.losses import Batch, Loss, per_sample_loss
 from catwise.core.progress import Progress
+from catwise.influence.curvature import Curvature
 from catwise.influence.factors import Kind, Logits, Mask, fit_factors, logits_of
 from catwise.influence.layers import coverage
-from catwise.influence.vectors import influence_vectors, validation_bins
+from catwise.influence.vectors import validation_bins
 from catwise.reweighting.joint_direction import joint_weights
+from catwise.sharing import folder, frames
+from catwise.sharing.questions import Fitted, numbered_groups, predicted_labels, query_loss
+from catwise.training.models import fingerprint
 
-__all__ = ["Diagnosis", "diagnose"]
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pandas as pd
+
+__all__ = ["Diagnosis", "diagnose", "load_diagnosis"]
 
 FEWEST = 3  # query samples of a class: their spread over as many bins is the noise of the verdict
 
@@ -33,14 +44,22 @@ class Diagnosis:
                 the direction that raises every class at once to first order; at a ceiling that
                 direction is noise, and the weights are too
     coverage    the share of the model's parameters that P speaks of
+    label_names the names of the labels, of which ``ceiling.classes`` are other groups after ``ask``
+    labels_n    the labels of the training samples, as numbers of these names
+    predicted_n the labels that the model gives to them
+    fitted      the model, its training samples and the fitted curvature, for further questions
 
-    ``print(diagnosis)`` writes all of this in words.
+    ``print(diagnosis)`` writes the answer in words.
     """
 
     ceiling: CeilingCheck
     p_nk: np.ndarray = field(repr=False)
     weights_n: np.ndarray = field(repr=False)
     coverage: float
+    label_names: tuple[str, ...] = field(repr=False)
+    labels_n: np.ndarray = field(repr=False)
+    predicted_n: np.ndarray = field(repr=False)
+    fitted: Fitted | None = field(default=None, repr=False)
 
     @property
     def verdict(self) -> str:
@@ -61,6 +80,102 @@ class Diagnosis:
         lines.append(f"covered by the influence: {100 * self.coverage:.3g} % of the parameters")
         return "\n".join(lines)
 
+    def ask(
+        self,
+        query: Batch,
+        groups: Sequence[object] | None = None,
+        measure: str | Loss = "loss",
+        *,
+        bins: int = 8,
+        seed: int = 0,
+        progress: Progress = iter,
+    ) -> "Diagnosis":
+        """Answer for other ``query`` samples, groups or measures, without fitting again.
+
+        ``groups`` names the group of each query sample, (m,): a subpopulation, a source, a year; by
+        default its class. ``measure`` is what P is about: ``loss`` in nats, ``probability`` (minus
+        that of the label) or ``margin`` (that of the logits), as in ``catwise.core.losses``, or a
+        function of (model, batch) to (m,), lower is better. The price is one pass over the query
+        and one over the training samples.
+
+        Raises InputError for a group of fewer than 3 query samples, for a model whose weights have
+        changed since the fit, and for a diagnosis that was loaded without its model.
+        """
+        if self.fitted is None:
+            raise InputError(
+                "ask: expected a diagnosis with its model and training samples; got one without; "
+                "give both to load_diagnosis"
+            )
+        device = next(self.fitted.model.parameters()).device
+        query = _on_device("query", query, self.label_names, device)
+        if groups is None:
+            groups_m, names = query[-1].cpu().numpy(), self.label_names
+        else:
+            groups_m, names = numbered_groups(groups, len(query[-1]))
+        bins_m = _deal(groups_m, names, bins, seed)
+        loss = query_loss(measure, self.fitted.loss)
+        answer = _answer(self.fitted, query, bins_m, names, self.labels_n, loss, progress)
+        return replace(self, **answer)
+
+    def to_frame(self, running_margin: ArrayLike | None = None) -> "pd.DataFrame":
+        """Return a row for each training sample, as a data frame of pandas.
+
+        The columns are ``sample`` (its number), ``label``, ``predicted`` (the label that the model
+        gives to it), ``influence on CLASS`` for each class (P, in nats of summed query loss;
+        positive helps), ``weight``, and ``running_margin`` if it is given: see ``label_issues``.
+        """
+        return frames.to_frame(self, running_margin)
+
+    def label_issues(self, running_margin: ArrayLike | None = None) -> "pd.DataFrame":
+        """Return which labels look wrong, in cleanlab's format: a row for each training sample.
+
+        The columns are ``is_label_issue``, ``label_quality`` (the share of the training samples
+        that look worse, 0 for the worst), ``given_label`` and ``predicted_label``.
+
+        Give the running margin where you can, for it finds wrong labels better than influence does:
+        wrong labels show in the dynamics of the training, while influence says which *class* a
+        sample harms. It is the mean over the epochs of the logit of the given label minus the
+        largest other logit, (n,); an issue is a sample with a negative one. Without it the quality
+        is ranked by the sum of the influences of a sample, and an issue is one with a negative sum
+        whose label the model contradicts: a model that has learnt its labels by heart contradicts
+        none.
+
+        Differs from cleanlab, whose quality is made of out-of-sample probabilities.
+        """
+        return frames.label_issues(self, running_margin)
+
+    def save(self, path: "str | Path") -> None:
+        """Write the diagnosis into a folder; ``load_diagnosis`` reads it.
+
+        The files are ``diagnosis.json`` (the verdict and the figures), ``samples.parquet`` as
+        ``to_frame`` has it, or ``samples.csv`` where pyarrow is missing, and
+        ``factors.safetensors``: the fitted curvature with the fingerprint of its model. The model
+        and the samples themselves are not written. Nothing is left half-written.
+        """
+        folder.save(self, path)
+
+
+def load_diagnosis(
+    path: "str | Path",
+    model: nn.Module | None = None,
+    train: Batch | None = None,
+    *,
+    loss: Loss = per_sample_loss,
+    batch_size: int = 256,
+) -> Diagnosis:
+    """Read what ``Diagnosis.save`` wrote; with its model and training samples it can ``ask`` again.
+
+    ``train``, ``loss`` and ``batch_size`` are as they were for ``diagnose``.
+
+    Raises InputError for a file that is missing or damaged, and for another model or other labels
+    than those of the diagnosis.
+    """
+    if (model is None) != (train is None):
+        raise InputError("load_diagnosis: expected model and train, or neither; got one of them")
+    if model is not None and train is not None:
+        train = tuple(part.to(next(model.parameters()).device) for part in train)
+    return Diagnosis(**folder.load(Diagnosis, path, model, train, loss, batch_size))
+
 
 def diagnose(
     model: nn.Module,
@@ -78,6 +193,7 @@ def diagnose(
     loss: Loss = per_sample_loss,
     logits: Logits = logits_of,
     mask: Mask | None = None,
+    curvature: Curvature | None = None,
     progress: Progress = iter,
 ) -> Diagnosis:
     """Diagnose ``model`` as it is, trained on ``train``, from ``query`` samples that it never saw.
@@ -87,8 +203,9 @@ def diagnose(
     ``torch.utils.data.default_collate(list(dataset))`` makes such a tuple of a Dataset.
 
     ``bins`` of the query samples of each class are the unit of noise of the verdict; there are
-    fewer where the smallest class has fewer samples, but at least 3. All other options are those of
-    ``fit_factors`` and ``influence_vectors``.
+    fewer where the smallest class has fewer samples, but at least 3. ``curvature`` is one that is
+    fitted already, such as ``exact_hessian``; all other options are those of ``fit_factors`` and
+    ``influence_vectors``.
 
     Raises InputError for a label that is no class, and for a class with fewer than 3 query samples.
 
@@ -99,51 +216,70 @@ def diagnose(
     >>> diagnose(model, train, query, classes=["left", "right"]).weights_n.shape
     (200,)
     """
+    if len(set(classes)) < len(classes):
+        raise InputError(f"classes: expected different names; got {', '.join(classes)}")
     device = next(model.parameters()).device
     train = _on_device("train", train, classes, device)
     query = _on_device("query", query, classes, device)
-    sizes_k = torch.bincount(query[-1], minlength=len(classes))
+    classes, labels_n = tuple(classes), train[-1].cpu().numpy()
+    bins_m = _deal(query[-1].cpu().numpy(), classes, bins, seed)
+    if curvature is None:
+        curvature = fit_factors(
+            model,
+            train,
+            kind=kind,
+            damping=damping,
+            seed=seed,
+            batch_size=batch_size,
+            samples=samples,
+            logits=logits,
+            mask=mask,
+            embeddings=embeddings,
+            progress=progress,
+        )
+    fitted = Fitted(model, train, curvature, fingerprint(model), loss, batch_size)
+    answer = _answer(fitted, query, bins_m, classes, labels_n, loss, progress)
+    return Diagnosis(
+        **answer,
+        coverage=coverage(model, embeddings),
+        label_names=classes,
+        labels_n=labels_n,
+        predicted_n=predicted_labels(model, train, logits, batch_size).numpy(),
+        fitted=fitted,
+    )
+
+
+def _deal(groups_m: np.ndarray, names: tuple[str, ...], bins: int, seed: int) -> np.ndarray:
+    """Deal the query samples of each group into bins; return group * bins + bin, (m,)."""
+    sizes_k = np.bincount(groups_m, minlength=len(names))
     smallest = int(sizes_k.min())
     if smallest < FEWEST:
-        name = classes[int(sizes_k.argmin())]
+        name = names[int(sizes_k.argmin())]
         raise InputError(
             f"query: expected {FEWEST} samples or more of every class; got {smallest} of {name!r}"
         )
-    count = min(bins, smallest)
-    factors = fit_factors(
-        model,
-        train,
-        kind=kind,
-        damping=damping,
-        seed=seed,
-        batch_size=batch_size,
-        samples=samples,
-        logits=logits,
-        mask=mask,
-        embeddings=embeddings,
-        progress=progress,
-    )
-    groups_m = validation_bins(query[-1].cpu().numpy(), count, np.random.default_rng(seed))
-    vectors = influence_vectors(
-        model,
-        factors,
-        train,
-        query,
-        torch.from_numpy(groups_m).to(device),
-        len(classes) * count,
-        batch_size=batch_size,
-        loss=loss,
-        query_loss=loss,
-        progress=progress,
-    )
-    p_nkb = vectors.cpu().double().numpy().reshape(-1, len(classes), count)
+    return validation_bins(groups_m, min(bins, smallest), np.random.default_rng(seed))
+
+
+def _answer(
+    fitted: Fitted,
+    query: Batch,
+    bins_m: np.ndarray,
+    names: tuple[str, ...],
+    labels_n: np.ndarray,
+    measure: Loss,
+    progress: Progress,
+) -> dict[str, Any]:
+    """Compute the fields of a diagnosis that depend on the query samples and their groups."""
+    columns = int(bins_m.max()) + 1  # every bin has a sample
+    p_nkb = fitted.vectors(query, bins_m, columns, measure, progress)
+    p_nkb = p_nkb.reshape(len(labels_n), len(names), -1)
     p_nk = p_nkb.sum(axis=2)
-    return Diagnosis(
-        ceiling=check_ceiling(p_nkb, classes),
-        p_nk=p_nk,
-        weights_n=joint_weights(p_nk, train[-1].cpu().numpy()),
-        coverage=coverage(model, embeddings),
-    )
+    return {
+        "ceiling": check_ceiling(p_nkb, names),
+        "p_nk": p_nk,
+        "weights_n": joint_weights(p_nk, labels_n),
+    }
 
 
 def _on_device(

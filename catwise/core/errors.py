@@ -1,6 +1,9 @@
 """Define the one error that a user can mend: bad input, which ends a stage with exit code 2."""
 
-__all__ = ["InputError"]
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+__all__ = ["InputError", "optional_packages"]
 
 
 class InputError(ValueError):
@@ -8,3 +11,17 @@ class InputError(ValueError):
 
     The line reads "WHERE: expected ...; got ...; mend": WHERE is an argument, a key or a file.
     """
+
+
+@contextmanager
+def optional_packages(where: str) -> Iterator[None]:
+    """Turn a missing package, without which the rest of the library works, into one InputError."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        name = (error.name or "").partition(".")[0]
+        if name in ("", "catwise"):
+            raise
+        raise InputError(
+            f"{where}: expected the package {name}; got none; pip install 'catwise[report]'"
+        ) from None

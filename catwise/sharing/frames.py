@@ -1,0 +1,65 @@
+"""Write a diagnosis as tables: a row for each training sample."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from catwise.core.errors import InputError, optional_packages
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from catwise.diagnosis import Diagnosis
+
+__all__ = ["INFLUENCE", "label_issues", "to_frame"]
+
+INFLUENCE = "influence on "  # and the name of a class: a column
+
+
+def to_frame(diagnosis: "Diagnosis", running_margin: ArrayLike | None) -> "pd.DataFrame":
+    """Make the table that ``Diagnosis.to_frame`` describes."""
+    with optional_packages("to_frame"):
+        import pandas as pd
+    names = np.array(diagnosis.label_names, dtype=object)
+    columns = {"sample": np.arange(len(diagnosis.p_nk)), "label": names[diagnosis.labels_n]}
+    columns |= {"predicted": names[diagnosis.predicted_n]}
+    columns |= {
+        f"{INFLUENCE}{name}": influence_n
+        for name, influence_n in zip(diagnosis.ceiling.classes, diagnosis.p_nk.T, strict=True)
+    }
+    columns["weight"] = diagnosis.weights_n
+    if running_margin is not None:
+        columns["running_margin"] = _as_margin(running_margin, len(diagnosis.p_nk))
+    return pd.DataFrame(columns)
+
+
+def label_issues(diagnosis: "Diagnosis", running_margin: ArrayLike | None) -> "pd.DataFrame":
+    """Make the table that ``Diagnosis.label_issues`` describes."""
+    with optional_packages("label_issues"):
+        import pandas as pd
+    n = len(diagnosis.p_nk)
+    total_n = diagnosis.p_nk.sum(axis=1)
+    score_n = total_n if running_margin is None else _as_margin(running_margin, n)
+    is_issue_n = score_n < 0
+    if running_margin is None:  # many good samples harm a little: the model must disagree as well
+        is_issue_n = is_issue_n & (diagnosis.predicted_n != diagnosis.labels_n)
+    names = np.array(diagnosis.label_names, dtype=object)
+    return pd.DataFrame(
+        {
+            "is_label_issue": is_issue_n,
+            "label_quality": np.searchsorted(np.sort(score_n), score_n) / max(n - 1, 1),
+            "given_label": names[diagnosis.labels_n],
+            "predicted_label": names[diagnosis.predicted_n],
+        }
+    )
+
+
+def _as_margin(running_margin: ArrayLike, n: int) -> np.ndarray:
+    margin_n = np.asarray(running_margin, dtype=np.float64)
+    if margin_n.shape != (n,) or not np.isfinite(margin_n).all():
+        raise InputError(
+            f"running_margin: expected a finite number for each of {n} training samples; "
+            f"got shape {margin_n.shape} with {int((~np.isfinite(margin_n)).sum())} not finite"
+        )
+    return margin_n

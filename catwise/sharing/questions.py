@@ -1,0 +1,105 @@
+"""Keep a fitted curvature with its model and its training samples, and ask further questions."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from catwise.core.errors import InputError
+from catwise.core.losses import QUERY_LOSSES, Batch, Loss, per_sample_loss
+from catwise.core.progress import Progress
+from catwise.influence.curvature import Curvature
+from catwise.influence.factors import Logits
+from catwise.influence.layers import frozen
+from catwise.influence.vectors import influence_vectors
+from catwise.training.models import fingerprint
+
+__all__ = ["Fitted", "numbered_groups", "predicted_labels", "query_loss"]
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """Hold what every question needs and no question changes.
+
+    ``fingerprint`` is the checksum of the weights at which the curvature was fitted.
+    """
+
+    model: nn.Module
+    train: Batch
+    curvature: Curvature
+    fingerprint: str
+    loss: Loss = per_sample_loss
+    batch_size: int = 256
+
+    def vectors(
+        self,
+        query: Batch,
+        groups_m: np.ndarray,
+        num_groups: int,
+        measure: Loss,
+        progress: Progress = iter,
+    ) -> np.ndarray:
+        """Compute P on groups of query samples, (n, k): a pass over the query and one over train.
+
+        Raises InputError where the model no longer has the weights of the fit.
+        """
+        require_model(self.model, self.fingerprint)
+        vectors = influence_vectors(
+            self.model,
+            self.curvature,
+            self.train,
+            query,
+            torch.from_numpy(groups_m).to(query[-1].device),
+            num_groups,
+            batch_size=self.batch_size,
+            loss=self.loss,
+            query_loss=measure,
+            progress=progress,
+        )
+        return vectors.cpu().double().numpy()
+
+
+def require_model(model: nn.Module, expected: str) -> None:
+    """Raise InputError unless the model has the weights of that fingerprint."""
+    if (found := fingerprint(model)) != expected:
+        raise InputError(
+            f"model: expected the weights that the factors were fitted at, {expected[:12]}; "
+            f"got {found[:12]}; fit anew with diagnose"
+        )
+
+
+def query_loss(measure: str | Loss, own: Loss) -> Loss:
+    """Return the loss of a query: by name, or as given; ``own`` is what the model was trained on.
+
+    Raises InputError for a name that is not known.
+    """
+    if callable(measure):
+        return measure
+    if measure not in QUERY_LOSSES:
+        raise InputError(
+            f"measure: expected one of {', '.join(QUERY_LOSSES)}, or a function; got {measure!r}"
+        )
+    return own if measure == "loss" else QUERY_LOSSES[measure]
+
+
+def numbered_groups(groups: Sequence[object], m: int) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Number the groups of m query samples; return the numbers (m,) and the names, sorted.
+
+    >>> numbered_groups(["old", "young", "old"], 3)
+    (array([0, 1, 0]), ('old', 'young'))
+    """
+    if len(groups) != m:
+        raise InputError(f"groups: expected one for each of {m} query samples; got {len(groups)}")
+    names, groups_m = np.unique([str(group) for group in groups], return_inverse=True)
+    if len(names) < 2:
+        raise InputError(f"groups: expected two or more; got {', '.join(names) or 'none'}")
+    return groups_m.astype(np.int64), tuple(map(str, names))
+
+
+def predicted_labels(model: nn.Module, batch: Batch, logits: Logits, batch_size: int) -> Tensor:
+    """Return the label that the model gives to each sample: (n,), on the CPU."""
+    with frozen(model), torch.no_grad():
+        parts = zip(*(part.split(batch_size) for part in batch), strict=True)
+        return torch.cat([logits(model, part).argmax(-1).cpu() for part in parts])
