@@ -187,6 +187,7 @@ def diagnose(
     damping: float = 0.1,
     samples: int | None = None,
     embeddings: bool = False,
+    norms: bool = True,
     bins: int = 8,
     seed: int = 0,
     batch_size: int = 256,
@@ -205,7 +206,8 @@ def diagnose(
     ``bins`` of the query samples of each class are the unit of noise of the verdict; there are
     fewer where the smallest class has fewer samples, but at least 3. ``curvature`` is one that is
     fitted already, such as ``exact_hessian``; all other options are those of ``fit_factors`` and
-    ``influence_vectors``.
+    ``influence_vectors``. What influence does not cover is left out with a warning, and
+    ``coverage`` says what is left.
 
     Raises InputError for a label that is no class, and for a class with fewer than 3 query samples.
 
@@ -235,13 +237,14 @@ def diagnose(
             logits=logits,
             mask=mask,
             embeddings=embeddings,
+            norms=norms,
             progress=progress,
         )
     fitted = Fitted(model, train, curvature, fingerprint(model), loss, batch_size)
     answer = _answer(fitted, query, bins_m, classes, labels_n, loss, progress)
     return Diagnosis(
         **answer,
-        coverage=coverage(model, embeddings),
+        coverage=coverage(model, names=curvature.names),
         label_names=classes,
         labels_n=labels_n,
         predicted_n=predicted_labels(model, train, logits, batch_size).numpy(),

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from catwise.core.losses import Batch
-from catwise.influence.layers import as_matrices, covered_layers, matrix_shape
+from catwise.influence.layers import as_matrices, as_parameters, covered_layers, matrix_shape
 
 __all__ = ["Curvature", "ExactHessian", "FactoredCurvature", "exact_hessian", "from_tensors"]
 
@@ -58,8 +58,9 @@ class FactoredCurvature:
 
     ``layers[name]`` holds ``eigenvalues`` (o, i) of the *mean* curvature of that layer; ``n`` makes
     it the sum of Eq. 1. It also holds the bases ``outputs`` (o, o) and ``inputs`` (i, i), each
-    unless it is the identity. The damping is a share of each layer's mean eigenvalue (0.1 is
-    kronfluence's heuristic); it stands for the penalty and for what is uncertain.
+    unless it is the identity; a layer with groups has one of each for every group, stacked. The
+    damping is a share of each layer's mean eigenvalue (0.1 is kronfluence's heuristic); it stands
+    for the penalty and for what is uncertain.
 
     With a ``horizon`` h, H^-1 is what gradient descent does of it while its learning rates sum to
     h: an eigenvalue e of the mean curvature counts (1 - exp(-h e)) / (n e), at most h / n, and the
@@ -150,13 +151,8 @@ def exact_hessian(model: nn.Module, train: Batch, l2: float) -> ExactHessian:
     *inputs, labels = train
 
     def objective(flat_p: Tensor) -> Tensor:
-        parameters = {}
-        for name, matrix in _unflatten(flat_p[None], shapes).items():
-            weight = layers[name].weight
-            columns = matrix[0, :, : weight[0].numel()]
-            parameters[f"{name}.weight".lstrip(".")] = columns.reshape(weight.shape)
-            if layers[name].bias is not None:
-                parameters[f"{name}.bias".lstrip(".")] = matrix[0, :, -1]
+        matrices = {name: part[0] for name, part in _unflatten(flat_p[None], shapes).items()}
+        parameters = as_parameters(layers, matrices)
         logits = functional_call(model, parameters, tuple(inputs))
         losses = F.cross_entropy(logits, labels, reduction="sum")
         return losses + len(labels) * l2 / 2 * flat_p.square().sum()
@@ -169,16 +165,27 @@ def exact_hessian(model: nn.Module, train: Batch, l2: float) -> ExactHessian:
 
 def _rotated(v_koi: Tensor, layer: dict[str, Tensor]) -> Tensor:
     """Write the directions of a layer in its eigenbasis."""
-    u_o, u_i = layer.get("outputs"), layer.get("inputs")
-    rotated = v_koi if u_o is None else u_o.T @ v_koi
-    return rotated if u_i is None else rotated @ u_i
+    return _between(v_koi, layer, lambda u_o: u_o.mT, lambda u_i: u_i)
 
 
 def _rotated_back(rotated: Tensor, layer: dict[str, Tensor]) -> Tensor:
     """Undo ``_rotated``."""
+    return _between(rotated, layer, lambda u_o: u_o, lambda u_i: u_i.mT)
+
+
+def _between(
+    v_koi: Tensor,
+    layer: dict[str, Tensor],
+    left: Callable[[Tensor], Tensor],
+    right: Callable[[Tensor], Tensor],
+) -> Tensor:
+    """Multiply by the bases of a layer from both sides, group by group."""
     u_o, u_i = layer.get("outputs"), layer.get("inputs")
-    rotated = rotated if u_o is None else u_o @ rotated
-    return rotated if u_i is None else rotated @ u_i.T
+    grouped = u_o is not None and u_o.dim() == 3
+    v = v_koi.unflatten(1, (len(u_o), -1)) if u_o is not None and grouped else v_koi
+    v = v if u_o is None else left(u_o) @ v
+    v = v if u_i is None else v @ right(u_i)
+    return v.flatten(1, 2) if grouped else v
 
 
 def _unflatten(flat_kp: Tensor, shapes: Shapes) -> dict[str, Tensor]:

@@ -1,7 +1,7 @@
 """Fit the factors of a layer-wise curvature: EKFAC, KFAC, a diagonal or the identity.
 
 For one sample the gradient of a layer's matrix is G = sum_t g_t a_t^T: see
-``catwise.influence.layers``. The Fisher matrix of the layer is F = E[vec G vec G^T], with labels y
+``catwise.influence.visits``. The Fisher matrix of the layer is F = E[vec G vec G^T], with labels y
 as likely as the model says. Each kind takes it as U diag(Lambda) U^T with U = U_o x U_i:
 
     ekfac     U from E[a a^T] and E[g g^T], Lambda_oi = E[(U_o^T G U_i)_oi^2]
@@ -12,7 +12,7 @@ as likely as the model says. Each kind takes it as U diag(Lambda) U^T with U = U
     identity  U = identity, Lambda = 1
 
 E is the mean over samples; for a and g also over the positions, whose number is T. kronfluence
-leaves T out of its kfac.
+leaves T out of its kfac. A layer with groups is as many layers, whose bases are stacked.
 
 A pair (sample i, label y) matters to F as p_y |e_y - p|^2, the squared gradient at the logits:
 next to nothing for the many samples that the model is sure of. So pairs are drawn in that
@@ -31,9 +31,11 @@ from catwise.core.errors import InputError
 from catwise.core.losses import Batch
 from catwise.core.progress import Progress
 from catwise.core.statistics import require_finite
+from catwise.influence.checks import checked_layers
 from catwise.influence.curvature import FactoredCurvature
 from catwise.influence.fisher_pairs import Draw, Pairs, draw_pairs
-from catwise.influence.layers import Layer, covered_layers, frozen, matrix_shape, visit_layers
+from catwise.influence.layers import Layer, frozen, groups_of, matrix_shape, weight_of
+from catwise.influence.visits import sample_gradients, visit_layers
 
 __all__ = ["Kind", "Logits", "Mask", "fit_factors", "logits_of"]
 
@@ -62,6 +64,7 @@ def fit_factors(
     logits: Logits = logits_of,
     mask: Mask | None = None,
     embeddings: bool = False,
+    norms: bool = False,
     progress: Progress = iter,
 ) -> FactoredCurvature:
     """Fit the factors at the model's weights on ``samples`` pairs, None meaning as many as samples.
@@ -70,7 +73,9 @@ def fit_factors(
     over the pairs stands for the mean over the whole training set, whose size is ``n`` of the
     result. ``logits`` calls the model, and ``mask`` tells the real positions of a padded batch.
     ``embeddings`` covers Embedding layers too; the basis of their inputs is the identity, because
-    E[a a^T] of vectors with a single 1 is diagonal.
+    E[a a^T] of vectors with a single 1 is diagonal. ``norms`` covers the weights of norms, with a
+    basis of their two inputs (the normalised value and 1) for each channel. A layer whose gradient
+    on the first two samples is not that of automatic differentiation is left out, with a warning.
 
     Raises InputError for an unknown ``kind`` or ``draw``, for more ``samples`` than there are, and
     where a prediction or a gradient is not finite.
@@ -79,10 +84,20 @@ def fit_factors(
     that it draws: both passes see the same pairs, and the per-sample gradient is rotated by
     whichever side has fewer operations.
     """
-    n, layers = len(train[-1]), covered_layers(model, embeddings)
+    n = len(train[-1])
     _require_options(kind, draw, samples, n)
+    few = tuple(part[:2] for part in train)
+    layers = checked_layers(
+        model,
+        partial(logits, model, few),
+        torch.arange(len(few[-1]), device=few[-1].device),
+        embeddings=embeddings,
+        norms=norms,
+    )
     if kind == "identity":
-        ones = {name: layer.weight.new_ones(matrix_shape(layer)) for name, layer in layers.items()}
+        ones = {
+            name: weight_of(layer).new_ones(matrix_shape(layer)) for name, layer in layers.items()
+        }
         return FactoredCurvature(n, damping, {name: {"eigenvalues": ones[name]} for name in ones})
     pairs = draw_pairs(
         _probabilities(model, train, logits, batch_size), train[-1], draw, samples, seed
@@ -144,9 +159,10 @@ class _PairBatch:
     def position_weights(self, a: Tensor, dtype: torch.dtype) -> Tensor:
         """Return the weight of each position of inputs ``a``, 0 for padding: (n, t)."""
         weight_nt = self.input_weights.to(dtype)[:, None].expand(a.shape[:2])
-        if self.real_nt is not None and self.real_nt.shape == a.shape[:2]:
-            weight_nt = weight_nt * self.real_nt
-        return weight_nt
+        if self.real_nt is None or a.shape[1] % self.real_nt.shape[1]:
+            return weight_nt
+        uses = a.shape[1] // self.real_nt.shape[1]  # of the layer, one after the other
+        return weight_nt * self.real_nt.repeat(1, uses)
 
 
 def _bases(
@@ -159,35 +175,50 @@ def _bases(
     a_ii, g_oo = {}, {}
     for name, layer in layers.items():
         o, i = matrix_shape(layer)
-        a_ii[name] = layer.weight.new_zeros(i if isinstance(layer, nn.Embedding) else (i, i))
-        g_oo[name] = layer.weight.new_zeros(o, o)
+        groups, new_zeros = groups_of(layer), weight_of(layer).new_zeros
+        a_ii[name] = new_zeros(i if isinstance(layer, nn.Embedding) else _stacked(groups, i))
+        g_oo[name] = new_zeros(_stacked(groups, o // groups))
     mass = dict.fromkeys(layers, 0.0)  # the weights of all positions
 
-    def add(batch: _PairBatch, name: str, a_nti: Tensor, g_nto: Tensor) -> None:
-        weight_nt = batch.position_weights(a_nti, g_nto.dtype)
-        g = g_nto.flatten(0, 1)
-        g_oo[name].addmm_(g.T, g)
-        if a_nti.dim() == 2:  # numbers of tokens: E[a a^T] is diagonal
-            a_ii[name].index_add_(0, a_nti.flatten(), weight_nt.flatten())
+    def add(batch: _PairBatch, name: str, a: Tensor, g_nto: Tensor) -> None:
+        weight_nt = batch.position_weights(a, g_nto.dtype)
+        _add_squares(g_oo[name], g_nto)
+        if a.dim() == 2:  # numbers of tokens: E[a a^T] is diagonal
+            a_ii[name].index_add_(0, a.flatten(), weight_nt.flatten())
         else:
-            a = (weight_nt.sqrt()[..., None] * a_nti).flatten(0, 1)
-            a_ii[name].addmm_(a.T, a)
+            _add_squares(a_ii[name], weight_nt.sqrt()[(..., *[None] * (a.dim() - 2))] * a)
         mass[name] += float(weight_nt.sum())
 
     for batch in progress(batches):
         visit_layers(model, layers, partial(batch.loss, model), partial(add, batch), batch.samples)
     factors: Factors = {}
     for name, layer in layers.items():
-        values_o, u_o = torch.linalg.eigh(g_oo[name].double())
-        factors[name] = {"outputs": u_o.to(layer.weight).contiguous()}
-        values_i = a_ii[name].double() / mass[name]
-        if values_i.dim() == 2:
+        weight = weight_of(layer)
+        values_o, u_o = torch.linalg.eigh(g_oo.pop(name).double())
+        factors[name] = {"outputs": u_o.to(weight).contiguous()}
+        values_i = a_ii.pop(name).double() / mass[name]
+        if not isinstance(layer, nn.Embedding):
             values_i, u_i = torch.linalg.eigh(values_i)
-            factors[name]["inputs"] = u_i.to(layer.weight).contiguous()
+            factors[name]["inputs"] = u_i.to(weight).contiguous()
         if kind == "kfac":
-            eigenvalues = torch.outer(values_o, values_i).clamp(min=0)
-            factors[name]["eigenvalues"] = eigenvalues.to(layer.weight)
+            eigenvalues = (values_o[..., None] * values_i[..., None, :]).flatten(0, -2).clamp(min=0)
+            factors[name]["eigenvalues"] = eigenvalues.to(weight)
     return factors
+
+
+def _stacked(groups: int, size: int) -> tuple[int, ...]:
+    """Return the shape of a square matrix, or of one for each group."""
+    return (size, size) if groups == 1 else (groups, size, size)
+
+
+def _add_squares(sums: Tensor, values: Tensor) -> None:
+    """Add x x^T over samples and positions, for each group where ``sums`` has groups."""
+    if sums.dim() == 2:
+        x = values.flatten(0, 1).flatten(1)
+        sums.addmm_(x.T, x)
+        return
+    x = values.reshape(-1, len(sums), sums.shape[-1]).transpose(0, 1)
+    sums.baddbmm_(x.mT, x)
 
 
 def _second_moments(
@@ -198,27 +229,33 @@ def _second_moments(
     progress: Progress,
 ) -> dict[str, Tensor]:
     """Compute E[(U_o^T G U_i)^2] per layer: (o, i). A layer without bases is not rotated."""
-    sums = {name: layer.weight.new_zeros(matrix_shape(layer)) for name, layer in layers.items()}
+    sums = {name: weight_of(layer).new_zeros(matrix_shape(layer)) for name, layer in layers.items()}
 
-    def add(name: str, a_nti: Tensor, g_nto: Tensor) -> None:
+    def add(name: str, a: Tensor, g_nto: Tensor) -> None:
         basis = bases[name]
-        if a_nti.dim() == 2:
+        if a.dim() == 2:
             g_nto = g_nto @ basis["outputs"] if basis else g_nto
-            tokens, gradients = _token_gradients(a_nti, g_nto, sums[name].shape[1])
+            tokens, gradients = _token_gradients(a, g_nto, sums[name].shape[1])
             sums[name].T.index_add_(0, tokens, gradients.square())
             return
-        if a_nti.shape[1] == 1:  # G is of rank one and never formed
-            a, g = a_nti[:, 0], g_nto[:, 0]
+        if a.dim() == 4:
+            rotated_ngoi = sample_gradients(a, g_nto).unflatten(1, (a.shape[2], -1))
+            if basis:
+                rotated_ngoi = basis["outputs"].mT @ rotated_ngoi @ basis["inputs"]
+            sums[name] += rotated_ngoi.square().sum(0).flatten(0, 1)
+            return
+        if a.shape[1] == 1:  # G is of rank one and never formed
+            a, g = a[:, 0], g_nto[:, 0]
             if basis:
                 a, g = a @ basis["inputs"], g @ basis["outputs"]
             sums[name] += g.square().T @ a.square()
             return
         if not basis:
-            rotated_noi = g_nto.transpose(1, 2) @ a_nti
-        elif a_nti.shape[1] < g_nto.shape[2]:  # rotating t rows of a costs t i^2, o rows of G o i^2
-            rotated_noi = (g_nto @ basis["outputs"]).transpose(1, 2) @ (a_nti @ basis["inputs"])
+            rotated_noi = sample_gradients(a, g_nto)
+        elif a.shape[1] < g_nto.shape[2]:  # rotating t rows of a costs t i^2, o rows of G o i^2
+            rotated_noi = (g_nto @ basis["outputs"]).transpose(1, 2) @ (a @ basis["inputs"])
         else:
-            rotated_noi = (g_nto @ basis["outputs"]).transpose(1, 2) @ a_nti @ basis["inputs"]
+            rotated_noi = (g_nto @ basis["outputs"]).transpose(1, 2) @ a @ basis["inputs"]
         sums[name] += rotated_noi.square().sum(0)
 
     for batch in progress(batches):

@@ -1,71 +1,179 @@
 """See the layers that influence covers as matrices: a weight is (o, i), the bias its last column.
 
-For one sample the gradient of such a layer's matrix is G = sum_t g_t a_t^T: ``g`` is the gradient
-at the layer's output and ``a`` its input at position t (for a convolution the patch under the
-kernel), with a 1 appended for the bias. An embedding is a layer whose ``a`` has a single 1, at the
-number of the token: that number is given in place of ``a``, as integers (n, t).
+A convolution with groups is a matrix for each group, one below the other: (o, i) with the inputs i
+of one group. The weights of a norm are a depthwise layer: each channel is a group, whose input is
+the channel after it was normalised, so that their curvature is a small block for each channel.
+Keys, queries and values of an attention are one layer, whose outputs are packed as its weights are.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from functools import partial
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from catwise.core.errors import InputError
 
 __all__ = [
+    "CONVOLUTIONS",
+    "NORMS",
     "Layer",
     "as_matrices",
+    "as_parameters",
     "coverage",
     "covered_layers",
     "frozen",
+    "groups_of",
+    "is_channels_first",
     "matrix_shape",
-    "visit_layers",
+    "own_parameters",
+    "select_layers",
+    "weight_of",
 ]
 
-Layer = nn.Linear | nn.Conv2d | nn.Embedding
-Visit = Callable[[str, Tensor, Tensor], None]  # the name of a layer, its inputs a, its gradients g
+Layer = Any  # a module of one of the kinds below; their attributes differ
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+NORMS = (
+    nn.LayerNorm,
+    nn.RMSNorm,
+    nn.GroupNorm,
+    nn.BatchNorm1d,
+    nn.BatchNorm2d,
+    nn.BatchNorm3d,
+)
+FORWARDS = {kind.forward for kind in NORMS}
 
 
-def covered_layers(model: nn.Module, embeddings: bool = False) -> dict[str, Layer]:
-    """Return the Linear and Conv2d layers by name; with ``embeddings`` the Embedding layers too.
+def covered_layers(
+    model: nn.Module, embeddings: bool = False, norms: bool = False
+) -> dict[str, Layer]:
+    """Return the layers that influence covers, by name.
 
-    Raises InputError where there is none, and for a convolution that is grouped or not padded by
-    zeros.
+    They are Linear, Conv1d, Conv2d and Conv3d with any groups and padding, the packed projection of
+    MultiheadAttention (its ``out_proj`` is a Linear of its own), and Conv1D of transformers. With
+    ``embeddings`` there are Embedding layers too, and with ``norms`` the weights and biases of
+    LayerNorm, RMSNorm, GroupNorm and batch norm. A layer whose parameters all belong to an earlier
+    one is that layer, used again.
 
-    Differs from the paper: kronfluence covers no embedding, which is most of a small language
-    model.
+    Raises InputError where there is none.
+
+    Differs from the paper: kronfluence covers Linear and Conv2d alone.
 
     >>> list(covered_layers(nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 2))))
     ['0', '2']
     """
-    kinds = (nn.Linear, nn.Conv2d, nn.Embedding) if embeddings else (nn.Linear, nn.Conv2d)
-    layers = {name: module for name, module in model.named_modules() if isinstance(module, kinds)}
+    known = {name for name, _ in model.named_parameters()}  # each parameter by its first name
+    layers = {
+        name: module
+        for name, module in model.named_modules()
+        if _is_covered(module, embeddings, norms) and known >= set(_names(name, module))
+    }
     if not layers:
         raise InputError(
-            "model: expected a Linear or Conv2d layer; got none, so no parameter has an influence"
+            "model: expected a layer that influence covers, such as Linear or Conv2d; got none, "
+            "so no parameter has an influence"
         )
-    for name, layer in layers.items():
-        if isinstance(layer, nn.Conv2d) and (layer.groups != 1 or layer.padding_mode != "zeros"):
-            raise InputError(
-                f"model.{name}: expected a convolution without groups and padded by zeros; "
-                f"got {layer}"
-            )
     return layers
 
 
-def coverage(model: nn.Module, embeddings: bool = False) -> float:
-    """Compute the share of the model's parameters that lie in covered layers.
+def select_layers(model: nn.Module, names: Iterable[str] | None) -> dict[str, Layer]:
+    """Return the covered layers of these names; None stands for those of ``covered_layers``.
+
+    Raises InputError for a name that is no covered layer of the model.
+    """
+    if names is None:
+        return covered_layers(model)
+    layers = covered_layers(model, embeddings=True, norms=True)
+    if missing := [name for name in names if name not in layers]:
+        raise InputError(
+            f"curvature: expected layers of this model; got {missing[0]!r}, which is none of them"
+        )
+    return {name: layers[name] for name in names}
+
+
+def coverage(
+    model: nn.Module,
+    embeddings: bool = False,
+    norms: bool = False,
+    names: Iterable[str] | None = None,
+) -> float:
+    """Compute the share of the model's parameters that lie in covered layers, or in those named.
 
     >>> coverage(nn.Sequential(nn.Linear(2, 3), nn.LayerNorm(3)))
     0.6
     """
-    layers = covered_layers(model, embeddings).values()
-    inside = sum(parameter.numel() for layer in layers for parameter in layer.parameters())
+    layers = select_layers(model, names) if names else covered_layers(model, embeddings, norms)
+    inside = sum(
+        parameter.numel() for layer in layers.values() for parameter in own_parameters(layer)
+    )
     return inside / sum(parameter.numel() for parameter in model.parameters())
+
+
+def is_channels_first(layer: nn.Module) -> bool:
+    """Tell whether a LayerNorm is over axis 1, as the LayerNorm2d of torchvision and timm is."""
+    return isinstance(layer, nn.LayerNorm) and type(layer).__name__ == "LayerNorm2d"
+
+
+def _is_covered(layer: Layer, embeddings: bool, norms: bool) -> bool:
+    """Tell whether the module is of a kind that is covered, whatever its parameters."""
+    if isinstance(layer, NORMS):
+        has_statistics = not hasattr(layer, "running_mean") or layer.running_mean is not None
+        known = type(layer).forward in FORWARDS or is_channels_first(layer)
+        return norms and known and has_statistics and layer.weight is not None
+    if isinstance(layer, nn.MultiheadAttention):
+        return layer.in_proj_weight is not None and layer.bias_k is None
+    if isinstance(layer, nn.Embedding):
+        return embeddings
+    return isinstance(layer, (nn.Linear, *CONVOLUTIONS)) or _is_transposed_linear(layer)
+
+
+def _is_transposed_linear(layer: nn.Module) -> bool:
+    """Tell whether the layer is Conv1D of transformers: a Linear whose weight is (i, o)."""
+    kind = type(layer)
+    return kind.__name__ == "Conv1D" and kind.__module__ == "transformers.pytorch_utils"
+
+
+def _parts(layer: Layer) -> dict[str, Tensor]:
+    """Return the layer's weight and, where it has one, its bias, by the names of its attributes."""
+    prefix = "in_proj_" if isinstance(layer, nn.MultiheadAttention) else ""
+    names = (f"{prefix}weight", f"{prefix}bias")
+    parts = {name: getattr(layer, name, None) for name in names}
+    return {name: part for name, part in parts.items() if part is not None}
+
+
+def _names(name: str, layer: Layer) -> list[str]:
+    """Return the names of the layer's weight and bias as the model names them."""
+    return [f"{name}.{part}".lstrip(".") for part in _parts(layer)]
+
+
+def own_parameters(layer: Layer) -> list[Tensor]:
+    """Return the layer's weight and, where it has one, its bias."""
+    return list(_parts(layer).values())
+
+
+def weight_of(layer: Layer) -> Tensor:
+    """Return the layer's weight in the shape that the model has it."""
+    return own_parameters(layer)[0]
+
+
+def groups_of(layer: Layer) -> int:
+    """Return the number of groups of the layer's outputs that have inputs of their own."""
+    if isinstance(layer, NORMS):
+        return layer.weight.numel()
+    return layer.groups if isinstance(layer, CONVOLUTIONS) else 1
+
+
+def _is_turned(layer: Layer) -> bool:
+    """Tell whether the weight is the transpose of the layer's matrix."""
+    return isinstance(layer, nn.Embedding) or _is_transposed_linear(layer)
+
+
+def _as_matrix(layer: Layer, weight: Tensor, *bias: Tensor) -> Tensor:
+    if isinstance(layer, NORMS):
+        weight, bias = weight.reshape(-1, 1), tuple(part.flatten() for part in bias)
+    matrix = weight.T if _is_turned(layer) else weight.flatten(1)
+    return torch.cat([matrix, bias[0][:, None]], dim=1) if bias else matrix
 
 
 def matrix_shape(layer: Layer) -> tuple[int, int]:
@@ -74,130 +182,57 @@ def matrix_shape(layer: Layer) -> tuple[int, int]:
     >>> matrix_shape(nn.Linear(2, 3))
     (3, 3)
     """
-    if isinstance(layer, nn.Embedding):
-        return layer.embedding_dim, layer.num_embeddings
-    return layer.weight.shape[0], layer.weight[0].numel() + (layer.bias is not None)
+    parts = [torch.empty(part.shape, device="meta") for part in own_parameters(layer)]
+    o, i = _as_matrix(layer, *parts).shape
+    return o, i
 
 
-def as_matrices(layers: dict[str, Layer], values: dict[str, Tensor]) -> dict[str, Tensor]:
+def as_matrices(layers: Mapping[str, Layer], values: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Turn parameters, or their gradients, into a matrix (o, i) for each layer.
 
     ``values`` are named as the model names its parameters, the result as it names its layers.
     """
-    by_layer = {}
+    return {
+        name: _as_matrix(layer, *(values[part] for part in _names(name, layer)))
+        for name, layer in layers.items()
+    }
+
+
+def as_parameters(layers: Mapping[str, Layer], matrices: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Undo ``as_matrices``.
+
+    >>> layer = nn.Linear(2, 3)
+    >>> matrices = as_matrices({"": layer}, dict(layer.named_parameters()))
+    >>> {name: tuple(part.shape) for name, part in as_parameters({"": layer}, matrices).items()}
+    {'weight': (3, 2), 'bias': (3,)}
+    """
+    values = {}
     for name, layer in layers.items():
-        weight = values[f"{name}.weight".lstrip(".")].flatten(1)
-        if isinstance(layer, nn.Embedding):
-            by_layer[name] = weight.T
-            continue
-        bias = [] if layer.bias is None else [values[f"{name}.bias".lstrip(".")][:, None]]
-        by_layer[name] = torch.cat([weight, *bias], dim=1)
-    return by_layer
+        weight, *bias = own_parameters(layer)
+        columns = matrices[name][:, : matrices[name].shape[1] - len(bias)]
+        parts = [columns.T if _is_turned(layer) else columns]
+        parts += [matrices[name][:, -1]] * len(bias)
+        for part, original, value in zip(_names(name, layer), [weight, *bias], parts, strict=True):
+            values[part] = value.reshape(original.shape)
+    return values
 
 
 @contextmanager
 def frozen(model: nn.Module) -> Iterator[None]:
-    """Put the model in evaluation mode and freeze its parameters inside; restore both at exit."""
+    """Put the model in evaluation mode and freeze its parameters inside; restore both at exit.
+
+    The attention of torch is computed by its parts meanwhile, not by one call that hides them.
+    """
     modes = {module: module.training for module in model.modules()}
     trainable = {parameter: parameter.requires_grad for parameter in model.parameters()}
+    fast = torch.backends.mha.get_fastpath_enabled()
     try:
+        torch.backends.mha.set_fastpath_enabled(False)
         model.eval().requires_grad_(False)
         yield
     finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
         for module, mode in modes.items():
             module.training = mode
         for parameter, flag in trainable.items():
             parameter.requires_grad_(flag)
-
-
-def visit_layers(
-    model: nn.Module,
-    layers: dict[str, Layer],
-    loss: Callable[[], Tensor],
-    visit: Visit,
-    samples: Tensor | None = None,
-) -> None:
-    """Run ``loss()`` forward and backward once, and call ``visit(name, a_nti, g_nto)`` on the way.
-
-    ``loss`` is a sum over samples, so row n of g belongs to sample n alone (the model is in
-    evaluation mode meanwhile). Only gradients of activations are computed: no weight gradient, and
-    nothing below the first covered layer. A layer that is applied several times is visited as
-    often; its gradients add up. ``samples`` are the numbers of the samples, for errors.
-
-    Raises InputError where a value is not finite, with the names of the layer and of the first such
-    sample; and for a layer whose input has not one row for each of the ``samples``.
-    """
-    ends: list[Tensor] = []  # outputs at which the backward pass may stop
-
-    def forward(
-        name: str, layer: Layer, inputs: tuple[Tensor, ...], output: Tensor
-    ) -> Tensor | None:
-        x = inputs[0].detach()
-        if samples is not None and len(x) != len(samples):
-            raise InputError(
-                f"model.{name}: expected an input for each of the {len(samples)} samples, such as "
-                f"position_ids of (n, t); got {len(x)}; or leave embeddings out"
-            )
-        is_end = not output.requires_grad
-        if is_end:
-            ends.append(output.requires_grad_())
-        output.register_hook(partial(backward, name, layer, x))
-        return output.clone() if is_end else None  # a copy, so that what follows may work in place
-
-    def backward(name: str, layer: Layer, x: Tensor, gradient: Tensor) -> None:
-        _require_finite(name, samples, x, gradient)
-        if isinstance(layer, nn.Embedding) and layer.padding_idx is not None:
-            gradient = gradient * (x != layer.padding_idx)[..., None]  # that row is never trained
-        with torch.autocast(x.device.type, enabled=False):
-            gradient = gradient.to(layer.weight.dtype)  # lower under autocast
-            visit(name, _inputs(layer, x), _gradients(layer, gradient))
-
-    with frozen(model), ExitStack() as hooks:
-        for name, layer in layers.items():
-            hooks.callback(layer.register_forward_hook(partial(forward, name)).remove)
-        torch.autograd.grad(loss(), ends)
-
-
-def _inputs(layer: Layer, x: Tensor) -> Tensor:
-    """Return the layer's inputs ``a`` as (n, t, i); for an embedding the tokens' numbers (n, t)."""
-    if isinstance(layer, nn.Embedding):
-        return x.reshape(len(x), -1).long()
-    x = x.to(layer.weight.dtype)
-    if isinstance(layer, nn.Conv2d):
-        padding = layer.padding
-        if isinstance(padding, str):
-            if padding == "same":
-                x = F.pad(x, _same_padding(layer))
-            padding = (0, 0)
-        unfolded = F.unfold(x, layer.kernel_size, layer.dilation, padding, layer.stride)
-        a = unfolded.transpose(1, 2)
-    else:
-        a = x.reshape(len(x), -1, x.shape[-1])
-    return a if layer.bias is None else torch.cat([a, a.new_ones(*a.shape[:2], 1)], dim=2)
-
-
-def _same_padding(layer: nn.Conv2d) -> list[int]:
-    """Return the widths that ``padding="same"`` stands for, the last axis first as F.pad has it."""
-    widths = []
-    for dilation, size in zip(reversed(layer.dilation), reversed(layer.kernel_size), strict=True):
-        total = dilation * (size - 1)
-        widths += [total // 2, total - total // 2]
-    return widths
-
-
-def _gradients(layer: Layer, gradient: Tensor) -> Tensor:
-    """Return the gradients ``g`` at the layer's outputs as (n, t, o)."""
-    if isinstance(layer, nn.Conv2d):
-        return gradient.flatten(2).transpose(1, 2)
-    return gradient.reshape(len(gradient), -1, gradient.shape[-1])
-
-
-def _require_finite(name: str, samples: Tensor | None, *parts: Tensor) -> None:
-    if all(part.isfinite().all() for part in parts):
-        return
-    wrong = torch.stack([~part.flatten(1).isfinite().all(1) for part in parts]).any(0)
-    row = int(wrong.nonzero()[0])
-    number = row if samples is None else int(samples[row])
-    raise InputError(
-        f"gradients: expected finite values; got others for sample {number} in layer {name}"
-    )

@@ -16,7 +16,15 @@ from catwise.core.errors import InputError
 from catwise.core.losses import Batch, Loss, per_sample_loss
 from catwise.core.progress import Progress
 from catwise.influence.curvature import Curvature
-from catwise.influence.layers import Layer, as_matrices, covered_layers, frozen, visit_layers
+from catwise.influence.layers import (
+    as_matrices,
+    frozen,
+    matrix_shape,
+    own_parameters,
+    select_layers,
+    weight_of,
+)
+from catwise.influence.visits import sample_gradients, visit_layers
 
 __all__ = ["directional_derivatives", "group_gradients", "influence_vectors", "validation_bins"]
 
@@ -107,10 +115,13 @@ def group_gradients(
         warnings.warn(
             f"groups without a query sample, whose influence is zero: {empty}", stacklevel=2
         )
-    matrices = _named_layers(model, layers)
-    names = {f"{layer}.{part}".lstrip(".") for layer in matrices for part in ("weight", "bias")}
-    parameters = {name: value for name, value in model.named_parameters() if name in names}
-    sums = {name: value.new_zeros(num_groups, *value.shape) for name, value in parameters.items()}
+    covered = select_layers(model, layers)
+    ids = {id(part) for layer in covered.values() for part in own_parameters(layer)}
+    parameters = {name: part for name, part in model.named_parameters() if id(part) in ids}
+    sums = {
+        name: weight_of(layer).new_zeros(num_groups, *matrix_shape(layer))
+        for name, layer in covered.items()
+    }
     batches = [(k, rows) for k in range(num_groups) for rows in members[k].split(batch_size)]
     with frozen(model):
         for parameter in parameters.values():
@@ -118,16 +129,15 @@ def group_gradients(
         for k, rows in progress(batches):
             if len(rows):
                 summed = partial(_summed, query_loss, model, query, rows)
-                gradients = torch.autograd.grad(summed(), list(parameters.values()))
+                gradients = torch.autograd.grad(
+                    summed(), list(parameters.values()), allow_unused=True, materialize_grads=True
+                )
                 if not all(gradient.isfinite().all() for gradient in gradients):
-                    visit_layers(model, matrices, summed, _ignore, rows)  # names layer and sample
-                for name, gradient in zip(parameters, gradients, strict=True):
-                    sums[name][k] += gradient
-    by_group = [
-        as_matrices(matrices, {name: value[k] for name, value in sums.items()})
-        for k in range(num_groups)
-    ]
-    return {name: torch.stack([group[name] for group in by_group]) for name in matrices}
+                    visit_layers(model, covered, summed, _ignore, rows)  # names layer and sample
+                by_name = dict(zip(parameters, gradients, strict=True))
+                for name, matrix in as_matrices(covered, by_name).items():
+                    sums[name][k] += matrix
+    return sums
 
 
 def directional_derivatives(
@@ -149,10 +159,10 @@ def directional_derivatives(
     """
     n, first = len(train[-1]), next(iter(v.values()))
     scores_nk = first.new_zeros(n, len(first))
-    layers = _named_layers(model, v)
+    layers = select_layers(model, v)
 
-    def add(rows: Tensor, name: str, a_nti: Tensor, g_nto: Tensor) -> None:
-        scores_nk[rows] += _products(a_nti, g_nto, v[name])
+    def add(rows: Tensor, name: str, a: Tensor, g_nto: Tensor) -> None:
+        scores_nk[rows] += _products(a, g_nto, v[name])
 
     for rows in progress(torch.arange(n, device=first.device).split(batch_size)):
         visit_layers(
@@ -161,30 +171,22 @@ def directional_derivatives(
     return scores_nk
 
 
-def _products(a_nti: Tensor, g_nto: Tensor, v_koi: Tensor) -> Tensor:
+def _products(a: Tensor, g_nto: Tensor, v_koi: Tensor) -> Tensor:
     """Compute G_n . v_k with G_n = sum_t g_t a_t^T: (n, k)."""
-    if a_nti.dim() == 2:  # numbers of tokens
-        products = [(F.embedding(a_nti, v_oi.T) * g_nto).sum((1, 2)) for v_oi in v_koi]
+    if a.dim() == 2:  # numbers of tokens
+        products = [(F.embedding(a, v_oi.T) * g_nto).sum((1, 2)) for v_oi in v_koi]
         return torch.stack(products, dim=1)
-    if a_nti.shape[1] == 1:
-        projected_nko = torch.einsum("ni,koi->nko", a_nti[:, 0], v_koi)
+    if a.shape[1] == 1 and a.dim() == 3:
+        projected_nko = torch.einsum("ni,koi->nko", a[:, 0], v_koi)
         return torch.einsum("nko,no->nk", projected_nko, g_nto[:, 0])
-    gradient_noi = g_nto.transpose(1, 2) @ a_nti
-    return gradient_noi.flatten(1) @ v_koi.flatten(1).T
-
-
-def _named_layers(model: nn.Module, names: Iterable[str] | None) -> dict[str, Layer]:
-    if names is None:
-        return covered_layers(model)
-    layers = covered_layers(model, embeddings=True)
-    return {name: layers[name] for name in names}
+    return sample_gradients(a, g_nto).flatten(1) @ v_koi.flatten(1).T
 
 
 def _summed(loss: Loss, model: nn.Module, samples: Batch, rows: Tensor) -> Tensor:
     return loss(model, tuple(part[rows] for part in samples)).sum()
 
 
-def _ignore(name: str, a_nti: Tensor, g_nto: Tensor) -> None:
+def _ignore(name: str, a: Tensor, g_nto: Tensor) -> None:
     """Do nothing with a layer that is visited."""
 
 

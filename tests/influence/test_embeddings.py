@@ -4,7 +4,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from catwise.core.errors import InputError
 from catwise.influence.factors import fit_factors
 from catwise.influence.layers import coverage, covered_layers
 from catwise.influence.vectors import influence_vectors
@@ -85,16 +84,21 @@ def test_embeddings_are_covered_on_request_alone():
     assert coverage(model, embeddings=True) == 1 > coverage(model)
 
 
-def test_an_embedding_that_the_samples_share_is_named():
-    class Shared(Reader):
-        def forward(self, x: Tensor) -> Tensor:
-            positions = self.position(torch.arange(LENGTH)[None])  # one row for all samples
-            return self.last(self.inner(self.first(x) + positions).mean(1))
+def test_an_embedding_that_the_samples_share_is_as_one_that_each_has():
+    class Positions(Reader):
+        shared = True
 
-    model = Shared(nn.Embedding(TOKENS, WIDTH))
-    model.position = nn.Embedding(LENGTH, WIDTH)
+        def forward(self, x: Tensor) -> Tensor:
+            numbers = torch.arange(LENGTH).expand(1 if self.shared else len(x), -1)
+            return self.last(self.inner(self.first(x) + self.position(numbers)).tanh().mean(1))
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = Positions(nn.Embedding(TOKENS, WIDTH))
+        model.position = nn.Embedding(LENGTH, WIDTH)
     model.double().eval()
-    with pytest.raises(
-        InputError, match=r"model\.position: expected an input for each of the 8 samples.*got 1"
-    ):
-        vectors(model, tokens(20, 1), tokens(12, 2), kind="ekfac", embeddings=True)
+    options = {"kind": "ekfac", "embeddings": True}
+    found = vectors(model, tokens(20, 1), tokens(12, 2), **options)
+    model.shared = False
+    expected = vectors(model, tokens(20, 1), tokens(12, 2), **options)
+    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-12 * float(expected.abs().max()))

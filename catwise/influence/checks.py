@@ -1,0 +1,122 @@
+"""Check on two samples that the gradient of each covered layer is what the passes take it for."""
+
+import warnings
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from catwise.core.errors import InputError
+from catwise.influence.layers import (
+    NORMS,
+    Layer,
+    as_matrices,
+    coverage,
+    covered_layers,
+    frozen,
+    own_parameters,
+)
+from catwise.influence.visits import sample_gradients, visit_layers
+
+__all__ = ["checked_layers"]
+
+NAMED = 5  # layers that a warning names
+TOLERANCE = 0.02  # of the gradient's length: TF32 and bfloat16 differ by less, a wrong layout by 1
+
+
+def checked_layers(
+    model: nn.Module,
+    logits: Callable[[], Tensor],
+    samples: Tensor,
+    *,
+    embeddings: bool = False,
+    norms: bool = False,
+) -> dict[str, Layer]:
+    """Return the covered layers that ``logits()``, of two samples or more, runs through.
+
+    The gradient of the first sample alone, of a random sum of its logits, is taken by automatic
+    differentiation and from a visit. A layer where the two differ is left out: it is not called as
+    a module, samples share its inputs, they do not lie along its first axis, or its weight is also
+    used in another way. A warning names what is left out, with the parameters that no kind of layer
+    covers, and the share that stays covered. What ``embeddings`` and ``norms`` leave out is not
+    named.
+
+    Raises InputError where nothing is left.
+    """
+    layers = covered_layers(model, embeddings, norms)
+    expected = _expected(model, layers, logits)
+    right: set[str] = set()
+    unfit: set[str] = set()
+
+    def compare(name: str, a: Tensor, g_nto: Tensor) -> None:
+        found = _first_gradient(layers[name], a[:1], g_nto[:1], expected[name].shape)
+        error = torch.linalg.norm(found - expected[name])
+        if name not in unfit and error <= TOLERANCE * torch.linalg.norm(expected[name]):
+            right.add(name)
+
+    visit_layers(model, layers, lambda: _random_sum(logits()), compare, samples, unfit)
+    kept = {name: layer for name, layer in layers.items() if name in right}
+    lost = _left_out(model, kept, embeddings, norms)
+    if not kept:
+        raise InputError(
+            f"model: expected a layer that influence covers on the way to the logits; got none: "
+            f"{_listed(lost)}"
+        )
+    if lost:
+        share = 100 * coverage(model, names=kept)
+        warnings.warn(
+            f"left out of the influence: {_listed(lost)}; {share:.3g} % of the parameters stay "
+            f"covered",
+            stacklevel=3,
+        )
+    return kept
+
+
+def _random_sum(logits_nk: Tensor) -> Tensor:
+    """Add up the logits with random weights, the same at every call."""
+    generator = torch.Generator().manual_seed(0)
+    weights_k = torch.randn(logits_nk.shape[1:], generator=generator)
+    return (logits_nk * weights_k.to(logits_nk)).sum()
+
+
+def _expected(
+    model: nn.Module, layers: dict[str, Layer], logits: Callable[[], Tensor]
+) -> dict[str, Tensor]:
+    """Differentiate the random sum of the first sample's logits: a matrix (o, i) for each layer."""
+    ids = {id(parameter) for layer in layers.values() for parameter in own_parameters(layer)}
+    parameters = {name: part for name, part in model.named_parameters() if id(part) in ids}
+    with frozen(model):
+        for parameter in parameters.values():
+            parameter.requires_grad_()
+        value = _random_sum(logits()[:1])
+        gradients = torch.autograd.grad(
+            value, list(parameters.values()), allow_unused=True, materialize_grads=True
+        )
+    return as_matrices(layers, dict(zip(parameters, gradients, strict=True)))
+
+
+def _first_gradient(layer: Layer, a: Tensor, g_nto: Tensor, shape: torch.Size) -> Tensor:
+    if not isinstance(layer, nn.Embedding):
+        return sample_gradients(a, g_nto)[0]
+    columns = g_nto.new_zeros(shape[1], shape[0])
+    return columns.index_add_(0, a.flatten(), g_nto.flatten(0, 1)).T
+
+
+def _left_out(
+    model: nn.Module, kept: dict[str, Layer], embeddings: bool, norms: bool
+) -> dict[str, str]:
+    """Find the modules with a parameter of their own that is not covered: their kind by name."""
+    inside = {id(parameter) for layer in kept.values() for parameter in own_parameters(layer)}
+    chosen = (*(() if embeddings else (nn.Embedding,)), *(() if norms else NORMS))
+    return {
+        name or "the model itself": type(module).__name__
+        for name, module in model.named_modules()
+        if not isinstance(module, chosen)
+        and any(id(part) not in inside for part in module.parameters(recurse=False))
+    }
+
+
+def _listed(lost: dict[str, str]) -> str:
+    names = [f"{name} ({kind})" for name, kind in lost.items()]
+    more = [f"and {len(names) - NAMED} more"] if len(names) > NAMED else []
+    return ", ".join(names[:NAMED] + more)
