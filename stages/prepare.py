@@ -2,6 +2,7 @@
 
 import hashlib
 import shutil
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from catwise.data.downloads import require_space
 from catwise.data.encoding import encode_texts, measure_channels
 from catwise.data.published import load_published
 from catwise.data.splits import split_in_four
+from catwise.data.spoil import Spoiling
 from catwise.pipeline.files import folder, write_json, write_npz, write_whole
 from catwise.pipeline.stage import run, section_errors, settings
 
@@ -23,7 +25,7 @@ def main(dataset: str) -> None:
     parameters = settings(dataset)
     prepare = parameters.prepare
     with section_errors(dataset, "prepare", prepare):
-        data = load(prepare)
+        data = load(prepare, parameters.influence.bins)
     arrays = data.arrays()
     digest = hashlib.sha256()
     for name, array in sorted(arrays.items()):
@@ -46,30 +48,36 @@ def main(dataset: str) -> None:
         "shape": data.x["train"].shape[1:],
         "counts": count,
         "flipped_training_labels": int(data.flipped.sum()),
+        **prepare.model_dump(include={"imbalance", "flip_to"}),
         **data.card,
         "sha256": digest.hexdigest(),
     }
     write_json(out / "card.json", card)
 
 
-def load(prepare: Prepare) -> Data:
-    """Make the data set that the section ``prepare`` describes."""
+def load(prepare: Prepare, bins: int) -> Data:
+    """Make the data set that the section ``prepare`` describes.
+
+    No class of the training samples is made rarer than there are ``bins``.
+    """
     rng = np.random.default_rng(prepare.seed)
     sizes = prepare.model_dump(include=set(SPLITS))
+    options = prepare.model_dump(include={field.name for field in fields(Spoiling)})
+    spoiling = Spoiling(**options, fewest=bins)
     match prepare:
         case Synthetic(source="linear"):
             return synthetic.linear(rng, sizes, prepare.flips)
         case Synthetic():
             return synthetic.nonlinear(rng, sizes, prepare.flips)
         case Digits():
-            return digits(rng, sizes, prepare.flip_share)
+            return digits(rng, sizes, spoiling)
         case ImageFolder(path=path, classes=classes, size=size, colour=colour):
             raw = own_files.load_image_folder(path, classes, size, colour)
         case Csv(path=path, classes=classes):
             raw = own_files.load_csv(path, classes)
         case Images() | Texts():
             raw = load_published(prepare.source)
-    data = split_in_four(rng, raw, sizes, prepare.flip_share)
+    data = split_in_four(rng, raw, sizes, spoiling)
     if isinstance(prepare, Images | ImageFolder):
         return measure_channels(data)
     pretrained = prepare.vocabulary == "bert-base-cased"

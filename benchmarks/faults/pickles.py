@@ -125,7 +125,9 @@ def in_files_of_users(forks: Forks, space: Workspace, dataset: str) -> Iterator[
 OWN = {
     "seed": 0,
     "train": "all",
+    "imbalance": 1.0,
     "flip_share": 0.0,
+    "flip_to": "random",
     "validation_a": 1,
     "validation_b": 1,
     "test": 1,

@@ -87,7 +87,8 @@ def main() -> None:
 
 def cases(section: Any, share: float, seed: int, plan: Plan) -> list[dict[str, Any]]:
     """Train once with this share of flipped labels; measure a case after each planned epoch."""
-    data = load(section.prepare.model_copy(update={"flip_share": share, "seed": 100 + seed}))
+    prepare = section.prepare.model_copy(update={"flip_share": share, "seed": 100 + seed})
+    data = load(prepare, section.influence.bins)
     splits: dict[str, Batch] = {s: (pixels(data, s), torch.from_numpy(data.y[s])) for s in SPLITS}
     recipe, train = replace(training_recipe(section.train), seed=seed), splits["train"]
     architecture = section.train.model_dump(include={"model", "width"})

@@ -144,12 +144,12 @@ def read(path: str, sizes: dict[str, int]) -> tuple[Data, Classifier]:
     rng, classes = np.random.default_rng(0), list(sizes)
     if not Path(path).is_dir():
         raw = own_files.load_csv(path, classes)
-        data = splits.split_in_four(rng, raw, split_sizes(sizes), 0.0)
+        data = splits.split_in_four(rng, raw, split_sizes(sizes))
         return encoding.encode_texts(data, MAX_LENGTH, VOCABULARY, None), CLASSIFIERS["text"]
     side, has_colour = own_files.median_side_and_colour(path)
     colour, smallest = ("rgb", 12) if has_colour else ("grey", 4)
     raw = own_files.load_image_folder(path, classes, min(max(side, smallest), 32), colour)
-    data = splits.split_in_four(rng, raw, split_sizes(sizes), 0.0)
+    data = splits.split_in_four(rng, raw, split_sizes(sizes))
     return encoding.measure_channels(data), CLASSIFIERS[colour]
 
 

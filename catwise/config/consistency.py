@@ -6,7 +6,7 @@ Each problem is a key of params.yaml, what was expected of it, and what it is.
 from collections.abc import Iterator, Sequence
 
 from catwise.config.prepare import Digits, ImageFolder, Synthetic, Tokens
-from catwise.config.schema import DataSet, Epochs, Params
+from catwise.config.schema import Convolutional, DataSet, Epochs, Params
 from catwise.data.catalogue import CLASSES
 
 __all__ = ["problems"]
@@ -25,7 +25,7 @@ def problems(params: Params) -> Iterator[Problem]:
     for name, dataset in params.datasets.items():
         if not name.isidentifier():
             yield "datasets", "names of letters, digits and _", repr(name)
-        for check in (_classes, _model, _exact, _earlier, _cases):
+        for check in (_classes, _model, _refresh, _exact, _earlier, _cases):
             for key, expected, got in check(dataset):
                 yield f"datasets.{name}.{key}", expected, got
 
@@ -62,6 +62,13 @@ def _model(dataset: DataSet) -> Iterator[Problem]:
     if dataset.train.model not in models:
         expected = f"{' or '.join(models)} for these data"
         yield "train.model", expected, repr(dataset.train.model)
+
+
+def _refresh(dataset: DataSet) -> Iterator[Problem]:
+    """Check that there is batch norm to refresh."""
+    train = dataset.train
+    if isinstance(train, Convolutional) and train.model == "cnn" and train.refresh:
+        yield "train.refresh", "0 for a cnn, which has no batch norm", str(train.refresh)
 
 
 def _exact(dataset: DataSet) -> Iterator[Problem]:

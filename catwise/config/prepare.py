@@ -27,12 +27,19 @@ class Synthetic(Section):
         return self
 
 
-class Digits(Section):
+class Spoiled(Section):
+    """Hold what is done to the training split alone: classes made rare, labels changed."""
+
+    imbalance: Annotated[float, Field(gt=0, le=1)]  # of the rarest class to the most frequent
+    flip_share: Share
+    flip_to: Literal["random", "next"]
+
+
+class Digits(Spoiled):
     """Hold the sizes of the held-out splits of scikit-learn's digits; the rest is trained on."""
 
     source: Literal["digits"]
     seed: Seed
-    flip_share: Share
     validation_a: Count
     validation_b: Count
     test: Count
@@ -46,12 +53,11 @@ class Digits(Section):
         return self
 
 
-class Subset(Section):
+class Subset(Spoiled):
     """Hold the sizes of the splits of a set that comes as files; ``all`` is what is left."""
 
     seed: Seed
     train: Count | Literal["all"]
-    flip_share: Share
     validation_a: Count
     validation_b: Count
     test: Count | Literal["all"]

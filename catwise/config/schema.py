@@ -55,6 +55,7 @@ class Convolutional(Epochs):
     width: Count
     augment: bool
     channels_last: bool
+    refresh: Annotated[int, Field(ge=0)]  # batches; 0: none
 
 
 class Transformer(Epochs):

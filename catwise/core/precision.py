@@ -6,9 +6,36 @@ from typing import Literal
 
 import torch
 
-__all__ = ["Precision", "precision"]
+from catwise.core.errors import InputError
+
+__all__ = ["Precision", "has_bfloat16", "precision", "resolve_precision"]
 
 Precision = Literal["float32", "tf32", "bfloat16"]
+
+
+def has_bfloat16(device: str) -> bool:
+    """Say whether a ``device``, "cpu" or "cuda", computes in bfloat16 faster than in float32.
+
+    A processor does with AVX512_BF16 or AMX; others only imitate it.
+    """
+    if device == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
+def resolve_precision(kind: Precision | Literal["auto"], device: str) -> Precision:
+    """Return the format that ``kind`` means on a device: auto is bfloat16 where it is fast.
+
+    Elsewhere auto is float32. Raises InputError where bfloat16 is asked for and is not fast.
+    """
+    if kind == "auto":
+        return "bfloat16" if has_bfloat16(device) else "float32"
+    if kind == "bfloat16" and not has_bfloat16(device):
+        raise InputError(
+            "precision: expected auto, float32 or tf32, because this"
+            f" {'GPU' if device == 'cuda' else 'processor'} has no bfloat16; got 'bfloat16'"
+        )
+    return kind
 
 
 @contextmanager

@@ -1,22 +1,22 @@
-"""Load scikit-learn's scans of handwritten digits, with a share of the training labels flipped."""
+"""Load scikit-learn's scans of handwritten digits, and spoil the training split if asked."""
 
 import numpy as np
 
 from catwise.data.catalogue import CLASSES, LICENCES
 from catwise.data.dataset import HELD_OUT, Data
-from catwise.data.splits import flip_labels
+from catwise.data.spoil import Spoiling, spoil
 
 __all__ = ["digits"]
 
 
-def digits(rng: np.random.Generator, sizes: dict[str, int], flip_share: float) -> Data:
+def digits(rng: np.random.Generator, sizes: dict[str, int], spoiling: Spoiling) -> Data:
     """Split scikit-learn's 1,797 images of 8 x 8 pixels, scaled to [0, 1].
 
     ``sizes`` are those of the three held-out splits, each class in proportion. The rest is trained
-    on, and ``flip_share`` of it is mislabelled.
+    on, after ``spoiling``.
 
     >>> sizes = {"validation_a": 300, "validation_b": 300, "test": 297}
-    >>> data = digits(np.random.default_rng(0), sizes, flip_share=0.1)
+    >>> data = digits(np.random.default_rng(0), sizes, Spoiling(flip_share=0.1))
     >>> data.x["train"].shape, data.flipped.sum()
     ((900, 1, 8, 8), np.int64(90))
     """
@@ -24,12 +24,15 @@ def digits(rng: np.random.Generator, sizes: dict[str, int], flip_share: float) -
 
     images, labels = load_digits(return_X_y=True)
     parts = _stratified_rows(rng, labels, {split: sizes[split] for split in HELD_OUT})
+    given, num_classes = labels[parts["train"]].astype(np.int64), len(CLASSES["digits"])
+    left, given, flipped = spoil(rng, given, spoiling, num_classes)
+    parts["train"] = parts["train"][left]
     x = {
         split: (images[rows] / 16).astype(np.float32).reshape(-1, 1, 8, 8)
         for split, rows in parts.items()
     }
     y = {split: labels[rows].astype(np.int64) for split, rows in parts.items()}
-    y["train"], flipped = flip_labels(rng, y["train"], flip_share, len(CLASSES["digits"]))
+    y["train"] = given
     return Data(CLASSES["digits"], LICENCES["digits"], x, y, flipped)
 
 

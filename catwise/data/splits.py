@@ -1,4 +1,4 @@
-"""Split a data set in four, with no sample in two splits, and flip training labels."""
+"""Split a data set in four, with no sample in two splits, and spoil the training split if asked."""
 
 import hashlib
 from collections.abc import Sequence
@@ -9,39 +9,24 @@ import numpy as np
 from catwise.core.errors import InputError
 from catwise.data.dataset import HELD_OUT, SPLITS, Data
 from catwise.data.raw import Raw
+from catwise.data.spoil import Spoiling, spoil
 
-__all__ = ["Sizes", "flip_labels", "split_in_four"]
+__all__ = ["Sizes", "split_in_four"]
 
 Sizes = dict[str, int | str]  # of each split: a number, or "all" for what is left
+NOT_SPOILED = Spoiling()
 Rows = dict[str, np.ndarray]  # row numbers, by official part or by split
 
 
-def flip_labels(
-    rng: np.random.Generator, labels: np.ndarray, share: float, num_classes: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Change round(share n) of n labels to another class, drawn uniformly.
-
-    Returns the new labels and a mask of those that changed.
-
-    >>> labels, flipped = flip_labels(np.random.default_rng(0), np.zeros(10, dtype=int), 0.2, 3)
-    >>> int(flipped.sum()), bool((labels[flipped] > 0).all())
-    (2, True)
-    """
-    if not 0 <= share < 1:
-        raise InputError(f"flip_share: expected 0 <= share < 1; got {share}")
-    flipped = np.zeros(len(labels), dtype=bool)
-    flipped[rng.choice(len(labels), round(share * len(labels)), replace=False)] = True
-    shift = rng.integers(1, num_classes, len(labels))
-    return np.where(flipped, (labels + shift) % num_classes, labels), flipped
-
-
-def split_in_four(rng: np.random.Generator, raw: Raw, sizes: Sizes, flip_share: float) -> Data:
+def split_in_four(
+    rng: np.random.Generator, raw: Raw, sizes: Sizes, spoiling: Spoiling = NOT_SPOILED
+) -> Data:
     """Split a data set that comes in official parts, or in one called ``all``.
 
     ``sizes`` says how many samples each split has, each class in proportion. Train comes from the
     official train part, so that its size can be the paper's, test from test, and both validation
-    splits from the official validation part if there is one, else from test. ``flip_share`` of the
-    training labels are flipped.
+    splits from the official validation part if there is one, else from test. ``spoiling`` is what is
+    done to the training split then; the others stay as they are.
 
     No content is in two splits. Copies of a sample of the official train part, and second copies,
     leave the held-out side, which therefore does not depend on how many samples are trained on.
@@ -64,6 +49,9 @@ def split_in_four(rng: np.random.Generator, raw: Raw, sizes: Sizes, flip_share: 
         pool = _with_copies(keys[part], pools[part])
         dropped[part] -= len(pool) - len(pools[part])
     rows["train"] = _draw(train_rng, raw, part, pool, sizes, "train")
+    labels = raw.parts[part][1][rows["train"]]
+    left, given, flipped = spoil(flip_rng, labels, spoiling, len(raw.classes))
+    rows["train"] = rows["train"][left]
     distinct = {keys[part][row] for row in rows["train"]}
     card = {
         "origin": raw.origin,
@@ -71,7 +59,7 @@ def split_in_four(rng: np.random.Generator, raw: Raw, sizes: Sizes, flip_share: 
         "copies_dropped": dropped,
         "copies_within_train": len(rows["train"]) - len(distinct),
     }
-    return _take(flip_rng, raw, source, rows, flip_share, card)
+    return _take(raw, source, rows, given, flipped, card)
 
 
 def _source_parts(raw: Raw) -> dict[str, str]:
@@ -146,17 +134,17 @@ def _draw(
 
 
 def _take(
-    rng: np.random.Generator,
     raw: Raw,
     source: dict[str, str],
     rows: Rows,
-    flip_share: float,
+    given: np.ndarray,
+    flipped: np.ndarray,
     card: dict[str, Any],
 ) -> Data:
-    """Take the samples of every split, and flip training labels; texts have no arrays yet."""
+    """Take the samples of every split, with training labels as ``given``; texts have no arrays."""
     x = {split: _choose(raw.parts[source[split]][0], rows[split]) for split in SPLITS}
     y = {split: raw.parts[source[split]][1][rows[split]] for split in SPLITS}
-    y["train"], flipped = flip_labels(rng, y["train"], flip_share, len(raw.classes))
+    y["train"] = given
     names = {split: [raw.names[row] for row in rows[split]] for split in SPLITS if raw.names}
     if isinstance(x["train"], list):
         return Data(raw.classes, raw.licence, {}, y, flipped, texts=x, names=names, card=card)

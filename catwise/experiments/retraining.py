@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from catwise.config.schema import Train
+from catwise.config.schema import Epochs, Train
 from catwise.core.losses import Batch
 from catwise.experiments.resume import job_key, resumable_map
 from catwise.experiments.workers import pool
@@ -37,8 +37,10 @@ def retrain(train: Train, dataset: str, batch: Batch, rows: np.ndarray, seed: in
         return model
     train = train.model_copy(update={"seed": train.seed + seed})
     model = new_model(dataset, train, part)
-    for _ in epochs.train_epochs(model, part, training_recipe(train)):
+    recipe = training_recipe(train)
+    for _ in epochs.train_epochs(model, part, recipe):
         pass
+    epochs.refresh(model, part, recipe)
     return model
 
 
@@ -82,7 +84,8 @@ def _measure(setting: Setting, rows: np.ndarray, seed: int) -> list[list[float]]
     torch.set_num_threads(setting.threads)
     splits, classes = cached_splits(setting.dataset, setting.device)
     model = retrain(setting.train, setting.dataset, splits["train"], rows, seed)
-    measured = evaluate.per_class(model, splits[setting.measured_on], len(classes))
+    recipe = training_recipe(setting.train) if isinstance(setting.train, Epochs) else None
+    measured = evaluate.per_class(model, splits[setting.measured_on], len(classes), recipe)
     return [values.tolist() for values in measured]
 
 

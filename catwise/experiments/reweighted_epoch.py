@@ -49,7 +49,9 @@ def next_epoch(
 ) -> nn.Module:
     """Train one more epoch from the checkpoint, and return the model.
 
-    The optimiser remembers what it did at the checkpoint, if it remembers anything.
+    The optimiser remembers what it did at the checkpoint, if it remembers anything. Where the
+    training refreshes batch norm after each epoch, it is refreshed after this one too; in training
+    no step depends on the statistics that the checkpoint is kept with.
     """
     model = load_model(start.dataset, start.train, part, start.epoch)
     recipe = replace(start.recipe, seed=start.recipe.seed + seed)
@@ -58,6 +60,7 @@ def next_epoch(
     if remembered.exists():
         epochs.load_optimizer(optimizer, read_tensors(remembered))
     epochs.train_epoch(model, optimizer, part, recipe, start.epoch + 1, weights)
+    epochs.refresh(model, part, recipe)
     return model.eval()
 
 
@@ -85,7 +88,7 @@ def _measure(start: Start, weights_n: np.ndarray, seed: int, splits: tuple[str, 
     model = next_epoch(start, part, weights, seed)
     measured = {}
     for split in splits:
-        accuracy_k, loss_k = evaluate.per_class(model, batches[split], len(classes))
+        accuracy_k, loss_k = evaluate.per_class(model, batches[split], len(classes), start.recipe)
         measured[split] = {"accuracy": accuracy_k.tolist(), "loss": loss_k.tolist()}
     return measured
 

@@ -97,9 +97,13 @@ def read_tensors(path: Path, device: torch.device | str = "cpu") -> dict[str, Te
 
 
 def checkpoint_path(
-    dataset: str, epoch: int, what: Literal["epoch", "optimizer"] = "epoch"
+    dataset: str, epoch: int, what: Literal["epoch", "optimizer", "statistics"] = "epoch"
 ) -> Path:
-    """Return the file of the weights after an epoch, or of what the optimiser then remembered."""
+    """Return the file of the weights after an epoch, or of what the training goes on with.
+
+    That is what the optimiser then remembered, and the running statistics of batch norm as the
+    training left them, if the weights are kept with refreshed ones.
+    """
     return Path("models", "train", dataset, f"{what}_{epoch:03d}.safetensors")
 
 

@@ -61,10 +61,15 @@ class Card:
 
 @dataclass(frozen=True)
 class Predicted:
-    """Hold the class that the trained model gives to each training sample, and with what share."""
+    """Hold the class that the trained model gives to each training sample, and with what share.
+
+    ``margin_n`` is the mean margin of its label over the epochs, low for a wrong one; None in
+    results that were measured before it was recorded.
+    """
 
     label_n: np.ndarray
     probability_n: np.ndarray
+    margin_n: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -245,12 +250,22 @@ class Results:
         if not path.exists():
             return None
         arrays = read_npz(path)
-        return Predicted(arrays["label"], arrays["probability"])
+        return Predicted(arrays["label"], arrays["probability"], arrays.get("margin"))
 
     @cached_property
     def history(self) -> pd.DataFrame:
         """Read accuracy and loss of each class by epoch."""
         return self._table("train/history")
+
+    @cached_property
+    def raw(self) -> pd.DataFrame:
+        """Read the same with the running statistics that the training left, where it refreshes them.
+
+        The rows are of the held-out splits.
+        """
+        if not (self.folder_of("train") / "raw.csv").exists():  # measured before there was one
+            return pd.DataFrame(columns=list(TABLES["train/raw"]))
+        return self._table("train/raw")
 
     @cached_property
     def epochs(self) -> pd.DataFrame:

@@ -46,12 +46,30 @@ def ending() -> Iterator[None]:
 def settings(dataset: str) -> DataSet:
     """Return the parameters of one data set.
 
-    The sections that a stage reads of them are listed in dvc.yaml under its ``params``.
+    The sections that a stage reads of them are listed in dvc.yaml under its ``params``. A precision
+    that is ``auto`` is replaced by what it means on the device, so that all who read it see one.
     """
     datasets = params.load().datasets
     if dataset not in datasets:
         raise InputError(f"data set: expected one of {', '.join(datasets)}; got {dataset!r}")
-    return datasets[dataset]
+    return _with_precision(dataset, datasets[dataset])
+
+
+def _with_precision(dataset: str, parameters: DataSet) -> DataSet:
+    """Replace the precision of each section by what it means on the device of the data set."""
+    sections = {name: getattr(parameters, name) for name in ("train", "curvature", "influence")}
+    resolved = {}
+    for name, section in sections.items():
+        if getattr(section, "precision", None) not in ("auto", "bfloat16"):
+            continue
+        # a second to import, which only stages that compute have to spend
+        from catwise.core.precision import resolve_precision
+        from catwise.pipeline.artifacts import torch_device
+
+        with section_errors(dataset, name, section):
+            kind = resolve_precision(section.precision, torch_device(parameters.device).type)
+        resolved[name] = section.model_copy(update={"precision": kind})
+    return parameters.model_copy(update=resolved)
 
 
 @contextmanager

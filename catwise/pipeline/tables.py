@@ -30,9 +30,11 @@ METHOD: Schema = {  # what a method of Table 1 is; cells that do not apply are e
     "query": str,  # loss, probability, margin
     "shuffled": bool,
 }
+HISTORY: Schema = {"epoch": int, "split": str, "class": str, "accuracy": float, "loss": float}
 INTERVAL: Schema = {"low": float, "high": float}
 TABLES: dict[str, Schema] = {
-    "train/history": {"epoch": int, "split": str, "class": str, "accuracy": float, "loss": float},
+    "train/history": HISTORY,
+    "train/raw": HISTORY,
     "ceiling/epochs": {
         **{"epoch": int, "figure": str, "value": float, **INTERVAL},
         **{"null_middle": float, "null_low": float, "null_high": float},

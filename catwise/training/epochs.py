@@ -1,6 +1,7 @@
 """Train epoch by epoch with one weight per sample; each can be repeated from the one before."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from catwise.core.losses import Batch, per_sample_loss
 from catwise.core.precision import Precision, precision
 from catwise.training.augment import crop_and_flip
+from catwise.training.batch_norm import refresh_statistics
 
 __all__ = [
     "Recipe",
@@ -18,6 +20,7 @@ __all__ = [
     "load_optimizer",
     "new_optimizer",
     "optimizer_tensors",
+    "refresh",
     "train_epoch",
     "train_epochs",
     "triangle",
@@ -30,7 +33,7 @@ class Recipe:
 
     The order of the samples, the crops and the dropout of epoch e depend on ``seed`` and e, and on
     nothing that was done before. ``precision``, ``channels_last`` and ``compile`` change the speed,
-    and results in their last digits.
+    and results in their last digits. ``refresh`` is the number of batches of ``refresh`` below.
     """
 
     seed: int
@@ -44,6 +47,7 @@ class Recipe:
     channels_last: bool = False
     precision: Precision = "float32"
     compile: bool = False
+    refresh: int = 0
 
 
 def triangle(progress: float, epochs: int) -> float:
@@ -100,17 +104,13 @@ def train_epoch(
     ``weights`` are w (n,); all ones give the bits of None. Each batch is full, and samples that are
     left over are left out. The learning rate changes at each batch (see ``learning_rates``).
     """
-    device, n = train[-1].device, len(train[-1])
-    rng = np.random.default_rng((recipe.seed, epoch))
-    order = torch.from_numpy(rng.permutation(n)).to(device)
-    rates = learning_rates(recipe, epoch, n)
+    device = train[-1].device
+    rates = learning_rates(recipe, epoch, len(train[-1]))
     compiled: Any = torch.compile(model) if recipe.compile else model
     if recipe.channels_last:
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     model.train()
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.manual_seed(int(rng.integers(2**62)))
-        batches = order[: len(rates) * recipe.batch_size].split(recipe.batch_size)
+    with _shuffled(train, recipe, epoch) as batches:
         for rate, rows in zip(rates, batches, strict=True):
             for group in optimizer.param_groups:
                 group["lr"] = rate
@@ -122,6 +122,39 @@ def train_epoch(
             optimizer.zero_grad(set_to_none=True)
             losses.mean().backward()
             optimizer.step()
+
+
+def refresh(model: nn.Module, train: Batch, recipe: Recipe) -> None:
+    """Take the running statistics of batch norm again, over ``recipe.refresh`` batches at most.
+
+    The batches are always the same: full ones in an order of their own, which the seed decides.
+    They are augmented as those of the training are, so that what changes is how old the weights
+    are behind the statistics, and nothing else. Nothing is done where ``recipe.refresh`` is 0.
+
+    Differs from the paper: it is silent on this. At a high learning rate the statistics that the
+    training leaves lag behind the weights.
+    """
+    if not recipe.refresh:
+        return
+    kind = train[-1].device.type
+    with _shuffled(train, recipe, epoch=0) as batches, precision(recipe.precision, kind):
+        chosen = batches[: recipe.refresh]
+        refresh_statistics(model, (_batch(train, rows, recipe) for rows in chosen))
+
+
+@contextmanager
+def _shuffled(train: Batch, recipe: Recipe, epoch: int) -> Iterator[list[Tensor]]:
+    """Give the rows of each batch; what is drawn inside depends on the seed and the epoch alone.
+
+    Each batch is full, and samples that are left over are left out.
+    """
+    device, n = train[-1].device, len(train[-1])
+    rng = np.random.default_rng((recipe.seed, epoch))
+    order = torch.from_numpy(rng.permutation(n)).to(device)
+    steps = max(1, n // recipe.batch_size)
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(int(rng.integers(2**62)))
+        yield list(order[: steps * recipe.batch_size].split(recipe.batch_size))
 
 
 def _batch(train: Batch, rows: Tensor, recipe: Recipe) -> Batch:

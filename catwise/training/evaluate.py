@@ -8,22 +8,31 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from catwise.core.losses import Batch
+from catwise.core.precision import Precision, precision
+from catwise.training.epochs import Recipe
 
-__all__ = ["class_rows", "per_class", "predict"]
+__all__ = ["class_means", "class_rows", "logits", "per_class", "predict"]
 
 
-def per_class(model: nn.Module, batch: Batch, num_classes: int) -> tuple[Tensor, Tensor]:
+def per_class(
+    model: nn.Module, batch: Batch, num_classes: int, recipe: Recipe | None = None
+) -> tuple[Tensor, Tensor]:
     """Compute the accuracy and the mean loss in nats of each class over its own samples.
 
-    Both are (k,) in float64, on the CPU; an absent class has NaN.
+    Both are (k,) in float64, on the CPU; an absent class has NaN. ``recipe`` is that of the
+    training, whose number format and layout the passes take; without one they are in float32.
 
     >>> model, x = nn.Identity(), torch.tensor([[2.0, 0.0], [0.0, 1.0], [3.0, 0.0]])
     >>> per_class(model, (x, torch.tensor([0, 1, 1])), num_classes=2)[0].tolist()
     [1.0, 0.5]
     """
-    labels, logits = batch[-1], _logits(model, batch)
-    correct = (logits.argmax(1) == labels).double()
-    loss = F.cross_entropy(logits, labels, reduction="none").double()
+    return class_means(logits(model, batch, recipe), batch[-1], num_classes)
+
+
+def class_means(logits_nk: Tensor, labels: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
+    """Compute what ``per_class`` does, of logits (n, k) that are there already."""
+    correct = (logits_nk.argmax(1) == labels).double()
+    loss = F.cross_entropy(logits_nk, labels, reduction="none").double()
     count_k = torch.bincount(labels, minlength=num_classes)
     correct_k = torch.bincount(labels, weights=correct, minlength=num_classes)
     loss_k = torch.bincount(labels, weights=loss, minlength=num_classes)
@@ -45,19 +54,32 @@ def class_rows(
     ]
 
 
-def predict(model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
-    """Return the class that the model gives to each sample, and its probability: (n,) and (n,)."""
-    probability_n, label_n = _logits(model, batch).softmax(1).max(1)
+def predict(logits_nk: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the likeliest class of each sample, and its probability: (n,) and (n,).
+
+    >>> predict(torch.tensor([[0.0, 0.0, -torch.inf], [0.0, -torch.inf, -torch.inf]]))
+    (tensor([0, 0]), tensor([0.5000, 1.0000]))
+    """
+    probability_n, label_n = logits_nk.softmax(1).max(1)
     return label_n.cpu(), probability_n.cpu()
 
 
 @torch.no_grad()
-def _logits(model: nn.Module, batch: Batch) -> Tensor:
-    """Compute the logits (n, k) in evaluation mode, a thousand samples at a time."""
-    *inputs, _ = batch
+def logits(model: nn.Module, batch: Batch, recipe: Recipe | None = None) -> Tensor:
+    """Compute the logits (n, k) in evaluation mode, a thousand samples at a time.
+
+    ``recipe`` is as for ``per_class``. Logits in bfloat16 are returned as float32.
+    """
+    *inputs, labels = batch
     training = model.training
+    kind: Precision = recipe.precision if recipe else "float32"
     model.eval()
-    parts = zip(*(values.split(1000) for values in inputs), strict=True)
-    logits = torch.cat([model(*part) for part in parts])
+    parts = []
+    for x, *others in zip(*(values.split(1000) for values in inputs), strict=True):
+        if recipe and recipe.channels_last:
+            x = x.contiguous(memory_format=torch.channels_last)
+        with precision(kind, labels.device.type):
+            parts.append(model(x, *others))
     model.train(training)
-    return logits
+    whole = torch.cat(parts)
+    return whole.float() if whole.dtype == torch.bfloat16 else whole

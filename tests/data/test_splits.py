@@ -9,7 +9,8 @@ from catwise.data.dataset import HELD_OUT, SPLITS, pack, unpack
 from catwise.data.digits import digits
 from catwise.data.encoding import encode_texts, measure_channels
 from catwise.data.raw import Raw
-from catwise.data.splits import flip_labels, split_in_four
+from catwise.data.splits import split_in_four
+from catwise.data.spoil import Spoiling, flip_labels
 
 SYNTHETIC = {"train": 300, "validation_a": 40, "validation_b": 50, "test": 60}
 DIGITS = {"validation_a": 300, "validation_b": 300, "test": 297}
@@ -18,7 +19,7 @@ DIGITS = {"validation_a": 300, "validation_b": 300, "test": 297}
 @pytest.fixture(params=["linear", "nonlinear", "digits"])
 def make(request):
     if request.param == "digits":
-        return lambda seed: digits(np.random.default_rng(seed), DIGITS, 0.1)
+        return lambda seed: digits(np.random.default_rng(seed), DIGITS, Spoiling(flip_share=0.1))
     return lambda seed: getattr(synthetic, request.param)(
         np.random.default_rng(seed), SYNTHETIC, [50, 20]
     )
@@ -73,7 +74,7 @@ def test_the_radius_of_nonlinear_orange_depends_on_the_angle():
 
 
 def test_digits_splits_are_stratified_and_hold_every_image():
-    data = digits(np.random.default_rng(0), DIGITS, 0.1)
+    data = digits(np.random.default_rng(0), DIGITS, Spoiling(flip_share=0.1))
     assert sum(len(data.y[split]) for split in SPLITS) == 1797
     for split in HELD_OUT:
         assert np.bincount(data.y[split]).min() >= 28
@@ -85,7 +86,7 @@ def test_digits_splits_are_stratified_and_hold_every_image():
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.5])
 def test_flips_change_exactly_the_stated_share_to_another_class(rng, share):
     labels = np.arange(1000) % 7
-    given, flipped = flip_labels(rng, labels, share, 7)
+    given, flipped = flip_labels(rng, labels, Spoiling(flip_share=share), 7)
     assert flipped.sum() == round(share * 1000)
     np.testing.assert_array_equal(given != labels, flipped)
     assert set(given) <= set(range(7))
@@ -93,7 +94,7 @@ def test_flips_change_exactly_the_stated_share_to_another_class(rng, share):
 
 def test_a_share_out_of_range_is_named(rng):
     with pytest.raises(InputError, match=r"flip_share: expected 0 <= share < 1; got 1"):
-        flip_labels(rng, np.arange(4), 1.0, 2)
+        flip_labels(rng, np.arange(4), Spoiling(flip_share=1.0), 2)
 
 
 SIZES = {"train": "all", "validation_a": 20, "validation_b": 30, "test": "all"}
@@ -124,7 +125,7 @@ def raw_texts(rng, *parts):
 
 def prepared(raw, seed=0, share=0.0, **sizes):
     sizes = SIZES | ({"test": 10} if "all" in raw.parts else {}) | sizes
-    data = split_in_four(np.random.default_rng(seed), raw, sizes, share)
+    data = split_in_four(np.random.default_rng(seed), raw, sizes, Spoiling(flip_share=share))
     return encode_texts(data, 12, 80, None) if data.texts else measure_channels(data)
 
 

@@ -114,6 +114,7 @@ def _write_training(place: Place, classes: tuple[str, ...], looks: str) -> None:
         for name in classes
     ]
     write_table(place("train"), "train/history", rows)
+    write_table(place("train"), "train/raw", rows)
     metrics = {"worst_class": classes[-1], "worst_class_accuracy": 0.5, "mean_class_accuracy": 0.75}
     write_json(place("train") / "metrics.json", metrics)
     n = 10 * len(classes)

@@ -44,7 +44,8 @@ def read_all(results: Results) -> dict[str, pd.DataFrame]:
     """Read every table of results that are whole."""
     assert results.fidelity is not None
     assert results.reweight is not None
-    tables = {"train/history": results.history, "ceiling/epochs": results.epochs}
+    tables = {"train/history": results.history, "train/raw": results.raw}
+    tables |= {"ceiling/epochs": results.epochs}
     for stage, part in (
         ("fidelity", results.fidelity),
         ("removal", results.removal),

@@ -18,7 +18,9 @@ ROOT = Path(__file__).parents[2]
 SUBSET = {
     "seed": 0,
     "train": "all",
+    "imbalance": 1.0,
     "flip_share": 0.1,
+    "flip_to": "random",
     "validation_a": 6,
     "validation_b": 6,
     "test": 8,
