@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from catwise.config.schema import DataSet, Factored
+from catwise.core.device import torch_device
 from catwise.core.losses import Batch
 from catwise.experiments import resume
 from catwise.experiments.anchored_influence import AnchoredInfluence
@@ -19,7 +20,7 @@ from catwise.experiments.cases import Case, resolve_cases
 from catwise.experiments.table1 import Table1Experiment
 from catwise.experiments.table1_rows import NAMES, headline_metrics, table_rows
 from catwise.experiments.workers import pool
-from catwise.pipeline.artifacts import read_splits, torch_device
+from catwise.pipeline.artifacts import read_splits
 from catwise.pipeline.files import folder, read_npz, write_csv, write_json, write_npz
 from catwise.pipeline.stage import run, section_errors, settings
 from catwise.pipeline.tables import TABLES, read_table

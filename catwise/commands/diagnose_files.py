@@ -16,6 +16,7 @@ import pandas as pd
 import torch
 from torch import nn
 
+from catwise.core.device import torch_device
 from catwise.core.errors import InputError
 from catwise.core.losses import Batch
 from catwise.core.progress import progress
@@ -26,7 +27,6 @@ from catwise.figures.counts import counts
 from catwise.figures.influence_plane import influence_plane
 from catwise.figures.style import png
 from catwise.figures.training_curves import training_curves
-from catwise.pipeline.artifacts import torch_device
 from catwise.pipeline.files import folder, write_csv
 from catwise.training import bert, evaluate, models
 from catwise.training.epochs import Recipe, train_epochs

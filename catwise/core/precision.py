@@ -1,4 +1,4 @@
-"""Choose the number format of the passes over the data: float32, tf32 or bfloat16."""
+"""Choose the number format of the passes over the data: float32, tf32, bfloat16, or auto."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ from catwise.core.errors import InputError
 
 __all__ = ["Precision", "has_bfloat16", "precision", "resolve_precision"]
 
-Precision = Literal["float32", "tf32", "bfloat16"]
+Precision = Literal["auto", "float32", "tf32", "bfloat16"]
 
 
 def has_bfloat16(device: str) -> bool:
@@ -23,7 +23,7 @@ def has_bfloat16(device: str) -> bool:
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
-def resolve_precision(kind: Precision | Literal["auto"], device: str) -> Precision:
+def resolve_precision(kind: Precision, device: str) -> Precision:
     """Return the format that ``kind`` means on a device: auto is bfloat16 where it is fast.
 
     Elsewhere auto is float32. Raises InputError where bfloat16 is asked for and is not fast.
@@ -42,9 +42,11 @@ def resolve_precision(kind: Precision | Literal["auto"], device: str) -> Precisi
 def precision(kind: Precision, device: str) -> Iterator[None]:
     """Run the passes inside in ``kind``, on a ``device`` such as "cpu" or "cuda".
 
-    tf32 rounds the factors of products (on CUDA), and bfloat16 rounds the activations too. Sums,
-    bases and scores stay in the dtype of the weights.
+    tf32 rounds the factors of products (on CUDA), and bfloat16 rounds the activations too, which
+    works on every device. Sums, bases and scores stay in the dtype of the weights.
     """
+    if kind == "auto":
+        kind = resolve_precision(kind, device)
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("highest" if kind == "float32" else "high")
     try:

@@ -25,8 +25,8 @@ def split_in_four(
 
     ``sizes`` says how many samples each split has, each class in proportion. Train comes from the
     official train part, so that its size can be the paper's, test from test, and both validation
-    splits from the official validation part if there is one, else from test. ``spoiling`` is what is
-    done to the training split then; the others stay as they are.
+    splits from the official validation part if there is one, else from test. ``spoiling`` is
+    what is done to the training split then; the others stay as they are.
 
     No content is in two splits. Copies of a sample of the official train part, and second copies,
     leave the held-out side, which therefore does not depend on how many samples are trained on.

@@ -30,8 +30,8 @@ def spoil(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Draw the samples that stay, and change labels among them.
 
-    Returns their rows, rising, and, for each of them, the new label and whether it was changed. With
-    imbalance 1 all stay, and the draws of the flips are what they are without it.
+    Returns their rows, rising, and the new label of each and whether it was changed. With imbalance
+    1 all stay, and the draws of the flips are what they are without it.
     """
     rows = np.arange(len(labels))
     if spoiling.imbalance < 1:

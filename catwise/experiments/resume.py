@@ -18,9 +18,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from catwise.core.device import torch_device
 from catwise.core.errors import InputError
 from catwise.experiments.workers import Spread
-from catwise.pipeline.artifacts import card_text, torch_device
+from catwise.pipeline.artifacts import card_text
 from catwise.pipeline.files import write_whole
 
 __all__ = ["clear", "job_key", "keep", "read_kept", "resumable_map"]

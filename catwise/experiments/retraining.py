@@ -8,13 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from catwise.config.schema import Epochs, Train
+from catwise.core.device import torch_device
 from catwise.core.losses import Batch
 from catwise.experiments.resume import job_key, resumable_map
 from catwise.experiments.workers import pool
 from catwise.pipeline.artifacts import (
     cached_splits,
     new_model,
-    torch_device,
     training_recipe,
 )
 from catwise.pipeline.stage import section_errors

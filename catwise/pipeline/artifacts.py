@@ -12,7 +12,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from catwise.config.schema import Convolutional, Epochs, Logistic, Train, Transformer
-from catwise.core.errors import InputError
+from catwise.core.device import torch_device
 from catwise.core.losses import Batch
 from catwise.pipeline.files import read_json, read_npz, reading, write_whole
 from catwise.training import bert, models
@@ -28,7 +28,6 @@ __all__ = [
     "read_splits",
     "read_tensors",
     "real_positions",
-    "torch_device",
     "training_recipe",
     "write_tensors",
 ]
@@ -69,15 +68,6 @@ def _splits_of_card(dataset: str, device: str, _card: str) -> Splits:
 def card_text(dataset: str) -> str:
     """Return the data card as text; it holds the sha256 of the data, and the classes."""
     return Path("data", dataset, "card.json").read_text()
-
-
-def torch_device(device: str) -> torch.device:
-    """Return the device that the parameter ``device`` means here: auto, cpu or cuda."""
-    if device == "cuda" and not torch.cuda.is_available():
-        raise InputError(
-            "device: expected cpu or auto, because torch finds no CUDA device here; got 'cuda'"
-        )
-    return torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 import joblib
 import torch
 
+from catwise.core.device import torch_device
 from catwise.core.errors import InputError
-from catwise.pipeline.artifacts import torch_device
 from catwise.pipeline.environment import processor, versions
 from catwise.pipeline.results import CARRIED, hashes
 

@@ -259,9 +259,9 @@ class Results:
 
     @cached_property
     def raw(self) -> pd.DataFrame:
-        """Read the same with the running statistics that the training left, where it refreshes them.
+        """Read the same as the training left it, before its running statistics were refreshed.
 
-        The rows are of the held-out splits.
+        The rows are of the held-out splits, and there are none where nothing is refreshed.
         """
         if not (self.folder_of("train") / "raw.csv").exists():  # measured before there was one
             return pd.DataFrame(columns=list(TABLES["train/raw"]))

@@ -63,8 +63,8 @@ def _with_precision(dataset: str, parameters: DataSet) -> DataSet:
         if getattr(section, "precision", None) not in ("auto", "bfloat16"):
             continue
         # a second to import, which only stages that compute have to spend
+        from catwise.core.device import torch_device
         from catwise.core.precision import resolve_precision
-        from catwise.pipeline.artifacts import torch_device
 
         with section_errors(dataset, name, section):
             kind = resolve_precision(section.precision, torch_device(parameters.device).type)

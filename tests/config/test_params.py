@@ -37,6 +37,39 @@ def write_params(path: Path, key: str, value: object) -> Path:
     return path
 
 
+def differences(one, other, key=""):
+    """Yield the keys below which two trees differ."""
+    if isinstance(one, dict) and isinstance(other, dict) and one.keys() == other.keys():
+        for name in one:
+            yield from differences(one[name], other[name], f"{key}.{name}".lstrip("."))
+    elif isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        for number, pair in enumerate(zip(one, other, strict=True)):
+            yield from differences(*pair, f"{key}.{number}")
+    elif one != other:
+        yield key
+
+
+def test_the_narrow_and_the_wide_cifar10_differ_in_width_and_budget_alone():
+    """The number format follows the width: auto is for hours, float32 so that machines agree."""
+    width = {"train.width", *(f"{name}.precision" for name in ("train", "curvature", "influence"))}
+    budget = {"fidelity.halves", *(f"reweight.cases.{number}.budget" for number in range(6))}
+    sets = TREE["datasets"]
+    found = set(differences(sets["cifar10_narrow"], sets["cifar10"]))
+    budgets = {key for key in found if ".budget" in key}
+    assert {key.partition(".budget")[0] + ".budget" for key in budgets} <= budget
+    assert "train.width" in found
+    assert found - budgets <= width | budget
+
+
+@pytest.mark.parametrize(
+    ("name", "key"), [("longtail", "prepare.imbalance"), ("noisy", "prepare.flip_share")]
+)
+def test_a_spoiled_cifar10_is_trained_as_the_narrow_one(name, key):
+    sets = TREE["datasets"]
+    found = set(differences(sets["cifar10_narrow"], sets[f"cifar10_{name}"]))
+    assert {other for other in found if other.startswith(("prepare", "train"))} == {key}
+
+
 def test_the_projects_own_file_is_valid():
     assert isinstance(load(ROOT / "params.yaml"), Params)
 
@@ -76,6 +109,18 @@ def test_the_projects_own_file_is_valid():
             float("inf"),
             "learning_rate: expected a finite number; got inf",
         ),
+        (
+            "datasets.digits.prepare.imbalance",
+            0,
+            "prepare.imbalance: expected greater than 0; got 0",
+        ),
+        ("datasets.digits.prepare.flip_to", "last", "prepare.flip_to: expected"),
+        (
+            "datasets.digits.train.refresh",
+            5,
+            "train.refresh: expected 0 for a cnn, which has no batch norm; got 5",
+        ),
+        ("datasets.cifar10_narrow.train.precision", "half", "train.precision: expected"),
         ("datasets.digits.prepare.flip_share", 1.0, "flip_share: expected less than 1; got 1.0"),
         ("datasets.digits.prepare.test", 1700, "at most 1697 of the 1797"),
         ("datasets.linear.prepare.flips", [301, 0], "flips at most train = 300 per class"),

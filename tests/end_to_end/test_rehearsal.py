@@ -13,13 +13,16 @@ from ruamel.yaml import YAML
 
 from benchmarks.faults.workspace import resize
 from catwise.commands import measure
+from catwise.config.params import load
 from catwise.data.catalogue import PUBLISHED
+from catwise.pipeline.tables import TABLES, read_table
 from stages import carried
 
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 CIFAR10 = PUBLISHED["cifar10"]
+HISTORY = TABLES["train/history"]
 SMALLER = {  # than a person wants to see; enough for each stage to run
     "prepare.validation_a": 40,
     "prepare.validation_b": 40,
@@ -45,7 +48,7 @@ def same_but_for_sizes(whole, small):
 
 def test_the_rehearsal_differs_from_the_whole_in_sizes_alone():
     sets = YAML(typ="safe", pure=True).load((ROOT / "params.yaml").read_text())["datasets"]
-    assert same_but_for_sizes(sets["cifar10"], sets["cifar10_rehearsal"])
+    assert same_but_for_sizes(sets["cifar10_narrow"], sets["cifar10_rehearsal"])
     assert sets["cifar10_rehearsal"]["prepare"]["train"] * 50 <= sum(CIFAR10.counts["train"])
 
 
@@ -89,7 +92,14 @@ def test_the_papers_configuration_runs_from_data_to_figures(tmp_path, monkeypatc
     written = {path.name for path in results.iterdir()}
     assert written >= {*measure.stage_names()} - {"prepare", "curvature"}
     table = pd.read_csv(results / "reweight/table.csv", keep_default_na=False, na_values=[""])
-    assert table["case"].nunique() == 3
+    assert table["case"].nunique() == len(load().datasets["cifar10_rehearsal"].reweight.cases)
+    history, raw = (
+        read_table(results / f"train/{name}.csv", HISTORY) for name in ("history", "raw")
+    )
+    assert (history["epoch"].max(), raw["epoch"].min(), raw["epoch"].max()) == (3, 1, 3)
+    held_out = history[(history["epoch"] > 0) & (history["split"] != "train")]
+    assert len(raw) == len(held_out)
+    assert (raw["loss"].to_numpy() != held_out["loss"].to_numpy()).any()
     assert np.isfinite(table["gain"]).all()
     carried.main()
     drawn = {path.name for path in (tmp_path / "reports/carried/cifar10_rehearsal").glob("*.png")}

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from catwise.config import params
+from catwise.core import precision
 from catwise.core.errors import InputError
 from catwise.pipeline import files
-from catwise.pipeline.stage import run, section_errors
+from catwise.pipeline.stage import run, section_errors, settings
 
 ROOT = Path(__file__).parents[2]
 STAGE = """
@@ -111,3 +112,26 @@ def test_an_argument_of_the_library_is_named_as_the_key_of_its_section():
         with pytest.raises(InputError) as caught, section_errors("linear", "train", section):
             raise InputError(message)
         assert str(caught.value) == expected
+
+
+@pytest.mark.parametrize("fast", [False, True])
+def test_an_automatic_precision_is_what_it_means_here_and_nothing_else_changes(monkeypatch, fast):
+    """So a key of what was kept, and the record of what was measured, hold what was used."""
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(precision, "has_bfloat16", lambda device: fast)
+    plain, found = params.load().datasets["cifar10"], settings("cifar10")
+    assert plain.train.precision == "auto"
+    for name in ("train", "curvature", "influence"):
+        asked, got = getattr(plain, name).model_dump(), getattr(found, name).model_dump()
+        assert got == asked | {"precision": "bfloat16" if fast else "float32"}
+    assert found.reweight == plain.reweight
+
+
+def test_bfloat16_on_a_processor_without_it_names_the_key(tmp_path, monkeypatch):
+    text = (ROOT / "params.yaml").read_text()
+    (tmp_path / "params.yaml").write_text(text.replace("precision: auto", "precision: bfloat16"))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(precision, "has_bfloat16", lambda device: False)
+    settings("digits")
+    with pytest.raises(InputError, match=r"^datasets\.cifar10\.train\.precision: expected auto"):
+        settings("cifar10")
