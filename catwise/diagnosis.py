@@ -1,21 +1,25 @@
 """Diagnose a trained classifier in one call: curvature, influence, ceiling and weights."""
 
+import copy
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike
-from torch import Tensor, nn
+from torch import nn
 
 from catwise.ceiling.verdict import CeilingCheck, check_ceiling, verdict
 from catwise.core.errors import InputError
-from catwise.core.losses import Batch, Loss, per_sample_loss
+from catwise.core.losses import Loss, logits_of, per_sample_loss
 from catwise.core.progress import Progress
+from catwise.data.free_memory import free_memory
 from catwise.influence.curvature import Curvature
-from catwise.influence.factors import Kind, Logits, Mask, fit_factors, logits_of
-from catwise.influence.layers import coverage
+from catwise.influence.factors import Kind, Logits, Mask, fit_factors
+from catwise.influence.layers import coverage, covered_layers, select_layers
+from catwise.influence.memory import plan_memory
+from catwise.influence.samples import Data, Samples, as_samples
 from catwise.influence.vectors import validation_bins
 from catwise.reweighting.joint_direction import joint_weights
 from catwise.sharing import folder, frames
@@ -82,7 +86,7 @@ class Diagnosis:
 
     def ask(
         self,
-        query: Batch,
+        query: Data,
         groups: Sequence[object] | None = None,
         measure: str | Loss = "loss",
         *,
@@ -106,12 +110,11 @@ class Diagnosis:
                 "ask: expected a diagnosis with its model and training samples; got one without; "
                 "give both to load_diagnosis"
             )
-        device = next(self.fitted.model.parameters()).device
-        query = _on_device("query", query, self.label_names, device)
+        query = _samples("query", query, self.label_names, self.fitted.model)
         if groups is None:
-            groups_m, names = query[-1].cpu().numpy(), self.label_names
+            groups_m, names = query.labels.cpu().numpy(), self.label_names
         else:
-            groups_m, names = numbered_groups(groups, len(query[-1]))
+            groups_m, names = numbered_groups(groups, len(query))
         bins_m = _deal(groups_m, names, bins, seed)
         loss = query_loss(measure, self.fitted.loss)
         answer = _answer(self.fitted, query, bins_m, names, self.labels_n, loss, progress)
@@ -158,7 +161,7 @@ class Diagnosis:
 def load_diagnosis(
     path: "str | Path",
     model: nn.Module | None = None,
-    train: Batch | None = None,
+    train: Data | None = None,
     *,
     loss: Loss = per_sample_loss,
     batch_size: int = 256,
@@ -173,14 +176,15 @@ def load_diagnosis(
     if (model is None) != (train is None):
         raise InputError("load_diagnosis: expected model and train, or neither; got one of them")
     if model is not None and train is not None:
-        train = tuple(part.to(next(model.parameters()).device) for part in train)
+        model = _in_float32(model)
+        train = as_samples(train, model, "train")
     return Diagnosis(**folder.load(Diagnosis, path, model, train, loss, batch_size))
 
 
 def diagnose(
     model: nn.Module,
-    train: Batch,
-    query: Batch,
+    train: Data,
+    query: Data,
     classes: Sequence[str],
     *,
     kind: Kind = "ekfac",
@@ -195,13 +199,16 @@ def diagnose(
     logits: Logits = logits_of,
     mask: Mask | None = None,
     curvature: Curvature | None = None,
+    memory: float | None = None,
     progress: Progress = iter,
 ) -> Diagnosis:
     """Diagnose ``model`` as it is, trained on ``train``, from ``query`` samples that it never saw.
 
     ``train`` and ``query`` are tuples of tensors: what the model takes, then the labels 0 to k - 1,
-    numbers of ``classes``. They are moved to the device of the model, which is left as it was.
-    ``torch.utils.data.default_collate(list(dataset))`` makes such a tuple of a Dataset.
+    numbers of ``classes``. They may also be a Dataset or a DataLoader, which is read batch by batch
+    on every pass, so that nothing grows with the samples but P: see ``as_samples``. They are moved
+    to the device of the model, which is left as it was; of one in half precision a copy in float32
+    is diagnosed.
 
     ``bins`` of the query samples of each class are the unit of noise of the verdict; there are
     fewer where the smallest class has fewer samples, but at least 3. ``curvature`` is one that is
@@ -209,8 +216,13 @@ def diagnose(
     ``influence_vectors``. What influence does not cover is left out with a warning, and
     ``coverage`` says what is left.
 
+    ``memory`` are the bytes that the work may take beside the model and its samples, by default
+    half of what is free. A line on stderr says before the work how it is divided: the samples and
+    the groups that are held at once, and the passes over the training samples.
+
     Raises InputError for a label that is no class, and for a class with fewer than 3 query samples.
 
+    >>> import torch
     >>> features = torch.randn(400, 2, generator=torch.Generator().manual_seed(0))
     >>> labels = (features[:, 0] > 0).long()
     >>> train, query = (features[:200], labels[:200]), (features[200:], labels[200:])
@@ -218,13 +230,24 @@ def diagnose(
     >>> diagnose(model, train, query, classes=["left", "right"]).weights_n.shape
     (200,)
     """
-    if len(set(classes)) < len(classes):
-        raise InputError(f"classes: expected different names; got {', '.join(classes)}")
-    device = next(model.parameters()).device
-    train = _on_device("train", train, classes, device)
-    query = _on_device("query", query, classes, device)
-    classes, labels_n = tuple(classes), train[-1].cpu().numpy()
-    bins_m = _deal(query[-1].cpu().numpy(), classes, bins, seed)
+    model = _in_float32(model)
+    train = _samples("train", train, classes, model)
+    query = _samples("query", query, classes, model)
+    classes, labels_n = tuple(classes), train.labels.cpu().numpy()
+    bins_m = _deal(query.labels.cpu().numpy(), classes, bins, seed)
+    layers = select_layers(model, curvature.names) if curvature else None
+    plan = plan_memory(
+        model,
+        layers or covered_layers(model, embeddings, norms),
+        train.rows(slice(0, 2)),
+        logits,
+        kind=kind,
+        num_groups=int(bins_m.max()) + 1,
+        batch_size=batch_size,
+        memory=memory or free_memory(train.labels.device) / 2,
+    )
+    print(plan, file=sys.stderr, flush=True)
+    size = plan.batch_size
     if curvature is None:
         curvature = fit_factors(
             model,
@@ -232,7 +255,7 @@ def diagnose(
             kind=kind,
             damping=damping,
             seed=seed,
-            batch_size=batch_size,
+            batch_size=size,
             samples=samples,
             logits=logits,
             mask=mask,
@@ -240,14 +263,14 @@ def diagnose(
             norms=norms,
             progress=progress,
         )
-    fitted = Fitted(model, train, curvature, fingerprint(model), loss, batch_size)
+    fitted = Fitted(model, train, curvature, fingerprint(model), loss, size, plan.at_once)
     answer = _answer(fitted, query, bins_m, classes, labels_n, loss, progress)
     return Diagnosis(
         **answer,
         coverage=coverage(model, names=curvature.names),
         label_names=classes,
         labels_n=labels_n,
-        predicted_n=predicted_labels(model, train, logits, batch_size).numpy(),
+        predicted_n=predicted_labels(model, train, logits, size).numpy(),
         fitted=fitted,
     )
 
@@ -266,7 +289,7 @@ def _deal(groups_m: np.ndarray, names: tuple[str, ...], bins: int, seed: int) ->
 
 def _answer(
     fitted: Fitted,
-    query: Batch,
+    query: Samples,
     bins_m: np.ndarray,
     names: tuple[str, ...],
     labels_n: np.ndarray,
@@ -285,16 +308,18 @@ def _answer(
     }
 
 
-def _on_device(
-    name: str, batch: Batch, classes: Sequence[str], device: torch.device
-) -> tuple[Tensor, ...]:
-    """Return the batch on the device. Raises InputError for parts or labels that do not fit."""
-    sizes = {len(part) for part in batch}
-    if len(batch) < 2 or len(sizes) > 1:
-        raise InputError(
-            f"{name}: expected inputs and as many labels; got parts of {sorted(sizes)} samples"
-        )
-    low, high = int(batch[-1].min()), int(batch[-1].max())
+def _in_float32(model: nn.Module) -> nn.Module:
+    """Return a copy in float32 of a model in half precision, and any other model as it is."""
+    half = any(part.is_floating_point() and part.itemsize < 4 for part in model.parameters())
+    return copy.deepcopy(model).float() if half else model
+
+
+def _samples(name: str, data: Data, classes: Sequence[str], model: nn.Module) -> Samples:
+    """Return the samples. Raises InputError for two classes of a name and a label of no class."""
+    if len(set(classes)) < len(classes):
+        raise InputError(f"classes: expected different names; got {', '.join(classes)}")
+    samples = as_samples(data, model, name)
+    low, high = int(samples.labels.min()), int(samples.labels.max())
     if low < 0 or high >= len(classes):
         raise InputError(f"{name}: expected labels 0 to {len(classes) - 1}; got {low} to {high}")
-    return tuple(part.to(device) for part in batch)
+    return samples

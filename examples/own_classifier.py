@@ -44,8 +44,7 @@ def main(path: str) -> None:
     torch.manual_seed(0)
     train, query, wrong = digits()
 
-    # train[:] is the tuple (inputs, labels); of any other Dataset take default_collate(list(train))
-    diagnosis = diagnose(trained(train), train[:], query[:], classes="0123456789")
+    diagnosis = diagnose(trained(train), train, query, classes="0123456789")
     print(diagnosis)
     for i in diagnosis.detrimental[:10]:
         note = "wrong on purpose" if wrong[i] else "as it was"

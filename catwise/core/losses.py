@@ -1,23 +1,46 @@
 """Measure a classifier sample by sample: its training loss, and what influence vectors predict."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from catwise.core.errors import InputError
+
 __all__ = [
     "QUERY_LOSSES",
     "Batch",
     "Loss",
+    "logits_of",
     "per_sample_loss",
     "per_sample_margin",
     "per_sample_probability",
 ]
 
-# The inputs of the model, then the labels; the first axis of each tensor counts the samples.
-Batch = tuple[Tensor, ...]
+# The inputs of the model, tensors or one dictionary of them by the names of its arguments, then the
+# labels; the first axis of each tensor counts the samples.
+Batch = tuple[Any, ...]
 Loss = Callable[[nn.Module, Batch], Tensor]  # one value for each sample, (n,); lower is better
+
+
+def logits_of(model: nn.Module, batch: Batch) -> Tensor:
+    """Compute the model's logits of a batch, whose last part is the labels: (n, k).
+
+    They are what the model returns, or its ``logits``, as models of transformers have them.
+    """
+    *inputs, _ = batch
+    if len(inputs) == 1 and isinstance(inputs[0], Mapping):
+        output = model(**inputs[0])
+    else:
+        output = model(*inputs)
+    logits = getattr(output, "logits", output)
+    if not isinstance(logits, Tensor):
+        raise InputError(
+            f"model: expected logits (n, k), or an output with them; got {type(output).__name__}"
+        )
+    return logits
 
 
 def per_sample_loss(model: nn.Module, batch: Batch) -> Tensor:
@@ -26,8 +49,7 @@ def per_sample_loss(model: nn.Module, batch: Batch) -> Tensor:
     >>> per_sample_loss(nn.Identity(), (torch.zeros(2, 4), torch.tensor([0, 3])))
     tensor([1.3863, 1.3863])
     """
-    *inputs, labels = batch
-    return F.cross_entropy(model(*inputs), labels, reduction="none")
+    return F.cross_entropy(logits_of(model, batch), batch[-1], reduction="none")
 
 
 def per_sample_probability(model: nn.Module, batch: Batch) -> Tensor:
@@ -36,8 +58,7 @@ def per_sample_probability(model: nn.Module, batch: Batch) -> Tensor:
     >>> per_sample_probability(nn.Identity(), (torch.zeros(2, 4), torch.tensor([0, 3])))
     tensor([-0.2500, -0.2500])
     """
-    *inputs, labels = batch
-    return -model(*inputs).softmax(1).gather(1, labels[:, None])[:, 0]
+    return -logits_of(model, batch).softmax(1).gather(1, batch[-1][:, None])[:, 0]
 
 
 def per_sample_margin(model: nn.Module, batch: Batch) -> Tensor:
@@ -49,9 +70,8 @@ def per_sample_margin(model: nn.Module, batch: Batch) -> Tensor:
     >>> per_sample_margin(nn.Identity(), (logits, torch.tensor([0, 1])))
     tensor([-2.,  2.])
     """
-    *inputs, labels = batch
-    logits = model(*inputs)
-    own = F.one_hot(labels, logits.shape[1]).bool()
+    logits = logits_of(model, batch)
+    own = F.one_hot(batch[-1], logits.shape[1]).bool()
     return logits.masked_fill(own, -torch.inf).amax(1) - logits[own]
 
 

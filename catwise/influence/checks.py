@@ -54,9 +54,9 @@ def checked_layers(
         if name not in unfit and error <= TOLERANCE * torch.linalg.norm(expected[name]):
             right.add(name)
 
-    visit_layers(model, layers, lambda: _random_sum(logits()), compare, samples, unfit)
+    visit_layers(model, layers, lambda: _summed(logits()), compare, samples, unfit)
     kept = {name: layer for name, layer in layers.items() if name in right}
-    lost = _left_out(model, kept, embeddings, norms)
+    lost = _uncovered(model, kept, embeddings, norms)
     if not kept:
         raise InputError(
             f"model: expected a layer that influence covers on the way to the logits; got none: "
@@ -72,7 +72,7 @@ def checked_layers(
     return kept
 
 
-def _random_sum(logits_nk: Tensor) -> Tensor:
+def _summed(logits_nk: Tensor) -> Tensor:
     """Add up the logits with random weights, the same at every call."""
     generator = torch.Generator().manual_seed(0)
     weights_k = torch.randn(logits_nk.shape[1:], generator=generator)
@@ -88,7 +88,7 @@ def _expected(
     with frozen(model):
         for parameter in parameters.values():
             parameter.requires_grad_()
-        value = _random_sum(logits()[:1])
+        value = _summed(logits()[:1])
         gradients = torch.autograd.grad(
             value, list(parameters.values()), allow_unused=True, materialize_grads=True
         )
@@ -102,7 +102,7 @@ def _first_gradient(layer: Layer, a: Tensor, g_nto: Tensor, shape: torch.Size) -
     return columns.index_add_(0, a.flatten(), g_nto.flatten(0, 1)).T
 
 
-def _left_out(
+def _uncovered(
     model: nn.Module, kept: dict[str, Layer], embeddings: bool, norms: bool
 ) -> dict[str, str]:
     """Find the modules with a parameter of their own that is not covered: their kind by name."""

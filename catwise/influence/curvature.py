@@ -78,12 +78,14 @@ class FactoredCurvature:
         return list(self.layers)
 
     def solve(self, q: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Compute v_k = H^-1 q_k, per layer (k, o, i)."""
+        """Compute v_k = H^-1 q_k, per layer (k, o, i), of the layers that q has."""
         return {
             name: _rotated_back(
-                _rotated(q[name], layer) / self._divisor(layer["eigenvalues"]), layer
+                _rotated(q_koi, self.layers[name])
+                / self._divisor(self.layers[name]["eigenvalues"]),
+                self.layers[name],
             )
-            for name, layer in self.layers.items()
+            for name, q_koi in q.items()
         }
 
     def apply(self, v: dict[str, Tensor], filter: Filter) -> dict[str, Tensor]:

@@ -19,7 +19,8 @@ next to nothing for the many samples that the model is sure of. So pairs are dra
 proportion, and weighted down by it (``catwise.influence.fisher_pairs``).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import Literal, get_args
 
@@ -28,32 +29,28 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from catwise.core.errors import InputError
-from catwise.core.losses import Batch
+from catwise.core.losses import Batch, logits_of
 from catwise.core.progress import Progress
 from catwise.core.statistics import require_finite
 from catwise.influence.checks import checked_layers
 from catwise.influence.curvature import FactoredCurvature
 from catwise.influence.fisher_pairs import Draw, Pairs, draw_pairs
 from catwise.influence.layers import Layer, frozen, groups_of, matrix_shape, weight_of
+from catwise.influence.samples import Data, Samples, as_samples
 from catwise.influence.visits import sample_gradients, visit_layers
 
-__all__ = ["Kind", "Logits", "Mask", "fit_factors", "logits_of"]
+__all__ = ["Kind", "Logits", "Mask", "fit_factors"]
 
 Kind = Literal["ekfac", "kfac", "diagonal", "identity"]
 Logits = Callable[[nn.Module, Batch], Tensor]
-Mask = Callable[[Batch], Tensor]  # 1 at the positions (n, t) of a padded batch that are real
+Mask = Callable[[Batch], Tensor | None]  # 1 at the positions (n, t) of a padded batch that are real
 Layers = dict[str, Layer]
 Factors = dict[str, dict[str, Tensor]]  # by layer, then "outputs", "inputs" and "eigenvalues"
 
 
-def logits_of(model: nn.Module, batch: Batch) -> Tensor:
-    """Compute the model's logits of a batch, whose last part is the labels: (n, k)."""
-    return model(*batch[:-1])
-
-
 def fit_factors(
     model: nn.Module,
-    train: Batch,
+    train: Data,
     *,
     kind: Kind,
     damping: float,
@@ -71,7 +68,8 @@ def fit_factors(
 
     ``draw`` and ``seed`` decide which pairs; the same seed gives the same bits. The weighted sum
     over the pairs stands for the mean over the whole training set, whose size is ``n`` of the
-    result. ``logits`` calls the model, and ``mask`` tells the real positions of a padded batch.
+    result. ``train`` is what ``as_samples`` takes. ``logits`` calls the model, and ``mask`` tells
+    the real positions of a padded batch; by default it is the ``attention_mask`` of a dictionary.
     ``embeddings`` covers Embedding layers too; the basis of their inputs is the identity, because
     E[a a^T] of vectors with a single 1 is diagonal. ``norms`` covers the weights of norms, with a
     basis of their two inputs (the normalised value and 1) for each channel. A layer whose gradient
@@ -84,9 +82,10 @@ def fit_factors(
     that it draws: both passes see the same pairs, and the per-sample gradient is rotated by
     whichever side has fewer operations.
     """
-    n = len(train[-1])
+    source = as_samples(train, model, "train")
+    n = len(source)
     _require_options(kind, draw, samples, n)
-    few = tuple(part[:2] for part in train)
+    few = source.rows(slice(0, 2))
     layers = checked_layers(
         model,
         partial(logits, model, few),
@@ -100,17 +99,14 @@ def fit_factors(
         }
         return FactoredCurvature(n, damping, {name: {"eigenvalues": ones[name]} for name in ones})
     pairs = draw_pairs(
-        _probabilities(model, train, logits, batch_size), train[-1], draw, samples, seed
+        _probabilities(model, source, logits, batch_size), source.labels, draw, samples, seed
     )
-    batches = [
-        _PairBatch(train, pairs, members, logits, mask)
-        for members in torch.arange(len(pairs.rows)).split(batch_size)
-    ]
+    passes = _Passes(source, pairs, logits, mask or _attention_mask, batch_size, progress)
     factors: Factors = {name: {} for name in layers}
     if kind != "diagonal":
-        factors = _bases(model, layers, batches, kind, progress)
+        factors = _bases(model, layers, passes, kind)
     if kind != "kfac":
-        for name, eigenvalues in _second_moments(model, layers, batches, factors, progress).items():
+        for name, eigenvalues in _second_moments(model, layers, passes, factors).items():
             factors[name]["eigenvalues"] = eigenvalues
     return FactoredCurvature(n, damping, factors)
 
@@ -123,10 +119,16 @@ def _require_options(kind: str, draw: str, samples: int | None, n: int) -> None:
         raise InputError(f"samples: expected 1 to {n}, the training samples; got {samples}")
 
 
-def _probabilities(model: nn.Module, train: Batch, logits: Logits, batch_size: int) -> Tensor:
+def _attention_mask(batch: Batch) -> Tensor | None:
+    """Return the ``attention_mask`` of a batch that is a dictionary, if it has one."""
+    return batch[0].get("attention_mask") if isinstance(batch[0], Mapping) else None
+
+
+def _probabilities(model: nn.Module, train: Samples, logits: Logits, batch_size: int) -> Tensor:
     """Predict the probability of every label for every sample: (n, k)."""
     with frozen(model), torch.no_grad():
-        batches = zip(*(part.split(batch_size) for part in train), strict=True)
+        starts = range(0, len(train), batch_size)
+        batches = (train.rows(slice(start, start + batch_size)) for start in starts)
         probability_nk = torch.cat([logits(model, batch).softmax(-1) for batch in batches])
     axes = ("training sample", "class")
     require_finite(probability_nk.float().cpu().numpy(), "predicted probabilities", axes)
@@ -140,16 +142,17 @@ class _PairBatch:
     """
 
     def __init__(
-        self, train: Batch, pairs: Pairs, members: Tensor, logits: Logits, mask: Mask | None
+        self, train: Samples, pairs: Pairs, members: Tensor, logits: Logits, mask: Mask
     ) -> None:
-        device = train[-1].device
+        device = train.labels.device
         self.samples = pairs.rows[members].to(device)
-        inputs = (part[self.samples] for part in train[:-1])
+        *inputs, _ = train.rows(self.samples)
         self.batch: Batch = (*inputs, pairs.labels[members].to(device))
         self.weights = pairs.weights[members].to(device)
         self.input_weights = pairs.input_weights[members].to(device)
         self.logits = logits
-        self.real_nt = mask(self.batch).bool() if mask else None
+        real_nt = mask(self.batch)
+        self.real_nt = None if real_nt is None else real_nt.bool()
 
     def loss(self, model: nn.Module) -> Tensor:
         """Compute sum sqrt(weight) l(x, label) over the pairs."""
@@ -165,9 +168,23 @@ class _PairBatch:
         return weight_nt * self.real_nt.repeat(1, uses)
 
 
-def _bases(
-    model: nn.Module, layers: Layers, batches: list[_PairBatch], kind: Kind, progress: Progress
-) -> Factors:
+@dataclass(frozen=True)
+class _Passes:
+    """Pass over the pairs, a batch at a time."""
+
+    train: Samples
+    pairs: Pairs
+    logits: Logits
+    mask: Mask
+    batch_size: int
+    progress: Progress
+
+    def __iter__(self) -> Iterator[_PairBatch]:
+        for members in self.progress(torch.arange(len(self.pairs.rows)).split(self.batch_size)):
+            yield _PairBatch(self.train, self.pairs, members, self.logits, self.mask)
+
+
+def _bases(model: nn.Module, layers: Layers, passes: _Passes, kind: Kind) -> Factors:
     """Compute the eigenvectors of E[g g^T] and E[a a^T] per layer; for kfac also Lambda.
 
     The sum of g g^T runs over the positions, and a a^T is their mean: hence the T of kfac.
@@ -189,7 +206,7 @@ def _bases(
             _add_squares(a_ii[name], weight_nt.sqrt()[(..., *[None] * (a.dim() - 2))] * a)
         mass[name] += float(weight_nt.sum())
 
-    for batch in progress(batches):
+    for batch in passes:
         visit_layers(model, layers, partial(batch.loss, model), partial(add, batch), batch.samples)
     factors: Factors = {}
     for name, layer in layers.items():
@@ -222,11 +239,7 @@ def _add_squares(sums: Tensor, values: Tensor) -> None:
 
 
 def _second_moments(
-    model: nn.Module,
-    layers: Layers,
-    batches: list[_PairBatch],
-    bases: Factors,
-    progress: Progress,
+    model: nn.Module, layers: Layers, passes: _Passes, bases: Factors
 ) -> dict[str, Tensor]:
     """Compute E[(U_o^T G U_i)^2] per layer: (o, i). A layer without bases is not rotated."""
     sums = {name: weight_of(layer).new_zeros(matrix_shape(layer)) for name, layer in layers.items()}
@@ -258,7 +271,7 @@ def _second_moments(
             rotated_noi = (g_nto @ basis["outputs"]).transpose(1, 2) @ a @ basis["inputs"]
         sums[name] += rotated_noi.square().sum(0)
 
-    for batch in progress(batches):
+    for batch in passes:
         visit_layers(model, layers, partial(batch.loss, model), add, batch.samples)
     return sums
 

@@ -28,9 +28,10 @@ import torch
 from torch import Tensor, nn
 
 from catwise.core.errors import InputError
-from catwise.core.losses import Batch, Loss, per_sample_loss
+from catwise.core.losses import Loss, per_sample_loss
 from catwise.core.progress import Progress
 from catwise.influence.curvature import Curvature
+from catwise.influence.samples import Data, as_samples
 from catwise.influence.vectors import directional_derivatives, group_gradients
 
 __all__ = ["Segment", "influence_by_segments"]
@@ -67,8 +68,8 @@ class Segment:
 def influence_by_segments(
     model: nn.Module,
     segments: Sequence[Segment],
-    train: Batch,
-    query: Batch,
+    train: Data,
+    query: Data,
     groups: Tensor,
     num_groups: int,
     *,
@@ -95,11 +96,12 @@ def influence_by_segments(
             layers = ", ".join(segment.curvature.names)
             got = f"{len(segment.rates)} steps and the layers {layers}"
             raise InputError(f"segments: expected {expected}; got {got} in segment {number}")
+    train, query = as_samples(train, model, "train"), as_samples(query, model, "query")
     passes: dict[str, Any] = {"batch_size": batch_size, "progress": progress}
     v = group_gradients(
         model, query, groups, num_groups, layers=names, query_loss=query_loss, **passes
     )
-    p_nk = torch.zeros(len(train[-1]), num_groups).to(next(iter(v.values())))
+    p_nk = torch.zeros(len(train), num_groups).to(next(iter(v.values())))
     for segment in reversed(segments):
         gathered, v = _through(segment, v)
         p_nk += directional_derivatives(segment.model, train, gathered, loss=loss, **passes)

@@ -13,9 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from catwise.core.errors import InputError
-from catwise.core.losses import Batch, Loss, per_sample_loss
+from catwise.core.losses import Loss, per_sample_loss
 from catwise.core.progress import Progress
-from catwise.influence.curvature import Curvature
+from catwise.influence.curvature import Curvature, ExactHessian
 from catwise.influence.layers import (
     as_matrices,
     frozen,
@@ -24,6 +24,7 @@ from catwise.influence.layers import (
     select_layers,
     weight_of,
 )
+from catwise.influence.samples import Data, Samples, as_samples
 from catwise.influence.visits import sample_gradients, visit_layers
 
 __all__ = ["directional_derivatives", "group_gradients", "influence_vectors", "validation_bins"]
@@ -32,24 +33,26 @@ __all__ = ["directional_derivatives", "group_gradients", "influence_vectors", "v
 def influence_vectors(
     model: nn.Module,
     curvature: Curvature,
-    train: Batch,
-    query: Batch,
+    train: Data,
+    query: Data,
     groups: Tensor,
     num_groups: int,
     *,
     batch_size: int,
     loss: Loss = per_sample_loss,
     query_loss: Loss = per_sample_loss,
+    at_once: int | None = None,
     progress: Progress = iter,
 ) -> Tensor:
     """Compute P, (n, k), in nats of summed query loss per removed training sample.
 
     Positive is beneficial: removing sample i raises the loss of group k by P[i, k], to first order.
     ``groups`` (m,) says to which column each query sample belongs: its class, or any other
-    partition. ``loss`` is what the model was trained on, ``query_loss`` what P predicts; both map
-    (model, batch) to (n,). Three steps, one for each factor of Eq. 1: the group gradients q_k,
-    v_k = H^-1 q_k, and g_i . v_k. The price is one pass over the query and one over the training
-    samples, whatever the number of groups.
+    partition. ``train`` and ``query`` are what ``as_samples`` takes. ``loss`` is what the model was
+    trained on, ``query_loss`` what P predicts; both map (model, batch) to (n,). Three steps, one
+    for each factor of Eq. 1: the group gradients q_k, v_k = H^-1 q_k, and g_i . v_k. The price is
+    one pass over the query and one over the training samples, whatever the number of groups; with
+    ``at_once`` groups in memory at a time, one over the training samples for as many groups.
 
     Scale: H is the *sum* over training samples and q_k the *sum* over query samples, as in the
     paper; kronfluence's own scores use the mean for H and are n times larger.
@@ -70,26 +73,35 @@ def influence_vectors(
             [ 0.1667,  0.1667],
             [-0.1667, -0.1667]])
     """
-    q = group_gradients(
-        model,
-        query,
-        groups,
-        num_groups,
-        batch_size=batch_size,
-        layers=curvature.names,
-        query_loss=query_loss,
-        progress=progress,
-    )
-    with torch.autocast(train[-1].device.type, enabled=False):
-        v = curvature.solve(q)
-    return directional_derivatives(
-        model, train, v, batch_size=batch_size, loss=loss, progress=progress
-    )
+    train, query = as_samples(train, model, "train"), as_samples(query, model, "query")
+    members = _members(groups, num_groups)
+    columns = []
+    for some in _split(members, at_once or num_groups):
+        q = _sums(model, query, some, curvature.names, batch_size, query_loss, progress)
+        with torch.autocast(train.labels.device.type, enabled=False):
+            v = _solved(curvature, q)
+        columns.append(
+            directional_derivatives(
+                model, train, v, batch_size=batch_size, loss=loss, progress=progress
+            )
+        )
+    return columns[0] if len(columns) == 1 else torch.cat(columns, dim=1)
+
+
+def _solved(curvature: Curvature, q: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Compute H^-1 q, layer by layer where the curvature allows it, and let go of q meanwhile."""
+    if isinstance(curvature, ExactHessian):
+        return curvature.solve(q)
+    return {name: curvature.solve({name: q.pop(name)})[name] for name in curvature.names}
+
+
+def _split(members: list[Tensor], size: int) -> list[list[Tensor]]:
+    return [members[start : start + size] for start in range(0, len(members), size)]
 
 
 def group_gradients(
     model: nn.Module,
-    query: Batch,
+    query: Data,
     groups: Tensor,
     num_groups: int,
     *,
@@ -105,6 +117,19 @@ def group_gradients(
 
     Raises InputError for a group that is out of range, and where a gradient is not finite.
     """
+    return _sums(
+        model,
+        as_samples(query, model, "query"),
+        _members(groups, num_groups),
+        layers,
+        batch_size,
+        query_loss,
+        progress,
+    )
+
+
+def _members(groups: Tensor, num_groups: int) -> list[Tensor]:
+    """Return the numbers of the query samples of each group; warn of a group without any."""
     if groups.min() < 0 or groups.max() >= num_groups:
         raise InputError(
             f"groups: expected 0 to {num_groups - 1}; got {int(groups.min())} to "
@@ -113,16 +138,29 @@ def group_gradients(
     members = [(groups == k).nonzero()[:, 0] for k in range(num_groups)]
     if empty := [k for k, rows in enumerate(members) if not len(rows)]:
         warnings.warn(
-            f"groups without a query sample, whose influence is zero: {empty}", stacklevel=2
+            f"groups without a query sample, whose influence is zero: {empty}", stacklevel=3
         )
+    return members
+
+
+def _sums(
+    model: nn.Module,
+    query: Samples,
+    members: list[Tensor],
+    layers: Iterable[str] | None,
+    batch_size: int,
+    query_loss: Loss,
+    progress: Progress,
+) -> dict[str, Tensor]:
+    """Compute the summed gradient of each group, whose samples are ``members``."""
     covered = select_layers(model, layers)
     ids = {id(part) for layer in covered.values() for part in own_parameters(layer)}
     parameters = {name: part for name, part in model.named_parameters() if id(part) in ids}
     sums = {
-        name: weight_of(layer).new_zeros(num_groups, *matrix_shape(layer))
+        name: weight_of(layer).new_zeros(len(members), *matrix_shape(layer))
         for name, layer in covered.items()
     }
-    batches = [(k, rows) for k in range(num_groups) for rows in members[k].split(batch_size)]
+    batches = [(k, rows) for k in range(len(members)) for rows in members[k].split(batch_size)]
     with frozen(model):
         for parameter in parameters.values():
             parameter.requires_grad_()
@@ -142,7 +180,7 @@ def group_gradients(
 
 def directional_derivatives(
     model: nn.Module,
-    train: Batch,
+    train: Data,
     v: dict[str, Tensor],
     *,
     batch_size: int,
@@ -157,7 +195,8 @@ def directional_derivatives(
 
     Raises InputError where a gradient is not finite.
     """
-    n, first = len(train[-1]), next(iter(v.values()))
+    train, first = as_samples(train, model, "train"), next(iter(v.values()))
+    n = len(train)
     scores_nk = first.new_zeros(n, len(first))
     layers = select_layers(model, v)
 
@@ -182,8 +221,8 @@ def _products(a: Tensor, g_nto: Tensor, v_koi: Tensor) -> Tensor:
     return sample_gradients(a, g_nto).flatten(1) @ v_koi.flatten(1).T
 
 
-def _summed(loss: Loss, model: nn.Module, samples: Batch, rows: Tensor) -> Tensor:
-    return loss(model, tuple(part[rows] for part in samples)).sum()
+def _summed(loss: Loss, model: nn.Module, samples: Samples, rows: Tensor) -> Tensor:
+    return loss(model, samples.rows(rows)).sum()
 
 
 def _ignore(name: str, a: Tensor, g_nto: Tensor) -> None:

@@ -14,8 +14,9 @@ import numpy as np
 from torch import Tensor, nn
 
 from catwise.core.errors import InputError, optional_packages
-from catwise.core.losses import Batch, Loss
+from catwise.core.losses import Loss
 from catwise.influence.curvature import from_tensors
+from catwise.influence.samples import Samples
 from catwise.sharing.frames import INFLUENCE, to_frame
 from catwise.sharing.questions import Fitted, require_model
 from catwise.training.models import checksum
@@ -93,7 +94,7 @@ def load(
     kind: type,
     path: str | Path,
     model: nn.Module | None,
-    train: Batch | None,
+    train: Samples | None,
     loss: Loss,
     size: int,
 ) -> dict[str, Any]:
@@ -124,10 +125,10 @@ def load(
                 f"{folder / FACTORS}: expected the factors of {RECORD} beside it; got others"
             )
         require_model(model, fitted_at)
-        if not np.array_equal(train[-1].cpu().numpy(), known["labels_n"]):
+        if not np.array_equal(train.labels.cpu().numpy(), known["labels_n"]):
             raise InputError(
                 f"train: expected the {len(known['labels_n'])} training samples of the diagnosis; "
-                f"got {len(train[-1])} with other labels"
+                f"got {len(train)} with other labels"
             )
         device = next(model.parameters()).device
         curvature = from_tensors({name: value.to(device) for name, value in tensors.items()})

@@ -8,11 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from catwise.core.errors import InputError
-from catwise.core.losses import QUERY_LOSSES, Batch, Loss, per_sample_loss
+from catwise.core.losses import QUERY_LOSSES, Loss, per_sample_loss
 from catwise.core.progress import Progress
 from catwise.influence.curvature import Curvature
 from catwise.influence.factors import Logits
 from catwise.influence.layers import frozen
+from catwise.influence.samples import Samples
 from catwise.influence.vectors import influence_vectors
 from catwise.training.models import fingerprint
 
@@ -23,19 +24,21 @@ __all__ = ["Fitted", "numbered_groups", "predicted_labels", "query_loss"]
 class Fitted:
     """Hold what every question needs and no question changes.
 
-    ``fingerprint`` is the checksum of the weights at which the curvature was fitted.
+    ``fingerprint`` is the checksum of the weights at which the curvature was fitted. ``at_once``
+    is the number of groups whose directions are held in memory at once; None means all.
     """
 
     model: nn.Module
-    train: Batch
+    train: Samples
     curvature: Curvature
     fingerprint: str
     loss: Loss = per_sample_loss
     batch_size: int = 256
+    at_once: int | None = None
 
     def vectors(
         self,
-        query: Batch,
+        query: Samples,
         groups_m: np.ndarray,
         num_groups: int,
         measure: Loss,
@@ -51,11 +54,12 @@ class Fitted:
             self.curvature,
             self.train,
             query,
-            torch.from_numpy(groups_m).to(query[-1].device),
+            torch.from_numpy(groups_m).to(query.labels.device),
             num_groups,
             batch_size=self.batch_size,
             loss=self.loss,
             query_loss=measure,
+            at_once=self.at_once,
             progress=progress,
         )
         return vectors.cpu().double().numpy()
@@ -98,8 +102,8 @@ def numbered_groups(groups: Sequence[object], m: int) -> tuple[np.ndarray, tuple
     return groups_m.astype(np.int64), tuple(map(str, names))
 
 
-def predicted_labels(model: nn.Module, batch: Batch, logits: Logits, batch_size: int) -> Tensor:
+def predicted_labels(model: nn.Module, samples: Samples, logits: Logits, batch_size: int) -> Tensor:
     """Return the label that the model gives to each sample: (n,), on the CPU."""
     with frozen(model), torch.no_grad():
-        parts = zip(*(part.split(batch_size) for part in batch), strict=True)
-        return torch.cat([logits(model, part).argmax(-1).cpu() for part in parts])
+        parts = [slice(start, start + batch_size) for start in range(0, len(samples), batch_size)]
+        return torch.cat([logits(model, samples.rows(part)).argmax(-1).cpu() for part in parts])

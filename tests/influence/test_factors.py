@@ -5,9 +5,10 @@ import torch
 from safetensors.torch import save
 
 from catwise.core.errors import InputError
+from catwise.core.losses import logits_of
 from catwise.core.precision import precision
 from catwise.influence.curvature import from_tensors
-from catwise.influence.factors import fit_factors, logits_of
+from catwise.influence.factors import fit_factors
 from catwise.influence.fisher_pairs import draw_pairs
 from catwise.influence.layers import coverage, covered_layers
 from catwise.influence.vectors import influence_vectors

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 import pytest
 import torch
 
+from catwise.core.losses import logits_of
 from catwise.influence import kronfluence_reference as reference
-from catwise.influence.factors import fit_factors, logits_of
+from catwise.influence.factors import fit_factors
 from catwise.influence.fisher_pairs import draw_pairs
 from catwise.influence.vectors import influence_vectors
 from catwise.training import bert

@@ -1,0 +1,191 @@
+"""Take samples by their numbers from tensors, a Dataset or a DataLoader, a batch at a time."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, IterableDataset, default_collate
+
+from catwise.core.errors import InputError
+from catwise.core.losses import Batch
+
+__all__ = ["Data", "Samples", "as_samples"]
+
+Data = Any  # a Batch of all samples, a Dataset with numbered items, a DataLoader, or Samples
+LABELS = ("labels", "label")
+AT_ONCE = 256  # samples that are read at once where nothing else is said
+
+
+class Samples:
+    """Give any samples of a training or query set as a batch, on the device of the model.
+
+    ``labels`` (n,) are read once; nothing else is kept of a Dataset.
+    """
+
+    def __init__(self, labels: Tensor, read: Callable[[Tensor | slice], Batch]) -> None:
+        self.labels, self.read = labels, read
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def rows(self, rows: Tensor | slice) -> Batch:
+        """Return the batch of the samples with these numbers."""
+        return self.read(rows)
+
+
+def as_samples(data: Data, model: nn.Module, name: str = "samples") -> Samples:
+    """Make Samples of tensors, a torch Dataset, a datasets.Dataset or a DataLoader.
+
+    Tensors are a tuple of all inputs of the model, then the labels, or a dictionary with the labels
+    under ``labels`` or ``label``; of the others those are kept that the model's ``forward`` names.
+    An item of a Dataset is such a tuple or dictionary of one sample. Of a DataLoader only the
+    Dataset and the function that collates are used: samples keep their order in the Dataset. Inputs
+    in half precision take the dtype of the model.
+
+    Raises InputError, with ``name``, for samples that cannot be read by number, for none, for parts
+    of different sizes, for labels that are no numbers (n,), and where a second look at the first
+    samples finds others, as random augmentation does.
+    """
+    if isinstance(data, Samples):
+        return data
+    like = next(model.parameters())
+    if isinstance(data, Mapping) and all(isinstance(part, Tensor) for part in data.values()):
+        return _of_tensors(_as_batch(data, _accepted(model), name), like, name)
+    if isinstance(data, tuple | list) and all(isinstance(part, Tensor) for part in data):
+        return _of_tensors(tuple(data), like, name)
+    dataset, collate = data, default_collate
+    if isinstance(data, DataLoader):
+        dataset, collate = data.dataset, data.collate_fn
+        _require_whole(data, name)
+    if hasattr(dataset, "with_format") and dataset.format["type"] is None:
+        dataset = dataset.with_format("torch")  # a datasets.Dataset, which gives lists otherwise
+    if isinstance(dataset, IterableDataset) or not hasattr(dataset, "__getitem__"):
+        raise InputError(
+            f"{name}: expected tensors, or a Dataset with numbered items; got "
+            f"{type(dataset).__name__}; make a list of its items"
+        )
+    if not len(dataset):
+        raise InputError(f"{name}: expected samples; got none")
+    return _of_dataset(_Reader(dataset, collate, _accepted(model), like, name))
+
+
+def _of_tensors(parts: Batch, like: Tensor, name: str) -> Samples:
+    sizes = {len(part) for given in parts for part in _tensors(given)}
+    if len(parts) < 2 or len(sizes) > 1:
+        raise InputError(
+            f"{name}: expected inputs and as many labels; got parts of {sorted(sizes)} samples"
+        )
+    if not len(parts[-1]):
+        raise InputError(f"{name}: expected samples; got none")
+    moved = tuple(_moved(part, like) for part in parts)
+    return Samples(moved[-1], lambda rows: tuple(_taken(part, rows) for part in moved))
+
+
+def _tensors(part: Any) -> list[Tensor]:
+    return list(part.values()) if isinstance(part, Mapping) else [part]
+
+
+def _taken(part: Any, rows: Tensor | slice) -> Any:
+    """Take rows of a tensor, or of every tensor of a dictionary."""
+    if isinstance(part, Mapping):
+        return {name: value[rows] for name, value in part.items()}
+    return part[rows]
+
+
+def _require_whole(loader: DataLoader, name: str) -> None:
+    """Raise InputError for a DataLoader that gives other samples than those of its Dataset."""
+    if isinstance(loader.dataset, IterableDataset):
+        return  # refused for that
+    count, whole = len(loader.sampler), len(loader.dataset)  # type: ignore[arg-type]
+    if count != whole:
+        raise InputError(
+            f"{name}: expected a DataLoader over its whole Dataset; got a sampler of {count} of "
+            f"{whole} samples; give torch.utils.data.Subset"
+        )
+
+
+def _accepted(model: nn.Module) -> set[str]:
+    """Return the names of the arguments of the model's forward."""
+    return set(inspect.signature(model.forward).parameters)
+
+
+class _Reader:
+    """Read samples of a Dataset, collated as its DataLoader does."""
+
+    def __init__(
+        self,
+        dataset: Any,
+        collate: Callable[[list[Any]], Any],
+        accepted: set[str],
+        like: Tensor,
+        name: str,
+    ) -> None:
+        self.dataset, self.collate, self.accepted = dataset, collate, accepted
+        self.like, self.name = like, name
+
+    def __call__(self, numbers: list[int]) -> Batch:
+        batch = self.collate([self.dataset[number] for number in numbers])
+        if isinstance(batch, Mapping):
+            batch = _as_batch(batch, self.accepted, self.name)
+        *inputs, labels = batch
+        if not inputs or not isinstance(labels, Tensor) or labels.dim() != 1:
+            got = f"shape {tuple(labels.shape)}" if isinstance(labels, Tensor) else type(labels)
+            raise InputError(
+                f"{self.name}: expected items of inputs and a label, a number; got labels of {got}"
+            )
+        return tuple(_moved(part, self.like) for part in (*inputs, labels))
+
+
+def _as_batch(batch: Mapping[str, Any], accepted: set[str], name: str) -> Batch:
+    """Part a dictionary into the tensors that the model takes, in a dictionary, and the labels."""
+    key = next((key for key in LABELS if key in batch), None)
+    if key is None:
+        raise InputError(f"{name}: expected items with labels or label; got {', '.join(batch)}")
+    tensors = {k: part for k, part in batch.items() if isinstance(part, Tensor) and k != key}
+    known = {k: part for k, part in tensors.items() if k in accepted}
+    return (known or tensors), batch[key]
+
+
+def _moved(part: Any, like: Tensor) -> Any:
+    """Move a tensor, or a dictionary of tensors, to the device of the model."""
+    if isinstance(part, Mapping):
+        return {name: _moved(value, like) for name, value in part.items()}
+    half = part.dtype in (torch.float16, torch.bfloat16)
+    return part.to(like.device, like.dtype if half else part.dtype)
+
+
+def _of_dataset(read: _Reader) -> Samples:
+    n = len(read.dataset)
+    parts = torch.arange(n).split(AT_ONCE)
+    first = read(parts[0].tolist())
+    if not _same(first, read(parts[0].tolist())):
+        raise InputError(
+            f"{read.name}: expected the same samples when they are read again; got others; leave "
+            f"random augmentation out"
+        )
+    labels = torch.cat([first[-1], *(read(rows.tolist())[-1] for rows in parts[1:])])
+
+    def rows(numbers: Tensor | slice) -> Batch:
+        if isinstance(numbers, slice):
+            numbers = torch.arange(n)[numbers]
+        batch = read(numbers.tolist())
+        changed = (batch[-1] != labels[numbers.to(labels.device)]).nonzero()
+        if len(changed):
+            sample = int(numbers[int(changed[0])])
+            raise InputError(
+                f"{read.name}: expected the label that sample {sample} had before; got another"
+            )
+        return batch
+
+    return Samples(labels, rows)
+
+
+def _same(one: Any, two: Any) -> bool:
+    """Tell whether two batches hold the same values, whatever is no number."""
+    if isinstance(one, Tensor):
+        return one.shape == two.shape and bool(torch.equal(one.nan_to_num(), two.nan_to_num()))
+    if isinstance(one, Mapping):
+        return all(_same(part, two[name]) for name, part in one.items())
+    return all(_same(left, right) for left, right in zip(one, two, strict=True))

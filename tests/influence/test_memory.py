@@ -1,0 +1,91 @@
+"""A plan divides the work to fit the memory, and the division does not change the answer."""
+
+import re
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from catwise.core.errors import InputError
+from catwise.core.losses import logits_of
+from catwise.data.free_memory import free_memory
+from catwise.diagnosis import diagnose
+from catwise.influence.factors import fit_factors
+from catwise.influence.layers import covered_layers
+from catwise.influence.memory import plan_memory
+from catwise.influence.vectors import influence_vectors
+from tests.helpers import small
+
+GROUPS = 24
+
+
+def planned(memory, kind="ekfac"):
+    model = small.conv_net()
+    return plan_memory(
+        model,
+        covered_layers(model, norms=True),
+        small.images(2),
+        logits_of,
+        kind=kind,
+        num_groups=GROUPS,
+        batch_size=50,
+        memory=memory,
+    )
+
+
+def test_less_memory_means_more_passes_and_smaller_batches():
+    whole = planned(1e9)
+    assert (whole.passes, whole.at_once, whole.batch_size) == (1, GROUPS, 50)
+    plans = [planned(share * whole.peak) for share in (0.9, 0.7, 0.5, 0.3)]
+    for plan, share in zip(plans, (0.9, 0.7, 0.5, 0.3), strict=True):
+        assert plan.peak <= share * whole.peak
+        assert plan.at_once * plan.passes >= GROUPS > plan.at_once * (plan.passes - 1)
+    sizes = [plan.batch_size for plan in plans]
+    assert sizes == sorted(sizes, reverse=True)
+    assert plans[-1].passes >= plans[0].passes >= 1
+    assert plans[-1].batch_size < 50
+
+
+def test_a_kind_without_bases_needs_less():
+    assert planned(1e9, "diagonal").peak < planned(1e9).peak
+
+
+def test_what_does_not_fit_is_refused_with_what_is_needed():
+    with pytest.raises(InputError, match=r"memory: expected .* GB or more .*; got 1e-06; kind="):
+        planned(1e3)
+    needed = 0.0
+    try:
+        planned(1e3)
+    except InputError as error:
+        needed = 1e9 * float(re.search(r"expected (\S+) GB", str(error))[1])
+    assert planned(1.01 * needed).batch_size == 1
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 3])
+def test_groups_one_after_the_other_give_the_vectors_of_all_at_once(at_once):
+    model, train, query = small.conv_net(), small.images(24), small.images(12, seed=1)
+    fitted = fit_factors(model, train, kind="ekfac", damping=0.1, seed=0, batch_size=9, norms=True)
+    groups = torch.arange(12) % 4
+    whole, parts = (
+        influence_vectors(model, fitted, train, query, groups, 4, batch_size=9, at_once=size)
+        for size in (None, at_once)
+    )
+    torch.testing.assert_close(parts, whole, rtol=1e-10, atol=1e-13)
+
+
+def test_a_diagnosis_in_little_memory_is_that_in_much(capsys):
+    model = nn.Sequential(nn.Flatten(), nn.Linear(128, 64), nn.Tanh(), nn.Linear(64, 3)).double()
+    train, query = small.images(40), small.images(30, seed=1)
+    whole = diagnose(model, train, query, "abc")
+    first = capsys.readouterr().err
+    peak = 1e9 * float(re.search(r"about (\S+) GB", first)[1])
+    parts = diagnose(model, train, query, "abc", memory=0.7 * peak)
+    second = capsys.readouterr().err
+    assert re.fullmatch(r"memory: about .* GB at the peak, .* at once; one pass .*\n", first)
+    assert re.search(r"; \d+ passes over the training samples", second)
+    np.testing.assert_allclose(parts.p_nk, whole.p_nk, rtol=1e-5, atol=1e-9)
+
+
+def test_the_free_memory_is_between_nothing_and_a_petabyte():
+    assert 0 < free_memory(torch.device("cpu")) < 1e15

@@ -1,0 +1,240 @@
+"""Samples are the same whether they come as tensors, as a Dataset or as a DataLoader."""
+
+import tracemalloc
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import (
+    DataLoader,
+    Dataset,
+    IterableDataset,
+    SubsetRandomSampler,
+    TensorDataset,
+)
+
+from catwise.core.errors import InputError
+from catwise.diagnosis import diagnose
+from catwise.influence.factors import fit_factors
+from catwise.influence.samples import as_samples
+from catwise.influence.vectors import influence_vectors
+from tests.helpers import small
+
+
+class Items(Dataset):
+    """Hold any items."""
+
+    def __init__(self, items):
+        self.items = list(items)
+
+    def __len__(self):
+        return len(self.items)
+
+    def __getitem__(self, number):
+        return self.items[number]
+
+
+class ByName(nn.Module):
+    """Classify tokens with their mask, as models of transformers do: by names, with an output."""
+
+    def __init__(self):
+        super().__init__()
+        self.words, self.head = nn.Embedding(30, 6), nn.Linear(6, 3)
+
+    def forward(self, input_ids, attention_mask=None):
+        mask = attention_mask[..., None].to(self.words.weight)
+        hidden = (self.words(input_ids) * mask).sum(1) / mask.sum(1)
+        return Output(self.head(hidden.tanh()))
+
+
+class Output:
+    def __init__(self, logits):
+        self.logits = logits
+
+
+class ByPosition(nn.Module):
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, ids, mask):
+        return self.model(ids, mask).logits
+
+
+def padded(items):
+    """Collate texts of different lengths, as the collators of transformers do."""
+    length = max(len(item["input_ids"]) for item in items)
+    ids = torch.zeros(len(items), length, dtype=torch.long)
+    mask = torch.zeros_like(ids)
+    for row, item in enumerate(items):
+        ids[row, : len(item["input_ids"])] = torch.tensor(item["input_ids"])
+        mask[row, : len(item["input_ids"])] = 1
+    labels = torch.tensor([item["label"] for item in items])
+    return {"input_ids": ids, "attention_mask": mask, "labels": labels, "text": ["..."] * len(ids)}
+
+
+def p_nk(model, train, query):
+    fitted = fit_factors(
+        model, train, kind="ekfac", damping=0.1, seed=0, batch_size=7, embeddings=True
+    )
+    groups = as_samples(query, model).labels
+    return influence_vectors(model, fitted, train, query, groups, 3, batch_size=5)
+
+
+@pytest.fixture(scope="module")
+def images():
+    return small.conv_net(), small.images(24), small.images(12, seed=1)
+
+
+@pytest.mark.parametrize("kind", ["dataset", "list", "loader", "shuffled", "lists"])
+def test_a_dataset_gives_the_vectors_of_its_tensors(images, kind):
+    model, *parts = images
+    make = {
+        "dataset": lambda part: Items(zip(*part, strict=True)),
+        "list": lambda part: list(zip(*part, strict=True)),
+        "loader": lambda part: DataLoader(TensorDataset(*part), batch_size=3),
+        "shuffled": lambda part: DataLoader(TensorDataset(*part), batch_size=3, shuffle=True),
+        "lists": lambda part: Items([(x, int(y)) for x, y in zip(*part, strict=True)]),
+    }[kind]
+    torch.testing.assert_close(
+        p_nk(model, *map(make, parts)), p_nk(model, *parts), rtol=1e-12, atol=1e-14
+    )
+
+
+@pytest.fixture
+def texts():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = ByName().double()
+    lengths = [3, 5, 8, 4, 6, 7] * 4
+    return model, small.texts(lengths, 8), small.texts(lengths[:12], 8, seed=2)
+
+
+@pytest.mark.parametrize("kind", ["collated", "dictionary", "parts", "hugging face"])
+def test_dictionaries_and_outputs_are_understood(texts, kind):
+    model, *parts = texts
+
+    def make(part):
+        ids, mask, labels = part
+        inputs = {"input_ids": ids, "attention_mask": mask}
+        if kind == "dictionary":
+            return inputs | {"labels": labels, "idx": torch.arange(len(ids))}
+        if kind == "parts":
+            named = [{name: value[n] for name, value in inputs.items()} for n in range(len(ids))]
+            return Items(zip(named, labels, strict=True))
+        if kind == "hugging face":
+            datasets = pytest.importorskip("datasets")
+            columns = {name: value.tolist() for name, value in inputs.items()}
+            columns |= {"label": labels.tolist(), "text": ["..."] * len(ids)}
+            return datasets.Dataset.from_dict(columns)
+        items = [
+            {"input_ids": row[real.bool()].tolist(), "label": int(label)}
+            for row, real, label in zip(*part, strict=True)
+        ]
+        return DataLoader(items, batch_size=4, collate_fn=padded)
+
+    from catwise.core.losses import per_sample_loss
+
+    expected = p_nk(ByPosition(model), *parts)
+    found = p_nk(model, *map(make, parts))
+    # padding to the batch's longest text changes the bases of the embedding's outputs alone if the
+    # mask were not understood; products are equal up to rounding
+    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-12)
+    assert per_sample_loss(model, as_samples(make(parts[0]), model).rows(slice(0, 3))).shape == (3,)
+
+
+@pytest.mark.slow
+def test_nothing_is_kept_of_a_dataset_but_its_labels():
+    """Read 100,000 samples of 1 kB; what is held at once is a batch of them and the labels."""
+
+    class Large(Dataset):
+        def __len__(self):
+            return 100_000
+
+        def __getitem__(self, number):
+            if number >= len(self):
+                raise IndexError
+            return np.full(256, number, np.float32), number % 3
+
+    tracemalloc.start()
+    samples = as_samples(Large(), nn.Linear(256, 3))
+    peak = tracemalloc.get_traced_memory()[1]  # of numpy's arrays
+    tracemalloc.stop()
+    assert len(samples) == 100_000
+    assert peak < 10e6 < 100_000 * 1024
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda x, y: Items([]), "train: expected samples; got none"),
+        (lambda x, y: (x[:0], y[:0]), "train: expected samples; got none"),
+        (lambda x, y: (x, y[:5]), "train: expected inputs and as many labels; got parts of"),
+        (lambda x, y: Items([(a,) for a in x]), r"train: expected items of inputs and a label"),
+        (
+            lambda x, y: Items([{"x": a} for a in x]),
+            "expected items with labels or label; got x",
+        ),
+        (
+            lambda x, y: DataLoader(TensorDataset(x, y), sampler=SubsetRandomSampler(range(4))),
+            "train: expected a DataLoader over its whole Dataset; got a sampler of 4 of 24 samples;"
+            " give torch.utils.data.Subset",
+        ),
+        (
+            lambda x, y: type("Stream", (IterableDataset,), {"__iter__": iter})(),
+            "train: expected tensors, or a Dataset with numbered items; got Stream",
+        ),
+    ],
+)
+def test_what_cannot_be_read_is_one_line(images, make, words):
+    model, train, _ = images
+    with pytest.raises(InputError, match=words) as caught:
+        as_samples(make(*train), model, "train")
+    assert "\n" not in str(caught.value)
+
+
+def test_randomness_is_noticed_and_refused(images):
+    model, (x, y), query = images
+
+    class Augmented(Items):
+        def __getitem__(self, number):
+            return x[number] + torch.rand(()), y[number]
+
+    with pytest.raises(InputError, match="the same samples when they are read again; got others"):
+        diagnose(model, Augmented(y), query, "abc")
+
+
+def test_labels_that_change_later_are_noticed(images):
+    model, (x, y), _ = images
+    labels = y.clone()
+
+    class Changing(Items):
+        def __getitem__(self, number):
+            return x[number], labels[number]
+
+    samples = as_samples(Changing(y), model, "train")
+    labels[7] = (labels[7] + 1) % 3
+    with pytest.raises(InputError, match="train: expected the label that sample 7 had before"):
+        samples.rows(torch.tensor([3, 7]))
+
+
+def test_a_sample_that_is_not_finite_is_named(images):
+    model, (x, y), query = images
+    x = x.clone()
+    x[11, 0, 2, 2] = torch.nan
+    with pytest.raises(InputError, match="training sample 11"):
+        diagnose(model, Items(zip(x, y, strict=True)), query, "abc")
+
+
+def test_half_precision_is_diagnosed_in_float32(images):
+    model, train, query = (
+        small.conv_net().half(),
+        *((x.half(), y) for x, y in (small.images(24), small.images(12, seed=1))),
+    )
+    found = diagnose(model, train, query, "abc")
+    whole = diagnose(
+        small.conv_net().half().float(), *((x.float(), y) for x, y in (train, query)), "abc"
+    )
+    np.testing.assert_array_equal(found.p_nk, whole.p_nk)
+    assert next(model.parameters()).dtype == torch.float16
