@@ -32,6 +32,7 @@ FAMILIES = {  # how the keys of the claims begin: what is claimed, and where
     "ratio.rule": ("A ratio above 0.2 tells of room", "section 5.2"),
     "direct": ("Direct Improvement: targets gain, others hardly lose", "Table 1"),
     "course": ("Course Correction: targets gain, others hardly lose", "Table 1"),
+    "refresh": ("Our claim: batch norm's statistics, refreshed, give such gains alone", "Table 1"),
 }
 VERDICTS = ("holds", "holds in part", "does not hold")
 SHOWN = [  # the methods of Table 1 that the docs show, of more on the page

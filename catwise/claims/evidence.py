@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ABSENT",
+    "BESIDE",
     "HOLDS",
     "NOT",
     "PART",
@@ -31,7 +32,8 @@ __all__ = [
 ]
 
 HOLDS, PART, NOT, ABSENT = "holds", "holds in part", "does not hold", "not run here"
-VERDICTS = (HOLDS, PART, NOT, ABSENT)
+BESIDE = "not applicable"
+VERDICTS = (HOLDS, PART, NOT, BESIDE, ABSENT)
 FORMS = {  # factor, format of the value, format of the ends of its interval
     "plain": (1, "{:.2f}", "{:.2f}"),
     "share": (100, "{:.0f} %", "{:.0f}"),

@@ -37,6 +37,7 @@ QUESTIONS: dict[str, tuple[tuple[str, ...], str, Rule]] = {  # claim: its data s
     "direct.others": (TABLE, "reweight", partial(direct, "others")),
     "course.targets": (TABLE, "reweight", partial(course, "targets")),
     "course.others": (TABLE, "reweight", partial(course, "others")),
+    "refresh": (TABLE, "reweight", rules_table1.refresh),
 }
 
 

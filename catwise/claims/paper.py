@@ -241,4 +241,11 @@ STATEMENTS = {
         "section 5.2, Table 1 right",
         f"at worst {TABLE_1['course_correction'].worst_other:+.2f} %",
     ),
+    "refresh": Statement(
+        "Gains of the size of Table 1 come from taking batch norm's running statistics again,"
+        " without a step.",
+        "performance in target categories increases significantly",
+        "section 5.2, Table 1; the explanation is ours",
+        _gains("direct_improvement"),
+    ),
 }

@@ -1,4 +1,4 @@
-"""Judge the claims of Table 1: each target and each other class of a case.
+"""Judge the claims of Table 1: each target and each other class of a case, and what explains it.
 
 Every class is judged twice: as printed, in percent, from one split and one seed; and net of the
 epoch with all-ones weights, in points, over seeds.
@@ -6,23 +6,34 @@ epoch with all-ones weights, in points, over seeds.
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
-from catwise.claims.evidence import Measurement, graded
+from catwise.claims.evidence import BESIDE, Measurement, graded, mean_over
 from catwise.claims.paper import TABLE_1
 from catwise.claims.rules import Answer
+from catwise.core.statistics import jackknife_half_width
 
 if TYPE_CHECKING:
     from catwise.pipeline.results import Results
 
-__all__ = ["RULES", "table_one"]
+__all__ = ["RULES", "refresh", "table_one"]
 
+NEARLY_ALL, MOST = 0.9, 0.5  # shares
 PRINTED = {"rule": "printed", "program": "linear", "anchor": "start"}  # Algorithm 1 as printed
+FAMILIES = {  # that are set beside the refresh, in words
+    "refresh": "refreshed",
+    "all_ones": "all ones",
+    "lp_ga": "Algorithm 1",
+    "direction": "direction",
+}
 RULES = {  # when a claim holds | when it holds in part; else it does not
     "targets": "all are significantly better than with all-ones weights"
     " | one is, or all rise as printed",
     "others": "none is significantly worse than with all-ones weights, and as printed none loses"
     " more than the paper's worst | one of the two",
+    "refresh": "the refresh alone gives of what the targets gain over the epoch before at least"
+    f" {NEARLY_ALL}, and surely more than {MOST} | at least {MOST}",
 }
 
 
@@ -34,6 +45,9 @@ def table_one(kind: str, part: str, results: "Results") -> list[Answer]:
     answers = []
     for case in tables.cases[tables.cases["kind"] == kind].to_dict("records"):
         in_case = tables.table[tables.table["case"] == case["case"]]
+        if not (in_case["family"] == "lp_ga").any():
+            answers.append({"case": case["case"], "why": "nothing was searched in this case"})
+            continue
         net = _as_printed(in_case[in_case["measure"] == "accuracy"]).set_index("class")
         printed = tables.printed[tables.printed["case"] == case["case"]].set_index("class")
         rows = [
@@ -44,6 +58,68 @@ def table_one(kind: str, part: str, results: "Results") -> list[Answer]:
         judge = _targets if part == "targets" else _others
         answers.append({"case": case["case"], "rows": rows, **judge(kind, rows, case["seeds"])})
     return answers
+
+
+def refresh(results: "Results") -> list[Answer]:
+    """Compare what refreshed statistics of batch norm give without a step with what weights give.
+
+    Both are gains over the epoch before, as Table 1 has them: mean over the targets, by seed.
+    """
+    tables = results.reweight
+    if tables is None or tables.refresh is None:
+        return [{"why": "batch norm's statistics were not refreshed when it was measured"}]
+    if tables.refresh.empty:
+        return [{"verdict": BESIDE, "why": "the model has no batch norm"}]
+    answers = []
+    for case in tables.cases["case"]:
+        rows = tables.refresh[tables.refresh["case"] == case]
+        rows = rows[rows["measure"] == "accuracy"]
+        gains = {part: _gains(rows[chosen]) for part, chosen in _parts(rows).items()}
+        answers.append({"case": case, **_refresh_answer(gains)})
+    return answers
+
+
+def _parts(rows: pd.DataFrame) -> dict[str, pd.Series]:
+    return {"targets": rows["target"], "all classes": rows["class"].notna()}
+
+
+def _gains(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the mean gain of the classes in points: a row for each seed, a column per method."""
+    kept = rows[~rows["shuffled"]]
+    gain = 100 * (kept["after"] - kept["before"])
+    return gain.groupby([kept["seed"], kept["family"]]).mean().unstack()
+
+
+def _refresh_answer(gains: dict[str, pd.DataFrame]) -> Answer:
+    """Judge the shares; the weights are those of the first search, else of the first direction."""
+    targets, answer = gains["targets"], Answer(verdict=BESIDE)
+    measurements = [
+        mean_over(f"{part}, {name}", table[family].to_numpy(), "seeds", "points", part == "targets")
+        for part, table in gains.items()
+        for family, name in FAMILIES.items()
+        if family in table
+    ]
+    weights = next((name for name in ("lp_ga", "direction") if name in targets), None)
+    if weights is None or targets[weights].mean() <= 0:
+        answer["why"] = "no weights raise the targets over the epoch before"
+    else:
+        share = _share(targets["refresh"].to_numpy(), targets[weights].to_numpy())
+        sure = share.low is not None and share.low > MOST
+        answer["verdict"] = graded(share.value >= NEARLY_ALL and sure, share.value >= MOST)
+        measurements.insert(0, share)
+    return {"measurements": measurements, **answer}
+
+
+def _share(part_s: np.ndarray, whole_s: np.ndarray) -> Measurement:
+    """Measure mean(part) / mean(whole) over the seeds, with the jackknife's interval."""
+    value, count = float(part_s.mean() / whole_s.mean()), len(part_s)
+    ends: tuple[float | None, float | None] = (None, None)
+    if count > 1:
+        rest = (part_s.sum() - part_s) / (whole_s.sum() - whole_s)
+        half = float(jackknife_half_width(rest))
+        ends = (value - half, value + half)
+    what = "share of the targets' gain that the refresh alone gives:"
+    return Measurement(what, value, *ends, count, "seeds", "share", head=True)
 
 
 def _as_printed(table: pd.DataFrame) -> pd.DataFrame:

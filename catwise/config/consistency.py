@@ -25,7 +25,8 @@ def problems(params: Params) -> Iterator[Problem]:
     for name, dataset in params.datasets.items():
         if not name.isidentifier():
             yield "datasets", "names of letters, digits and _", repr(name)
-        for check in (_classes, _model, _refresh, _exact, _earlier, _cases):
+        checks = (_classes, _model, _refresh, _exact, _earlier, _cases, _unrolled)
+        for check in checks:
             for key, expected, got in check(dataset):
                 yield f"datasets.{name}.{key}", expected, got
 
@@ -108,3 +109,16 @@ def _cases(dataset: DataSet) -> Iterator[Problem]:
         targets = {*case.targets} if case.targets != "auto" else set()
         if not targets <= {*classes} or len(targets) == len(classes):
             yield f"{key}.targets", f"some of {', '.join(classes)}", ", ".join(case.targets)
+
+
+def _unrolled(dataset: DataSet) -> Iterator[Problem]:
+    """Check that an epoch that is unrolled is one of plain SGD."""
+    if dataset.reweight is None or not isinstance(dataset.train, Epochs):
+        return
+    if dataset.train.optimizer == "sgd":
+        return
+    for name in ("searches", "directions"):
+        for position, method in enumerate(getattr(dataset.reweight, name)):
+            if method.anchor == "unrolled":
+                expected = f"start or end with optimizer {dataset.train.optimizer}"
+                yield f"reweight.{name}.{position}.anchor", expected, "'unrolled'"

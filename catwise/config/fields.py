@@ -14,9 +14,11 @@ __all__ = [
     "Seed",
     "Seeds",
     "Share",
+    "Whole",
 ]
 
 Count = Annotated[int, Field(ge=1)]
+Whole = Annotated[int, Field(ge=0)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Seeds = Annotated[int, Field(ge=2)]  # a number of them, for a result that has an interval
 Share = Annotated[float, Field(ge=0, lt=1)]

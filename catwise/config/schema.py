@@ -13,6 +13,8 @@ from catwise.config.fields import (
     Section,
     Seed,
     Seeds,
+    Share,
+    Whole,
 )
 from catwise.config.prepare import Prepare
 
@@ -143,11 +145,13 @@ class Steps(Section):
 
 
 class Budget(Section):
-    """Hold what a case gets that is shown once: these, the first search and the first direction."""
+    """Hold what a case gets: these, and how many of the section's searches and directions."""
 
-    generations: Count
+    generations: Whole
     population: Population
     seeds: Seeds
+    searches: Whole
+    directions: Whole
 
 
 class Case(Section):
@@ -169,7 +173,7 @@ class Case(Section):
 class Search(Section):
     """Hold how Algorithm 1 finds weights: the anchor of P, the floors of line 4, its objective."""
 
-    anchor: Literal["start", "end"]
+    anchor: Literal["start", "end", "unrolled"]
     rule: Literal["printed", "beta"]
     program: Literal["linear", "quadratic"]
 
@@ -177,23 +181,44 @@ class Search(Section):
 class Direction(Section):
     """Hold how that P is measured of which every column is raised at once."""
 
-    anchor: Literal["start", "end"]
-    filter: Literal["damped", "horizon"]
+    anchor: Literal["start", "end", "unrolled"]
+    filter: Literal["damped", "horizon", "exact"]
     query: Literal["loss", "probability", "margin"]
+
+    @model_validator(mode="after")
+    def an_unrolled_epoch_has_no_filter(self) -> "Direction":
+        if (self.anchor == "unrolled") != (self.filter == "exact"):
+            raise ValueError("filter exact with anchor unrolled, and with no other")
+        return self
+
+
+class Unrolled(Section):
+    """Hold how P is taken through every step of the epoch: ``catwise.influence.unrolled``.
+
+    orders          of the samples, over which P is averaged
+    relinearise     how often a direction takes P again on its way, at the weights found so far
+    at_once         the adjoints that go backwards together; fewer take less memory, and longer
+    """
+
+    orders: Count
+    relinearise: Whole
+    at_once: Count
 
 
 class Reweight(Section):
     """Hold the cases of Table 1, and the methods that find weights for them."""
 
     cases: Annotated[list[Case], Field(min_length=1)]
-    generations: Count
+    generations: Whole
     population: Population
     seeds: Seeds
     w_max: Annotated[float, Field(ge=1)]
     slack: Positive
     trust: Positive
-    searches: Annotated[list[Search], Field(min_length=1)]
-    directions: Annotated[list[Direction], Field(min_length=1)]
+    merge: Share
+    searches: list[Search]
+    directions: list[Direction]
+    unrolled: Unrolled
     sizes: Annotated[list[Positive], Field(min_length=1)]
     tradeoff: Annotated[int, Field(ge=2)]
 
@@ -202,6 +227,15 @@ class Reweight(Section):
         for methods in (self.searches, self.directions):
             if len(set(methods)) < len(methods):
                 raise ValueError("each search and each direction once")
+        return self
+
+    @model_validator(mode="after")
+    def no_case_asks_for_more_methods_than_there_are(self) -> "Reweight":
+        for name in ("searches", "directions"):
+            most = len(getattr(self, name))
+            asked = [getattr(case.budget, name) for case in self.cases if case.budget != "full"]
+            if max(asked, default=0) > most:
+                raise ValueError(f"budgets of at most {most} {name}, as many as are listed")
         return self
 
 

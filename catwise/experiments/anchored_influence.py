@@ -6,14 +6,17 @@ import numpy as np
 import torch
 from torch import nn
 
-from catwise.config.schema import Factored, Influence
+from catwise.config.schema import Factored, Influence, Unrolled
 from catwise.core.losses import QUERY_LOSSES, Batch
 from catwise.core.precision import precision
 from catwise.experiments.reweighted_epoch import Start, next_epoch
+from catwise.experiments.unrolled_epoch import Query, unrolled_vectors
+from catwise.experiments.workers import Spread
 from catwise.influence.curvature import FactoredCurvature
 from catwise.influence.vectors import influence_vectors, validation_bins
 from catwise.pipeline.artifacts import load_model
 from catwise.pipeline.fitted_factors import fit_own_factors
+from catwise.training.batch_norm import has_batch_norm
 from catwise.training.epochs import learning_rates
 
 __all__ = ["AnchoredInfluence"]
@@ -22,8 +25,9 @@ __all__ = ["AnchoredInfluence"]
 class AnchoredInfluence:
     """Compute P at both ends of one epoch; the factors of an end are fitted when first needed.
 
-    The anchor is ``start``, the checkpoint, or ``end``, the model after a plain epoch from there.
-    Validation A is the query, or another split that is named.
+    The anchor is ``start``, the checkpoint, or ``end``, the model after a plain epoch from there;
+    ``unrolled`` goes through all steps between them and needs no factors. Validation A is the
+    query, or another split that is named.
 
     Differs from the paper: at the end P tells what is left to gain *beyond* plain training, and
     there its columns sum to about 0. At the start it tells mostly what plain training is about to
@@ -39,8 +43,14 @@ class AnchoredInfluence:
         num_classes: int,
     ) -> None:
         self.start, self.splits, self.num_classes = start, splits, num_classes
+        self.sharpness = 0.0  # the largest that an unrolled epoch has met so far
         self._curvature, self._influence = curvature, influence
         self._factors: dict[str, FactoredCurvature] = {}
+
+    @property
+    def has_batch_norm(self) -> bool:
+        """Say whether the model keeps running statistics."""
+        return has_batch_norm(self._models["start"])
 
     @cached_property
     def _models(self) -> dict[str, nn.Module]:
@@ -61,6 +71,18 @@ class AnchoredInfluence:
         """
         labels_m = self.splits[split][-1].cpu().numpy()
         return self._vectors(anchor, filter, query, split, labels_m, self.num_classes)
+
+    def unrolled(
+        self, section: Unrolled, query: str, weights_n: np.ndarray, spread: Spread
+    ) -> np.ndarray:
+        """Compute P (n, k) through every step of the epoch with these weights, on validation A.
+
+        It is averaged over orders of the samples that no result is measured under.
+        """
+        about = Query(query, "validation_a", section.at_once)
+        p_nk, met = unrolled_vectors(self.start, about, weights_n, section.orders, spread)
+        self.sharpness = max(self.sharpness, met)
+        return p_nk
 
     def binned_vectors(self, anchor: str, filter: str) -> np.ndarray:
         """Compute P (n, k, b) of the loss on bins of validation A, for ``catwise.ceiling``."""

@@ -109,7 +109,10 @@ def within_budget(
     """Return the section at the expense that a case gets."""
     if budget == "full":
         return section
-    methods = {"searches": section.searches[:1], "directions": section.directions[:1]}
+    methods = {
+        "searches": section.searches[: budget.searches],
+        "directions": section.directions[: budget.directions],
+    }
     return section.model_copy(update={**budget.model_dump(), **methods})
 
 

@@ -1,12 +1,13 @@
 """Measure what an epoch with given weights does to every class, beside the same epoch without."""
 
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
 import pandas as pd
 
 from catwise.experiments.cases import Case
-from catwise.experiments.reweighted_epoch import Job, Measured, measure_epochs
+from catwise.experiments.reweighted_epoch import Job, Measured, Weights, measure_epochs
 from catwise.experiments.workers import Spread
 from catwise.reweighting.table1 import Net, net_effect
 
@@ -29,13 +30,13 @@ class EpochMeasurements:
         self._case, self._history, self._ones_n, self._spread = case, history, ones_n, spread
         self.seeds = range(1, case.section.seeds + 1)
 
-    def measure(self, jobs: list[Job], *splits: str) -> list[Measured]:
+    def measure(self, jobs: Sequence[Job], *splits: str) -> list[Measured]:
         """Measure each class on the splits, (k,), after an epoch with each job's weights."""
         return measure_epochs(self._case.start, jobs, splits, self._spread)
 
-    def repeat(self, weights: list[np.ndarray]) -> list[Measured]:
+    def repeat(self, weights: Sequence[Weights]) -> list[Measured]:
         """Measure each of the weights under every reported seed: (s, k)."""
-        jobs = [(weights_n, seed) for weights_n in weights for seed in self.seeds]
+        jobs = [(one, seed) for one in weights for seed in self.seeds]
         measured, count = self.measure(jobs, *REPORTED), len(self.seeds)
         return [stack(measured[at : at + count]) for at in range(0, len(measured), count)]
 

@@ -5,13 +5,13 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from catwise.config.schema import Train
+from catwise.config.schema import Logistic, Train
 from catwise.core.losses import Batch
 from catwise.experiments.resume import job_key, resumable_map
 from catwise.experiments.workers import Spread
@@ -20,14 +20,26 @@ from catwise.pipeline.artifacts import (
     checkpoint_path,
     load_model,
     read_tensors,
+    training_recipe,
 )
 from catwise.training import epochs, evaluate
 from catwise.training.epochs import Recipe
 
-__all__ = ["Job", "Measured", "Start", "measure_epochs", "next_epoch"]
+__all__ = [
+    "Job",
+    "Measured",
+    "Start",
+    "Weights",
+    "checkpoint_hashes",
+    "measure_epochs",
+    "next_epoch",
+    "refreshed",
+]
 
-# The weights of the training samples, and what is added to the seed of the recipe.
-Job = tuple[np.ndarray, int]
+# Of the training samples. "refresh": no step is taken, but batch norm's statistics are taken again.
+Weights = np.ndarray | Literal["refresh"]
+# The weights, and what is added to the seed of the recipe.
+Job = tuple[Weights, int]
 # By split, then by "accuracy" or "loss": the value of each class, (k,), or under each seed, (s, k).
 Measured = dict[str, dict[str, np.ndarray]]
 
@@ -64,11 +76,25 @@ def next_epoch(
     return model.eval()
 
 
+def refreshed(start: Start, part: Batch, seed: int = 0) -> nn.Module:
+    """Take the running statistics of batch norm at the checkpoint again, and return the model.
+
+    The batches are those of the training's own recipe, as many as one of its epochs has; the seed
+    decides which samples are in which, and their crops. No step is taken.
+    """
+    model = load_model(start.dataset, start.train, part, start.epoch)
+    assert not isinstance(start.train, Logistic)  # it has no batch norm
+    recipe = training_recipe(start.train)
+    steps = len(epochs.learning_rates(recipe, 1, len(part[-1])))
+    epochs.refresh(model, part, replace(recipe, seed=recipe.seed + seed, refresh=steps))
+    return model.eval()
+
+
 def measure_epochs(
     start: Start, jobs: Sequence[Job], splits: tuple[str, ...], spread: Spread
 ) -> list[Measured]:
     """Measure each class on the splits after each job's epoch; the jobs are one resumable map."""
-    numbered = [(start, weights_n, seed, splits) for weights_n, seed in jobs]
+    numbered = [(start, weights, seed, splits) for weights, seed in jobs]
     results = resumable_map("reweight", start.dataset, _measure, _key, numbered, spread)
     return [
         {
@@ -79,13 +105,16 @@ def measure_epochs(
     ]
 
 
-def _measure(start: Start, weights_n: np.ndarray, seed: int, splits: tuple[str, ...]) -> Any:
+def _measure(start: Start, weights: Weights, seed: int, splits: tuple[str, ...]) -> Any:
     """Take one epoch and measure it, in a worker."""
     torch.set_num_threads(start.threads)
     batches, classes = cached_splits(start.dataset, start.device)
     part = batches["train"]
-    weights = torch.from_numpy(weights_n.astype(np.float32)).to(part[-1].device)
-    model = next_epoch(start, part, weights, seed)
+    if isinstance(weights, str):
+        model = refreshed(start, part, seed)
+    else:
+        weights_n = torch.from_numpy(weights.astype(np.float32)).to(part[-1].device)
+        model = next_epoch(start, part, weights_n, seed)
     measured = {}
     for split in splits:
         accuracy_k, loss_k = evaluate.per_class(model, batches[split], len(classes), start.recipe)
@@ -93,12 +122,18 @@ def _measure(start: Start, weights_n: np.ndarray, seed: int, splits: tuple[str, 
     return measured
 
 
-def _key(start: Start, weights_n: np.ndarray, seed: int, splits: tuple[str, ...]) -> str:
-    files = [checkpoint_path(start.dataset, start.epoch, what) for what in ("epoch", "optimizer")]
-    hashes = [_sha256(file.resolve(), file.stat().st_mtime_ns) for file in files if file.exists()]
+def _key(start: Start, weights: Weights, seed: int, splits: tuple[str, ...]) -> str:
     how = [start.train.model_dump_json(), start.epoch, asdict(start.recipe)]
-    state = [*how, hashes, splits, seed]
-    return job_key(__name__, start.dataset, start.device, start.threads, state, weights_n)
+    state = [*how, checkpoint_hashes(start), splits, seed]
+    if isinstance(weights, str):
+        state, weights = [*state, weights], np.empty(0)
+    return job_key(__name__, start.dataset, start.device, start.threads, state, weights)
+
+
+def checkpoint_hashes(start: Start) -> list[str]:
+    """Return the sha256 of each file of the checkpoint."""
+    files = [checkpoint_path(start.dataset, start.epoch, what) for what in ("epoch", "optimizer")]
+    return [_sha256(file.resolve(), file.stat().st_mtime_ns) for file in files if file.exists()]
 
 
 @functools.lru_cache(maxsize=8)

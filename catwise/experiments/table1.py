@@ -21,7 +21,14 @@ from catwise.reweighting.fitness import fitness, relative_change
 from catwise.reweighting.genetic_search import most_evaluations
 from catwise.reweighting.joint_direction import joint_weights
 from catwise.reweighting.pareto_lp_ga import pareto_lp_ga
-from catwise.reweighting.table1 import ALL_ONES, BEST_SEEDS, ORACLE, Method, Printed
+from catwise.reweighting.table1 import (
+    ALL_ONES,
+    BEST_SEEDS,
+    ORACLE,
+    REFRESH,
+    Method,
+    Printed,
+)
 
 __all__ = ["ELITE", "Result", "Table1Experiment", "direction_method", "search_method"]
 
@@ -47,7 +54,8 @@ class Table1Experiment:
 
     Only the search as printed uses the test split for all three. Once ``run``, ``results`` holds
     the methods in the order of the tables, ``curve`` what the weights of moving thresholds came to,
-    ``history`` the generations of the searches, and ``printed`` the accuracies of Table 1.
+    ``history`` the generations of the searches, and ``printed`` the accuracies of Table 1. Where
+    no search is asked for there is neither of the last two, and no luckiest seed.
     """
 
     def __init__(
@@ -62,29 +70,46 @@ class Table1Experiment:
         self.influence, self.flipped_n = influence, flipped_n
         self.labels_n = influence.splits["train"][-1].cpu().numpy()
         self.ones_n = np.ones(len(self.labels_n))
+        self._spread = spread
         self.epochs = EpochMeasurements(case, history, self.ones_n, spread)
         self.results: list[Result] = []
         self.curve: list[tuple[Method, float, Measured]] = []
         self.history: list[dict[str, Any]] = []
-        self.printed: Printed
+        self.printed: Printed | None = None
 
     def run(self, label: str) -> None:
         """Run every method; ``label`` is that of the progress that is shown."""
         self._add(ALL_ONES, self.ones_n)
+        if self.influence.has_batch_norm:
+            (measured,) = self.epochs.repeat(["refresh"])
+            self.results.append(Result(REFRESH, self.ones_n, measured))
         searches = [partial(self._search, option) for option in self.section.searches]
         directions = [partial(self._direction, option) for option in self.section.directions]
-        methods: list[Callable[[], None]] = [*searches, *directions, self._oracle, self._best_seeds]
-        for run_method in progress([*methods, self._as_printed], label):
+        methods: list[Callable[[], None]] = [*searches, *directions, self._oracle]
+        if searches:
+            methods += [self._best_seeds, self._as_printed]
+        for run_method in progress(methods, label):
             run_method()
+
+    @property
+    def shown(self) -> list[Result]:
+        """Return the first method and its shuffle, after the controls that need no weights."""
+        section, results = self.section, {result.method: result for result in self.results}
+        methods = [search_method(option) for option in section.searches[:1]]
+        methods += [direction_method(option) for option in section.directions[:1]]
+        keys = [REFRESH, ALL_ONES]
+        for method in methods[:1]:
+            keys += [method, replace(method, shuffled=1)]
+        return [results[key] for key in keys if key in results]
 
     def _search(self, option: schema.Search) -> None:
         """Run Algorithm 1 with fitness on validation B, and sweep its thresholds without a search.
 
-        A search that is anchored at the end compares with the all-ones epoch, as its P does. The
-        best few candidates are measured anew, because the best of many is partly the luckiest.
+        A search that is not anchored at the start compares with the all-ones epoch, as its P does.
+        The best few candidates are measured anew, as the best of many is partly the luckiest.
         """
         method, epochs = search_method(option), self.epochs
-        p_nk = self.influence.vectors(option.anchor)
+        p_nk = self._vectors(option.anchor)
         program = self._program(p_nk, option.rule, option.program)
         from_start = option.anchor == "start"
         before_k = epochs.compared_with("validation_b") if from_start else epochs.plain_k
@@ -107,11 +132,8 @@ class Table1Experiment:
         The gain is in loss, net of the control, on validation B.
         """
         method, section, epochs = direction_method(option), self.section, self.epochs
-        p_nk = self.influence.vectors(option.anchor, option.filter, option.query)
-        weights = [
-            joint_weights(p_nk, self.labels_n, size=size, w_max=section.w_max)
-            for size in section.sizes
-        ]
+        p_nk = self._vectors(option.anchor, option.filter, option.query)
+        weights = [self._along(p_nk, option, size) for size in section.sizes]
         worst_gains = [
             epochs.net(measured, "validation_b", "loss").mean(axis=0).min()
             for measured in epochs.repeat(weights)
@@ -121,6 +143,30 @@ class Table1Experiment:
         if option == section.directions[0]:
             shuffled_n = shuffle_weights(best_n, np.random.default_rng(0), self.labels_n)
             self._add(replace(method, shuffled=1), shuffled_n)
+
+    def _vectors(
+        self, anchor: str, filter: str = "damped", query: str = "loss", at_n: Any = None
+    ) -> np.ndarray:
+        """Compute P (n, k) at an anchor; unrolled, with the weights ``at_n`` in place of ones."""
+        if anchor != "unrolled":
+            return self.influence.vectors(anchor, filter, query)
+        weights_n = self.ones_n if at_n is None else at_n
+        return self.influence.unrolled(self.section.unrolled, query, weights_n, self._spread)
+
+    def _along(self, p_nk: np.ndarray, option: schema.Direction, size: float) -> np.ndarray:
+        """Go along the joint direction; unrolled in equal steps, at each of which P is new."""
+        again = self.section.unrolled.relinearise if option.anchor == "unrolled" else 0
+        step = partial(
+            joint_weights,
+            labels_n=self.labels_n,
+            size=size / (again + 1),
+            w_max=self.section.w_max,
+        )
+        weights_n = step(p_nk)
+        for _ in range(again):
+            p_nk = self._vectors(option.anchor, option.filter, option.query, weights_n)
+            weights_n = step(p_nk, start_n=weights_n)
+        return weights_n
 
     def _oracle(self) -> None:
         if self.flipped_n.any():
@@ -178,6 +224,7 @@ class Table1Experiment:
             population=self.section.population,
             seed=self.case.start.recipe.seed,
             keep=ELITE,
+            merge=self.section.merge,
         )
         self.history += [{**method.columns, "split": split, **row} for row in search.history]
         return search.weights

@@ -10,8 +10,11 @@ from catwise.experiments.anchored_influence import AnchoredInfluence
 from catwise.experiments.epoch_measurements import MEASURES
 from catwise.experiments.table1 import Table1Experiment, direction_method, search_method
 from catwise.reweighting.table1 import (
+    Method,
     class_rows,
+    net_effect,
     printed_rows,
+    refresh_rows,
     summary_row,
     tradeoff_row,
 )
@@ -21,7 +24,13 @@ __all__ = ["NAMES", "headline_metrics", "table_rows"]
 # The anchor and filter of the headroom as printed, and of that beyond plain training.
 ROOMS = (("start", "damped"), ("end", "horizon"))
 
-NAMES = ("cases", "table", "summary", "printed", "room", "tradeoff", "history")  # of the tables
+# The directions of the same query that are compared, with P of the whole epoch and of its end.
+UNROLLED = Method("direction", anchor="unrolled", filter="exact", query="loss")
+END = Method("direction", anchor="end", filter="horizon", query="loss")
+
+NAMES = (  # of the tables
+    *("cases", "table", "summary", "printed", "refresh", "room", "tradeoff", "history"),
+)
 
 
 def table_rows(experiment: Table1Experiment, classes: list[str]) -> dict[str, list[dict[str, Any]]]:
@@ -31,7 +40,8 @@ def table_rows(experiment: Table1Experiment, classes: list[str]) -> dict[str, li
         "cases": [case.row],
         "table": _class_rows(experiment, classes),
         "summary": _summary_rows(experiment),
-        "printed": printed_rows(classes, case.targets, experiment.printed),
+        "printed": _printed_rows(experiment, classes),
+        "refresh": _refresh_rows(experiment, classes),
         "room": _room_rows(experiment.influence),
         "tradeoff": _tradeoff_rows(experiment),
         "history": experiment.history,
@@ -68,6 +78,29 @@ def _summary_rows(experiment: Table1Experiment) -> list[dict[str, Any]]:
         for result in experiment.results
         for measure in MEASURES
     ]
+
+
+def _printed_rows(experiment: Table1Experiment, classes: list[str]) -> list[dict[str, Any]]:
+    if experiment.printed is None:
+        return []
+    return printed_rows(classes, experiment.case.targets, experiment.printed)
+
+
+def _refresh_rows(experiment: Table1Experiment, classes: list[str]) -> list[dict[str, Any]]:
+    """Set what batch norm's refreshed statistics do beside what weights do, seed by seed.
+
+    There are no rows for a model without batch norm.
+    """
+    if not experiment.influence.has_batch_norm:
+        return []
+    rows, epochs = [], experiment.epochs
+    for result in experiment.shown:
+        for measure in MEASURES:
+            state = {**result.method.columns, "measure": measure}
+            before_k = epochs.compared_with("test", measure)
+            after_sk, targets = result.measured["test"][measure], experiment.case.targets
+            rows += refresh_rows(state, classes, targets, before_k, after_sk, epochs.seeds)
+    return rows
 
 
 def _tradeoff_rows(experiment: Table1Experiment) -> list[dict[str, Any]]:
@@ -115,15 +148,15 @@ def headline_metrics(experiment: Table1Experiment) -> dict[str, dict[str, float]
     """Summarise the first search and the first direction, net of the control.
 
     ``worst`` is what the worst class gains, ``hurt`` how many classes are significantly worse, and
-    ``flipped_auc`` how well the weights find the flipped labels.
+    ``flipped_auc`` how well the weights find the flipped labels. ``unrolled`` holds the largest
+    learning rate times curvature that an adjoint met, and how far the direction of the unrolled
+    epoch is ahead of that of its end.
     """
     section, metrics = experiment.section, {}
-    headlines = {
-        "search": search_method(section.searches[0]),
-        "direction": direction_method(section.directions[0]),
-    }
+    searches = [("search", search_method(option)) for option in section.searches[:1]]
+    directions = [("direction", direction_method(option)) for option in section.directions[:1]]
     results = {result.method: result for result in experiment.results}
-    for name, method in headlines.items():
+    for name, method in [*searches, *directions]:
         result, cells = results[method], {}
         for measure in MEASURES:
             net = experiment.epochs.effect(result.measured, measure)
@@ -133,4 +166,26 @@ def headline_metrics(experiment: Table1Experiment) -> dict[str, dict[str, float]
         if experiment.flipped_n.any():
             cells["flipped_auc"] = roc_auc_score(experiment.flipped_n, -result.weights_n)
         metrics[name] = cells
+    if experiment.influence.sharpness:
+        metrics["unrolled"] = {
+            "rate_times_eigenvalue": experiment.influence.sharpness,
+            **_against(experiment, UNROLLED, END),
+        }
     return metrics
+
+
+def _against(experiment: Table1Experiment, one: Method, other: Method) -> dict[str, float]:
+    """Compare two methods, paired by seed: the mean over the classes with its interval.
+
+    Above 0 the one is better than the other, in loss too; {} where a method was not run.
+    """
+    results = {result.method: result.measured for result in experiment.results}
+    if one not in results or other not in results:
+        return {}
+    cells: dict[str, float] = {}
+    for measure in MEASURES:
+        net_sk = [experiment.epochs.net(results[key], "test", measure) for key in (one, other)]
+        net = net_effect(*(values.mean(axis=1, keepdims=True) for values in net_sk))
+        ends = {"mean": net.mean_k, "low": net.low_k, "high": net.high_k}
+        cells |= {f"{measure}_beyond_end.{end}": float(value[0]) for end, value in ends.items()}
+    return cells

@@ -7,6 +7,7 @@ from catwise.figures.ceiling import ceiling
 from catwise.figures.counts import counts
 from catwise.figures.fidelity import fidelity
 from catwise.figures.influence_plane import influence_plane
+from catwise.figures.refresh import refresh
 from catwise.figures.removal import removal
 from catwise.figures.searches import searches
 from catwise.figures.style import Picture
@@ -49,7 +50,10 @@ def draw(results: "Results") -> dict[str, Picture]:
         cases = tables.cases
         pictures["reweight_table.png"] = table_one(cases, tables.table, tables.summary)
         pictures["reweight_tradeoff.png"] = tradeoff(cases, tables.tradeoff)
-        pictures["reweight_search.png"] = searches(cases, tables.history)
+        if len(tables.history):
+            pictures["reweight_search.png"] = searches(cases, tables.history)
+        if tables.refresh is not None and len(tables.refresh):
+            pictures["reweight_refresh.png"] = refresh(cases, tables.refresh)
     return pictures
 
 

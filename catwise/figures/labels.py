@@ -20,6 +20,7 @@ WHOLE = {  # families that have no options
     "all_ones": "all ones",
     "best_seeds": "all ones, best seeds",
     "oracle": "oracle: no flipped label",
+    "refresh": "refreshed statistics, no step",
 }
 
 

@@ -24,7 +24,7 @@ PANELS = {
 @styled
 def searches(cases: pd.DataFrame, history: pd.DataFrame) -> Picture:
     """Draw best and mean fitness, the targets' gain, and the diversity of the weights."""
-    labels = case_labels(cases)
+    labels = case_labels(cases[cases["case"].isin(history["case"])])
     figure = Figure(figsize=(12, 2.8 * len(labels)), layout="constrained")
     grid = figure.subplots(len(labels), 3, squeeze=False)
     for row, (case, label) in zip(grid, labels.items(), strict=True):

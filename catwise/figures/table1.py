@@ -18,13 +18,15 @@ LINES = COLOURS[:3] + COLOURS[4:8]  # without red, which marks the targets
 
 
 def rivals(table: pd.DataFrame) -> dict[str, str]:
-    """Choose the methods to show beside the control, at most five; return their labels by key.
+    """Choose the methods to show beside the control, at most six; return their labels by key.
 
-    These are the first and the last search, the first direction, the oracle, and the best seeds.
+    These are the refreshed statistics, the first and the last search, the first direction, the
+    oracle, and the best seeds.
     """
     methods = table[~table["shuffled"]].drop_duplicates("method")
     keys = []
     for family, position in (
+        ("refresh", 0),
         ("lp_ga", 0),
         ("lp_ga", -1),
         ("direction", 0),

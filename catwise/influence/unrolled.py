@@ -75,6 +75,7 @@ def unrolled_influence(
     loss: Loss = per_sample_loss,
     query_loss: Loss = per_sample_loss,
     memory: float = 1e9,
+    at_once: int | None = None,
     progress: Progress = iter,
 ) -> Unrolled:
     """Compute the exact P (n, k) of a training by SGD without momentum, and its sharpness.
@@ -85,6 +86,8 @@ def unrolled_influence(
     weights   (n,), the sample weights of the training; None for ones
     memory    bytes for the parameters of past steps; where they need more, those before every s-th
               step are kept and the others computed again, at the price of one more training
+    at_once   the adjoints that go through a step together, on which the memory of its activations
+              depends; None for all
 
     At the end the running statistics of batch norm are those of ``start``: refresh them first where
     they lag behind. The price is about 3 k forward and backward passes over the steps' batches.
@@ -101,7 +104,7 @@ def unrolled_influence(
     p_nk = ones.new_zeros(num_samples, num_groups)
     sharpness = 0.0
     for number, before in progress(training.backwards(kept, stride)):
-        products, curved, met = training.pulled(before, number, adjoint)
+        products, curved, met = training.pulled(before, number, adjoint, at_once)
         step = steps[number]
         p_nk.index_add_(0, step.rows, step.rate / len(step.rows) * products.T)
         sharpness = max(sharpness, met)
@@ -168,7 +171,7 @@ class _Training:
             yield from reversed(list(zip(numbers, path, strict=True)))
 
     def pulled(
-        self, theta: Parameters, number: int, adjoint: Parameters
+        self, theta: Parameters, number: int, adjoint: Parameters, at_once: int | None
     ) -> tuple[Tensor, Parameters, float]:
         """Compute grad l_i . a_k (k, b), H a_k by parameter (k, ...), and the sharpness met."""
         step = self.steps[number]
@@ -183,7 +186,7 @@ class _Training:
         def pull_one(a: Parameters) -> tuple[Parameters, Tensor]:
             return jvp(gradient_and_losses, (theta,), (a,))[1]
 
-        curved, products = vmap(pull_one)(adjoint)
+        curved, products = vmap(pull_one, chunk_size=at_once)(adjoint)
         along = sum((curved[name] * part).flatten(1).sum(1) for name, part in adjoint.items())
         length = sum(part.square().flatten(1).sum(1) for part in adjoint.values())
         ratio = (along.abs() / length.clamp(min=torch.finfo(length.dtype).tiny)).max()  # type: ignore[union-attr]

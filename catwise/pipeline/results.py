@@ -133,6 +133,7 @@ class Reweight:
     table: pd.DataFrame
     summary: pd.DataFrame
     printed: pd.DataFrame
+    refresh: pd.DataFrame | None  # empty without batch norm; None of carried ones without it
     room: pd.DataFrame
     tradeoff: pd.DataFrame
     history: pd.DataFrame
@@ -344,7 +345,9 @@ class Results:
             weights[case, method] = weights_n
         names = ("cases", "table", "summary", "printed", "room", "tradeoff", "history")
         tables = {name: self._table(f"reweight/{name}") for name in names}
-        return Reweight(**tables, weights=weights)
+        older = self.provenance and not (self.folder_of("reweight") / "refresh.csv").exists()
+        refresh = None if older else self._table("reweight/refresh")
+        return Reweight(**tables, refresh=refresh, weights=weights)
 
     def _table(self, name: str) -> pd.DataFrame:
         stage, _, file = name.partition("/")

@@ -22,11 +22,11 @@ Schema = Mapping[str, type | UnionType]
 
 METHOD: Schema = {  # what a method of Table 1 is; cells that do not apply are empty
     "method": str,  # a unique key, never parsed
-    "family": str,  # all_ones, lp_ga, direction, oracle, best_seeds
-    "anchor": str,  # start, end
+    "family": str,  # all_ones, refresh, lp_ga, direction, oracle, best_seeds
+    "anchor": str,  # start, end, unrolled
     "rule": str,  # printed, beta
     "program": str,  # linear, quadratic
-    "filter": str,  # damped, horizon
+    "filter": str,  # damped, horizon, exact
     "query": str,  # loss, probability, margin
     "shuffled": bool,
 }
@@ -76,6 +76,10 @@ TABLES: dict[str, Schema] = {
     "reweight/printed": {
         **{"case": str, "class": str, "target": bool, "before": float, "original": float},
         **{"all_ones": float, "after": float, "change": float},
+    },
+    "reweight/refresh": {
+        **{"case": str, **METHOD, "measure": str, "seed": int, "class": str, "target": bool},
+        **{"before": float, "after": float},
     },
     "reweight/room": {
         **{"case": str, "anchor": str, "filter": str, "headroom": float, "crossfitted": float},

@@ -25,7 +25,7 @@ from catwise.report.summary import Summary, summarize
 
 __all__ = ["Chapter", "Drawing", "Page", "render"]
 
-VERDICTS = ("holds", "holds in part", "does not hold", "not run here")
+VERDICTS = ("holds", "holds in part", "does not hold", "not applicable", "not run here")
 READINGS = {1: "better", 0: "-", -1: "worse"}
 
 

@@ -145,6 +145,8 @@ def epoch_advice(results: Results) -> list[str]:
             for anchor in ("start", "end")
         )
         group = methods[methods["case"] == case]
+        if group.empty:
+            continue
         best = group.loc[group["mean_gain"].idxmax()]
         gain = best["mean_gain"]
         helps = best["better"] > best["worse"] and gain > 0

@@ -6,7 +6,7 @@ Each function takes the results and the key of a case, and returns a heading and
 from catwise.figures.labels import method_label
 from catwise.pipeline.results import Reweight
 
-__all__ = ["method_rows", "printed_rows", "room_rows"]
+__all__ = ["before_rows", "method_rows", "printed_rows", "room_rows"]
 
 ANCHORS = {"start": "before the epoch, as the paper does", "end": "beyond the all-ones epoch"}
 UNITS = {"accuracy": ("points", 100, 2), "loss": ("nats", 1, 4)}  # unit, factor and digits
@@ -42,6 +42,23 @@ def signed(value: float, digits: int) -> str:
     return f"{value:+.{digits}f}"
 
 
+def before_rows(reweight: Reweight, case: str) -> list[list[str]]:
+    """Give a row for each method: its gains over the epoch compared with, before any control."""
+    table = reweight.table[reweight.table["case"] == case]
+    rows = [["method, over the epoch before"]]
+    for measure, (unit, _, _) in UNITS.items():
+        rows[0] += [f"{measure}, {unit}: targets", "all classes"]
+    for method in table["method"].unique():
+        group = table[table["method"] == method]
+        cells = [method_label(group.iloc[0])]
+        for measure, (_, factor, digits) in UNITS.items():
+            part = group[group["measure"] == measure]
+            gain = factor * (part["after"] - part["before"]) * (1 if measure == "accuracy" else -1)
+            cells += [signed(gain[part["target"]].mean(), digits), signed(gain.mean(), digits)]
+        rows.append(cells)
+    return rows
+
+
 def printed_rows(reweight: Reweight, case: str) -> list[list[str]]:
     """Give a row for each class as the paper prints it, with the all-ones epoch beside it.
 
@@ -49,6 +66,8 @@ def printed_rows(reweight: Reweight, case: str) -> list[list[str]]:
     course correction, else of the one before.
     """
     printed = reweight.printed[reweight.printed["case"] == case]
+    if printed.empty:  # nothing was searched
+        return []
     compared = "before" if printed["original"].isna().all() else "original"
     columns = ["before", "after"] if compared == "before" else ["before", "original", "after"]
     rows = [["class", *columns, "change, %", "all ones", "change, %"]]

@@ -4,7 +4,6 @@ A gene per class, 0 to 1, sets the floor that the linear program of Algorithm 1,
 the class.
 """
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -20,8 +19,8 @@ __all__ = [
     "diversity",
     "effective_samples",
     "printed_floors",
+    "share_apart",
     "sweep_thresholds",
-    "weights_key",
 ]
 
 Rule = Literal["printed", "beta"]
@@ -124,9 +123,12 @@ def diversity(weights_cn: Sequence[np.ndarray] | np.ndarray) -> float:
     return float((ranks_c @ np.sort(weights_cn, axis=0)).mean() / (count * (count - 1)))
 
 
-def weights_key(weights_n: np.ndarray) -> str:
-    """Return a key that is equal for weights that agree to six decimals.
+def share_apart(weights_n: np.ndarray, other_n: np.ndarray) -> float:
+    """Compute sum_i |w_i - w'_i| / (2 n), the share of the weight that two do not have in common.
 
-    One training epoch serves them all.
+    Dropping one sample of n for another moves 1 / n.
+
+    >>> share_apart(np.array([0.0, 1.0, 1.0, 2.0]), np.ones(4))
+    0.25
     """
-    return hashlib.sha256((np.round(weights_n, 6) + 0.0).tobytes()).hexdigest()
+    return float(np.abs(weights_n - other_n).mean()) / 2

@@ -68,15 +68,18 @@ def direction_weights(
     *,
     size: float = 0.5,
     w_max: float = 2.0,
+    start_n: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Compute w = 1 + delta with mean |delta| = size, and put w into the box.
+    """Compute w = start + delta with mean |delta| = size, and put w into the box.
+
+    ``start_n`` (n,) are the weights from which the step is made; None for ones.
 
     The weights are the nearest ones with 0 <= w <= w_max and mean 1, within each label where
-    ``labels_n`` is given. A direction of zeros but for rounding, as at a ceiling, leaves ones.
+    ``labels_n`` is given. A direction of zeros but for rounding, as at a ceiling, leaves the start.
     """
     mean = np.abs(delta_n).mean()
     scale = size / mean if mean > 1e-9 else 0
-    x_n = 1 + scale * delta_n
+    x_n = (1 if start_n is None else start_n) + scale * delta_n
     weights_n = np.empty_like(x_n)
     for rows in _groups(len(x_n), labels_n):
         weights_n[rows] = project(x_n[rows], w_max)
@@ -84,11 +87,16 @@ def direction_weights(
 
 
 def joint_weights(
-    p_nk: np.ndarray, labels_n: np.ndarray, *, size: float = 0.5, w_max: float = 2.0
+    p_nk: np.ndarray,
+    labels_n: np.ndarray,
+    *,
+    size: float = 0.5,
+    w_max: float = 2.0,
+    start_n: np.ndarray | None = None,
 ) -> np.ndarray:
     """Compute weights along the joint direction of P; each class keeps its total weight."""
     delta_n = joint_direction(p_nk, labels_n).delta_n
-    return direction_weights(delta_n, labels_n, size=size, w_max=w_max)
+    return direction_weights(delta_n, labels_n, size=size, w_max=w_max, start_n=start_n)
 
 
 def project(x_n: np.ndarray, w_max: float) -> np.ndarray:

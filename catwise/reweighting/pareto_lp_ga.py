@@ -10,12 +10,14 @@ from catwise.reweighting.candidates import (
     CandidateProgram,
     diversity,
     effective_samples,
-    weights_key,
+    share_apart,
 )
 from catwise.reweighting.fitness import fitness, relative_change
 from catwise.reweighting.genetic_search import Genes, GeneticSearch
 
 __all__ = ["ParetoLpGa", "TrainOneEpoch", "pareto_lp_ga"]
+
+ROUNDING = 5e-7  # the share of the weight below which weights are equal, whatever is asked for
 
 # Weights (n,) of several candidates -> the accuracy (k,) of every class after an epoch with each.
 TrainOneEpoch = Callable[[list[np.ndarray]], list[np.ndarray]]
@@ -42,6 +44,7 @@ def pareto_lp_ga(
     population: int = 24,
     seed: int = 0,
     keep: int = 1,
+    merge: float = 0.0,
 ) -> ParetoLpGa:
     """Search for thresholds and weights that improve the targets and spare the other classes.
 
@@ -53,13 +56,14 @@ def pareto_lp_ga(
     correct a course. The numbers in the comments are the lines of Algorithm 1. Generation 0 is the
     first population, from which ``generations`` more are bred.
 
-    Differs from the paper: fitness has two more keys, which decide where the paper's is equal;
-    candidates whose weights agree to six decimals are trained once; and ``keep`` different weights
-    are returned, because the best of many noisy measurements is partly the luckiest: measure them
-    anew before one is chosen.
+    Differs from the paper: fitness has two more keys, which decide where the paper's is equal; and
+    ``keep`` different weights are returned, because the best of many noisy measurements is partly
+    the luckiest: measure them anew before one is chosen. Candidates that differ in
+    the share ``merge`` of the weight or less are one, the first of them, and are trained once: an
+    epoch moves more by chance than by so little weight, so that the search would choose by luck.
     """
-    solve_linear_program, train_once = program.solver(), _TrainOnce(train_one_epoch)
-    weights_of: dict[Genes, np.ndarray] = {}
+    solve_linear_program, train_once = program.solver(), _TrainOnce(train_one_epoch, merge)
+    number_of: dict[Genes, int] = {}
     history = []
     # 1: initialize the population alpha^0 randomly
     search = GeneticSearch(len(before_k), population=population, seed=seed)
@@ -73,48 +77,53 @@ def pareto_lp_ga(
         # 4: solve the linear program to obtain w
         weights = [solve_linear_program(np.array(alpha_k)) for alpha_k in candidates]
         # 5: theta^(e+1) <- TrainOneEpoch(theta^e, T, w)
-        accuracies = train_once(weights)
+        numbers = train_once(weights)
+        accuracies = [train_once.accuracies[number] for number in numbers]
         # 6: compute the relative change Delta of every class
         changes = [relative_change(before_k, after_k) for after_k in accuracies]
         # 7: compute the fitness F(alpha); 8: end for
         search.rate([fitness(change_k, program.targets) for change_k in changes])
-        weights_of.update(zip(candidates, weights, strict=True))
-        history.append(_history_row(search, weights_of, train_once.epochs))
+        number_of.update(zip(candidates, numbers, strict=True))
+        members = [train_once.weights[number_of[alpha_k]] for alpha_k in search.members()]
+        history.append(_history_row(search, members, len(train_once.weights)))
     # 10: store the alpha* and w* that maximize the fitness; 11: end for
-    best = {weights_key(weights_of[alpha_k]): alpha_k for alpha_k in search.ranked()}
+    best: dict[int, Genes] = {}
+    for alpha_k in search.ranked():
+        best.setdefault(number_of[alpha_k], alpha_k)
     thresholds = list(best.values())[:keep]
     # 12: return w*, alpha*
-    return ParetoLpGa([weights_of[alpha_k] for alpha_k in thresholds], thresholds, history)
+    return ParetoLpGa([train_once.weights[number] for number in best][:keep], thresholds, history)
 
 
 class _TrainOnce:
-    """Train an epoch with each of the weights, once for weights that agree to six decimals."""
+    """Train an epoch with each of the weights, once for those that are nearly the same.
 
-    def __init__(self, train_one_epoch: TrainOneEpoch) -> None:
-        self._train_one_epoch = train_one_epoch
-        self._accuracy_of: dict[str, np.ndarray] = {}
+    ``weights`` and ``accuracies`` hold what was trained, by number.
+    """
 
-    @property
-    def epochs(self) -> int:
-        return len(self._accuracy_of)
+    def __init__(self, train_one_epoch: TrainOneEpoch, merge: float) -> None:
+        self._train_one_epoch, self._merge = train_one_epoch, max(merge, ROUNDING)
+        self.weights: list[np.ndarray] = []
+        self.accuracies: list[np.ndarray] = []
 
-    def __call__(self, weights: list[np.ndarray]) -> list[np.ndarray]:
-        keys = [weights_key(weights_n) for weights_n in weights]
-        new = {
-            key: weights_n
-            for key, weights_n in zip(keys, weights, strict=True)
-            if key not in self._accuracy_of
-        }
-        accuracies = self._train_one_epoch(list(new.values()))
-        self._accuracy_of.update(zip(new, accuracies, strict=True))
-        return [self._accuracy_of[key] for key in keys]
+    def __call__(self, weights: list[np.ndarray]) -> list[int]:
+        """Return the number of each, after those that are new were trained in one call."""
+        numbers = [self._number(weights_n) for weights_n in weights]
+        self.accuracies += self._train_one_epoch(self.weights[len(self.accuracies) :])
+        return numbers
+
+    def _number(self, weights_n: np.ndarray) -> int:
+        shares = [share_apart(weights_n, other_n) for other_n in self.weights]
+        if min(shares, default=np.inf) <= self._merge:
+            return int(np.argmin(shares))
+        self.weights.append(weights_n)
+        return len(self.weights) - 1
 
 
 def _history_row(
-    search: GeneticSearch, weights_of: dict[Genes, np.ndarray], trained: int
+    search: GeneticSearch, population_cn: list[np.ndarray], trained: int
 ) -> dict[str, Any]:
     """Describe the population after a generation: its fitness, and how much its weights differ."""
-    population_cn = [weights_of[alpha_k] for alpha_k in search.members()]
     row: dict[str, Any] = {
         "generation": search.generation,
         "evaluations": search.evaluations,

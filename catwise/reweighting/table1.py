@@ -1,5 +1,6 @@
 """Make the rows of Table 1, and what it lacks: the effect net of a control, with intervals."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -13,12 +14,14 @@ __all__ = [
     "ALL_ONES",
     "BEST_SEEDS",
     "ORACLE",
+    "REFRESH",
     "Method",
     "Net",
     "Printed",
     "class_rows",
     "net_effect",
     "printed_rows",
+    "refresh_rows",
     "summary_row",
     "tradeoff_row",
 ]
@@ -28,23 +31,24 @@ __all__ = [
 class Method:
     """Name a method to find weights, by its parts; a part that does not apply is None.
 
-    family      all_ones: the control; lp_ga: Algorithm 1; direction: the joint direction; oracle:
-                no flipped label; best_seeds: the control under the seeds that served it best
-    anchor      whether P is taken at the start of the extra epoch, as printed, or at the end of
-                the plain one
+    family      all_ones: the control; refresh: batch norm's statistics taken again, and no step;
+                lp_ga: Algorithm 1; direction: the joint direction; oracle: no flipped label;
+                best_seeds: the control under the seeds that served it best
+    anchor      whether P is taken at the start of the extra epoch, as printed, at the end of the
+                plain one, or unrolled through its steps
     rule        of the floors of the linear program: as printed, or beta
     program     linear as printed, or quadratic
-    filter      how eigenvalues of the curvature act: damped, or horizon for what descent can do
-                within the epoch
+    filter      how the curvature acts: damped, horizon for what descent can do within the epoch,
+                or exact, as it does in the steps of an unrolled epoch
     query       what of the validation samples the influence is on
     shuffled    1 for the same weights on other samples: a control of the method, not a method
     """
 
-    family: Literal["all_ones", "lp_ga", "direction", "oracle", "best_seeds"]
-    anchor: Literal["start", "end"] | None = None
+    family: Literal["all_ones", "refresh", "lp_ga", "direction", "oracle", "best_seeds"]
+    anchor: Literal["start", "end", "unrolled"] | None = None
     rule: Literal["printed", "beta"] | None = None
     program: Literal["linear", "quadratic"] | None = None
-    filter: Literal["damped", "horizon"] | None = None
+    filter: Literal["damped", "horizon", "exact"] | None = None
     query: Literal["loss", "probability", "margin"] | None = None
     shuffled: int = 0
 
@@ -65,7 +69,8 @@ class Method:
         return {"method": self.key, **asdict(self)}
 
 
-ALL_ONES, ORACLE, BEST_SEEDS = Method("all_ones"), Method("oracle"), Method("best_seeds")
+ALL_ONES, REFRESH = Method("all_ones"), Method("refresh")
+ORACLE, BEST_SEEDS = Method("oracle"), Method("best_seeds")
 
 
 @dataclass(frozen=True)
@@ -166,6 +171,32 @@ def printed_rows(classes: list[str], targets: list[int], printed: Printed) -> li
             "after": printed.after_k[k],
             "change": float(change_k[k]),
         }
+        for k, name in enumerate(classes)
+    ]
+
+
+def refresh_rows(
+    state: dict[str, Any],
+    classes: list[str],
+    targets: list[int],
+    before_k: np.ndarray,
+    after_sk: np.ndarray,
+    seeds: Sequence[int],
+) -> list[dict[str, Any]]:
+    """Make a row for each seed and class: the value before, of the epoch compared with, and after.
+
+    Unlike the net gains, these are what Table 1 as printed compares, before any control.
+    """
+    return [
+        {
+            **state,
+            "seed": seed,
+            "class": name,
+            "target": int(k in targets),
+            "before": before_k[k],
+            "after": after_k[k],
+        }
+        for seed, after_k in zip(seeds, after_sk, strict=True)
         for k, name in enumerate(classes)
     ]
 

@@ -19,7 +19,7 @@ STAGES = ("train", "influence", "fidelity", "removal", "ceiling", "reweight")
 TABLES = {
     "train": ("history",),
     "ceiling": ("epochs",),
-    "reweight": ("cases", "table", "summary", "printed", "room", "tradeoff", "history"),
+    "reweight": ("cases", "table", "summary", "printed", "refresh", "room", "tradeoff", "history"),
 }
 
 

@@ -16,6 +16,7 @@ from catwise.training.batch_norm import refresh_statistics
 
 __all__ = [
     "Recipe",
+    "epoch_batches",
     "learning_rates",
     "load_optimizer",
     "new_optimizer",
@@ -122,6 +123,12 @@ def train_epoch(
             optimizer.zero_grad(set_to_none=True)
             losses.mean().backward()
             optimizer.step()
+
+
+def epoch_batches(train: Batch, recipe: Recipe, epoch: int) -> list[tuple[Tensor, Batch]]:
+    """Return the rows and the batch of each step of ``train_epoch``, crops included, in order."""
+    with _shuffled(train, recipe, epoch) as batches:
+        return [(rows, _batch(train, rows, recipe)) for rows in batches]
 
 
 def refresh(model: nn.Module, train: Batch, recipe: Recipe) -> None:

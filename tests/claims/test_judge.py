@@ -7,10 +7,21 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from catwise.claims.evidence import ABSENT, HOLDS, NOT, PART, Evidence, mean_over, share, size
+from catwise.claims.evidence import (
+    ABSENT,
+    BESIDE,
+    HOLDS,
+    NOT,
+    PART,
+    Evidence,
+    mean_over,
+    share,
+    size,
+)
 from catwise.claims.judge import RULES, claims
 from catwise.claims.paper import STATEMENTS, TABLE_1
 from catwise.pipeline.results import Ceiling, Estimate, Results, names
+from catwise.pipeline.tables import TABLES
 from catwise.removal import effects
 from catwise.reweighting import table1
 
@@ -73,6 +84,7 @@ def reweighted(gain: dict[str, float], printed: dict[str, float]) -> dict[str, o
         cases=pd.DataFrame([case]),
         table=table.astype({"target": bool, "shuffled": bool}),
         printed=pd.DataFrame(shown),
+        refresh=None,
     )
     return {"reweight": tables}
 
@@ -288,6 +300,56 @@ def test_table_one_is_judged_net_of_the_control_and_as_printed(gain, printed, ta
     ]
     course = claims_of("course.targets", evidence)[-1]
     assert (course.verdict, course.why) == (ABSENT, "no course correction is among its cases")
+
+
+def refreshed(gain: dict[table1.Method, float]) -> dict[str, object]:
+    """Make seeds that differ a little around the gain in points of a target of two classes."""
+    rows = []
+    for method, points in gain.items():
+        after_sk = 0.5 + np.array([[points + 0.1, 0], [points - 0.1, 0], [points, 0]]) / 100
+        state = {"case": "direct_improvement", **method.columns, "measure": "accuracy"}
+        rows += table1.refresh_rows(state, ["a", "b"], [0], np.full(2, 0.5), after_sk, [1, 2, 3])
+    table = pd.DataFrame(rows, columns=list(TABLES["reweight/refresh"]))
+    tables = reweighted(dict.fromkeys(CLASSES, 0.0), dict.fromkeys(CLASSES, 0.0))["reweight"]
+    tables.refresh = table.astype({"target": bool, "shuffled": bool})
+    return {"reweight": tables}
+
+
+SEARCH = table1.Method("lp_ga", anchor="start", rule="printed", program="linear")
+
+
+@pytest.mark.parametrize(
+    ("refresh", "weights", "expected"),
+    [(16.8, 17.2, HOLDS), (10.0, 17.2, PART), (2.0, 17.2, NOT), (3.0, -1.0, BESIDE)],
+)
+def test_the_refresh_explains_the_share_of_the_gain_that_it_gives_alone(refresh, weights, expected):
+    gain = {table1.REFRESH: refresh, table1.ALL_ONES: 1.0, SEARCH: weights}
+    (claim,) = claims_of("refresh", make_evidence("digits", **refreshed(gain)))[-1:]
+    assert claim.verdict == expected
+    if expected != BESIDE:
+        first = claim.measurements[0]
+        assert first.value == pytest.approx(refresh / weights)
+        assert first.low < first.value < first.high
+    assert [one.value for one in claim.measurements if one.what.startswith("targets, ")] == (
+        pytest.approx([refresh, 1.0, weights])
+    )
+
+
+def test_a_model_without_batch_norm_has_nothing_to_refresh_and_old_results_say_so():
+    evidence = make_evidence("digits", **refreshed({}))
+    (claim,) = claims_of("refresh", evidence)[-1:]
+    assert (claim.verdict, claim.why) == (BESIDE, "the model has no batch norm")
+    evidence.results.reweight.refresh = None
+    (claim,) = claims_of("refresh", evidence)[-1:]
+    assert claim.verdict == ABSENT
+    assert "not refreshed" in claim.why
+
+
+def test_a_case_without_a_search_says_that_there_was_none():
+    tables = reweighted(dict.fromkeys(CLASSES, 0.0), dict.fromkeys(CLASSES, 0.0))["reweight"]
+    tables.table["family"] = "direction"
+    (claim,) = claims_of("direct.targets", make_evidence("digits", reweight=tables))[-1:]
+    assert (claim.verdict, claim.why) == (ABSENT, "nothing was searched in this case")
 
 
 def test_the_papers_own_row_stands_beside_the_same_class_of_cifar10():

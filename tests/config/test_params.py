@@ -210,6 +210,37 @@ def test_the_projects_own_file_is_valid():
             [{"anchor": "start", "rule": "printed", "program": "linear"}] * 2,
             "datasets.digits.reweight: expected each search and each direction once",
         ),
+        (
+            "datasets.digits.reweight.directions",
+            [{"anchor": "unrolled", "filter": "damped", "query": "loss"}],
+            "directions.0: expected filter exact with anchor unrolled, and with no other",
+        ),
+        (
+            "datasets.digits.reweight.cases.1.budget.searches",
+            5,
+            "reweight: expected budgets of at most 4 searches, as many as are listed; got",
+        ),
+        (
+            "datasets.digits.reweight.searches",
+            [],
+            "datasets.digits.reweight: expected budgets of at most 0 searches",
+        ),
+        (
+            "datasets.digits.reweight.generations",
+            -1,
+            "generations: expected greater than or equal to 0; got -1",
+        ),
+        (
+            "datasets.digits.train.optimizer",
+            "adamw",
+            "searches.3.anchor: expected start or end with optimizer adamw; got 'unrolled'",
+        ),
+        (
+            "datasets.digits.reweight.unrolled.orders",
+            0,
+            "unrolled.orders: expected greater than or equal to 1; got 0",
+        ),
+        ("datasets.digits.reweight.merge", 1.0, "reweight.merge: expected less than 1; got 1.0"),
         ("datasets.digits.reweight.cases.0.budget", "half", "reweight.cases.0.budget: expected"),
         (
             "datasets.digits.reweight.cases.0.budget-",

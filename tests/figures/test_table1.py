@@ -2,7 +2,7 @@
 
 import pytest
 
-from catwise.figures import searches, table1, tradeoff
+from catwise.figures import refresh, searches, table1, tradeoff
 from catwise.figures.style import COLOURS
 from tests.helpers.reports import DIRECTION, ORACLE, SEARCH, SHUFFLED, write_results
 
@@ -46,3 +46,14 @@ def test_a_search_on_one_split_has_a_line_of_its_own(tables):
     axes = searches.searches(tables.cases, tables.history).figure.axes[0]
     name = "LP-GA printed linear, start"
     assert labels(axes) == [name, f"{name}, one split"]
+
+
+def test_the_refresh_stands_beside_the_epoch_before_and_the_weights(tables):
+    picture = refresh.refresh(tables.cases, tables.refresh)
+    (axes,) = picture.figure.axes
+    search = "LP-GA printed linear, start"
+    methods = ["refreshed statistics, no step", "all ones", search, f"shuffled {search}"]
+    assert labels(axes) == ["before", *methods]
+    assert "refreshed statistics, no step +10.0 and +10.0" in picture.caption
+    red = [tick.get_text() for tick in axes.get_xticklabels() if tick.get_color() == COLOURS[3]]
+    assert red == ["a"]

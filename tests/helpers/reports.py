@@ -14,9 +14,11 @@ from catwise.removal import effects
 from catwise.reweighting.table1 import (
     ALL_ONES,
     ORACLE,
+    REFRESH,
     Method,
     class_rows,
     net_effect,
+    refresh_rows,
     summary_row,
 )
 
@@ -27,6 +29,7 @@ CASE = {
 SEARCH = Method("lp_ga", anchor="start", rule="printed", program="linear")
 SHUFFLED = Method("lp_ga", anchor="start", rule="printed", program="linear", shuffled=1)
 DIRECTION = Method("direction", anchor="end", filter="horizon", query="loss")
+REFRESHED = {REFRESH: 0.1, ALL_ONES: 0.1, SEARCH: 0.1, SHUFFLED: 0.1}  # over the epoch before
 GAINS = {ALL_ONES: 0.0, SEARCH: -0.1, SHUFFLED: 0.3, DIRECTION: 0.05, ORACLE: 0.2}  # nats
 PROVENANCE = {
     "seconds": 600.0,
@@ -208,6 +211,11 @@ def _write_reweight(place: Place, classes: tuple[str, ...], cases: bool) -> None
             rows["reweight/summary"].append({**state, **summary_row(net, [0])})
             point = {**state, "gene": None, "target_gain": gain, "worst_other": gain}
             rows["reweight/tradeoff"].append(point)
+    for method, gain in REFRESHED.items() if cases else ():
+        state = {"case": case, **method.columns, "measure": "accuracy"}
+        after_sk = 0.5 + gain + np.array([[0.001], [0.0]]) * np.ones(k)
+        known = (list(classes), [0], np.full(k, 0.5), after_sk, [1, 2])
+        rows["reweight/refresh"] += refresh_rows(state, *known)
     if cases:
         rows["reweight/cases"] = [CASE]
         rows["reweight/printed"] = [

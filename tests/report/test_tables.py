@@ -25,6 +25,20 @@ def test_each_method_has_a_row_with_its_gains_and_counts(results):
     assert rows[1][5:] == ["-0.0995", "-0.0995", "-0.0995", "0, 2"]  # nats of loss
 
 
+def test_what_every_method_gains_over_the_epoch_before_is_shown_with_the_controls(results):
+    table = results.reweight.table.assign(before=0.5, after=0.4)
+    changed = type(results.reweight)(**{**vars(results.reweight), "table": table})
+    heading, first, *_ = table1.before_rows(changed, CASE["case"])
+    assert len(heading) == len(first)
+    assert first == ["all ones", "-10.00", "-10.00", "+0.1000", "+0.1000"]  # a lower loss is better
+
+
+def test_without_a_search_there_is_no_table_as_printed(results):
+    none = results.reweight.printed.iloc[:0]
+    without = type(results.reweight)(**{**vars(results.reweight), "printed": none})
+    assert table1.printed_rows(without, CASE["case"]) == []
+
+
 def test_the_papers_layout_has_the_control_beside_it(results):
     heading, first, second = table1.printed_rows(results.reweight, CASE["case"])
     assert heading == ["class", "before", "after", "change, %", "all ones", "change, %"]

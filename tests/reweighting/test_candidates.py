@@ -5,8 +5,8 @@ from catwise.reweighting.candidates import (
     CandidateProgram,
     diversity,
     effective_samples,
+    share_apart,
     sweep_thresholds,
-    weights_key,
 )
 from catwise.reweighting.table1 import tradeoff_row
 
@@ -63,14 +63,10 @@ def test_effective_samples_of_equal_weights_are_all_and_of_bang_bang_half():
 
 def test_diversity_is_the_mean_share_over_pairs(rng):
     weights_cn = rng.random((7, 20))
-    pairs = [np.abs(weights_cn[a] - weights_cn[b]).mean() / 2 for a in range(7) for b in range(a)]
+    pairs = [share_apart(weights_cn[a], weights_cn[b]) for a in range(7) for b in range(a)]
     assert diversity(weights_cn) == pytest.approx(np.mean(pairs), rel=1e-12)
+    moved_n = np.ones(7)
+    moved_n[:2] = 0, 2  # one sample of seven is dropped for another
+    assert share_apart(moved_n, np.ones(7)) == pytest.approx(1 / 7)
     assert diversity(np.stack([np.repeat([0, 2], 5), np.repeat([2, 0], 5)])) == 1
     assert diversity(weights_cn[:1]) == diversity(np.stack([weights_cn[0]] * 3)) == 0
-
-
-def test_weights_key_repeats_with_the_weights(rng):
-    weights_n = rng.random(50)
-    assert weights_key(weights_n) == weights_key(weights_n.round(6) + 1e-9)
-    assert weights_key(np.array([0.0, 2.0])) == weights_key(np.array([-1e-12, 2.0]))
-    assert weights_key(weights_n) != weights_key(weights_n[::-1])

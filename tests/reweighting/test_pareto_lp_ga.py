@@ -1,8 +1,10 @@
+import itertools
+
 import numpy as np
 import pytest
 
 from catwise.core.errors import InputError
-from catwise.reweighting.candidates import CandidateProgram, weights_key
+from catwise.reweighting.candidates import CandidateProgram, share_apart
 from catwise.reweighting.fitness import fitness, relative_change
 from catwise.reweighting.genetic_search import most_evaluations
 from catwise.reweighting.pareto_lp_ga import pareto_lp_ga
@@ -31,12 +33,32 @@ class FirstOrder:
 def test_a_generation_is_one_call_and_no_weights_are_trained_twice(program):
     train = FirstOrder(program)
     found = pareto_lp_ga(program, train, BEFORE_K, keep=3, **SMALL)
-    keys = [weights_key(w_n) for call in train.calls for w_n in call]
-    assert len(set(keys)) == len(keys) == found.history[-1]["trained"]
+    trained = [w_n for call in train.calls for w_n in call]
+    assert len(trained) == found.history[-1]["trained"]
+    assert least_apart(trained) > 0
     assert len(train.calls) == 5
     assert [row["generation"] for row in found.history] == list(range(5))
     assert found.history[-1]["evaluations"] <= most_evaluations(4, 8)
-    assert len({weights_key(w_n) for w_n in found.weights}) == 3
+    assert len(found.weights) == 3
+    assert least_apart(found.weights) > 0
+
+
+def least_apart(weights):
+    return min(share_apart(one_n, other_n) for one_n, other_n in itertools.combinations(weights, 2))
+
+
+def test_candidates_that_differ_by_less_than_asked_are_one_and_the_count_says_what_was_saved(
+    program,
+):
+    apart = []
+    for merge in (0.0, 0.02, 0.05):
+        train = FirstOrder(program)
+        last = pareto_lp_ga(program, train, BEFORE_K, merge=merge, **SMALL).history[-1]
+        trained = [w_n for call in train.calls for w_n in call]
+        apart.append(last["evaluations"] - last["trained"])
+        assert len(trained) == last["trained"]
+        assert least_apart(trained) > merge
+    assert 0 <= apart[0] < apart[1] < apart[2]
 
 
 def test_the_answer_is_the_fittest_candidate_with_the_thresholds_that_solve_to_it(program):
