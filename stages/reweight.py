@@ -30,8 +30,10 @@ def main(dataset: str) -> None:
     parameters = settings(dataset)
     torch.set_num_threads(parameters.threads)
     splits, classes = read_splits(dataset, parameters.device)
-    path = Path("reports", "train", dataset, "history.csv")
-    history = read_table(path, TABLES["train/history"])
+    history, raw = (
+        read_table(Path("reports", "train", dataset, f"{name}.csv"), TABLES[f"train/{name}"])
+        for name in ("history", "raw")
+    )
     flipped_n = read_npz(Path("data", dataset, "arrays.npz"))["flipped"].astype(bool)
     counts_k = np.bincount(splits["validation_b"][-1].cpu(), minlength=len(classes))
     cases = resolve_cases(dataset, parameters, history, counts_k)
@@ -41,7 +43,7 @@ def main(dataset: str) -> None:
     with pool(torch_device(parameters.device), parameters.threads) as spread:
         for number, case in enumerate(cases, 1):
             influence = _influence(case, parameters, splits, len(classes))
-            experiment = Table1Experiment(case, influence, flipped_n, history, spread)
+            experiment = Table1Experiment(case, influence, flipped_n, history, raw, spread)
             with section_errors(dataset, "curvature", parameters.curvature):
                 experiment.run(f"reweight {dataset}, case {number} of {len(cases)}")
             for name, rows in table_rows(experiment, classes).items():

@@ -108,7 +108,8 @@ def searches(section: Any) -> int:
     """Count the searches: in each case its methods, the one as printed, and the one over seeds."""
     if not section:
         return 0
-    return sum(len(within_budget(section, case.budget).searches) + 2 for case in section.cases)
+    counts = [len(within_budget(section, case.budget).searches) for case in section.cases]
+    return sum(count + 2 for count in counts if count)
 
 
 def extra_epochs(section: Any) -> int:
@@ -122,14 +123,14 @@ def extra_epochs(section: Any) -> int:
 
 
 def case_epochs(section: Any) -> int:
-    """Count the epochs of one case: its searches, and each of its weights under every seed."""
+    """Count the epochs of one case: its searches, and each of its weights under every seed.
+
+    The refresh of batch norm counts as one. Epochs that are unrolled are not counted.
+    """
     search = most_evaluations(section.generations, section.population)
-    weights = (
-        4
-        + len(section.searches) * (ELITE + section.tradeoff)
-        + len(section.directions) * len(section.sizes)
-    )
-    return (len(section.searches) + 2) * search + section.seeds * weights
+    count = len(section.searches)
+    weights = 5 + count * (ELITE + section.tradeoff) + len(section.directions) * len(section.sizes)
+    return (count + 2 if count else 0) * search + section.seeds * weights
 
 
 def operations(section: Any, shape: tuple[int, ...], k: int) -> dict[str, float]:

@@ -25,9 +25,15 @@ class EpochMeasurements:
     """
 
     def __init__(
-        self, case: Case, history: pd.DataFrame, ones_n: np.ndarray, spread: Spread
+        self,
+        case: Case,
+        history: pd.DataFrame,
+        raw: pd.DataFrame,
+        ones_n: np.ndarray,
+        spread: Spread,
     ) -> None:
-        self._case, self._history, self._ones_n, self._spread = case, history, ones_n, spread
+        self._case, self._history, self._raw = case, history, raw
+        self._ones_n, self._spread = ones_n, spread
         self.seeds = range(1, case.section.seeds + 1)
 
     def measure(self, jobs: Sequence[Job], *splits: str) -> list[Measured]:
@@ -65,6 +71,14 @@ class EpochMeasurements:
         """Look up each class in the history of the training: (k,)."""
         history = self._history
         rows = history[(history["split"] == split) & (history["epoch"] == epoch)]
+        return rows[measure].to_numpy()
+
+    def raw_before(self, measure: str) -> np.ndarray:
+        """Look up the same on the test split as the training left it, not refreshed: (k,)."""
+        if self._raw.empty:  # then nothing was refreshed
+            return self.compared_with("test", measure)
+        raw, epoch = self._raw, self._case.compared_with
+        rows = raw[(raw["split"] == "test") & (raw["epoch"] == epoch)]
         return rows[measure].to_numpy()
 
     def compared_with(self, split: str, measure: str = "accuracy") -> np.ndarray:

@@ -79,14 +79,14 @@ def next_epoch(
 def refreshed(start: Start, part: Batch, seed: int = 0) -> nn.Module:
     """Take the running statistics of batch norm at the checkpoint again, and return the model.
 
-    The batches are those of the training's own recipe, as many as one of its epochs has; the seed
-    decides which samples are in which, and their crops. No step is taken.
+    The batches are as many as the training takes for it, or as one of its epochs has where it does
+    not; the seed decides which samples are in which, and their crops. No step is taken.
     """
     model = load_model(start.dataset, start.train, part, start.epoch)
     assert not isinstance(start.train, Logistic)  # it has no batch norm
     recipe = training_recipe(start.train)
-    steps = len(epochs.learning_rates(recipe, 1, len(part[-1])))
-    epochs.refresh(model, part, replace(recipe, seed=recipe.seed + seed, refresh=steps))
+    batches = recipe.refresh or len(epochs.learning_rates(recipe, 1, len(part[-1])))
+    epochs.refresh(model, part, replace(recipe, seed=recipe.seed + seed, refresh=batches))
     return model.eval()
 
 

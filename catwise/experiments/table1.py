@@ -64,6 +64,7 @@ class Table1Experiment:
         influence: AnchoredInfluence,
         flipped_n: np.ndarray,
         history: pd.DataFrame,
+        raw: pd.DataFrame,
         spread: Spread,
     ) -> None:
         self.case, self.section = case, case.section
@@ -71,7 +72,7 @@ class Table1Experiment:
         self.labels_n = influence.splits["train"][-1].cpu().numpy()
         self.ones_n = np.ones(len(self.labels_n))
         self._spread = spread
-        self.epochs = EpochMeasurements(case, history, self.ones_n, spread)
+        self.epochs = EpochMeasurements(case, history, raw, self.ones_n, spread)
         self.results: list[Result] = []
         self.curve: list[tuple[Method, float, Measured]] = []
         self.history: list[dict[str, Any]] = []

@@ -89,6 +89,7 @@ def _printed_rows(experiment: Table1Experiment, classes: list[str]) -> list[dict
 def _refresh_rows(experiment: Table1Experiment, classes: list[str]) -> list[dict[str, Any]]:
     """Set what batch norm's refreshed statistics do beside what weights do, seed by seed.
 
+    Before are the statistics that the training left, even where it refreshes them after each epoch.
     There are no rows for a model without batch norm.
     """
     if not experiment.influence.has_batch_norm:
@@ -97,7 +98,7 @@ def _refresh_rows(experiment: Table1Experiment, classes: list[str]) -> list[dict
     for result in experiment.shown:
         for measure in MEASURES:
             state = {**result.method.columns, "measure": measure}
-            before_k = epochs.compared_with("test", measure)
+            before_k = epochs.raw_before(measure)
             after_sk, targets = result.measured["test"][measure], experiment.case.targets
             rows += refresh_rows(state, classes, targets, before_k, after_sk, epochs.seeds)
     return rows

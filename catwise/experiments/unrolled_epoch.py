@@ -18,7 +18,7 @@ from catwise.pipeline.artifacts import cached_splits, load_model
 from catwise.training import epochs
 from catwise.training.batch_norm import has_batch_norm, statistics
 
-__all__ = ["Query", "unrolled_epoch", "unrolled_vectors"]
+__all__ = ["FIRST_ORDER", "Query", "unrolled_epoch", "unrolled_vectors"]
 
 FIRST_ORDER = 2000  # the seed of the first order, far from those of what is reported
 
@@ -72,8 +72,8 @@ def unrolled_epoch(
     model = load_model(start.dataset, start.train, part, start.epoch)
     weights = torch.from_numpy(np.asarray(weights_n, dtype=np.float32)).to(labels.device)
     if has_batch_norm(model):
-        end = next_epoch(replace(start, recipe=recipe), part, weights)
-        epochs.refresh(end, part, replace(recipe, refresh=len(steps)))
+        with_refresh = replace(recipe, refresh=recipe.refresh or len(steps))
+        end = next_epoch(replace(start, recipe=with_refresh), part, weights)
         model.load_state_dict(statistics(end), strict=False)
     return unrolled_influence(
         model,

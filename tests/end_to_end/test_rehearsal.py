@@ -29,6 +29,11 @@ SMALLER = {  # than a person wants to see; enough for each stage to run
     "prepare.test": 50,
     "influence.bins": 4,
     "reweight.sizes": [0.5],
+    "reweight.unrolled": {"orders": 2, "relinearise": 1, "at_once": 5},
+    "reweight.directions": [
+        {"anchor": "end", "filter": "horizon", "query": "loss"},
+        {"anchor": "unrolled", "filter": "exact", "query": "loss"},
+    ],
 }
 VARIANTS = 50  # different pictures of a class in each part; the copies of them are dropped
 
@@ -101,6 +106,14 @@ def test_the_papers_configuration_runs_from_data_to_figures(tmp_path, monkeypatc
     assert len(raw) == len(held_out)
     assert (raw["loss"].to_numpy() != held_out["loss"].to_numpy()).any()
     assert np.isfinite(table["gain"]).all()
+    assert "direction.loss.exact.unrolled" in set(table["method"])
+    refresh = read_table(results / "reweight/refresh.csv", TABLES["reweight/refresh"])
+    assert set(refresh["case"]) == set(table["case"])
+    assert list(refresh["family"].unique()) == ["refresh", "all_ones", "lp_ga"]
+    left = raw[(raw["split"] == "test") & (raw["epoch"] == 1)].set_index("class")["loss"]
+    of_loss = refresh[(refresh["case"] == "direct_improvement") & (refresh["measure"] == "loss")]
+    np.testing.assert_array_equal(of_loss.groupby("class")["before"].first()[left.index], left)
     carried.main()
     drawn = {path.name for path in (tmp_path / "reports/carried/cifar10_rehearsal").glob("*.png")}
+    assert "reweight_refresh.png" in drawn
     assert {"removal.png", "reweight_table.png", "ceiling.png", "influence_plane.png"} <= drawn

@@ -12,16 +12,24 @@ from ruamel.yaml import YAML
 from benchmarks.speed.budget import extra_epochs
 from catwise.config import params
 from catwise.experiments import resume, reweighted_epoch
+from catwise.experiments import unrolled_epoch as unrolled_epochs
 from catwise.experiments.cases import epoch_recipe, resolve_cases, within_budget
 from catwise.experiments.reweighted_epoch import Start, measure_epochs, next_epoch
 from catwise.experiments.table1_rows import NAMES
+from catwise.experiments.unrolled_epoch import (
+    FIRST_ORDER,
+    Query,
+    unrolled_epoch,
+    unrolled_vectors,
+)
 from catwise.experiments.workers import pool
 from catwise.figures import searches, table1, tradeoff
 from catwise.figures.style import png
 from catwise.pipeline.artifacts import load_model, read_splits, training_recipe
-from catwise.pipeline.files import read_npz
+from catwise.pipeline.files import read_json, read_npz
 from catwise.pipeline.results import Results
 from catwise.pipeline.tables import TABLES
+from catwise.training import evaluate
 from catwise.training.models import fingerprint
 from stages import prepare, reweight, train
 
@@ -42,6 +50,7 @@ TINY = {
     "seeds": 2,
     "searches": [{"anchor": "start", "rule": "printed", "program": "linear"}],
     "directions": [{"anchor": "end", "filter": "horizon", "query": "margin"}],
+    "unrolled": {"orders": 2, "relinearise": 1, "at_once": 10},
     "sizes": [0.5],
     "tradeoff": 2,
 }
@@ -201,6 +210,80 @@ def test_without_cases_the_tables_are_empty_but_whole(tmp_path, monkeypatch):
         assert table.empty
 
 
+def test_p_of_an_unrolled_epoch_is_what_other_weights_do_in_that_order(start):
+    """A weight changed by 1 % moves the sum of the losses as P says, to a twentieth."""
+    recipe = replace(start.recipe, schedule="constant", learning_rate=0.02, weight_decay=0.01)
+    start = replace(start, recipe=recipe)
+    splits, classes = read_splits("digits", "cpu")
+    count = torch.bincount(splits["validation_a"][-1], minlength=10)
+    rng = np.random.default_rng(0)
+    weights_n = rng.uniform(0.5, 1.5, len(splits["train"][-1]))
+    query = Query("loss", "validation_a", 10)
+    found = unrolled_epoch(start, splits, len(classes), query, weights_n, FIRST_ORDER)
+    moves_n = 0.01 * rng.normal(size=len(weights_n))
+
+    def losses(at_n):
+        at = torch.from_numpy(at_n.astype(np.float32))
+        model = next_epoch(start, splits["train"], at, FIRST_ORDER)
+        return (evaluate.per_class(model, splits["validation_a"], 10)[1] * count).numpy()
+
+    change_k = losses(weights_n + moves_n) - losses(weights_n - moves_n)
+    predicted_k = -2 * moves_n @ found.p_nk.numpy()
+    error = np.linalg.norm(change_k - predicted_k) / np.linalg.norm(change_k)
+    assert error < 0.05
+    assert 0 < found.sharpness < 2
+
+
+def test_orders_are_averaged_and_those_that_are_kept_are_not_unrolled_again(start, monkeypatch):
+    splits, classes = read_splits("digits", "cpu")
+    query, ones_n = Query("loss", "validation_a", 10), np.ones(len(splits["train"][-1]))
+    apart = [
+        unrolled_epoch(start, splits, len(classes), query, ones_n, FIRST_ORDER + order)
+        for order in (0, 1)
+    ]
+    with pool(torch.device("cpu"), 1) as spread:
+        p_nk, sharpness = unrolled_vectors(start, query, ones_n, 2, spread)
+        monkeypatch.setattr(unrolled_epochs, "unrolled_epoch", None)
+        again_nk, _ = unrolled_vectors(start, query, ones_n, 2, spread)
+    resume.clear("reweight", "digits")
+    np.testing.assert_allclose(p_nk, np.mean([one.p_nk for one in apart], axis=0), atol=1e-6)
+    np.testing.assert_array_equal(p_nk, again_nk)
+    assert sharpness == max(one.sharpness for one in apart)
+
+
+def test_without_a_search_controls_and_directions_are_measured_alone(here, whole):
+    yaml, path = YAML(typ="safe", pure=True), here / "params.yaml"
+    before = path.read_text()
+    tree = yaml.load(before)
+    unrolled = {"anchor": "unrolled", "filter": "exact", "query": "loss"}
+    end = {"anchor": "end", "filter": "horizon", "query": "loss"}
+    tree["datasets"]["digits"]["reweight"] |= {
+        "cases": [CASE],
+        "searches": [],
+        "generations": 0,
+        "directions": [unrolled, end],
+    }
+    try:
+        with path.open("w") as file:
+            yaml.dump(tree, file)
+        reweight.main("digits")
+        tables = Results.live("digits", {}).reweight
+        metrics = read_json(here / "reports/reweight/digits/metrics.json")
+        assert len(table1.table_one(tables.cases, tables.table, tables.summary).figure.axes) == 2
+        assert tradeoff.tradeoff(tables.cases, tables.tradeoff).figure.axes
+    finally:
+        path.write_text(before)
+        for name, content in whole.items():
+            (here / "reports/reweight/digits" / name).write_bytes(content)
+    assert set(tables.table["family"]) == {"all_ones", "direction", "oracle"}
+    assert tables.history.empty
+    assert tables.printed.empty
+    assert tables.refresh.empty  # a cnn has no batch norm
+    cells = metrics["direct_improvement"]["unrolled"]
+    assert cells["rate_times_eigenvalue"] > 0
+    assert cells["loss_beyond_end.low"] < cells["loss_beyond_end.high"]
+
+
 def resolved(classes, accuracies, *cases):
     """Cases of digits in a training of five epochs with these accuracies of the classes."""
     rows = [
@@ -256,7 +339,7 @@ def test_cases_of_a_kind_are_told_apart_by_a_number_and_keep_it_when_auto_moves(
         assert cases[-1].start.epoch == 3 + shift
 
 
-def test_a_budget_of_its_own_takes_the_first_search_and_direction_of_the_section():
+def test_a_budget_of_its_own_takes_so_many_of_the_first_searches_and_directions():
     section = params.load(ROOT / "params.yaml").datasets["digits"].reweight
     full, shown_once = (
         within_budget(section, section.cases[0].budget),
@@ -266,7 +349,7 @@ def test_a_budget_of_its_own_takes_the_first_search_and_direction_of_the_section
     assert shown_once.searches == section.searches[:1]
     assert shown_once.directions == section.directions[:1]
     assert (shown_once.generations, shown_once.population, shown_once.seeds) == (1, 8, 2)
-    kept = {"cases", "w_max", "slack", "trust", "sizes", "tradeoff"}
+    kept = {"cases", "w_max", "slack", "trust", "merge", "unrolled", "sizes", "tradeoff"}
     assert shown_once.model_dump(include=kept) == section.model_dump(include=kept)
 
 
