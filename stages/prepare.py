@@ -1,9 +1,7 @@
 """Generate or load a data set, split it in four, and describe it in a data card."""
 
 import hashlib
-import shutil
 from dataclasses import fields
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -33,10 +31,10 @@ def main(dataset: str) -> None:
     require_space(Path("data", dataset), sum(array.nbytes for array in arrays.values()) + 2**24)
     out = folder("data", dataset)
     write_npz(out / "arrays.npz", **arrays, flipped=data.flipped)
-    if getattr(prepare, "weights", "none") != "none":
-        source, target = Path(bert_files.weights_folder()), folder("data", dataset, "pretrained")
-        for name in bert_files.WEIGHTS:
-            write_whole(target / name, partial(shutil.copyfile, source / name))
+    if (weights := getattr(prepare, "weights", "none")) != "none":
+        target = folder("data", dataset, "pretrained")
+        for name, write in bert_files.weights(weights).items():
+            write_whole(target / name, write)
     if data.tokenizer:
         write_whole(out / "tokenizer.json", lambda scratch: scratch.write_text(data.tokenizer))
     count = {split: np.bincount(data.y[split], minlength=len(data.classes)) for split in SPLITS}
@@ -80,8 +78,8 @@ def load(prepare: Prepare, bins: int) -> Data:
     data = split_in_four(rng, raw, sizes, spoiling)
     if isinstance(prepare, Images | ImageFolder):
         return measure_channels(data)
-    pretrained = prepare.vocabulary == "bert-base-cased"
-    tokenizer = bert_files.load_tokenizer() if pretrained else None
+    learned = prepare.vocabulary == "learned"
+    tokenizer = None if learned else bert_files.load_tokenizer(prepare.vocabulary)
     return encode_texts(data, prepare.max_length, prepare.vocabulary_size, tokenizer)
 
 

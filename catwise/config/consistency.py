@@ -54,8 +54,8 @@ def _model(dataset: DataSet) -> Iterator[Problem]:
             models = ["logistic"]
         case Tokens(weights="none"):
             models = ["bert"]
-        case Tokens():
-            models = ["bert", "bert-base-cased"]
+        case Tokens(weights=weights):
+            models = ["bert", weights]
         case Digits() | ImageFolder(colour="grey"):
             models = ["cnn"]
         case _:

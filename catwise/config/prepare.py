@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from catwise.config.fields import Count, Section, Seed, Share
+from catwise.data.catalogue import VOCABULARY_SIZES
 
 __all__ = ["Csv", "Digits", "ImageFolder", "Images", "Prepare", "Synthetic", "Texts", "Tokens"]
 
@@ -73,14 +74,15 @@ class Tokens(Subset):
     """Hold how texts become tokens."""
 
     max_length: Annotated[int, Field(ge=4)]
-    vocabulary: Literal["learned", "bert-base-cased"]
+    vocabulary: Literal["learned", "bert-base-cased", "minilm"]
     vocabulary_size: Count
-    weights: Literal["none", "bert-base-cased"]  # those that are kept beside the data to start from
+    weights: Literal["none", "bert-base-cased", "minilm"]  # kept beside the data to start from
 
     @model_validator(mode="after")
     def a_pretrained_vocabulary_has_its_size(self) -> "Tokens":
-        if self.vocabulary == "bert-base-cased" and self.vocabulary_size != 28996:
-            raise ValueError("vocabulary_size of 28996 for bert-base-cased")
+        size = VOCABULARY_SIZES.get(self.vocabulary, self.vocabulary_size)
+        if self.vocabulary_size != size:
+            raise ValueError(f"vocabulary_size of {size} for {self.vocabulary}")
         if self.weights != "none" and self.vocabulary != self.weights:
             raise ValueError(f"vocabulary {self.weights} with weights {self.weights}")
         return self

@@ -69,9 +69,9 @@ class Transformer(Epochs):
 
 
 class Pretrained(Epochs):
-    """Hold BERT with its own weights."""
+    """Hold a BERT that starts from the weights of that name."""
 
-    model: Literal["bert-base-cased"]
+    model: Literal["bert-base-cased", "minilm"]
 
 
 class Exact(Section):

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-__all__ = ["CLASSES", "LICENCES", "PUBLISHED", "PublishedSet"]
+__all__ = ["CLASSES", "LICENCES", "PUBLISHED", "VOCABULARY_SIZES", "PublishedSet"]
 
 
 @dataclass(frozen=True)
@@ -78,3 +78,6 @@ LICENCES = {
     " through scikit-learn",
     **{name: published.licence for name, published in PUBLISHED.items()},
 }
+
+
+VOCABULARY_SIZES = {"bert-base-cased": 28996, "minilm": 30522}  # of the pretrained tokenizers

@@ -8,8 +8,10 @@ from, because DVC deletes the folders in which queued experiments run.
 import functools
 import hashlib
 import json
+import math
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -24,7 +26,7 @@ from catwise.experiments.workers import Spread
 from catwise.pipeline.artifacts import card_text
 from catwise.pipeline.files import write_whole
 
-__all__ = ["clear", "job_key", "keep", "read_kept", "resumable_map"]
+__all__ = ["clear", "job_key", "keep", "kept_path", "kept_seconds", "read_kept", "resumable_map"]
 
 PACKAGE = Path(__file__).parents[1]
 DECIDING = ("core", "training")  # packages that a training and its measurement run
@@ -50,7 +52,7 @@ def resumable_map(
     ``catwise.experiments.workers``; both functions must be those of a module, as workers import
     them.
     """
-    paths = [_path(stage, dataset, key(*job)) for job in jobs]
+    paths = [kept_path(stage, dataset, key(*job)) for job in jobs]
     results = {path: read_kept(path) for path in paths}
     missing = {path: job for path, job in zip(paths, jobs, strict=True) if results[path] is None}
     calls = ((work, key, job, path) for path, job in missing.items())
@@ -68,7 +70,9 @@ def _do(work: Callable[..., Any], key: Callable[..., str], job: Job, path: Path)
             "CATWISE_BACKEND: expected workers with the data, checkpoints, code, torch and device "
             "of this process; got others: run again, after a new start of the cluster if any"
         )
-    return keep(path, work(*job))
+    begin = time.perf_counter()
+    value = work(*job)
+    return keep(path, value, time.perf_counter() - begin)
 
 
 def job_key(
@@ -98,11 +102,14 @@ def deciding_files(module: str) -> list[Path]:
     return [*files, PACKAGE / "pipeline" / "artifacts.py", Path(sys.modules[module].__file__ or "")]
 
 
-def keep(path: Path, value: Any) -> Any:
-    """Keep ``value``, and return it as it will be read: floats to the last bit."""
+def keep(path: Path, value: Any, seconds: float) -> Any:
+    """Keep ``value``, and return it as it will be read: floats to the last bit.
+
+    ``seconds`` is how long it took, for whoever asks how long the rest will take.
+    """
     text = json.dumps(value)
     path.parent.mkdir(parents=True, exist_ok=True)
-    content = json.dumps({"sha256": _sha256(text), "value": text})
+    content = json.dumps({"sha256": _sha256(text), "seconds": seconds, "value": text})
     write_whole(path, lambda part: part.write_text(content))
     return json.loads(text)
 
@@ -116,6 +123,15 @@ def read_kept(path: Path) -> Any | None:
         return None
 
 
+def kept_seconds(stage: str, dataset: str) -> list[float]:
+    """Return how long each result took that is kept for a stage, whatever it was for."""
+    found = []
+    for path in sorted(_folder(stage, dataset).glob("*.json")):
+        if read_kept(path) is not None:
+            found.append(float(json.loads(path.read_text()).get("seconds", math.nan)))
+    return found
+
+
 def clear(stage: str, dataset: str) -> None:
     """Delete the results that this process asked for: the outputs of the stage hold them now."""
     for path in [path for path in _asked_for if path.parts[-3:-1] == (stage, dataset)]:
@@ -123,11 +139,16 @@ def clear(stage: str, dataset: str) -> None:
         _asked_for.remove(path)
 
 
-def _path(stage: str, dataset: str, key: str) -> Path:
-    root = Path(os.environ.get("DVC_ROOT") or ".").resolve()
-    path = root / "scratch" / stage / dataset / f"{key}.json"
+def kept_path(stage: str, dataset: str, key: str) -> Path:
+    """Return the file in which a result with this key is kept, and note that it was asked for."""
+    path = _folder(stage, dataset) / f"{key}.json"
     _asked_for.add(path)
     return path
+
+
+def _folder(stage: str, dataset: str) -> Path:
+    root = Path(os.environ.get("DVC_ROOT") or ".").resolve()
+    return root / "scratch" / stage / dataset
 
 
 def _sha256(text: str) -> str:

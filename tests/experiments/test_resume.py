@@ -91,7 +91,7 @@ def test_a_damaged_file_counts_as_not_there(damage):
 
 def test_numbers_come_back_to_the_last_bit(tmp_path):
     numbers = [0.1 + 0.2, 5e-324, 1 / 3, math.inf, -0.0, math.nan]
-    kept = resume.keep(tmp_path / "kept.json", [*numbers, -math.nan])
+    kept = resume.keep(tmp_path / "kept.json", [*numbers, -math.nan], 1.5)
     read = resume.read_kept(tmp_path / "kept.json")
     expected = np.array([*numbers, math.nan])
     assert np.array(read).tobytes() == np.array(kept).tobytes() == expected.tobytes()

@@ -178,18 +178,20 @@ def test_the_printed_table_compares_with_the_original_epoch_when_a_course_is_cor
 def test_a_killed_stage_goes_on_to_the_same_bytes(whole, here, monkeypatch):
     kept = []
 
-    def keep(path, value):
+    def keep(path, value, seconds):
         if len(kept) == 30:
             raise KeyboardInterrupt
         kept.append(path)
-        return resume_keep(path, value)
+        return resume_keep(path, value, seconds)
 
     resume_keep = resume.keep
     monkeypatch.setattr(resume, "keep", keep)
     with pytest.raises(KeyboardInterrupt):
         reweight.main("digits")
     monkeypatch.setattr(
-        resume, "keep", lambda path, value: kept.append(path) or resume_keep(path, value)
+        resume,
+        "keep",
+        lambda path, *value: kept.append(path) or resume_keep(path, *value),
     )
     reweight.main("digits")
     assert outputs(here) == whole
