@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from catwise.core.errors import InputError
     from catwise.diagnosis import Diagnosis, diagnose, load_diagnosis
     from catwise.fidelity.scores import linear_datamodeling_score
+    from catwise.improvement.estimators import sklearn_training
+    from catwise.improvement.own_training import Improvement, improve
     from catwise.influence.curvature import exact_hessian
     from catwise.influence.factors import fit_factors
     from catwise.influence.segments import Segment, influence_by_segments
@@ -54,6 +56,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Diagnosis",
+    "Improvement",
     "InputError",
     "Segment",
     "Step",
@@ -66,18 +69,21 @@ __all__ = [
     "fit_factors",
     "group_gradients",
     "headroom",
+    "improve",
     "influence_by_segments",
     "influence_vectors",
     "joint_direction",
     "linear_datamodeling_score",
     "load_diagnosis",
     "pareto_lp_ga",
+    "sklearn_training",
     "unrolled_influence",
     "validation_bins",
 ]
 
 _HOMES = {  # public name -> its module
     "Diagnosis": "catwise.diagnosis",
+    "Improvement": "catwise.improvement.own_training",
     "InputError": "catwise.core.errors",
     "Segment": "catwise.influence.segments",
     "Step": "catwise.influence.unrolled",
@@ -89,12 +95,14 @@ _HOMES = {  # public name -> its module
     "fit_factors": "catwise.influence.factors",
     "group_gradients": "catwise.influence.vectors",
     "headroom": "catwise.ceiling.headroom",
+    "improve": "catwise.improvement.own_training",
     "influence_by_segments": "catwise.influence.segments",
     "influence_vectors": "catwise.influence.vectors",
     "joint_direction": "catwise.reweighting.joint_direction",
     "linear_datamodeling_score": "catwise.fidelity.scores",
     "load_diagnosis": "catwise.diagnosis",
     "pareto_lp_ga": "catwise.reweighting.pareto_lp_ga",
+    "sklearn_training": "catwise.improvement.estimators",
     "unrolled_influence": "catwise.influence.unrolled",
     "validation_bins": "catwise.influence.vectors",
 }

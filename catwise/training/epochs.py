@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from catwise.core.losses import Batch, per_sample_loss
+from catwise.core.losses import Batch, Loss, per_sample_loss
 from catwise.core.precision import Precision, precision
 from catwise.training.augment import crop_and_flip
 from catwise.training.batch_norm import refresh_statistics
@@ -83,12 +83,16 @@ def new_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
 
 
 def train_epochs(
-    model: nn.Module, train: Batch, recipe: Recipe, weights: Tensor | None = None
+    model: nn.Module,
+    train: Batch,
+    recipe: Recipe,
+    weights: Tensor | None = None,
+    loss: Loss = per_sample_loss,
 ) -> Iterator[int]:
     """Train in place from the start, and yield the number of each finished epoch."""
     optimizer = new_optimizer(model, recipe)
     for epoch in range(1, recipe.epochs + 1):
-        train_epoch(model, optimizer, train, recipe, epoch, weights)
+        train_epoch(model, optimizer, train, recipe, epoch, weights, loss)
         yield epoch
 
 
@@ -99,6 +103,7 @@ def train_epoch(
     recipe: Recipe,
     epoch: int,
     weights: Tensor | None = None,
+    loss: Loss = per_sample_loss,
 ) -> None:
     """Train one epoch in place: a step on 1/|B| sum_{i in B} w_i l(z_i) for each batch B.
 
@@ -117,7 +122,7 @@ def train_epoch(
                 group["lr"] = rate
             # entered anew for each batch, because autocast keeps copies of the weights inside
             with precision(recipe.precision, device.type):
-                losses = per_sample_loss(compiled, _batch(train, rows, recipe))
+                losses = loss(compiled, _batch(train, rows, recipe))
             if weights is not None:
                 losses = weights[rows] * losses
             optimizer.zero_grad(set_to_none=True)

@@ -1,0 +1,148 @@
+"""Decide on validation B whether new weights are better than those before, with all its noise.
+
+Both sides are trained with the same seeds and judged on the same samples, so the difference
+
+    d_sm = [model s with the new weights is right on m] - [model s with the old ones is right on m]
+
+is paired twice. The gain of class k is its mean over seeds and over the samples of the class. It is
+noisy in two ways: other seeds, and other validation samples. The variance of each is taken from the
+means over the other, and the two are added, which counts what both share twice and so errs on the
+side of no gain:
+
+    v_k = var_m(mean_s d_sm) / m_k + var_s(mean_m d_sm) / s
+"""
+
+from copy import copy
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import stdtrit
+
+from catwise.core.errors import InputError
+from catwise.core.statistics import Estimate
+
+__all__ = ["Gain", "accepted", "gain"]
+
+
+@dataclass(frozen=True)
+class Gain:
+    """Hold what new weights do on validation samples, in shares of right answers.
+
+    mean     of the mean class accuracy
+    worst    of the accuracy of the worst class, its number chosen for either side, over all seeds
+    class_k  of each class, with the ends ``low_k`` and ``high_k``
+    """
+
+    mean: Estimate
+    worst: Estimate
+    class_k: np.ndarray
+    low_k: np.ndarray
+    high_k: np.ndarray
+
+    @property
+    def better(self) -> np.ndarray:
+        """Number the classes that gain significantly."""
+        return np.flatnonzero(self.low_k > 0)
+
+    @property
+    def worse(self) -> np.ndarray:
+        """Number the classes that lose significantly."""
+        return np.flatnonzero(self.high_k < 0)
+
+
+def gain(
+    right_sm: np.ndarray,
+    before_sm: np.ndarray,
+    labels_m: np.ndarray,
+    level: float = 0.05,
+    trials: int = 1,
+) -> Gain:
+    """Compute the gain of right answers over those ``before``, with intervals.
+
+    Both are (s, m), a row for each seed, in the same order. The intervals of the classes are of
+    1 - ``level``. The lower ends of mean and worst hold one by one at ``level`` / ``trials``, so
+    that the best of so many trials lies below its lower end in ``level`` of all cases at most
+    (Bonferroni). Student's t has the degrees of freedom of Welch and Satterthwaite. The worst class
+    of each side is the one of lowest accuracy over all of its seeds.
+
+    Raises InputError for fewer than two seeds, and for a class with fewer than two samples.
+    """
+    right_sm, before_sm = np.asarray(right_sm, float), np.asarray(before_sm, float)
+    if right_sm.shape != before_sm.shape or len(right_sm) < 2:
+        raise InputError(
+            "seeds: expected the same two or more on both sides;"
+            f" got {right_sm.shape} and {before_sm.shape}"
+        )
+    sizes_k = np.bincount(labels_m)
+    if sizes_k.min() < 2:
+        raise InputError(
+            "validation B: expected two samples or more of every class;"
+            f" got {sizes_k.min()} of class {sizes_k.argmin()}"
+        )
+    members = [np.flatnonzero(labels_m == k) for k in range(len(sizes_k))]
+    changes = [_Change((right_sm - before_sm)[:, rows]) for rows in members]
+    of_class = [change.estimate(1 - level / 2) for change in changes]
+    new, old = (_lowest(values_sm, members) for values_sm in (right_sm, before_sm))
+    if new == old:
+        worst = changes[new]
+    else:
+        worst = _Change(right_sm[:, members[new]]) - _Change(before_sm[:, members[old]])
+    single = 1 - level / trials
+    return Gain(
+        _mean(changes).estimate(single),
+        worst.estimate(single),
+        np.array([one.value for one in of_class]),
+        np.array([one.low for one in of_class]),
+        np.array([one.high for one in of_class]),
+    )
+
+
+def accepted(gain: Gain) -> bool:
+    """Tell whether weights are taken: the rule of every round.
+
+    The mean or the worst class gains significantly, neither of them falls, and no class falls
+    significantly.
+    """
+    significant = gain.mean.low > 0 or gain.worst.low > 0
+    return significant and min(gain.mean.value, gain.worst.value) >= 0 and not len(gain.worse)
+
+
+class _Change:
+    """Hold the mean of values (s, m) by seed, and the variances that samples and seeds give it."""
+
+    def __init__(self, values_sm: np.ndarray) -> None:
+        self.mean_s = values_sm.mean(axis=1)
+        self.samples = float(values_sm.mean(axis=0).var(ddof=1) / values_sm.shape[1])
+        self.freedom = values_sm.shape[1] - 1
+
+    def __sub__(self, other: "_Change") -> "_Change":
+        """Return the difference to other samples of the same seeds."""
+        difference = copy(self)
+        difference.mean_s = self.mean_s - other.mean_s
+        difference.samples = self.samples + other.samples
+        difference.freedom = self.freedom + other.freedom
+        return difference
+
+    def estimate(self, quantile: float) -> Estimate:
+        """Return the mean with Student's interval from -t to t at this quantile."""
+        seeds = float(self.mean_s.var(ddof=1) / len(self.mean_s))
+        variance, value = self.samples + seeds, float(self.mean_s.mean())
+        if variance == 0:
+            return Estimate(value, value, value)
+        parts = self.samples**2 / self.freedom + seeds**2 / (len(self.mean_s) - 1)
+        margin = float(stdtrit(variance**2 / parts, quantile)) * variance**0.5
+        return Estimate(value, value - margin, value + margin)
+
+
+def _mean(changes: list[_Change]) -> _Change:
+    """Return the mean over classes."""
+    mean = copy(changes[0])
+    mean.mean_s = np.mean([change.mean_s for change in changes], axis=0)
+    mean.samples = sum(change.samples for change in changes) / len(changes) ** 2
+    mean.freedom = sum(change.freedom for change in changes)
+    return mean
+
+
+def _lowest(values_sm: np.ndarray, members: list[np.ndarray]) -> int:
+    """Return the class with the lowest share of right answers."""
+    return int(np.argmin([values_sm[:, rows].mean() for rows in members]))

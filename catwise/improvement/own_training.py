@@ -1,0 +1,216 @@
+"""Improve a classifier of your own: any function that trains with one weight per sample."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from catwise.core.errors import InputError
+from catwise.core.losses import Batch
+from catwise.core.progress import Progress
+from catwise.improvement.acceptance import Gain, gain
+from catwise.improvement.path import Path, retrain_to_the_ceiling
+from catwise.improvement.proposals import (
+    Proposal,
+    Region,
+    class_weights,
+    direction,
+    drop_harmful,
+    frequency,
+)
+from catwise.influence.factors import Kind, Logits, Mask, fit_factors, logits_of
+from catwise.influence.vectors import influence_vectors, validation_bins
+
+__all__ = ["PROPOSALS", "Improvement", "TrainFunction", "averaged_influence", "improve", "right"]
+
+TrainFunction = Callable[[np.ndarray, int], nn.Module]  # weights (n,) and a seed -> the model
+PROPOSALS: dict[str, Proposal] = {
+    "direction 0.5": direction(0.5),
+    "direction 0.75": direction(0.75),
+    "direction 0.75, class masses kept": direction(0.75, keep_masses=True),
+    "class weights 0.5": class_weights(0.5),
+    "square root of the frequency": frequency(0.5),
+    "drop what harms every class": drop_harmful,
+}
+
+
+@dataclass(frozen=True)
+class Improvement:
+    """Hold the weights at the end of the path, and what they gain on the test samples.
+
+    weights_n  of the training samples, with mean 1; ones where nothing was to be gained
+    path       the rounds with their verdicts and trials, and why it ended
+    net        the gain over plain training of the same fresh seeds on the test samples, which no
+               choice has seen; None where the weights are ones
+    """
+
+    weights_n: np.ndarray = field(repr=False)
+    path: Path
+    net: Gain | None
+
+    def __str__(self) -> str:
+        lines = []
+        for round_ in self.path.rounds:
+            lines.append(f"round {round_.number}: {round_.judgement.words}")
+            for trial in round_.trials:
+                fate = "accepted" if trial.accepted else "not accepted"
+                lines.append(f"  {trial.proposal}: {_points(trial.gain)} on validation; {fate}")
+        words = "nothing was to be gained" if self.net is None else f"{_points(self.net)} on test"
+        return "\n".join([*lines, f"end ({self.path.end}): {words}"])
+
+
+def improve(
+    train_function: TrainFunction,
+    train: Batch,
+    validation: Batch,
+    test: Batch,
+    classes: Sequence[str],
+    *,
+    proposals: Mapping[str, Proposal] = PROPOSALS,
+    region: Region = Region(),  # noqa: B008  (frozen)
+    rounds: int = 2,
+    runs: int = 4,
+    seeds: int = 8,
+    bins: int = 8,
+    seed: int = 0,
+    progress: Progress = iter,
+    **options: Any,
+) -> Improvement:
+    """Find sample weights with which ``train_function`` makes a better model, if there are any.
+
+    ``train_function(weights_n, seed)`` trains a torch classifier anew, on ``train`` and with the
+    loss of sample i multiplied by w_i; the seed decides its initial weights and the order. One that
+    ignores the seed is allowed. For scikit-learn see ``catwise.improvement.estimators``.
+    ``validation`` is dealt into two halves: influence is of the first, and the second judges. The
+    test samples are looked at once, when the path has ended.
+
+    P is averaged over ``runs`` trainings, a trial is judged over ``seeds`` others, and the gain at
+    the end over as many that are fresh. ``options`` are those of ``averaged_influence``; the
+    path's are described at ``retrain_to_the_ceiling``.
+
+    The price is runs + seeds trainings, seeds for each trial, runs for each further round, and
+    twice seeds for the gain.
+
+    Raises InputError for a class with fewer than six validation samples.
+
+    >>> x = torch.from_numpy(np.random.default_rng(0).normal(size=(300, 2)))
+    >>> train, validation, test = ((part, (part[:, 0] > 0).long()) for part in x.split(100))
+    >>> def by_least_squares(weights_n, seed):
+    ...     (x, y), w = train, torch.from_numpy(weights_n)[:, None]
+    ...     model = nn.Linear(2, 2, bias=False).double()
+    ...     fit = torch.linalg.solve((w * x).T @ x, (w * x).T @ (2.0 * y - 1).double())
+    ...     model.weight.data = torch.stack([-fit, fit])
+    ...     return model
+    >>> improve(by_least_squares, train, validation, test, "ab", runs=1, seeds=2).weights_n.shape
+    (100,)
+    """
+    labels_m = validation[-1].cpu().numpy()
+    sizes_k = np.bincount(labels_m, minlength=len(classes))
+    if sizes_k.min() < 6:
+        name = classes[int(sizes_k.argmin())]
+        raise InputError(
+            "validation: expected 6 samples or more of every class;"
+            f" got {sizes_k.min()} of {name!r}"
+        )
+    rng = np.random.default_rng(seed)
+    first_m = validation_bins(labels_m, 2, rng) % 2 == 0
+    part_a, part_b = (
+        tuple(values[torch.from_numpy(mask).to(values.device)] for values in validation)
+        for mask in (first_m, ~first_m)
+    )
+    count = min(bins, int(np.bincount(labels_m[first_m]).min()))
+    groups_m = validation_bins(labels_m[first_m], count, rng)
+
+    def influence(weights_n: np.ndarray) -> np.ndarray:
+        models = (train_function(weights_n, seed + run) for run in progress(range(runs)))
+        return averaged_influence(models, train, part_a, groups_m, len(classes), count, **options)
+
+    def judged(weights_n: np.ndarray, start: int, batch: Batch) -> np.ndarray:
+        used = range(seed + start, seed + start + seeds)
+        return np.stack([right(train_function(weights_n, one), batch) for one in progress(used)])
+
+    path = retrain_to_the_ceiling(
+        lambda candidates: [judged(weights_n, runs, part_b) for weights_n in candidates],
+        influence,
+        proposals,
+        train[-1].cpu().numpy(),
+        part_b[-1].cpu().numpy(),
+        region=region,
+        rounds=rounds,
+    )
+    net = None
+    if not (path.weights_n == 1).all():
+        after, before = (
+            judged(weights_n, runs + seeds, test)
+            for weights_n in (path.weights_n, np.ones(len(path.weights_n)))
+        )
+        net = gain(after, before, test[-1].cpu().numpy())
+    return Improvement(path.weights_n, path, net)
+
+
+def averaged_influence(
+    models: "Sequence[nn.Module] | Any",
+    train: Batch,
+    query: Batch,
+    groups_m: np.ndarray,
+    num_classes: int,
+    bins: int,
+    *,
+    kind: Kind = "ekfac",
+    damping: float = 0.1,
+    seed: int = 0,
+    batch_size: int = 256,
+    samples: int | None = None,
+    embeddings: bool = False,
+    logits: Logits = logits_of,
+    mask: Mask | None = None,
+) -> np.ndarray:
+    """Compute P by bins, (n, k, bins), as the mean over models of different seeds.
+
+    ``groups_m`` numbers class and bin of each query sample as ``validation_bins`` does. The options
+    are those of ``fit_factors``. The curvature is that of all samples with weight 1.
+    """
+    total, count = 0.0, 0
+    for model in models:
+        device = next(model.parameters()).device
+        part, asked = (tuple(values.to(device) for values in batch) for batch in (train, query))
+        factors = fit_factors(
+            model,
+            part,
+            kind=kind,
+            damping=damping,
+            seed=seed,
+            batch_size=batch_size,
+            samples=samples,
+            logits=logits,
+            mask=mask,
+            embeddings=embeddings,
+        )
+        groups = torch.from_numpy(groups_m).to(device)
+        size = num_classes * bins
+        p = influence_vectors(model, factors, part, asked, groups, size, batch_size=batch_size)
+        total, count = total + p.double().cpu().numpy(), count + 1
+    return (total / count).reshape(-1, num_classes, bins)
+
+
+@torch.no_grad()
+def right(model: nn.Module, batch: Batch) -> np.ndarray:
+    """Tell which samples a model classifies right, in evaluation mode: (m,)."""
+    device = next(model.parameters()).device
+    training = model.training
+    model.eval()
+    parts = zip(*(values.to(device).split(1000) for values in batch), strict=True)
+    found: list[Tensor] = [model(*inputs).argmax(1) == labels for *inputs, labels in parts]
+    model.train(training)
+    return torch.cat(found).cpu().numpy()
+
+
+def _points(gain: Gain) -> str:
+    """Say the gain of mean and worst class in points of accuracy."""
+    mean, worst = (
+        f"{100 * one.value:+.2g} (from {100 * one.low:+.2g})" for one in (gain.mean, gain.worst)
+    )
+    return f"mean class {mean}, worst class {worst} points"

@@ -1,0 +1,149 @@
+"""Retrain to the ceiling: propose, train anew, accept on validation B, and stop.
+
+A round takes P at the model of the current weights, averaged over trainings, and the verdict on it.
+At a ceiling the path ends. Else every proposal is trained from the initial weights with the same
+seeds, judged on validation B against the current weights, and the best of those that the rule of
+``catwise.improvement.acceptance`` takes becomes the current one. The path ends too where none is
+taken, and after the last round.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from catwise.ceiling.verdict import check_ceiling, verdict
+from catwise.core.errors import InputError
+from catwise.core.statistics import require_finite
+from catwise.improvement.acceptance import Gain, accepted, gain
+from catwise.improvement.proposals import Evidence, Proposal, Region
+
+__all__ = ["Judgement", "Path", "Round", "Trial", "retrain_to_the_ceiling", "room_or_ceiling"]
+
+# Weights of several candidates -> what each seed's model answers right on validation B, (s, m).
+Train = Callable[[Sequence[np.ndarray]], Sequence[np.ndarray]]
+Influence = Callable[[np.ndarray], np.ndarray]  # weights -> P by bins, (n, k, bins)
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """Hold whether P leaves room, and what is said of it in words."""
+
+    room: bool
+    words: str
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Hold one proposal of a round: its weights, what they gain on validation B, and its fate.
+
+    ``predicted_k`` is - dL_k by first order, in nats of summed validation loss.
+    """
+
+    proposal: str
+    weights_n: np.ndarray = field(repr=False)
+    gain: Gain
+    predicted_k: np.ndarray
+    right_sm: np.ndarray = field(repr=False)
+    accepted: bool = False
+
+
+@dataclass(frozen=True)
+class Round:
+    """Hold the state before the proposals of a round, its judgement, and its trials."""
+
+    number: int
+    weights_n: np.ndarray = field(repr=False)
+    right_sm: np.ndarray = field(repr=False)
+    p_nk: np.ndarray = field(repr=False)
+    judgement: Judgement
+    trials: tuple[Trial, ...]
+
+
+@dataclass(frozen=True)
+class Path:
+    """Hold the rounds, the weights at the end, and why the path ended."""
+
+    rounds: tuple[Round, ...]
+    weights_n: np.ndarray = field(repr=False)
+    end: str  # ceiling, none accepted, last round
+
+    @property
+    def trainings(self) -> int:
+        """Count the trainings that were judged on validation B."""
+        first = len(self.rounds[0].right_sm)
+        return first * (1 + sum(len(round_.trials) for round_ in self.rounds))
+
+
+def room_or_ceiling(p_nkb: np.ndarray) -> Judgement:
+    """Judge by the cross-fitted headroom of P by bins (``catwise.ceiling.verdict``)."""
+    check = check_ceiling(p_nkb)
+    return Judgement(check.room, verdict(check))
+
+
+def retrain_to_the_ceiling(
+    train: Train,
+    influence: Influence,
+    proposals: Mapping[str, Proposal],
+    labels_n: np.ndarray,
+    labels_m: np.ndarray,
+    *,
+    region: Region,
+    rounds: int = 3,
+    level: float = 0.05,
+    judge: Callable[[np.ndarray], Judgement] = room_or_ceiling,
+) -> Path:
+    """Improve the weights of the training samples round by round, from ones.
+
+    ``labels_n`` are those of the training samples, ``labels_m`` those of validation B. Trials of
+    the same weights as the current ones, or as an earlier trial, are left out. Of those that the
+    rule takes, the one with the largest sum of both gains, mean and worst, is accepted.
+
+    Differs from the paper: a step is a whole training, not one more epoch of it.
+    """
+    if rounds < 1:
+        raise InputError(f"rounds: expected 1 or more; got {rounds}")
+    weights_n = np.ones(len(labels_n))
+    right_sm = train([weights_n])[0]
+    done: list[Round] = []
+    end = "last round"
+    for number in range(1, rounds + 1):
+        p_nkb = influence(weights_n)
+        require_finite(p_nkb, "influence vectors", ("sample", "class", "bin"))
+        p_nk, judgement = p_nkb.sum(axis=2), judge(p_nkb)
+        trials: tuple[Trial, ...] = ()
+        if judgement.room:
+            evidence = Evidence(p_nk, labels_n, weights_n)
+            trials = _trials(evidence, proposals, region, train, right_sm, labels_m, level)
+        done.append(Round(number, weights_n, right_sm, p_nk, judgement, trials))
+        taken = [trial for trial in trials if trial.accepted]
+        if not taken:
+            end = "none accepted" if judgement.room else "ceiling"
+            break
+        weights_n, right_sm = taken[0].weights_n, taken[0].right_sm
+    return Path(tuple(done), weights_n, end)
+
+
+def _trials(
+    evidence: Evidence,
+    proposals: Mapping[str, Proposal],
+    region: Region,
+    train: Train,
+    before_sm: np.ndarray,
+    labels_m: np.ndarray,
+    level: float,
+) -> tuple[Trial, ...]:
+    """Train and judge what is proposed; at most one trial is accepted."""
+    weights: dict[str, np.ndarray] = {}
+    for name, proposal in proposals.items():
+        new_n = region.nearest(proposal(evidence))
+        if not any(np.allclose(new_n, old_n) for old_n in (evidence.weights_n, *weights.values())):
+            weights[name] = new_n
+    trials = []
+    for (name, new_n), right_sm in zip(weights.items(), train(list(weights.values())), strict=True):
+        net = gain(right_sm, before_sm, labels_m, level, len(weights))
+        predicted_k = (new_n - evidence.weights_n) @ evidence.p_nk
+        trials.append(Trial(name, new_n, net, predicted_k, right_sm))
+    fit = [trial for trial in trials if accepted(trial.gain)]
+    best = max(fit, key=lambda trial: trial.gain.mean.value + trial.gain.worst.value, default=None)
+    return tuple(replace(trial, accepted=trial is best) for trial in trials)

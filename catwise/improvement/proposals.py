@@ -1,0 +1,215 @@
+"""Propose weights for a new training from the influence vectors of the last one.
+
+A proposal is a function of the evidence, P (n, k) at a model that was trained with weights w (n,).
+To first order the summed validation loss of class k moves by
+
+    dL_k = - sum_i (w'_i - w_i) P[i, k]
+
+if the model is trained with w' in place of w. A proposal may leave the box and have any sum:
+``Region.nearest`` puts it where weights are allowed, and that place is measured from *plain*
+weights, whatever the weights of the round. So repetition cannot lead away from them step by step.
+
+Steps are relative: w' = w (1 + s d), with d from the joint direction of w_i P[i, k], what sample i
+does if its weight is multiplied. With plain weights that is P itself.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from catwise.core.errors import InputError
+from catwise.reweighting.candidates import CandidateProgram
+from catwise.reweighting.joint_direction import joint_direction, project
+
+__all__ = [
+    "Evidence",
+    "Proposal",
+    "Region",
+    "class_matrix",
+    "class_weights",
+    "direction",
+    "direction_within",
+    "drop_harmful",
+    "frequency",
+    "mean_direction",
+    "targets",
+]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Hold what a proposal may look at: nothing of validation B or of the test samples.
+
+    p_nk       influence vectors at the current model, averaged over trainings, in nats
+    labels_n   the labels of the training samples as given
+    weights_n  the weights that the current model was trained with
+    """
+
+    p_nk: np.ndarray
+    labels_n: np.ndarray
+    weights_n: np.ndarray
+
+
+Proposal = Callable[[Evidence], np.ndarray]  # any point (n,), which the region then takes in
+
+
+@dataclass(frozen=True)
+class Region:
+    """Say which weights are allowed: 0 <= w <= ``w_max``, mean(w) = 1, mean|w - 1| <= ``trust``."""
+
+    w_max: float = 2.0
+    trust: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not (self.w_max >= 1 and self.trust > 0):
+            raise InputError(
+                "region: expected w_max of 1 or more and a positive trust;"
+                f" got {self.w_max} and {self.trust}"
+            )
+
+    def nearest(self, x_n: np.ndarray) -> np.ndarray:
+        """Return the point of the box with mean 1 that is nearest to ``x_n``, drawn towards ones.
+
+        It is drawn so far that the trust region holds. Ones stay ones to the last bit.
+
+        >>> Region(w_max=2, trust=0.5).nearest(np.array([5.0, 1.0, -5.0]))
+        array([1.75, 1.  , 0.25])
+        """
+        if (x_n == 1).all():
+            return np.ones(len(x_n))
+        step_n = project(x_n, self.w_max) - 1
+        size = np.abs(step_n).mean()
+        return 1 + step_n * min(1.0, self.trust / size) if size > 0 else np.ones(len(x_n))
+
+
+def direction(size: float, keep_masses: bool = False) -> Proposal:
+    """Propose the joint direction, along which every class gains, with mean |d| = ``size``.
+
+    ``keep_masses`` keeps the total weight of each class; the direction is free otherwise.
+    """
+
+    def proposal(evidence: Evidence) -> np.ndarray:
+        labels_n = evidence.labels_n if keep_masses else None
+        delta_n = joint_direction(evidence.weights_n[:, None] * evidence.p_nk, labels_n).delta_n
+        moved_n = evidence.weights_n * (1 + _scaled(delta_n, size))
+        return _keep_masses(moved_n, evidence) if keep_masses else moved_n
+
+    return proposal
+
+
+def mean_direction(size: float, of_classes: bool = False) -> Proposal:
+    """Propose the step that most lowers the summed loss of all classes, whichever of them pays.
+
+    Where a class has few samples, what helps it costs the others a little, and no step helps every
+    class at once; this one may. ``of_classes`` moves one factor for each class instead.
+    """
+
+    def proposal(evidence: Evidence) -> np.ndarray:
+        p_nk = _class_means(evidence) if of_classes else evidence.p_nk
+        worth_n = p_nk.sum(axis=1)
+        return evidence.weights_n * (1 + _scaled(worth_n - worth_n.mean(), size))
+
+    return proposal
+
+
+def class_weights(size: float) -> Proposal:
+    """Propose one factor for each class: the joint direction of what classes do to each other.
+
+    It is the direction of P with every row replaced by the mean of its class, which holds the same
+    as ``class_matrix``.
+    """
+
+    def proposal(evidence: Evidence) -> np.ndarray:
+        delta_n = joint_direction(_class_means(evidence)).delta_n
+        return evidence.weights_n * (1 + _scaled(delta_n, size))
+
+    return proposal
+
+
+def direction_within(size: float, class_size: float) -> Proposal:
+    """Propose class weights of ``class_size``, and the direction with masses kept within them."""
+
+    def proposal(evidence: Evidence) -> np.ndarray:
+        within_n = direction(size, keep_masses=True)(evidence) / np.maximum(
+            evidence.weights_n, 1e-12
+        )
+        return within_n * class_weights(class_size)(evidence)
+
+    return proposal
+
+
+def drop_harmful(evidence: Evidence) -> np.ndarray:
+    """Propose to leave out the samples that harm every class (Figure 5), whose P are all below 0.
+
+    Differs from the paper: the others take up their weight, as the mean stays 1.
+    """
+    return np.where((evidence.p_nk < 0).all(axis=1), 0.0, evidence.weights_n)
+
+
+def targets(classes: Sequence[int], size: float, slack: float = 0.0) -> Proposal:
+    """Propose what most helps ``classes``, while no class loses more than the share ``slack``.
+
+    It is Algorithm 1's program, line 4, with a quadratic trust region and with the same floor for
+    every class; its step is scaled to mean |d| = ``size``. Differs from the paper: the weights are
+    for a whole training.
+    """
+
+    def proposal(evidence: Evidence) -> np.ndarray:
+        p_nk = evidence.weights_n[:, None] * evidence.p_nk
+        program = CandidateProgram(p_nk, list(classes), "beta", max(slack, 1e-9), trust=1.0)
+        step_n = program.solver()(np.zeros(p_nk.shape[1])) - 1
+        return evidence.weights_n * (1 + _scaled(step_n, size))
+
+    return proposal
+
+
+def frequency(power: float) -> Proposal:
+    """Propose weights by the frequency of the class, w_i ~ n_k^-power, whatever the last weights.
+
+    1 is inverse frequency, 0.5 its square root.
+    """
+
+    def proposal(evidence: Evidence) -> np.ndarray:
+        counts_k = np.bincount(evidence.labels_n)
+        weights_n = counts_k[evidence.labels_n] ** -float(power)
+        return weights_n / weights_n.mean()
+
+    return proposal
+
+
+def class_matrix(p_nk: np.ndarray, labels_n: np.ndarray, weights_n: np.ndarray) -> np.ndarray:
+    """Compute C[j, k] = sum_{i of class j} w_i P[i, k], in nats: (k, k).
+
+    It says who helps and who blocks whom: with every weight of class j raised by the share s, the
+    summed validation loss of class k falls by s C[j, k], to first order.
+
+    >>> class_matrix(np.array([[1.0, -1.0], [2.0, 0.5]]), np.array([0, 0]), np.ones(2))
+    array([[ 3. , -0.5],
+           [ 0. ,  0. ]])
+    """
+    k = p_nk.shape[1]
+    matrix_kk = np.zeros((k, k))
+    np.add.at(matrix_kk, labels_n, weights_n[:, None] * p_nk)
+    return matrix_kk
+
+
+def _scaled(step_n: np.ndarray, size: float) -> np.ndarray:
+    """Scale a step to mean |d| = size; one that is zero but for rounding stays none."""
+    mean = np.abs(step_n).mean()
+    return step_n * (size / mean) if mean > 1e-9 else np.zeros_like(step_n)
+
+
+def _class_means(evidence: Evidence) -> np.ndarray:
+    """Replace each row of P by the weighted mean of its class."""
+    k = evidence.p_nk.shape[1]
+    matrix_kk = class_matrix(evidence.p_nk, evidence.labels_n, evidence.weights_n)
+    mass_k = np.bincount(evidence.labels_n, evidence.weights_n, minlength=k)
+    return (matrix_kk / np.maximum(mass_k, 1e-12)[:, None])[evidence.labels_n]
+
+
+def _keep_masses(x_n: np.ndarray, evidence: Evidence) -> np.ndarray:
+    """Cut at 0, and give each class the total weight that it had."""
+    x_n, labels_n = np.maximum(x_n, 0), evidence.labels_n
+    mass_k = np.bincount(labels_n, evidence.weights_n)
+    return x_n * (mass_k / np.maximum(np.bincount(labels_n, x_n), 1e-12))[labels_n]

@@ -1,0 +1,85 @@
+"""What is accepted is better with all noise of validation B counted in."""
+
+import numpy as np
+import pytest
+
+from catwise.core.errors import InputError
+from catwise.improvement.acceptance import accepted, gain
+
+LABELS = np.arange(200) % 4
+
+
+def answers(rng, share_k, seeds=6):
+    """Draw right answers, independent between samples, and the same sample's alike over seeds."""
+    ease_m = rng.random(len(LABELS))
+    noisy_sm = ease_m + 0.05 * rng.normal(size=(seeds, len(LABELS)))
+    return noisy_sm < np.asarray(share_k)[LABELS]
+
+
+def test_gains_are_the_differences_of_accuracy(rng):
+    before, after = answers(rng, [0.7, 0.8, 0.9, 0.9]), answers(rng, [0.9, 0.8, 0.9, 0.9])
+    net = gain(after, before, LABELS)
+    accuracy_k = [[side[:, k == LABELS].mean() for k in range(4)] for side in (after, before)]
+    np.testing.assert_allclose(net.class_k, np.subtract(*accuracy_k), atol=1e-12)
+    assert net.mean.value == pytest.approx(np.subtract(*np.mean(accuracy_k, axis=1)))
+    assert net.worst.value == pytest.approx(np.subtract(*np.min(accuracy_k, axis=1)))
+
+
+def test_the_same_answers_gain_exactly_nothing_and_are_not_accepted(rng):
+    right = answers(rng, [0.7, 0.8, 0.9, 0.9])
+    net = gain(right, right, LABELS)
+    assert (net.mean.low, net.mean.value, net.mean.high) == (0, 0, 0)
+    assert not accepted(net)
+
+
+def test_a_clear_gain_of_one_class_is_accepted(rng):
+    before = answers(rng, [0.3, 0.9, 0.9, 0.9])
+    after = before | ((LABELS == 0) & (rng.random(len(LABELS)) < 0.6))
+    net = gain(after, before, LABELS, trials=8)
+    assert accepted(net)
+    assert net.better.tolist() == [0]
+
+
+def test_a_gain_at_the_price_of_a_class_is_not_accepted(rng):
+    before = answers(rng, [0.3, 0.9, 0.9, 0.9])
+    after = (before | (LABELS == 0)) & ~((LABELS == 3) & (rng.random(len(LABELS)) < 0.3))
+    net = gain(after, before, LABELS)
+    assert net.mean.low > 0
+    assert net.worse.tolist() == [3]
+    assert not accepted(net)
+
+
+def test_other_samples_cover_the_truth_as_often_as_promised():
+    """Truth: each class gains .05 in expectation; of 400 draws 95 % of the lower ends lie below.
+
+    The lower end is one-sided at 5 %. The count of 400 draws has a deviation of 4.4, and three of
+    them beside the 20 are allowed upwards; downwards the rule may be safer than it promises.
+    """
+    rng = np.random.default_rng(1)
+    above = 0
+    for _ in range(400):
+        before = rng.random((6, 200)) < 0.7
+        after = np.where(rng.random((6, 200)) < 0.1667, True, before)  # .3 * .1667 = .05
+        above += gain(after, before, LABELS).mean.low > 0.05
+    assert above <= 33
+
+
+def test_of_many_trials_without_effect_hardly_one_is_accepted():
+    """Weights that change single answers at random, four trials in each of 100 rounds."""
+    rng, taken = np.random.default_rng(2), 0
+    for _ in range(100):
+        ease_m = rng.normal(size=200)
+        before, *trials = (
+            ease_m + 0.3 * rng.normal(size=200) + 0.3 * rng.normal(size=(6, 200)) > -1
+            for _ in range(5)
+        )
+        taken += any(accepted(gain(trial, before, LABELS, trials=4)) for trial in trials)
+    assert taken <= 5
+
+
+def test_one_seed_or_one_sample_of_a_class_is_refused(rng):
+    right = answers(rng, [0.7, 0.8, 0.9, 0.9])
+    with pytest.raises(InputError, match=r"seeds: expected the same two or more on both sides"):
+        gain(right[:1], right[:1], LABELS)
+    with pytest.raises(InputError, match=r"validation B: .* got 1 of class 4"):
+        gain(right, right, np.append(LABELS[:-1], 4))
