@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from torch import nn
 
 from catwise.ceiling.verdict import CeilingCheck, check_ceiling, verdict
-from catwise.core.errors import InputError
+from catwise.core.errors import InputError, optional_packages
 from catwise.core.losses import Loss, logits_of, per_sample_loss
 from catwise.core.progress import Progress
 from catwise.data.free_memory import free_memory
@@ -51,6 +51,7 @@ class Diagnosis:
     label_names the names of the labels, of which ``ceiling.classes`` are other groups after ``ask``
     labels_n    the labels of the training samples, as numbers of these names
     predicted_n the labels that the model gives to them
+    measure     what P is about: loss, or what was asked for
     fitted      the model, its training samples and the fitted curvature, for further questions
 
     ``print(diagnosis)`` writes the answer in words.
@@ -63,6 +64,7 @@ class Diagnosis:
     label_names: tuple[str, ...] = field(repr=False)
     labels_n: np.ndarray = field(repr=False)
     predicted_n: np.ndarray = field(repr=False)
+    measure: str = "loss"
     fitted: Fitted | None = field(default=None, repr=False)
 
     @property
@@ -118,7 +120,8 @@ class Diagnosis:
         bins_m = _deal(groups_m, names, bins, seed)
         loss = query_loss(measure, self.fitted.loss)
         answer = _answer(self.fitted, query, bins_m, names, self.labels_n, loss, progress)
-        return replace(self, **answer)
+        name = measure if isinstance(measure, str) else getattr(measure, "__name__", "a function")
+        return replace(self, **answer, measure=name)
 
     def to_frame(self, running_margin: ArrayLike | None = None) -> "pd.DataFrame":
         """Return a row for each training sample, as a data frame of pandas.
@@ -156,6 +159,32 @@ class Diagnosis:
         and the samples themselves are not written. Nothing is left half-written.
         """
         folder.save(self, path)
+
+    def report(
+        self,
+        path: "str | Path",
+        *,
+        inputs: Any = None,
+        texts: Sequence[str] | None = None,
+        names: Sequence[str] | None = None,
+        notes: Sequence[str] = (),
+        title: str = "The classifier",
+    ) -> None:
+        """Write one self-contained page: the verdict and how far to trust it, what to do next.
+
+        It also has the class-by-class matrix, the influence plane of the two classes that block
+        each other most, and the most harmful and most helpful training samples. What these look
+        like comes from ``texts``, or from ``inputs``: images as (n, c, h, w), (n, h, w), or a list
+        of PIL images or paths; or features (n, d), as a data frame if the columns have names. By
+        default they are the inputs of the model, if these are tensors of images or of features.
+        ``names`` are those of the training samples, their numbers by default; ``notes`` are further
+        sentences on how far to trust the verdict.
+
+        Raises InputError for inputs of another number, and without matplotlib and its company.
+        """
+        with optional_packages("report"):
+            from catwise.sharing import page
+        folder.write_text(path, page.render(self, title, inputs, texts, names, notes))
 
 
 def load_diagnosis(

@@ -1,7 +1,7 @@
 """Diagnose your own data: train a small classifier on them, and ask whether it is at its ceiling.
 
 DATA is a folder with a folder of images per class, or a CSV with the columns text and label. It is
-only read. The weights of the training samples and three figures are written.
+only read. The weights of the training samples, three figures and one page are written.
 """
 
 import time
@@ -96,7 +96,17 @@ def main(path: str, name: str = "mine", out: str | None = None) -> None:
         progress=partial(progress, label="influence"),
     )
     show(diagnosis, data, history)
-    write(folder(out or f"catwise_{name}"), diagnosis, data, history)
+    results = folder(out or f"catwise_{name}")
+    write(results, diagnosis, data, history)
+    diagnosis.report(
+        results / "report.html",
+        inputs=None if is_text else data.x["train"],
+        texts=data.texts.get("train"),
+        names=data.names["train"],
+        notes=[about(data, history)],
+        title=Path(path).stem,
+    )
+    print(f"report: {results / 'report.html'}")
     print(f"\n{time.perf_counter() - start:.0f} s in all")
 
 
@@ -187,6 +197,19 @@ def train(
         state = {"epoch": epoch, "split": "test"}
         history += evaluate.class_rows(accuracy_k, loss_k, data.classes, state)
     return model, history
+
+
+def about(data: Data, history: list[dict[str, Any]]) -> str:
+    """Say in a sentence whose ceiling it is: that of the classifier, and how good that is."""
+    last = history[-len(data.classes) :]
+    worst = min(last, key=lambda row: row["accuracy"])
+    mean = np.mean([row["accuracy"] for row in last])
+    return (
+        f"This is the ceiling of a small classifier that was trained from scratch on"
+        f" {len(data.y['train'])} samples, and that another one may not share. Its test accuracy is"
+        f" {100 * mean:.1f} % on average over the classes, and {100 * worst['accuracy']:.1f} % in"
+        f" the worst class, {worst['class']}."
+    )
 
 
 def show(diagnosis: Diagnosis, data: Data, history: list[dict[str, Any]]) -> None:

@@ -44,9 +44,10 @@ def influence_plane(
     axes.set_xscale("symlog", linthresh=largest / 100)
     axes.set_yscale("symlog", linthresh=largest / 100)
     plane_axes(axes, 4 * largest, pair)
-    names = (f"label {pair[0]}", f"label {pair[1]}", "other label")
     group_n = np.select([y_n == first, y_n == second], [0, 1], 2)
-    draw_samples(axes, p_n2, group_n, flipped_n, names[: len(classes)])
+    others = "other label" if (group_n < 2).any() else "training sample"
+    names = (f"label {pair[0]}", f"label {pair[1]}", others)
+    draw_samples(axes, p_n2, group_n, flipped_n, names)
     masks = regions(p_n2, pair)
     _name_corners(axes, masks, flipped_n)
     shared_legend(figure, axes)

@@ -55,13 +55,17 @@ def draw_samples(
     flipped_n: np.ndarray,
     names: tuple[str, ...],
 ) -> None:
-    """Draw one colour and marker per group; flipped labels are crosses with a black edge."""
+    """Draw one colour and marker per group; flipped labels are crosses with a black edge.
+
+    A group without samples is left out.
+    """
     for group, (name, (colour, marker)) in enumerate(zip(names, GROUPS, strict=False)):
         style: dict[str, Any] = {"color": colour, "linewidth": 0.5, "s": 13}
         points, crosses = (
             xy_n2[(group_n == group) & (flipped_n == flipped)] for flipped in (False, True)
         )
-        axes.scatter(*points.T, marker=marker, label=name, zorder=2 - group / 3, **style)
+        if (group_n == group).any():
+            axes.scatter(*points.T, marker=marker, label=name, zorder=2 - group / 3, **style)
         if len(crosses):
             style |= {"edgecolor": "black", "s": 32, "zorder": 3}
             axes.scatter(*crosses.T, marker="X", label=f"{name}, flipped", **style)

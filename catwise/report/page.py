@@ -1,27 +1,23 @@
 """Render one self-contained page over all data sets, from their results alone."""
 
-import base64
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
-from io import BytesIO
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
-from markupsafe import Markup, escape
-from PIL import Image
+from markupsafe import Markup
 
 from catwise.claims.paper import FIGURES
 from catwise.figures.labels import case_labels
-from catwise.figures.style import Picture, png
 from catwise.pipeline.results import Results, TopShare
 from catwise.report import provenance, removal_tables, sample_browser, table1, table2
 from catwise.report.benchmarks import Benchmark
 from catwise.report.metrics import flat
 from catwise.report.sample_browser import Samples
 from catwise.report.summary import Summary, summarize
+from catwise.sharing import html
 
 __all__ = ["Chapter", "Drawing", "Page", "render"]
 
@@ -99,26 +95,18 @@ class Page:
 
 def render(page: Page) -> str:
     """Return the page as HTML; pictures, style and script are in it, nothing else is fetched."""
-    environment = Environment(
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=keep_percent,
-    )
-    filters = (code, data_url, number, picture_url, signed)
-    environment.filters |= {function.__name__: function for function in filters}
+    environment = html.environment()
+    environment.filters["signed"] = signed
     for module in (provenance, removal_tables, sample_browser, table1):
         environment.globals[module.__name__.rpartition(".")[2]] = module
-    template, style, script = (
-        files("catwise.report").joinpath(f"page.{kind}").read_text()
-        for kind in ("html", "css", "js")
+    template, script = (
+        files("catwise.report").joinpath(f"page.{kind}").read_text() for kind in ("html", "js")
     )
     results, claims = [chapter.results for chapter in page.chapters], page.claims["claims"]
     carried = {one.dataset: one.provenance for one in results if one.provenance is not None}
     return environment.from_string(template).render(
         page=page,
-        style=Markup(style),
+        style=html.style(),
         script=Markup(script),
         readings=READINGS,
         case_labels={chapter.name: chapter.cases for chapter in page.chapters},
@@ -173,41 +161,6 @@ def figures(chapters: Sequence[Chapter]) -> list[tuple[str, str, list[tuple[str,
     return rows
 
 
-def code(text: str) -> Markup:
-    """Show what stands between backticks as code."""
-    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(keep_percent(text)))))
-
-
-def number(value: Any) -> str:
-    """Write four significant digits, or a dash for what was not measured."""
-    if value is None:
-        return "-"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def keep_percent(value: Any) -> Any:
-    """Keep a number and its percent sign on one line."""
-    if isinstance(value, str) and not isinstance(value, Markup):
-        return value.replace(" %", "\u00a0%")
-    return value
-
-
 def signed(value: float | None) -> str:
     """Write two digits with a sign; with a single seed there is no interval and no number."""
     return "?" if value is None else f"{value:+.2f}"
-
-
-def picture_url(picture: Picture) -> str:
-    """Return a figure as a data URL."""
-    return data_url(png(picture.figure))
-
-
-def data_url(content: bytes) -> str:
-    """Return a PNG as a data URL with at most 256 colours.
-
-    That takes a third of the space, and in a chart nobody sees a difference.
-    """
-    buffer = BytesIO()
-    pixels = Image.open(BytesIO(content)).convert("RGB")
-    pixels.quantize(256, dither=Image.Dither.NONE).save(buffer, format="PNG")
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()

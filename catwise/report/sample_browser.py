@@ -1,17 +1,15 @@
 """Choose the training samples that the page shows, and pack them for its table and its script."""
 
-import base64
 import json
 from dataclasses import dataclass
-from io import BytesIO
 from typing import Any
 
 import numpy as np
 from markupsafe import Markup
-from PIL import Image
 
 from catwise.data import wordpiece
 from catwise.pipeline.results import Predicted, Results
+from catwise.sharing.html import sheet
 
 __all__ = ["Samples", "embedded", "image_url", "samples_of", "worst_rows"]
 
@@ -150,19 +148,3 @@ def payload(samples: Samples) -> dict[str, Any]:
     elif samples.points is not None:
         packed["point"] = samples.points[rows].round(3).tolist()
     return packed
-
-
-def sheet(images: np.ndarray, columns: int) -> str:
-    """Lay images (n, c, h, w), bytes or floats, side by side in one PNG; return its data URL."""
-    n, c, h, w = images.shape
-    if images.dtype != np.uint8:
-        low, high = float(images.min()), float(images.max())
-        images = np.rint(255 * (images - low) / ((high - low) or 1)).astype(np.uint8)
-    lines = -(-n // columns)
-    cells = np.zeros((lines * columns, h, w, c), np.uint8)
-    cells[:n] = images.transpose(0, 2, 3, 1)
-    grid = cells.reshape(lines, columns, h, w, c).transpose(0, 2, 1, 3, 4)
-    pixels = grid.reshape(lines * h, columns * w, c)
-    buffer = BytesIO()
-    Image.fromarray(pixels[:, :, 0] if c == 1 else pixels).save(buffer, format="PNG")
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()

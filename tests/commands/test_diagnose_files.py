@@ -97,6 +97,9 @@ def test_a_folder_of_images_gives_a_verdict_and_the_files_that_are_in_the_wrong_
         assert len(first & trained_on) > len(trained_on) / 2  # of all samples a tenth is wrong
     drawn = {path.stem for path in Path("catwise_tidy/figures").glob("*.png")}
     assert drawn == {"influence_plane", "counts", "training_curves"}
+    page = Path("catwise_tidy/report.html").read_text()
+    assert page.count('<img src="data:image/png') == 2 + 24  # two figures, and the samples
+    assert f"<h4>{samples[0].split('  ')[1]}</h4>" in page
 
 
 @pytest.mark.slow
@@ -113,6 +116,9 @@ def test_a_csv_gives_a_verdict_and_every_sample_by_its_line(rng, capsys, monkeyp
     for sample in samples:
         label, line, text = re.fullmatch(r"(\w+)  line (\d+): (.*)", sample).groups()
         assert written[int(line)] == (text, label)
+    page = Path("elsewhere/report.html").read_text()
+    assert page.count('<p class="text">') == 24
+    assert f'<p class="text">{text}</p>' in page
     for row in read_weights("elsewhere"):
         assert written[int(row["sample"].removeprefix("line "))][1] == row["label"]
 

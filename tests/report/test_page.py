@@ -1,21 +1,18 @@
 """The page is one file that holds everything, and says of each number whose it is."""
 
-import base64
 import json
 import re
 from html import unescape
 from html.parser import HTMLParser
-from io import BytesIO
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from catwise.claims import paper
 from catwise.claims.judge import RULES, claims
 from catwise.report import page
 from catwise.report.sample_browser import Samples, embedded
-from tests.helpers.pages import chapter, drawn, rendered, section
+from tests.helpers.pages import chapter, rendered, section
 from tests.helpers.reports import CASE, write_results
 
 ODD = ("None", "NA", "True", "1")  # names of classes that a careless reader takes for values
@@ -185,13 +182,3 @@ def test_table_one_tells_the_room_first_then_the_gains_then_the_papers_layout(wh
     start = shown.index("<h3>")
     places = [shown.index(word, start) for word in words]
     assert places == sorted(places)
-
-
-def test_a_picture_keeps_its_size_and_nearly_its_colours():
-    content = drawn((60, 40))
-    shown = Image.open(BytesIO(base64.b64decode(page.data_url(content).split(",")[1])))
-    before, after = (
-        np.asarray(image.convert("RGB"), int) for image in (Image.open(BytesIO(content)), shown)
-    )
-    assert shown.size == (60, 40)
-    assert np.abs(before - after).max() <= 2

@@ -1,11 +1,7 @@
 """The page shows single samples: the extremes first, pixels unchanged, never too many."""
 
-import base64
-from io import BytesIO
-
 import numpy as np
 import pytest
-from PIL import Image
 
 from catwise.pipeline.results import Predicted
 from catwise.report import sample_browser
@@ -40,19 +36,6 @@ def test_the_most_detrimental_come_first():
     assert len(rows) == sample_browser.LISTED
     assert (np.diff(sums[rows]) >= 0).all()
     assert sums[rows][-1] <= np.delete(sums, rows).min()
-
-
-@pytest.mark.parametrize("channels", [1, 3])
-def test_a_sheet_holds_every_image_where_the_script_looks_for_it(channels):
-    images = np.random.default_rng(0).integers(0, 256, (5, channels, 4, 6), dtype=np.uint8)
-    url = sample_browser.sheet(images, 3)
-    assert url == sample_browser.sheet(images, 3)
-    pixels = np.asarray(Image.open(BytesIO(base64.b64decode(url.split(",")[1]))))
-    pixels = pixels.reshape(*pixels.shape[:2], channels)
-    assert pixels.shape == (8, 18, channels)
-    for i, image in enumerate(images):
-        top, left = i // 3 * 4, i % 3 * 6
-        assert (pixels[top : top + 4, left : left + 6] == image.transpose(1, 2, 0)).all()
 
 
 def test_what_is_not_known_is_not_in_the_payload():

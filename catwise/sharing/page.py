@@ -1,0 +1,187 @@
+"""Render a diagnosis as one self-contained page, in words that need no other page."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from catwise.core.errors import InputError
+from catwise.figures.class_matrix import class_matrix, class_shares
+from catwise.figures.influence_plane import influence_plane
+from catwise.sharing import html
+from catwise.sharing.looks import Look, looks
+
+if TYPE_CHECKING:
+    from catwise.diagnosis import Diagnosis
+
+__all__ = ["render"]
+
+LISTED = 12  # most harmful samples, and as many most helpful ones
+UNITS = {
+    "loss": "nats of loss, summed over the query samples",
+    "probability": "probability of the label, summed over the query samples",
+    "margin": "logits of margin, summed over the query samples",
+}
+PAIRS = 6  # of classes, of which one gains or loses most by the other
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Describe a training sample on the page."""
+
+    name: str
+    label: str
+    predicted: str
+    total: float
+    most: str  # the class that it harms or helps most
+    weight: float
+    look: Look
+
+
+def render(
+    diagnosis: "Diagnosis",
+    title: str,
+    inputs: Any = None,
+    texts: Sequence[str] | None = None,
+    names: Sequence[str] | None = None,
+    notes: Sequence[str] = (),
+) -> str:
+    """Return the page that ``Diagnosis.report`` describes as HTML."""
+    if names is not None and len(names) != len(diagnosis.labels_n):
+        raise InputError(
+            f"names: expected one for each of {len(diagnosis.labels_n)} training samples; "
+            f"got {len(names)}"
+        )
+    count = min(LISTED, len(diagnosis.labels_n) // 2)
+    rows = np.concatenate([diagnosis.detrimental[:count], diagnosis.detrimental[::-1][:count]])
+    if inputs is None and texts is None:
+        inputs = _inputs_of(diagnosis)
+    shown = looks(inputs, texts, diagnosis.labels_n, rows) or [Look()] * len(rows)
+    samples = [
+        _sample(diagnosis, row, names, look) for row, look in zip(rows.tolist(), shown, strict=True)
+    ]
+    check, labels = diagnosis.ceiling, diagnosis.label_names
+    template = files("catwise.sharing").joinpath("page.html").read_text()
+    return (
+        html.environment()
+        .from_string(template)
+        .render(
+            title=title,
+            style=html.style(),
+            diagnosis=diagnosis,
+            check=check,
+            trust=[*trust(diagnosis), *notes],
+            unit=UNITS.get(
+                diagnosis.measure, f"units of {diagnosis.measure}, summed over the query"
+            ),
+            advice=advice(diagnosis),
+            by_class=check.classes == labels,
+            matrix=class_matrix(diagnosis.p_nk, diagnosis.labels_n, labels, check.classes),
+            pairs=pairs(diagnosis),
+            plane=plane(diagnosis),
+            harmful=samples[:count],
+            helpful=samples[count:],
+        )
+    )
+
+
+def trust(diagnosis: "Diagnosis") -> list[str]:
+    """Say what the verdict rests on and how far it carries."""
+    gain = diagnosis.ceiling.crossfitted
+    value, low, high = (f"{100 * share:.3g}" for share in (gain.value, gain.low, gain.high))
+    side = "above 0: there is room" if diagnosis.ceiling.room else "not above 0: no room is certain"
+    return [
+        "The verdict goes by the cross-fitted headroom, the gain of the class that gains least on"
+        " query samples that had no part in choosing the weights, in % of its influence mass. It"
+        f" is {value} %, and its 95 % interval, {low} to {high}, lies {side}.",
+        f"The influence speaks of {100 * diagnosis.coverage:.3g} % of the model's parameters; the"
+        " others are taken as fixed.",
+        "Influence is a first-order prediction of what training again would bring. It ranks samples"
+        " and classes better than it measures sizes: take a percentage as an order, not as a"
+        " promise.",
+    ]
+
+
+def advice(diagnosis: "Diagnosis") -> list[str]:
+    """Say what to do next, the cheapest first."""
+    total_n = diagnosis.p_nk.sum(axis=1)
+    contradicted_n = (total_n < 0) & (diagnosis.predicted_n != diagnosis.labels_n)
+    joint = int((diagnosis.p_nk < 0).all(axis=1).sum())
+    number = int(contradicted_n.sum())
+    lines = [
+        f"Look at the labels of the most harmful samples. {joint} of {len(total_n)} training"
+        f" samples harm every class, and {number} harm the classes together while the model takes"
+        " them for something else than their label. `diagnosis.label_issues()` lists them; give it"
+        " the running margin of the training if you have it, because that finds wrong labels"
+        " better."
+    ]
+    first, second = diagnosis.ceiling.blocking
+    if diagnosis.ceiling.room:
+        lines.append(
+            "Train anew with the weights of the training samples (`diagnosis.weights_n`), several"
+            " times with different seeds, and compare with plain training on samples that played"
+            " no part so far. Keep the weights only if they win there."
+        )
+    else:
+        lines.append(
+            "Do not train with the weights: at a ceiling they are noise. Reweighting these samples"
+            f" moves loss between {first} and {second}, so decide which of them matters more, or"
+            " change what the ceiling depends on: more or better samples of these two, features"
+            " that tell them apart, or another model."
+        )
+    lines.append(
+        "Ask again without a new fit: `diagnosis.ask(query, groups)` answers for subpopulations in"
+        ' place of classes, and `diagnosis.ask(query, measure="probability")` for another measure.'
+    )
+    return lines
+
+
+def pairs(diagnosis: "Diagnosis") -> list[tuple[str, str, float]]:
+    """Return (label, class, % of its influence mass) where label and class differ.
+
+    The pairs are those with the largest losses and gains, the largest first.
+    """
+    labels, classes = diagnosis.label_names, diagnosis.ceiling.classes
+    percent = 100 * class_shares(diagnosis.p_nk, diagnosis.labels_n, len(labels))
+    found = [
+        (label, name, float(percent[j, k]))
+        for j, label in enumerate(labels)
+        for k, name in enumerate(classes)
+        if label != name
+    ]
+    return sorted(found, key=lambda pair: -abs(pair[2]))[:PAIRS]
+
+
+def plane(diagnosis: "Diagnosis") -> Any:
+    """Draw the influence plane of the two classes that block each other most."""
+    classes, labels_n = diagnosis.ceiling.classes, diagnosis.labels_n
+    if classes != diagnosis.label_names:  # the groups of the query are not labels
+        labels_n = np.full(len(labels_n), -1)
+    wrong_n = np.zeros(len(labels_n), dtype=bool)  # nobody knows which labels are
+    return influence_plane(diagnosis.p_nk, labels_n, wrong_n, classes, diagnosis.ceiling.blocking)
+
+
+def _inputs_of(diagnosis: "Diagnosis") -> Any:
+    """Return the training inputs if they are there and look like images or like a table."""
+    if diagnosis.fitted is None or not isinstance(diagnosis.fitted.train, tuple):
+        return None
+    first = diagnosis.fitted.train[0]
+    image = first.dim() == 4 and first.shape[1] in (1, 3)
+    return first if first.is_floating_point() and (image or first.dim() == 2) else None
+
+
+def _sample(diagnosis: "Diagnosis", row: int, names: Sequence[str] | None, look: Look) -> Sample:
+    vector_k = diagnosis.p_nk[row]
+    total = float(vector_k.sum())
+    most = int(vector_k.argmin() if total < 0 else vector_k.argmax())
+    return Sample(
+        f"sample {row}" if names is None else str(names[row]),
+        diagnosis.label_names[diagnosis.labels_n[row]],
+        diagnosis.label_names[diagnosis.predicted_n[row]],
+        total,
+        diagnosis.ceiling.classes[most],
+        float(diagnosis.weights_n[row]),
+        look,
+    )

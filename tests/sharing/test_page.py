@@ -1,0 +1,145 @@
+"""The page is one file that says what the diagnosis says."""
+
+import re
+import sys
+from dataclasses import replace
+from html import unescape
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+import torch
+
+from catwise.core.errors import InputError
+from catwise.figures.class_matrix import class_shares
+from catwise.sharing import page
+from tests.helpers.browser import chromium, headless
+from tests.helpers.diagnoses import CLASSES, diagnosis, noisy
+
+
+class Reader(HTMLParser):
+    """Note the ids, the links and what is fetched."""
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.ids, self.links, self.sources, self.open = [], [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        attributes = dict(attrs)
+        self.ids += [attributes["id"]] if "id" in attributes else []
+        self.links += [attributes["href"]] if tag == "a" else []
+        self.sources += [attributes["src"]] if "src" in attributes else []
+        if tag not in ("img", "meta", "br"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+@pytest.fixture(scope="module")
+def text():
+    return page.render(diagnosis(), "Blobs & more")
+
+
+def words(text: str) -> str:
+    return " ".join(unescape(re.sub(r"<[^>]+>", " ", text)).replace("\u00a0", " ").split())
+
+
+def test_nothing_is_fetched_and_every_link_has_its_place(text):
+    reader = Reader(text)
+    assert reader.open == []
+    assert len(set(reader.ids)) == len(reader.ids)
+    assert all(source.startswith("data:image/") for source in reader.sources)
+    assert "url(" not in text
+    assert {link[1:] for link in reader.links if link.startswith("#")} <= set(reader.ids)
+    assert [link for link in reader.links if link[0] != "#"] == ["https://arxiv.org/abs/2510.03950"]
+
+
+def test_it_says_the_verdict_and_the_blocking_classes(text):
+    assert diagnosis().verdict[1:] in words(text)
+    first, second = diagnosis().ceiling.blocking
+    assert f"Classes {first} and {second} are most in each other's way." in words(text)
+    assert "<i>" not in text
+    assert "Blobs &amp; more" in text
+
+
+def test_the_samples_are_those_that_harm_and_help_most(text):
+    order = diagnosis().p_nk.sum(axis=1).argsort(kind="stable")
+    shown = [int(number) for number in re.findall(r"<h4>sample (\d+)</h4>", text)]
+    assert shown == [*order[:12], *order[::-1][:12]]
+    labels_n = noisy()[1][1].numpy()
+    given = re.findall(r"<dt>label</dt><dd>(.*?)</dd>", text)
+    assert [unescape(name) for name in given] == [CLASSES[labels_n[i]] for i in shown]
+
+
+def test_the_ties_are_sums_over_the_samples_of_a_label(text):
+    p_nk, labels_n = diagnosis().p_nk, noisy()[1][1].numpy()
+    shares = class_shares(p_nk, labels_n, 3)
+    for j in range(3):
+        for k in range(3):
+            expected = p_nk[labels_n == j, k].sum() / np.abs(p_nk[:, k]).sum()
+            assert shares[j, k] == pytest.approx(expected, rel=1e-12)  # another order of the sum
+    off = np.where(np.eye(3, dtype=bool), 0, shares)
+    j, k = np.unravel_index(np.abs(off).argmax(), off.shape)
+    verb = "gains" if off[j, k] > 0 else "loses"
+    line = f"samples of label {CLASSES[j]}, class {CLASSES[k]} {verb} {100 * abs(off[j, k]):.2g} %"
+    assert line in words(text)
+
+
+def test_the_verdict_decides_the_advice():
+    ceiling = replace(
+        diagnosis().ceiling, crossfitted=replace(diagnosis().ceiling.crossfitted, low=-0.1)
+    )
+    room = replace(ceiling, crossfitted=replace(ceiling.crossfitted, low=0.1))
+    at_ceiling, with_room = (
+        " ".join(page.advice(replace(diagnosis(), ceiling=check))) for check in (ceiling, room)
+    )
+    assert "Do not train with the weights" in at_ceiling
+    assert "Do not train with the weights" not in with_room
+    assert "Train anew with the weights" in with_room
+
+
+def test_groups_have_a_page_of_their_own():
+    query = noisy()[2]
+    asked = diagnosis().ask(query, ["old", "young"] * 60, "margin")
+    text = words(page.render(asked, "x"))
+    assert "Groups " in text
+    assert "logits of margin" in text
+    assert "2 groups" in text
+
+
+def test_a_report_is_written_whole_and_needs_what_it_says(tmp_path, monkeypatch):
+    diagnosis().report(tmp_path / "new/page.html", names=[f"row {i}" for i in range(240)])
+    assert "<h4>row " in (tmp_path / "new/page.html").read_text()
+    with pytest.raises(InputError, match="names: expected one for each of 240 training samples"):
+        diagnosis().report(tmp_path / "page.html", names=["one"])
+    assert not (tmp_path / "page.html").exists()
+    for name in [name for name in sys.modules if name.startswith("catwise.sharing.page")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.delattr("catwise.sharing.page")
+    monkeypatch.delitem(sys.modules, "catwise.figures.influence_plane")
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(InputError, match="report: expected the package matplotlib; got none; pip"):
+        diagnosis().report(tmp_path / "page.html")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(chromium() is None, reason="no Chromium on this machine")
+@pytest.mark.parametrize("looks", ["images", "texts", "rows"])
+def test_in_a_browser_nothing_is_fetched_and_nothing_sticks_out(tmp_path, looks):
+    parts = {
+        "images": {"inputs": torch.rand(240, 3, 200, 300)},
+        "texts": {"texts": ["word " * 200] * 239 + ["w" * 400]},
+        "rows": {"inputs": torch.rand(240, 40)},
+    }[looks]
+    diagnosis().report(tmp_path / "page.html", title="a" * 60, **parts)
+    with headless(tmp_path / "profile") as tab:
+        for width in (1280, 390):
+            tab.open(tmp_path / "page.html", width=width)
+            assert tab.evaluate("document.documentElement.scrollWidth") <= width
+            assert tab.evaluate("[...document.images].every((image) => image.naturalWidth > 0)")
+        assert tab.complaints == []
+        assert {url for url in tab.requests if not url.startswith("data:")} == {
+            (tmp_path / "page.html").as_uri()
+        }
