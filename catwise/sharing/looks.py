@@ -11,7 +11,7 @@ from PIL import Image, UnidentifiedImageError
 from catwise.core.errors import InputError
 from catwise.sharing.html import image_url
 
-__all__ = ["Look", "looks"]
+__all__ = ["Look", "image_looks", "looks"]
 
 LARGEST = 160  # pixels of the longer side of an image on the page
 COLUMNS = 6  # of a row of a table; of more columns those that are furthest from their class
@@ -58,7 +58,7 @@ def looks(
         names = [f"feature {number}" for number in range(shape[1])]
         return _cells(_array(inputs), names, labels_n, rows)
     if len(shape) == 3 or (len(shape) == 4 and shape[1] in (1, 3)):
-        return _images(_array(inputs[rows]).reshape(len(rows), -1, *shape[-2:]))
+        return image_looks(_array(inputs[rows]).reshape(len(rows), -1, *shape[-2:]))
     raise InputError(
         "inputs: expected images (n, c, h, w) of 1 or 3 channels or (n, h, w), features (n, d), or "
         f"a list of images or paths; got shape {shape}"
@@ -80,7 +80,7 @@ def _opened(image: Any) -> Image.Image:
         raise InputError(f"inputs: expected an image or its path; got {got}") from None
 
 
-def _images(images: np.ndarray) -> list[Look]:
+def image_looks(images: np.ndarray) -> list[Look]:
     """Show images (n, c, h, w); floats are stretched from the least to the largest value of all."""
     if images.dtype != np.uint8:
         low, high = float(images.min()), float(images.max())

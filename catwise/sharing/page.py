@@ -6,12 +6,13 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
 from catwise.core.errors import InputError
 from catwise.figures.class_matrix import class_matrix, class_shares
 from catwise.figures.influence_plane import influence_plane
 from catwise.sharing import html
-from catwise.sharing.looks import Look, looks
+from catwise.sharing.looks import Look, image_looks, looks
 
 if TYPE_CHECKING:
     from catwise.diagnosis import Diagnosis
@@ -24,6 +25,7 @@ UNITS = {
     "probability": "probability of the label, summed over the query samples",
     "margin": "logits of margin, summed over the query samples",
 }
+MOST_CELLS = 10_000_000  # of features that are read for a page
 PAIRS = 6  # of classes, of which one gains or loses most by the other
 
 
@@ -56,9 +58,8 @@ def render(
         )
     count = min(LISTED, len(diagnosis.labels_n) // 2)
     rows = np.concatenate([diagnosis.detrimental[:count], diagnosis.detrimental[::-1][:count]])
-    if inputs is None and texts is None:
-        inputs = _inputs_of(diagnosis)
-    shown = looks(inputs, texts, diagnosis.labels_n, rows) or [Look()] * len(rows)
+    shown = looks(inputs, texts, diagnosis.labels_n, rows) or _own_looks(diagnosis, rows)
+    shown = shown or [Look()] * len(rows)
     samples = [
         _sample(diagnosis, row, names, look) for row, look in zip(rows.tolist(), shown, strict=True)
     ]
@@ -163,13 +164,19 @@ def plane(diagnosis: "Diagnosis") -> Any:
     return influence_plane(diagnosis.p_nk, labels_n, wrong_n, classes, diagnosis.ceiling.blocking)
 
 
-def _inputs_of(diagnosis: "Diagnosis") -> Any:
-    """Return the training inputs if they are there and look like images or like a table."""
-    if diagnosis.fitted is None or not isinstance(diagnosis.fitted.train, tuple):
-        return None
-    first = diagnosis.fitted.train[0]
-    image = first.dim() == 4 and first.shape[1] in (1, 3)
-    return first if first.is_floating_point() and (image or first.dim() == 2) else None
+def _own_looks(diagnosis: "Diagnosis", rows: np.ndarray) -> list[Look]:
+    """Show the inputs of the model, if these are there and images or features."""
+    if diagnosis.fitted is None:
+        return []
+    samples = diagnosis.fitted.train
+    first = samples.rows(torch.from_numpy(rows.copy()))[0]
+    if not isinstance(first, torch.Tensor) or not first.is_floating_point():
+        return []
+    if first.dim() == 4 and first.shape[1] in (1, 3):
+        return image_looks(first.cpu().numpy())
+    if first.dim() == 2 and len(samples) * first.shape[1] <= MOST_CELLS:  # their means need all
+        return looks(samples.rows(slice(None))[0], None, diagnosis.labels_n, rows)
+    return []
 
 
 def _sample(diagnosis: "Diagnosis", row: int, names: Sequence[str] | None, look: Look) -> Sample:

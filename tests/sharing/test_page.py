@@ -9,8 +9,10 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 import torch
+from torch.utils.data import DataLoader
 
 from catwise.core.errors import InputError
+from catwise.diagnosis import diagnose
 from catwise.figures.class_matrix import class_shares
 from catwise.sharing import page
 from tests.helpers.browser import chromium, headless
@@ -107,6 +109,18 @@ def test_groups_have_a_page_of_their_own():
     assert "Groups " in text
     assert "logits of margin" in text
     assert "2 groups" in text
+
+
+def test_by_default_the_samples_look_as_the_model_sees_them(text):
+    assert text.count('<table class="row">') == 24
+    unknown = page.render(replace(diagnosis(), fitted=None), "x")
+    assert '<table class="row">' not in unknown
+    assert unknown.count("<h4>sample ") == 24
+    x, y = torch.rand(60, 3, 8, 8), torch.arange(60) % 2
+    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(192, 2))
+    data = [(x[i], int(y[i])) for i in range(60)]
+    shown = page.render(diagnose(net, DataLoader(data, 16), (x, y), "ab"), "x")
+    assert len(re.findall(r'<article class="sample">\s*<img src="data:image/png', shown)) == 24
 
 
 def test_a_report_is_written_whole_and_needs_what_it_says(tmp_path, monkeypatch):
