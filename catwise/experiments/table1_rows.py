@@ -169,7 +169,7 @@ def headline_metrics(experiment: Table1Experiment) -> dict[str, dict[str, float]
         metrics[name] = cells
     if experiment.influence.sharpness:
         metrics["unrolled"] = {
-            "rate_times_eigenvalue": experiment.influence.sharpness,
+            "rate_times_curvature": experiment.influence.sharpness,
             **_against(experiment, UNROLLED, END),
         }
     return metrics

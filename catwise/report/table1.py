@@ -63,21 +63,39 @@ def printed_rows(reweight: Reweight, case: str) -> list[list[str]]:
     """Give a row for each class as the paper prints it, with the all-ones epoch beside it.
 
     A change is in percent of the epoch that the paper compares with: of the original one in a
-    course correction, else of the one before.
+    course correction, else of the one before. Where there is batch norm, two columns more say what
+    its refreshed statistics do without a step: the mean over the seeds, and the change in percent
+    of the epoch that is compared with, as the training left it.
     """
     printed = reweight.printed[reweight.printed["case"] == case]
     if printed.empty:  # nothing was searched
         return []
     compared = "before" if printed["original"].isna().all() else "original"
     columns = ["before", "after"] if compared == "before" else ["before", "original", "after"]
-    rows = [["class", *columns, "change, %", "all ones", "change, %"]]
+    refreshed = _refreshed(reweight, case)
+    more = ["refreshed", "change, %"] if refreshed else []
+    rows = [["class", *columns, "change, %", "all ones", "change, %", *more]]
     for row in printed.to_dict("records"):
         ones = 100 * (row["all_ones"] - row[compared]) / (row[compared] or 1)
         name = f"{row['class']} (target)" if row["target"] else row["class"]
         accuracies = [f"{row[column]:.3f}" for column in columns]
         change = f"{row['change']:+.2f}"
-        rows.append([name, *accuracies, change, f"{row['all_ones']:.3f}", f"{ones:+.2f}"])
+        more = refreshed.get(row["class"], [])
+        rows.append([name, *accuracies, change, f"{row['all_ones']:.3f}", f"{ones:+.2f}", *more])
     return rows
+
+
+def _refreshed(reweight: Reweight, case: str) -> dict[str, list[str]]:
+    """Give each class's accuracy with refreshed statistics, and its change in percent."""
+    if reweight.refresh is None:
+        return {}
+    table = reweight.refresh[reweight.refresh["case"] == case]
+    table = table[(table["family"] == "refresh") & (table["measure"] == "accuracy")]
+    means = table.groupby("class", sort=False)[["before", "after"]].mean()
+    return {
+        str(name): [f"{after:.3f}", f"{100 * (after - before) / (before or 1):+.2f}"]
+        for name, before, after in means.itertuples()
+    }
 
 
 def room_rows(reweight: Reweight, case: str) -> list[list[str]]:

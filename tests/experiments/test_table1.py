@@ -282,7 +282,7 @@ def test_without_a_search_controls_and_directions_are_measured_alone(here, whole
     assert tables.printed.empty
     assert tables.refresh.empty  # a cnn has no batch norm
     cells = metrics["direct_improvement"]["unrolled"]
-    assert cells["rate_times_eigenvalue"] > 0
+    assert cells["rate_times_curvature"] > 0
     assert cells["loss_beyond_end.low"] < cells["loss_beyond_end.high"]
 
 

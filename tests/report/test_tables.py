@@ -41,9 +41,13 @@ def test_without_a_search_there_is_no_table_as_printed(results):
 
 def test_the_papers_layout_has_the_control_beside_it(results):
     heading, first, second = table1.printed_rows(results.reweight, CASE["case"])
-    assert heading == ["class", "before", "after", "change, %", "all ones", "change, %"]
-    assert first == ["a (target)", "0.500", "0.600", "+20.00", "0.550", "+10.00"]
+    controls = ["all ones", "change, %", "refreshed", "change, %"]
+    assert heading == ["class", "before", "after", "change, %", *controls]
+    assert first[:-2] == ["a (target)", "0.500", "0.600", "+20.00", "0.550", "+10.00"]
+    assert first[-2:] == ["0.601", "+20.10"]  # 0.6005, the mean over the seeds
     assert second[0] == "b"
+    without = type(results.reweight)(**{**vars(results.reweight), "refresh": None})
+    assert table1.printed_rows(without, CASE["case"])[1] == first[:-2]
 
 
 def test_a_course_correction_is_compared_with_the_original_epoch(results):
@@ -51,7 +55,7 @@ def test_a_course_correction_is_compared_with_the_original_epoch(results):
     course = type(results.reweight)(**{**vars(results.reweight), "printed": printed})
     heading, first, _ = table1.printed_rows(course, CASE["case"])
     assert heading[1:4] == ["before", "original", "after"]
-    assert first[4:] == ["+50.00", "0.550", "+37.50"]
+    assert first[4:-2] == ["+50.00", "0.550", "+37.50"]
 
 
 def test_the_room_is_read_from_its_interval(results):
