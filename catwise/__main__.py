@@ -41,6 +41,10 @@ def arguments() -> dict[str, str]:
     measure.add_argument("dataset", metavar="DATASET", help="a name under datasets in params.yaml")
     measure.add_argument("--start", metavar="STAGE", help="the first stage, after measured ones")
     measure.add_argument("--stop", metavar="STAGE", help="the last stage")
+    words = "publish what is measured up to the last stage, from ceiling on"
+    measure.add_argument("--carry", action="store_true", help=words)
+    words = "say how many pieces there are, what is done, and the hours left; start nothing"
+    measure.add_argument("--plan", action="store_true", help=words)
     return vars(parser.parse_args())
 
 

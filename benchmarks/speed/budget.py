@@ -23,14 +23,13 @@ from catwise.core import losses
 from catwise.core.losses import Batch
 from catwise.data.catalogue import PUBLISHED
 from catwise.experiments.cases import within_budget
-from catwise.experiments.table1 import ELITE
+from catwise.experiments.plan import extra_epochs
 from catwise.influence.factors import fit_factors
 from catwise.influence.vectors import directional_derivatives, group_gradients
 from catwise.pipeline.results import names, record
-from catwise.reweighting.genetic_search import most_evaluations
 from catwise.training import models
 
-__all__ = ["budget", "counted", "extra_epochs"]
+__all__ = ["budget", "counted"]
 
 PEAK = 989e12  # FLOP/s of an H200 in bfloat16, dense, by its data sheet
 WANTED = {"train": 60, "curvature": 60, "influence": 60, "removal": 1800, "reweight": 720}  # s
@@ -110,27 +109,6 @@ def searches(section: Any) -> int:
         return 0
     counts = [len(within_budget(section, case.budget).searches) for case in section.cases]
     return sum(count + 2 for count in counts if count)
-
-
-def extra_epochs(section: Any) -> int:
-    """Count the epochs that all cases train at most.
-
-    They may be fewer: candidates of a search may mean the same weights, which are trained once.
-    """
-    if not section:
-        return 0
-    return sum(case_epochs(within_budget(section, case.budget)) for case in section.cases)
-
-
-def case_epochs(section: Any) -> int:
-    """Count the epochs of one case: its searches, and each of its weights under every seed.
-
-    The refresh of batch norm counts as one. Epochs that are unrolled are not counted.
-    """
-    search = most_evaluations(section.generations, section.population)
-    count = len(section.searches)
-    weights = 5 + count * (ELITE + section.tradeoff) + len(section.directions) * len(section.sizes)
-    return (count + 2 if count else 0) * search + section.seeds * weights
 
 
 def operations(section: Any, shape: tuple[int, ...], k: int) -> dict[str, float]:

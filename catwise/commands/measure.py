@@ -2,6 +2,8 @@
 
     catwise measure cifar10                    every stage, then reports/measured/cifar10
     catwise measure cifar10 --start removal    that stage and all later ones, on earlier results
+    catwise measure cifar10 --carry            publish although later stages are missing (--stop)
+    catwise measure cifar10 --plan             the pieces, what is done, the hours that are left
 
 This needs neither DVC nor MLflow. All happens in scratch/measure/DATASET, on a copy of params.yaml:
 an edit during the hours that this may take changes nothing, and no output of the pipeline is
@@ -21,6 +23,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from catwise.commands.measure_plan import show
 from catwise.commands.publish import publish
 from catwise.core.errors import InputError
 from catwise.pipeline.files import folder, read_json, write_json
@@ -32,15 +35,28 @@ __all__ = ["main", "stage_names"]
 SHOWN = ("figures", "track")  # stages that show results and make none
 
 
-def main(dataset: str, start: str | None = None, stop: str | None = None) -> None:
-    """Run the stages from ``start`` to ``stop``; publish the results once all are measured."""
+def main(
+    dataset: str,
+    start: str | None = None,
+    stop: str | None = None,
+    carry: bool = False,
+    plan: bool = False,
+) -> None:
+    """Run the stages from ``start`` to ``stop``; publish the results once all are measured.
+
+    With ``carry`` those of the stages that are finished are published too, from ``ceiling`` on.
+    With ``plan`` say what there is to do, and do nothing.
+    """
     parameters, stages = settings(dataset), stage_names()
-    first, last = _position("--start", start or stages[0]), _position("--stop", stop or stages[-1])
-    if first > last:
-        raise InputError(f"--stop: expected {stages[first]} or a later stage; got {stop!r}")
     top = Path(os.environ.get("DVC_ROOT") or ".").resolve()
     work = top / "scratch" / "measure" / dataset
     path = work.with_suffix(".json")
+    if plan:
+        show(dataset, parameters, work, read_json(path)["finished"] if path.exists() else ())
+        return
+    first, last = _position("--start", start or stages[0]), _position("--stop", stop or stages[-1])
+    if first > last:
+        raise InputError(f"--stop: expected {stages[first]} or a later stage; got {stop!r}")
     log = start_log(path, parameters.model_dump(), stages, first)
     if first == 0:
         shutil.rmtree(work, ignore_errors=True)
@@ -59,8 +75,8 @@ def main(dataset: str, start: str | None = None, stop: str | None = None) -> Non
         if exit_code != 0:
             raise SystemExit(exit_code if exit_code > 0 else 128 - exit_code)
         print(f"measure {dataset}: {stage}, {seconds:.0f} s", flush=True)
-    if log["finished"] == stages:
-        publish(dataset, work, log, stages)
+    if log["finished"] == stages or (carry and "ceiling" in log["finished"]):
+        publish(dataset, work, log, log["finished"])
 
 
 def stage_names() -> list[str]:

@@ -26,7 +26,7 @@ from catwise.experiments.workers import Spread
 from catwise.pipeline.artifacts import card_text
 from catwise.pipeline.files import write_whole
 
-__all__ = ["clear", "job_key", "keep", "kept_path", "kept_seconds", "read_kept", "resumable_map"]
+__all__ = ["clear", "job_key", "keep", "kept_path", "kept_results", "read_kept", "resumable_map"]
 
 PACKAGE = Path(__file__).parents[1]
 DECIDING = ("core", "training")  # packages that a training and its measurement run
@@ -123,12 +123,12 @@ def read_kept(path: Path) -> Any | None:
         return None
 
 
-def kept_seconds(stage: str, dataset: str) -> list[float]:
-    """Return how long each result took that is kept for a stage, whatever it was for."""
+def kept_results(stage: str, dataset: str) -> list[tuple[Any, float]]:
+    """Return each result that is kept for a stage, whatever it depends on, and its seconds."""
     found = []
     for path in sorted(_folder(stage, dataset).glob("*.json")):
-        if read_kept(path) is not None:
-            found.append(float(json.loads(path.read_text()).get("seconds", math.nan)))
+        if (value := read_kept(path)) is not None:
+            found.append((value, float(json.loads(path.read_text()).get("seconds", math.nan))))
     return found
 
 

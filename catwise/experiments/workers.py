@@ -23,7 +23,7 @@ from joblib.externals.loky import get_reusable_executor
 
 from catwise.core.errors import InputError
 
-__all__ = ["Spread", "pool"]
+__all__ = ["Spread", "pool", "worker_count"]
 
 # function, calls -> function(*call) for each call, in order
 Spread = Callable[[Callable[..., Any], Iterable[tuple[Any, ...]]], Generator[Any]]
@@ -37,7 +37,7 @@ def pool(device: torch.device, threads: int) -> Iterator[Spread]:
     workers serve every map of the block, because a new one needs seconds to import torch, and they
     are gone when the block ends or fails.
     """
-    backend, workers = _backend(), _workers(device, threads)
+    backend, workers = _backend(), worker_count(device, threads)
     if backend == "loky" and workers == 1:
         yield lambda function, calls: (function(*call) for call in calls)
         return
@@ -65,7 +65,8 @@ def _backend() -> str:
     return name
 
 
-def _workers(device: torch.device, threads: int) -> int:
+def worker_count(device: torch.device, threads: int) -> int:
+    """Return how many processes work on a map: those of CATWISE_WORKERS, or one for each core."""
     count = os.environ.get("CATWISE_WORKERS")
     if not count:
         return 1 if device.type == "cuda" else max(1, joblib.cpu_count() // threads)

@@ -41,10 +41,9 @@ def draw(results: "Results") -> dict[str, Picture]:
         pictures["fidelity.png"] = fidelity(
             scored.lds, scored.flipped_label_auc, scored.scores, scored.samples
         )
-    if results.parameters["removal"]["method"] == "trimming":
-        pictures |= _trimming(results)
-    else:
-        pictures |= _top_share(results)
+    if results.ran("removal"):
+        trims = results.parameters["removal"]["method"] == "trimming"
+        pictures |= _trimming(results) if trims else _top_share(results)
     tables = results.reweight
     if tables is not None and len(tables.cases):
         cases = tables.cases

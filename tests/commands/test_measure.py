@@ -352,3 +352,15 @@ def test_git_takes_what_is_measured_byte_for_byte_and_nothing_else_of_the_report
         git("hash-object", "--no-filters", *carried).split()
         == git("rev-parse", *[f":{n}" for n in carried]).split()
     )
+
+
+def test_what_is_finished_can_be_carried_before_the_rest(place):
+    """Nothing of a stage that was measured earlier, on other results, is carried with it."""
+    measure.main("digits", start="ceiling", stop="ceiling", carry=True)
+    about = record(place)
+    kept = {name.partition("/")[0] for name in about["sha256"]}
+    assert kept == {"data", "train", "influence", "ceiling"}
+    assert "removal" not in seconds(about)
+    check_and_draw()
+    assert (place / "reports/carried/digits/ceiling.png").exists()
+    assert not (place / "reports/carried/digits/removal.png").exists()

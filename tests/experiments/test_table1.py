@@ -9,11 +9,11 @@ import pytest
 import torch
 from ruamel.yaml import YAML
 
-from benchmarks.speed.budget import extra_epochs
 from catwise.config import params
 from catwise.experiments import resume, reweighted_epoch
 from catwise.experiments import unrolled_epoch as unrolled_epochs
 from catwise.experiments.cases import epoch_recipe, resolve_cases, within_budget
+from catwise.experiments.plan import extra_epochs
 from catwise.experiments.reweighted_epoch import Start, measure_epochs, next_epoch
 from catwise.experiments.table1_rows import NAMES
 from catwise.experiments.unrolled_epoch import (

@@ -76,7 +76,9 @@ def test_a_stop_costs_one_epoch_and_no_bit(workspace, monkeypatch, optimizer, re
     for path in whole:
         path.unlink()
     assert run(monkeypatch, stop_after=2, **changes) == [1, 2]
-    assert len(resume.kept_seconds("train", "mine")) == 1
+    ((kept, seconds),) = resume.kept_results("train", "mine")
+    assert kept["history"][-1]["epoch"] == 2
+    assert seconds > 0
     assert run(monkeypatch, stop_after=3, **changes) == [3]
     assert run(monkeypatch, **changes) == [4]
     assert outputs(workspace) == whole

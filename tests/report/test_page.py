@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from html import unescape
 from html.parser import HTMLParser
 
@@ -9,7 +10,9 @@ import numpy as np
 import pytest
 
 from catwise.claims import paper
+from catwise.claims.evidence import Evidence
 from catwise.claims.judge import RULES, claims
+from catwise.figures import gallery
 from catwise.report import page
 from catwise.report.sample_browser import Samples, embedded
 from tests.helpers.pages import chapter, rendered, section
@@ -29,6 +32,20 @@ def whole_page(live, tmp_path_factory):
     folder = tmp_path_factory.mktemp("carried")
     carried = write_results(folder, dataset="there", looks="nothing", cases=False, carried=True)
     return rendered([live, carried])
+
+
+def test_results_up_to_the_ceiling_are_drawn_judged_and_shown(tmp_path):
+    """As `catwise measure --stop ceiling --carry` leaves them."""
+    results = write_results(tmp_path, ODD, dataset="part", carried=True)
+    for stage in ("removal", "fidelity", "reweight"):
+        shutil.rmtree(results.folder_of(stage))
+    assert set(gallery.draw(results)) == {
+        *("influence_plane.png", "counts.png", "ceiling.png", "training_curves.png")
+    }
+    assert claims([Evidence(results, "a part", True)], None)
+    text = rendered([results])
+    assert Outline(text).open == []
+    assert "part" in text
 
 
 class Outline(HTMLParser):

@@ -1,0 +1,130 @@
+"""Count the pieces of each long stage, and say how many hours are left on this machine.
+
+A piece is what is kept as soon as it is done: an epoch of the training, a training of ``fidelity``
+or ``removal``, an epoch of ``reweight``.
+"""
+
+import math
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from catwise.config.schema import DataSet, Epochs, Reweight, TopShare
+from catwise.core.errors import InputError
+from catwise.experiments.cases import within_budget
+from catwise.experiments.table1 import ELITE
+from catwise.pipeline.artifacts import new_model, read_splits, training_recipe
+from catwise.reweighting.genetic_search import most_evaluations
+from catwise.training import epochs, evaluate
+
+__all__ = ["Pieces", "Speed", "case_epochs", "extra_epochs", "hours_left", "pieces", "time_steps"]
+
+STEPS = 3  # that are timed
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """Count the pieces of a stage, and the samples that one of them trains on and measures.
+
+    ``at_most`` says that equal pieces are done once, and that the count does not know which are.
+    """
+
+    stage: str
+    unit: str
+    count: int
+    trained: float
+    measured: float
+    at_most: bool = False
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Hold the seconds for a sample of a step of training, and of a pass that measures."""
+
+    trained: float
+    measured: float
+
+
+def pieces(parameters: DataSet, counts: dict[str, int], num_classes: int) -> list[Pieces]:
+    """Count the pieces of the stages that train, in their order; ``counts`` are samples by split.
+
+    Raises InputError for logistic regression, which takes seconds and has no epochs to count.
+    """
+    train, n = parameters.train, counts["train"]
+    if not isinstance(train, Epochs):
+        raise InputError("train: expected a model that is trained by epochs; got logistic")
+    recipe = training_recipe(train)
+    refreshed = min(recipe.refresh * recipe.batch_size, n)
+    everywhere = sum(counts.values()) + refreshed
+    held_out = sum(counts.values()) - n
+    found = [Pieces("train", "epochs", train.epochs, n, everywhere + bool(refreshed) * held_out)]
+    if parameters.reweight:
+        measured = counts["validation_b"] + counts["test"] + refreshed
+        count = extra_epochs(parameters.reweight)
+        found.append(Pieces("reweight", "epochs", count, n, measured, at_most=True))
+    fidelity = parameters.fidelity
+    whole = 1 + fidelity.halves / 2 + 0.9 * fidelity.removals  # trainings on all samples, by cost
+    subsets = 1 + fidelity.halves + fidelity.removals
+    trained, measured = train.epochs * n * whole / subsets, counts["validation_a"] + refreshed
+    found.append(Pieces("fidelity", "trainings", fidelity.seeds * subsets, trained, measured))
+    removal = parameters.removal
+    if isinstance(removal, TopShare):
+        count = removal.seeds * (1 + 2 * num_classes + removal.controls)
+        trained = train.epochs * n * (1 - removal.share)
+        found.append(Pieces("removal", "trainings", count, trained, counts["test"] + refreshed))
+    return found
+
+
+def extra_epochs(section: Reweight | None) -> int:
+    """Count the epochs that all cases train at most.
+
+    They may be fewer: candidates of a search may mean the same weights, which are trained once.
+    """
+    if not section:
+        return 0
+    return sum(case_epochs(within_budget(section, case.budget)) for case in section.cases)
+
+
+def case_epochs(section: Any) -> int:
+    """Count the epochs of one case: its searches, and each of its weights under every seed.
+
+    The refresh of batch norm counts as one. Epochs that are unrolled are not counted.
+    """
+    search = most_evaluations(section.generations, section.population)
+    count = len(section.searches)
+    weights = 5 + count * (ELITE + section.tradeoff) + len(section.directions) * len(section.sizes)
+    return (count + 2 if count else 0) * search + section.seeds * weights
+
+
+def time_steps(dataset: str, parameters: DataSet) -> Speed:
+    """Time a few steps of the training and a pass over as many samples, once they are warm."""
+    train = parameters.train
+    assert isinstance(train, Epochs)
+    recipe, batch = training_recipe(train), read_splits(dataset, parameters.device)[0]["train"]
+    part = tuple(values[: STEPS * recipe.batch_size] for values in batch)
+    model = new_model(dataset, train, part)
+    optimizer = epochs.new_optimizer(model, recipe)
+    ends = []
+    for epoch in (1, 2):
+        begin = time.perf_counter()
+        epochs.train_epoch(model, optimizer, part, recipe, epoch)
+        middle = time.perf_counter()
+        evaluate.logits(model, part, recipe)
+        ends.append((middle - begin, time.perf_counter() - middle))
+    trained, measured = ends[-1]
+    n = len(part[-1])
+    steps = max(1, n // recipe.batch_size) * min(recipe.batch_size, n)
+    return Speed(trained / steps, measured / n)
+
+
+def hours_left(piece: Pieces, done: int, seconds: list[float], speed: Speed, workers: int) -> float:
+    """Compute the hours that the pieces left take; ``seconds`` are those of pieces done.
+
+    Without any, a piece takes what its samples take at ``speed``. The epochs of the training come
+    one after the other, whatever the number of workers.
+    """
+    known = [value for value in seconds if math.isfinite(value)]
+    each = piece.trained * speed.trained + piece.measured * speed.measured
+    if known:
+        each = sum(known) / len(known)
+    return each * (piece.count - done) / (1 if piece.stage == "train" else workers) / 3600
