@@ -76,30 +76,37 @@ def _do(work: Callable[..., Any], key: Callable[..., str], job: Job, path: Path)
 
 
 def job_key(
-    module: str, dataset: str, device: str, threads: int, state: Any, values: np.ndarray
+    module: str,
+    dataset: str,
+    device: str,
+    threads: int,
+    state: Any,
+    values: np.ndarray,
+    *others: str,
 ) -> str:
     """Hash all that a result depends on, as this process sees it.
 
-    ``module`` is the name of the one that does the work; ``state`` is JSON, and ``values`` are the
-    rows or weights that the job trains with.
+    ``module`` is the name of the one that does the work, with ``others``; ``state`` is JSON, and
+    ``values`` are the rows or weights that the job trains with.
     """
     here = [torch_device(device).type, torch.__version__, threads, card_text(dataset)]
-    text = json.dumps([_code(module), *here, state])
+    text = json.dumps([_code(module, *others), *here, state])
     return hashlib.sha256(text.encode() + values.tobytes()).hexdigest()
 
 
 @functools.cache
-def _code(module: str) -> str:
+def _code(*modules: str) -> str:
     """Hash the code that decides, when the process first asks: what it runs, not later edits."""
     return hashlib.sha256(
-        b"".join(file.read_bytes() for file in deciding_files(module))
+        b"".join(file.read_bytes() for file in deciding_files(*modules))
     ).hexdigest()
 
 
-def deciding_files(module: str) -> list[Path]:
-    """List the files whose code decides what the work of a module results in."""
+def deciding_files(*modules: str) -> list[Path]:
+    """List the files whose code decides what the work of the modules results in."""
     files = [file for name in DECIDING for file in sorted((PACKAGE / name).glob("*.py"))]
-    return [*files, PACKAGE / "pipeline" / "artifacts.py", Path(sys.modules[module].__file__ or "")]
+    own = [Path(sys.modules[module].__file__ or "") for module in modules]
+    return [*files, PACKAGE / "pipeline" / "artifacts.py", *own]
 
 
 def keep(path: Path, value: Any, seconds: float) -> Any:

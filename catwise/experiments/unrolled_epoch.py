@@ -1,8 +1,6 @@
 """Take P exactly through one epoch from a checkpoint, over several orders of the samples."""
 
-import hashlib
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +10,6 @@ from catwise.core.losses import QUERY_LOSSES, Batch
 from catwise.experiments.resume import job_key, resumable_map
 from catwise.experiments.reweighted_epoch import Start, checkpoint_hashes, next_epoch
 from catwise.experiments.workers import Spread
-from catwise.influence import unrolled
 from catwise.influence.unrolled import Step, Unrolled, unrolled_influence
 from catwise.pipeline.artifacts import cached_splits, load_model
 from catwise.training import epochs
@@ -20,6 +17,7 @@ from catwise.training.batch_norm import has_batch_norm, statistics
 
 __all__ = ["FIRST_ORDER", "Query", "unrolled_epoch", "unrolled_vectors"]
 
+OTHERS = (next_epoch.__module__, unrolled_influence.__module__)  # modules that decide too
 FIRST_ORDER = 2000  # the seed of the first order, far from those of what is reported
 
 
@@ -98,7 +96,7 @@ def _measure(start: Start, query: Query, weights_n: np.ndarray, seed: int) -> An
 
 
 def _key(start: Start, query: Query, weights_n: np.ndarray, seed: int) -> str:
-    code = hashlib.sha256(Path(unrolled.__file__).read_bytes()).hexdigest()
     how = [start.train.model_dump_json(), start.epoch, asdict(start.recipe), asdict(query)]
-    state = [*how, checkpoint_hashes(start), code, seed]
-    return job_key(__name__, start.dataset, start.device, start.threads, state, weights_n)
+    state = [*how, checkpoint_hashes(start), seed]
+    where = (start.dataset, start.device, start.threads)
+    return job_key(__name__, *where, state, weights_n, *OTHERS)

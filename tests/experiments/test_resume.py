@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from catwise.core.errors import InputError
-from catwise.experiments import resume, retraining, reweighted_epoch
+from catwise.experiments import resume, retraining, reweighted_epoch, unrolled_epoch
 from catwise.experiments.resume import deciding_files, job_key, resumable_map
 from catwise.pipeline.files import write_json
 from tests.test_architecture import ROOT, closure
@@ -188,10 +188,14 @@ def group_is_alive(leader):
     return True
 
 
-@pytest.mark.parametrize("module", [retraining, reweighted_epoch])
-def test_all_code_that_decides_is_in_the_key(module):
+@pytest.mark.parametrize(
+    ("module", "others"),
+    [(retraining, ()), (reweighted_epoch, ()), (unrolled_epoch, unrolled_epoch.OTHERS)],
+)
+def test_all_code_that_decides_is_in_the_key(module, others):
     needed = closure(Path(module.__file__).relative_to(ROOT).as_posix())
-    hashed = {file.relative_to(ROOT).as_posix() for file in deciding_files(module.__name__)}
+    files = deciding_files(module.__name__, *others)
+    hashed = {file.relative_to(ROOT).as_posix() for file in files}
     bystanders = {
         "catwise/pipeline/files.py",
         "catwise/pipeline/stage.py",
