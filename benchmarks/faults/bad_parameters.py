@@ -46,7 +46,7 @@ AT_LEAST_ONE = {
     "damping",
     "width",
 }
-NEVER_EMPTY = {"datasets", "kinds", "flips", "classes", "cases", "searches", "directions", "sizes"}
+NEVER_EMPTY = {"datasets", "kinds", "flips", "classes", "cases", "sizes"}
 BROKEN = (
     "*nowhere",
     "]",
