@@ -41,6 +41,7 @@ CPU = {  # kind of model, width, recipe, number of samples
     "digits cnn": ("cnn", 16, SGD, 2_000),
     "resnet9 width 8": ("resnet9", 8, NARROW, 1_000),
     "resnet9 width 8, augmented": ("resnet9", 8, replace(NARROW, augment=True), 1_000),
+    "resnet9 width 8, Table 2": ("resnet9", 8, replace(FULL, precision="auto"), 1_024),
     "small bert": (
         "bert",
         64,

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks.science import calibration, hit_rates
+from benchmarks.cases import Case
+from benchmarks.science import calibration, hit_rates, number_format
 from benchmarks.speed import budget, gpu, linear_program
 from benchmarks.speed.influence import measure
 from benchmarks.speed.training import throughput
@@ -40,6 +41,16 @@ def test_every_measurement_gives_seconds_and_memory(what):
     measured = measure("digits cnn", what, n=60, m=60, device="cpu", k=10)
     assert measured["seconds"] > 0
     assert measured["peak bytes"] >= 0
+
+
+def test_number_formats_are_compared_on_one_training(monkeypatch):
+    """The vectors of two formats are alike, and not the same."""
+    monkeypatch.delenv("CATWISE_MIRROR", raising=False)
+    recipe = replace(number_format.RECIPE, epochs=1, batch_size=20)
+    monkeypatch.setattr(number_format, "RECIPE", recipe)
+    result = number_format.compare("cpu", Case("resnet9", 1, 60, 40, 0, 0), 30)
+    assert set(result["accuracy"]) == {"float32", "bfloat16", "another seed"}
+    assert 0.5 < result["spearman of P"]["mean"] < 1
 
 
 def test_an_epoch_is_compared_with_a_bare_pass():

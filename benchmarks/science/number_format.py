@@ -1,0 +1,106 @@
+"""Ask what bfloat16 changes: the accuracy of a narrow ResNet-9, and its influence vectors.
+
+    CATWISE_MIRROR=... python -m benchmarks.science.number_format      minutes
+
+A processor that only imitates bfloat16 takes ten. The same training is run in float32 and in bfloat16, and in
+float32 with another seed, whose difference is the unit. P is taken at the last checkpoint of the
+first, in both formats. The result is written to reports/benchmarks/number_format.json, if not told otherwise.
+"""
+
+import argparse
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from benchmarks.cases import Case, load
+from benchmarks.machine import machine
+from catwise.core.losses import Batch
+from catwise.core.precision import Precision, has_bfloat16, precision
+from catwise.core.statistics import spearman
+from catwise.influence.factors import fit_factors
+from catwise.influence.vectors import influence_vectors
+from catwise.training import epochs, evaluate, models
+
+__all__ = ["compare"]
+
+CASE = Case("resnet9", 8, 3_000, 2_000, 0, 0)
+RANKED = 1_000  # training samples whose vectors are compared
+SGD = epochs.Recipe(
+    seed=0, epochs=5, batch_size=64, optimizer="sgd", learning_rate=0.4, weight_decay=0.001
+)
+RECIPE = replace(SGD, augment=True, channels_last=True, refresh=40)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "out", nargs="?", type=Path, default=Path("reports/benchmarks/number_format.json")
+    )
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    arguments = parser.parse_args()
+    result = compare(arguments.device, CASE, RANKED) | {"machine": machine(arguments.device)}
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    arguments.out.write_text(json.dumps(result, indent=1) + "\n")
+    print(json.dumps(result, indent=1))
+
+
+def compare(device: str, case: Case, ranked: int) -> dict[str, Any]:
+    """Return mean accuracies, the mean change of a class, and Spearman's rho of P by class."""
+    _, train, query, images = load(case, case.n, case.m, device)
+
+    def trained(recipe: epochs.Recipe) -> tuple[nn.Module, np.ndarray]:
+        model = models.build(case.model, train[0], 10, width=case.width, seed=recipe.seed)
+        model = model.to(device)
+        for _ in epochs.train_epochs(model, train, recipe):
+            pass
+        epochs.refresh(model, train, recipe)
+        return model.eval(), evaluate.per_class(model, query, 10, recipe)[0].numpy()
+
+    model, whole_k = trained(RECIPE)
+    accuracies = {
+        "bfloat16": trained(replace(RECIPE, precision="bfloat16"))[1],
+        "another seed": trained(replace(RECIPE, seed=1))[1],
+    }
+    part = tuple(values[:ranked] for values in train)
+    whole_nk, rounded_nk = (_vectors(model, part, query, kind) for kind in ("float32", "bfloat16"))
+    rho_k = spearman(whole_nk, rounded_nk)
+    return {
+        "imitated": not has_bfloat16(device),
+        "images": images,
+        "n": case.n,
+        "m": case.m,
+        "ranked": ranked,
+        "recipe": asdict(RECIPE),
+        "accuracy": {
+            "float32": {"mean": float(whole_k.mean())},
+            **{name: _change(whole_k, other_k) for name, other_k in accuracies.items()},
+        },
+        "spearman of P": {"mean": float(rho_k.mean()), "worst class": float(rho_k.min())},
+    }
+
+
+def _change(whole_k: np.ndarray, other_k: np.ndarray) -> dict[str, float]:
+    """Compare accuracies by class with those of the training in float32."""
+    return {
+        "mean": float(other_k.mean()),
+        "mean absolute change of a class": float(np.abs(other_k - whole_k).mean()),
+    }
+
+
+def _vectors(model: nn.Module, part: Batch, query: Batch, kind: Precision) -> np.ndarray:
+    """Fit factors and compute P, both in the same format."""
+    with precision(kind, part[-1].device.type):
+        fitted = fit_factors(model, part, kind="ekfac", damping=0.1, batch_size=250, seed=0)
+        p_nk = influence_vectors(model, fitted, part, query, query[-1], 10, batch_size=250)
+    return p_nk.double().cpu().numpy()
+
+
+if __name__ == "__main__":
+    main()
