@@ -32,6 +32,7 @@ def mails(n: int, wrong: int) -> Dataset:
 
 
 def loader(part: Dataset, shuffle: bool = False) -> DataLoader:
+    """Return the tokenised texts in batches, padded to the longest of each."""
     tokens = part.map(lambda rows: TOKENIZER(rows["text"]), remove_columns=["text", "sender"])
     return DataLoader(
         tokens, 30, shuffle, collate_fn=transformers.DataCollatorWithPadding(TOKENIZER)
@@ -50,8 +51,7 @@ def main(page: str) -> None:
         model(**batch).loss.backward()
         optimizer.step()
     diagnosis = diagnose(model, loader(train), loader(query), list(CLASSES), embeddings=True)
-    print(diagnosis)
-    print("by sender:", diagnosis.ask(loader(query), query["sender"]).verdict)
+    print(diagnosis, diagnosis.ask(loader(query), query["sender"]).verdict, sep="\nby sender: ")
     diagnosis.report(page, texts=train["text"], title="BERT on your texts")
 
 
