@@ -1,4 +1,4 @@
-"""Score each kind of curvature by retraining on random halves, and the samples its factors need."""
+"""Score each kind of P by retraining on random subsets, and the samples that its factors need."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,13 +8,14 @@ import numpy as np
 import torch
 from sklearn.metrics import roc_auc_score
 
-from catwise.config.schema import Curvature, DataSet, Exact, Factored, Fidelity
+from catwise.config.schema import Curvature, DataSet, Fidelity
 from catwise.core.progress import progress
 from catwise.core.statistics import spearman
 from catwise.experiments import resume
 from catwise.experiments.retraining import retrained
-from catwise.fidelity import scores as fidelity
+from catwise.experiments.scored_kinds import costs, curvature_section, vectors_by_kind
 from catwise.fidelity import subsets
+from catwise.fidelity.tables import tabulate
 from catwise.influence.vectors import influence_vectors
 from catwise.pipeline.artifacts import last_epoch, load_model, read_splits
 from catwise.pipeline.files import folder, read_npz, write_csv, write_json, write_npz
@@ -31,7 +32,7 @@ def main(dataset: str) -> None:
     torch.set_num_threads(parameters.threads)
     splits, classes = read_splits(dataset, parameters.device)
     part, query = splits["train"], splits["validation_a"]
-    n, rng = len(part[-1]), np.random.default_rng
+    n = len(part[-1])
     model = load_model(dataset, train, part, last_epoch(train))
 
     def vectors(curvature: Curvature) -> np.ndarray:
@@ -44,27 +45,35 @@ def main(dataset: str) -> None:
     truth = retrained_subsets(dataset, parameters, n)
     out = folder("reports", "fidelity", dataset)
     write_npz(out / "subsets.npz", **truth)
-    halves_h = truth["design_h"] == subsets.HALF
-    kept_hn, loss_hk = truth["kept_hn"][halves_h], truth["loss_hsk"][halves_h].mean(axis=1)
-    by_kind: dict[str, np.ndarray]
-    by_kind = {kind: vectors(curvature_section(section, kind)) for kind in section.kinds}
-    lds = fidelity.bootstrap_intervals(by_kind, kept_hn, loss_hk, rng(section.seed))
-    scores = []
-    for kind, p_nk in by_kind.items():
-        score_k = fidelity.linear_datamodeling_score(p_nk, kept_hn, loss_hk)
-        for name, score in zip(classes, score_k, strict=True):
-            scores.append({"kind": kind, "class": name, "lds": score})
-    samples = sample_rows(dataset, section, vectors, n, classes)
+    y_n, num_classes = part[-1].cpu().numpy(), len(classes)
+    by_kind = vectors_by_kind(dataset, parameters, vectors, y_n, num_classes)
+    cost = costs(parameters, n, len(query[-1]), num_classes)
+    tables: dict[str, list[dict[str, Any]]] = tabulate(by_kind, truth, cost, classes, section.seed)
+    tables["samples"] = sample_rows(dataset, section, vectors, n, classes)
+    for name, rows in tables.items():
+        write_csv(out / f"{name}.csv", rows, list(TABLES[f"fidelity/{name}"]))
     flipped_n = read_npz(Path("data", dataset, "arrays.npz"))["flipped"]
     auc = {}
     if flipped_n.any():
         auc = {kind: roc_auc_score(flipped_n, -p_nk.sum(axis=1)) for kind, p_nk in by_kind.items()}
-    best = max(section.kinds, key=lambda kind: lds[kind][0])
-    write_csv(out / "scores.csv", scores)
-    write_csv(out / "samples.csv", samples, list(TABLES["fidelity/samples"]))
-    write_json(out / "fidelity.json", {"lds": lds, "flipped_label_auc": auc})
-    write_json(out / "metrics.json", {"best_kind": best, "lds_best": lds[best][0]})
+    write_json(out / "fidelity.json", {"flipped_label_auc": auc})
+    write_json(out / "metrics.json", headlines(tables["summary"]))
     resume.clear("fidelity", dataset)
+
+
+def headlines(summary: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the best kind, and its score beside the ceiling, by design and measure."""
+    best: dict[str, dict[str, Any]] = {}
+    for row in summary:
+        case = f"{row['measure']}_{row['design']}"
+        if case not in best or row["lds"] > best[case]["lds"]:
+            best[case] = row
+    values = {"best_kind": "kind", "lds_best": "lds", "ceiling": "ceiling"}
+    return {
+        f"{name}_{case}": row[column]
+        for case, row in best.items()
+        for name, column in values.items()
+    }
 
 
 def retrained_subsets(dataset: str, parameters: DataSet, n: int) -> dict[str, np.ndarray]:
@@ -98,27 +107,6 @@ def retrained_subsets(dataset: str, parameters: DataSet, n: int) -> dict[str, np
         "loss_sk": loss_hsk[0],
         "accuracy_sk": accuracy_hsk[0],
     }
-
-
-def curvature_section(section: Fidelity, kind: str, **changes: Any) -> Curvature:
-    """Return the section of a curvature of this kind; ``ekfac_linear`` is ekfac without embeddings.
-
-    ``changes`` are of the draw, the samples and the seed.
-    """
-    if kind == "exact":
-        return Exact(kind="exact")
-    drawn = {"draw": section.draw, "samples": "all", "seed": section.seed, **changes}
-    return Factored.model_validate(
-        {
-            "kind": kind.removesuffix("_linear"),
-            "earlier": [],
-            "damping": section.damping,
-            "embeddings": section.embeddings and kind != "ekfac_linear",
-            "batch_size": section.batch_size,
-            "precision": "float32",
-            **drawn,
-        }
-    )
 
 
 def sample_rows(

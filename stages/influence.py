@@ -7,15 +7,24 @@ import numpy as np
 import torch
 from sklearn.metrics import roc_auc_score
 
+from catwise.config.schema import DataSet, Factored, Logistic
+from catwise.core.device import torch_device
 from catwise.core.errors import InputError
 from catwise.core.precision import precision
 from catwise.core.progress import progress
+from catwise.experiments import resume
+from catwise.experiments.along_training import Along, vectors_along
+from catwise.experiments.workers import pool
 from catwise.influence.curvature import from_tensors
+from catwise.influence.trajectory import average
 from catwise.influence.vectors import influence_vectors, validation_bins
 from catwise.pipeline.artifacts import load_model, read_splits, read_tensors
 from catwise.pipeline.files import folder, read_json, read_npz, write_json, write_npz
 from catwise.pipeline.stage import run, section_errors, settings
 from catwise.training.models import fingerprint
+
+FILES = {"endpoint": "endpoint_runs", "segments": "segments"}  # of bins, by kind
+KEYS = {"endpoint_runs": "P_runs", "segments": "P_segments"}  # of vectors.npz, by file of bins
 
 
 def main(dataset: str) -> None:
@@ -31,7 +40,7 @@ def main(dataset: str) -> None:
     record = read_json(fitted / "curvature.json")
     out = folder("reports", "influence", dataset)
     bins = folder("reports", "influence", dataset, "bins")
-    for stale in bins.glob("epoch_*.npz"):
+    for stale in bins.glob("*.npz"):
         stale.unlink()
     for number, weights in record["weights"].items():
         epoch = int(number)
@@ -56,9 +65,37 @@ def main(dataset: str) -> None:
         p_nkb = vectors.cpu().numpy().astype(np.float32).reshape(-1, len(classes), section.bins)
         write_npz(bins / f"epoch_{epoch:03d}.npz", P=p_nkb)
     p_nk = p_nkb.sum(axis=2, dtype=np.float64)  # at the last checkpoint
-    write_npz(out / "vectors.npz", P=p_nk.astype(np.float32))
+    arrays = {"P": p_nk}
+    for name, mean_nkb in beyond_one_endpoint(dataset, parameters).items():
+        write_npz(bins / f"{name}.npz", P=mean_nkb.astype(np.float32))
+        arrays[KEYS[name]] = mean_nkb.sum(axis=2)
+    single = {key: values_nk.astype(np.float32) for key, values_nk in arrays.items()}
+    write_npz(out / "vectors.npz", **single)
     flipped_n = read_npz(Path("data", dataset, "arrays.npz"))["flipped"]
     write_json(out / "metrics.json", {"coverage": record["coverage"], **summary(p_nk, flipped_n)})
+    resume.clear("influence", dataset)
+
+
+def beyond_one_endpoint(dataset: str, parameters: DataSet) -> dict[str, np.ndarray]:
+    """Compute P averaged over trainings with other seeds: (n, k, b), by the name of its file.
+
+    endpoint_runs   at the last checkpoint of each, where there are several
+    segments        by segments of each, where segments are asked for
+    """
+    section, train, curvature = parameters.influence, parameters.train, parameters.curvature
+    kinds = ["segments"] if section.segments else []
+    kinds += ["endpoint"] if section.runs > 1 else []
+    if not kinds or isinstance(train, Logistic) or not isinstance(curvature, Factored):
+        return {}
+    device, threads = parameters.device, parameters.threads
+    how = (section.segments, section.bins, section.seed, section.batch_size, section.precision)
+    along = Along(dataset, device, threads, train, curvature, *how)
+    with pool(torch_device(device), threads) as spread:
+        by_kind = vectors_along(along, kinds, range(section.runs), "influence", spread)
+    return {
+        FILES[kind]: average(runs).reshape(len(runs[0]), -1, section.bins)
+        for kind, runs in by_kind.items()
+    }
 
 
 def summary(p_nk: np.ndarray, flipped_n: np.ndarray) -> dict[str, float]:

@@ -11,6 +11,7 @@ from catwise.experiments.training_record import TrainingRecord, train_resumably
 from catwise.pipeline.artifacts import (
     checkpoint_path,
     new_model,
+    rates_path,
     read_splits,
     training_recipe,
     write_tensors,
@@ -19,6 +20,7 @@ from catwise.pipeline.files import folder, read_npz, write_csv, write_json, writ
 from catwise.pipeline.stage import run, section_errors, settings
 from catwise.pipeline.tables import TABLES
 from catwise.training.convex import fit_convex
+from catwise.training.epochs import epoch_rates
 
 
 def main(dataset: str) -> None:
@@ -41,6 +43,8 @@ def main(dataset: str) -> None:
         record.add(model, 1)
     else:
         train_resumably(dataset, parameters, model, part, record)
+        if recipe:
+            write_json(rates_path(dataset), epoch_rates(recipe, len(part[-1])))
     summary |= record.on_test()
     flipped_n = read_npz(Path("data", dataset, "arrays.npz"))["flipped"]
     if flipped_n.any():  # the area under the ROC curve of the negative margin

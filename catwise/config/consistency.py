@@ -4,9 +4,10 @@ Each problem is a key of params.yaml, what was expected of it, and what it is.
 """
 
 from collections.abc import Iterator, Sequence
+from typing import get_args
 
 from catwise.config.prepare import Digits, ImageFolder, Synthetic, Tokens
-from catwise.config.schema import Convolutional, DataSet, Epochs, Params
+from catwise.config.schema import Along, Convolutional, DataSet, Epochs, Params
 from catwise.data.catalogue import CLASSES
 
 __all__ = ["problems"]
@@ -25,7 +26,7 @@ def problems(params: Params) -> Iterator[Problem]:
     for name, dataset in params.datasets.items():
         if not name.isidentifier():
             yield "datasets", "names of letters, digits and _", repr(name)
-        checks = (_classes, _model, _refresh, _exact, _earlier, _cases, _unrolled)
+        checks = (_classes, _model, _refresh, _exact, _earlier, _along, _cases, _unrolled)
         for check in checks:
             for key, expected, got in check(dataset):
                 yield f"datasets.{name}.{key}", expected, got
@@ -87,6 +88,28 @@ def _earlier(dataset: DataSet) -> Iterator[Problem]:
     earlier = getattr(dataset.curvature, "earlier", [])
     if earlier != sorted({epoch for epoch in earlier if epoch < last}):
         yield "curvature.earlier", f"rising epochs before the last, {last}", str(earlier)
+
+
+def _along(dataset: DataSet) -> Iterator[Problem]:
+    """Check that what goes along the training has a training by epochs, and is asked for."""
+    train, section, kinds = dataset.train, dataset.influence, dataset.fidelity.kinds
+    if not isinstance(train, Epochs):
+        for key, least in (("segments", 0), ("runs", 1)):
+            if (value := getattr(section, key)) > least:
+                expected = f"{least}, as logistic regression has one optimum and no epochs"
+                yield f"influence.{key}", expected, str(value)
+        if along := sorted({*kinds} & {*get_args(Along)}):
+            yield "fidelity.kinds", "kinds of one optimum", ", ".join(along)
+        return
+    if section.segments > train.epochs:
+        expected = f"at most {train.epochs}, the epochs of training"
+        yield "influence.segments", expected, str(section.segments)
+    if not section.segments and {*kinds} & {"segments", "segments_runs"}:
+        yield "fidelity.kinds", "no segments where influence.segments is 0", ", ".join(kinds)
+    unrolls = isinstance(train, Convolutional) and train.model == "cnn" and not train.augment
+    unrolls = unrolls and train.optimizer == "sgd"
+    if "exact_runs" in kinds and not unrolls:
+        yield "fidelity.kinds", "exact_runs of a cnn by sgd without crops alone", ", ".join(kinds)
 
 
 def _cases(dataset: DataSet) -> Iterator[Problem]:

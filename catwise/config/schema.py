@@ -18,9 +18,10 @@ from catwise.config.fields import (
 )
 from catwise.config.prepare import Prepare
 
-__all__ = ["Curvature", "DataSet", "Params", "Removal", "Train"]
+__all__ = ["Curvature", "DataSet", "Params", "Removal", "Train", "Trained"]
 
 Kind = Literal["exact", "ekfac", "ekfac_linear", "kfac", "diagonal", "identity"]
+Along = Literal["ekfac_runs", "segments", "segments_runs", "exact_runs", "tracin"]
 Draw = Literal["importance", "balanced", "every"]
 
 
@@ -95,8 +96,13 @@ class Factored(Section):
 
 
 class Influence(Section):
-    """Hold the bins of the validation samples, and how the passes over the data are made."""
+    """Hold the bins of the validation samples, and how the passes over the data are made.
 
+    P is computed by ``segments`` of the training too, if there are any, and averaged over ``runs``.
+    """
+
+    segments: Annotated[int, Field(ge=0)]
+    runs: Count
     bins: Annotated[int, Field(ge=3)]
     seed: Seed
     batch_size: Count
@@ -104,9 +110,9 @@ class Influence(Section):
 
 
 class Fidelity(Section):
-    """Hold which kinds of curvature are scored, and on how many retrainings."""
+    """Hold which kinds of P are scored, and on how many retrainings."""
 
-    kinds: Annotated[list[Kind], Field(min_length=1)]
+    kinds: Annotated[list[Kind | Along | Literal["label_counts"]], Field(min_length=1)]
     halves: Annotated[int, Field(ge=10)]
     removals: Annotated[int, Field(ge=0)]
     seeds: Count
@@ -252,6 +258,7 @@ class Figures(Section):
     classes: Annotated[list[str], Field(min_length=2, max_length=2)]
 
 
+Trained = Convolutional | Transformer | Pretrained  # by epochs
 Train = Annotated[Logistic | Convolutional | Transformer | Pretrained, Field(discriminator="model")]
 Curvature = Annotated[Exact | Factored, Field(discriminator="kind")]
 Removal = Annotated[Trimming | TopShare, Field(discriminator="method")]

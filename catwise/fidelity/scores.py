@@ -1,10 +1,17 @@
-"""Score how well influence vectors predict what retraining on random halves does."""
+"""Score how well influence vectors predict what training again on subsets does."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import rankdata
 
 from catwise.core.statistics import spearman
 
-__all__ = ["bootstrap_intervals", "linear_datamodeling_score"]
+__all__ = ["SIGNS", "Scores", "ceiling", "linear_datamodeling_score", "scores"]
+
+SIGNS = {"loss": 1, "accuracy": -1}  # of the change that follows when what helped is left out
+DRAWS = 500  # of the bootstrap
 
 
 def linear_datamodeling_score(
@@ -12,7 +19,7 @@ def linear_datamodeling_score(
 ) -> np.ndarray:
     """Compute Spearman's rho per class between predicted and actual losses: (k,).
 
-    Row h of ``loss_hk`` is measured of a model that is trained on half h alone. To first order,
+    Row h of ``loss_hk`` is measured of a model that is trained on subset h alone. To first order,
     leaving out the samples R raises the loss of class k by sum_{i in R} P[i, k]. NaN for a class
     whose losses are all the same. Source: Park et al. 2023, arXiv 2303.14186, with one query group
     per class in place of one per sample.
@@ -22,45 +29,117 @@ def linear_datamodeling_score(
     >>> linear_datamodeling_score(p_nk, kept_hn, loss_hk=np.array([[0.3], [0.9]]))
     array([1.])
     """
-    predicted_hk = ~kept_hn @ p_nk
-    return spearman(predicted_hk, loss_hk)
+    return spearman(_left_out(p_nk, kept_hn), loss_hk)
 
 
-def bootstrap_intervals(
-    vectors: dict[str, np.ndarray],
+@dataclass(frozen=True)
+class Scores:
+    """Hold the score of each kind of P, with 500 bootstrap draws of the subsets.
+
+    ``by_class[kind]`` is (1 + draws, k): the score itself, then that of each draw. All kinds share
+    the draws, so that a difference between two of them is paired.
+    """
+
+    by_class: dict[str, np.ndarray]
+
+    def of_class(self, kind: str, k: int) -> tuple[float, float, float]:
+        """Return the score of one class with its 95 % interval: value, low and high."""
+        return _interval(self.by_class[kind][:, k])
+
+    def mean(self, kind: str) -> tuple[float, float, float]:
+        """Return the same of the mean over the classes that have a score."""
+        return _interval(_mean(self.by_class[kind]))
+
+    def difference(self, first: str, second: str) -> tuple[float, float, float]:
+        """Return by how much the mean score of the first kind is above that of the second."""
+        return _interval(_mean(self.by_class[first]) - _mean(self.by_class[second]))
+
+    def best(self) -> list[str]:
+        """Return the kinds, the one with the highest mean score first."""
+        return sorted(self.by_class, key=lambda kind: -np.nan_to_num(self.mean(kind)[0], nan=-2))
+
+
+def scores(
+    vectors: Mapping[str, np.ndarray],
     kept_hn: np.ndarray,
-    loss_hk: np.ndarray,
+    value_hsk: np.ndarray,
+    measure: str,
     rng: np.random.Generator,
-    draws: int = 500,
-) -> dict[str, tuple[float, float, float]]:
-    """Compute the mean score over the classes with its 95 % interval: (mean, low, high) by kind.
+) -> Scores:
+    """Score each P (n, k) of ``vectors`` against what was measured, averaged over the seeds.
 
-    ``vectors`` holds P of each kind of curvature. The interval is a bootstrap's over the halves.
-    The kinds share each draw of halves, so that the extra entry ``best - next``, of the two with
-    the highest scores, is a paired difference.
+    ``value_hsk`` holds the loss of each subset, seed and class, or the accuracy, as ``measure``
+    says: what raises a loss lowers an accuracy, so that the score of a perfect prediction is 1 for
+    both.
     """
     count = len(kept_hn)
-    resamples = [np.arange(count), *(rng.integers(count, size=count) for _ in range(draws))]
-    scores = {}
+    rows_dh = np.stack([np.arange(count), *rng.integers(count, size=(DRAWS, count))])
+    actual_hk = SIGNS[measure] * value_hsk.mean(axis=1)
+    actual_dhk = _ranks(actual_hk[rows_dh])
+    by_class = {}
     for kind, p_nk in vectors.items():
-        by_class = (
-            linear_datamodeling_score(p_nk, kept_hn[rows], loss_hk[rows]) for rows in resamples
-        )
-        scores[kind] = np.array([_mean(score_k) for score_k in by_class])
-    best, *others = sorted(scores, key=lambda kind: -scores[kind][0])
-    if others:
-        scores["best - next"] = scores[best] - scores[others[0]]
-    intervals = {}
-    for name, values in scores.items():
-        low, high = np.nanquantile(values[1:], (0.025, 0.975))
-        intervals[name] = (float(values[0]), float(low), float(high))
-    return intervals
+        predicted_dhk = _ranks(_left_out(p_nk, kept_hn)[rows_dh])
+        by_class[kind] = _correlation(predicted_dhk, actual_dhk)
+    return Scores(by_class)
 
 
-def _mean(score_k: np.ndarray) -> float:
+def ceiling(value_hsk: np.ndarray) -> np.ndarray:
+    """Compute the highest score that a perfect predictor can be expected to reach: (k,).
+
+    Trainings on one subset differ by their seed, and no P knows the seed. With r the mean rank
+    correlation of two seeds over the subsets, the mean of S seeds has the reliability
+
+        R = S r / (1 + (S - 1) r)
+
+    (Spearman-Brown), and a prediction of the truth behind the noise correlates with what was
+    measured by sqrt(R) (attenuation, Spearman 1904). NaN with one seed, and for a class that never
+    changes; 0 where the seeds do not agree at all.
+
+    >>> value_hsk = np.array([[[1.0], [1.0]], [[2.0], [2.0]], [[3.0], [3.0]]])
+    >>> ceiling(value_hsk), ceiling(value_hsk[:, :1])
+    (array([1.]), array([nan]))
+    """
+    count, seeds, classes = value_hsk.shape
+    if seeds < 2 or not count:
+        return np.full(classes, np.nan)
+    pairs = [
+        spearman(value_hsk[:, first], value_hsk[:, second])
+        for first in range(seeds)
+        for second in range(first)
+    ]
+    r_k = np.maximum(np.mean(pairs, axis=0), 0)
+    return np.sqrt(seeds * r_k / (1 + (seeds - 1) * r_k))
+
+
+def _left_out(p_nk: np.ndarray, kept_hn: np.ndarray) -> np.ndarray:
+    """Sum P over the samples that each subset leaves out: (h, k)."""
+    return (~kept_hn).astype(np.float64) @ p_nk
+
+
+def _ranks(values_dhk: np.ndarray) -> np.ndarray:
+    ranks = rankdata(values_dhk, axis=1)
+    return ranks - ranks.mean(axis=1, keepdims=True)
+
+
+def _correlation(first_dhk: np.ndarray, second_dhk: np.ndarray) -> np.ndarray:
+    norms_dk = np.sqrt((first_dhk**2).sum(axis=1) * (second_dhk**2).sum(axis=1))
+    with np.errstate(invalid="ignore"):
+        return (first_dhk * second_dhk).sum(axis=1) / norms_dk
+
+
+def _mean(score_dk: np.ndarray) -> np.ndarray:
     """Average over the classes that have a score; NaN where none has one.
 
-    A draw that repeats one half again and again has no score.
+    A draw that repeats one subset again and again has no score.
     """
-    finite = score_k[np.isfinite(score_k)]
-    return float(finite.mean()) if len(finite) else float("nan")
+    finite = np.isfinite(score_dk)
+    total = np.where(finite, score_dk, 0).sum(axis=1)
+    with np.errstate(invalid="ignore"):
+        return total / finite.sum(axis=1)
+
+
+def _interval(score_d: np.ndarray) -> tuple[float, float, float]:
+    """Return the first value, and the 95 % quantiles of the others."""
+    drawn = score_d[1:][np.isfinite(score_d[1:])]
+    low, high = np.quantile(drawn, (0.025, 0.975)) if len(drawn) else (np.nan, np.nan)
+    return float(score_d[0]), float(low), float(high)

@@ -1,4 +1,4 @@
-"""Draw how well influence vectors predict retraining."""
+"""Draw how well influence vectors predict training again, and what that costs."""
 
 from typing import Any
 
@@ -7,65 +7,168 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from catwise.figures.style import BLUE, ORANGE, Picture, styled
+from catwise.figures.labels import kind_label
+from catwise.figures.style import BLUE, GREY, ORANGE, Picture, styled
 
-__all__ = ["fidelity"]
+__all__ = ["fidelity", "fidelity_cost", "fidelity_samples"]
 
-AHEAD = "best - next"  # the entry of ``lds`` that is no kind of curvature
+DESIGNS = {"half": "random halves", "removal": "random removals of a tenth"}
+COLOURS = {"loss": BLUE, "accuracy": ORANGE}
+FILLS = {"loss": "#cfe3f3", "accuracy": "#f7dfc0"}
+COUNTED = "label_counts"
 
 
 @styled
 def fidelity(
-    lds: dict[str, list[float]],
-    flipped_label_auc: dict[str, float],
+    summary: pd.DataFrame,
     scores: pd.DataFrame,
-    samples: pd.DataFrame,
+    differences: pd.DataFrame,
+    flipped_label_auc: dict[str, float],
 ) -> Picture:
-    """Draw the linear datamodeling score of each kind of curvature, with mean, low and high.
-
-    ``samples``, which may be empty, says how the ranking depends on the samples of the factors.
-    """
-    panels = 1 if samples.empty else 2
-    figure = Figure(figsize=(5 * panels, 3.8), layout="constrained")
-    grid = figure.subplots(1, panels, squeeze=False)[0]
-    kinds = [kind for kind in lds if kind != AHEAD]
-    _bars(grid[0], {kind: lds[kind] for kind in kinds}, scores)
-    curve = "" if samples.empty else _agreement(grid[1], samples)
-    best = max(kinds, key=lambda kind: lds[kind][0])
-    ahead = ""
-    if AHEAD in lds:
-        mean, low, high = lds[AHEAD]
-        ahead = f", ahead of the next by {mean:.3f} (95 % {low:.3f} to {high:.3f})"
-    auc = "".join(f" {kind} {value:.3f}" for kind, value in flipped_label_auc.items())
-    noise = f" AUC of flipped labels:{auc}." if auc else ""
+    """Draw the linear datamodeling score of each kind of P, by design and measure."""
+    cases = list(summary.groupby(["design", "measure"], sort=False).groups)
+    designs, measures = (list(dict.fromkeys(names)) for names in zip(*cases, strict=True))
+    kinds = summary["kind"].nunique()
+    size = (5.2 * len(designs), (0.9 + 0.27 * kinds) * len(measures) + 0.3)
+    figure = Figure(figsize=size, layout="constrained")
+    grid = figure.subplots(len(measures), len(designs), squeeze=False, sharey=True)
+    for letter, (design, measure) in zip("ABCD", cases, strict=False):
+        axes = grid[measures.index(measure), designs.index(design)]
+        own, of_classes = (table[_of(table, design, measure)] for table in (summary, scores))
+        _bars(axes, own, of_classes, FILLS[measure])
+        axes.set(title=f"{letter}  {measure}, {DESIGNS[design]}", xlim=(None, 1.02))
+    for axes in grid[-1]:
+        axes.set_xlabel("linear datamodeling score")
+    auc = "".join(f" {kind_label(kind)} {value:.3f}" for kind, value in flipped_label_auc.items())
     return Picture(
         figure,
         None,
-        "How well the influence vectors predict retraining, by kind of curvature",
-        "A: Spearman's rho between the predicted and the actual loss of a class after training on"
-        " random halves. Bars: mean over the classes, with its 95 % bootstrap interval over the"
-        f" halves; circles: classes. First is {best}{ahead}.{noise}{curve}",
-        "Bar chart of scores by kind of curvature"
-        + (", line chart of rank agreement over samples." if curve else "."),
+        "How well the influence vectors predict retraining, by kind",
+        "Spearman's rho between the predicted and the actual loss or accuracy of a class after"
+        " training on other subsets, averaged over their seeds. Bars: mean over the classes, with"
+        " its 95 % bootstrap interval over the subsets; circles: classes. Dashed: the ceiling that"
+        " the noise between seeds sets to any prediction, where subsets were trained under several."
+        f"{_leaders(summary, differences)}{_beside_counting(differences)}"
+        + (f" AUC of flipped labels:{auc}." if auc else ""),
+        "Bar charts of scores by kind of influence.",
     )
 
 
-def _bars(axes: Axes, lds: dict[str, list[float]], scores: pd.DataFrame) -> None:
-    """Draw a bar with its interval for each kind of curvature, and a circle for each class."""
-    mean, low, high = np.array(list(lds.values())).T
-    axes.bar(list(lds), mean, color="#cfe3f3", edgecolor="black", linewidth=0.8)
-    axes.errorbar(list(lds), mean, [mean - low, high - mean], fmt="none", color="black", capsize=5)
-    style: dict[str, Any] = {
-        "marker": "o",
-        "s": 9,
-        "c": "white",
-        "edgecolor": "black",
-        "linewidth": 0.6,
-    }
-    for number, kind in enumerate(lds):
-        rho = scores.loc[scores["kind"] == kind, "lds"]
-        axes.scatter(np.full(len(rho), number + 0.25), rho, **style)
-    axes.set(ylabel="linear datamodeling score", title="A  predicts retraining on halves")
+def _of(table: pd.DataFrame, design: str, measure: str) -> pd.Series:
+    return (table["design"] == design) & (table["measure"] == measure)
+
+
+def _bars(axes: Axes, summary: pd.DataFrame, scores: pd.DataFrame, fill: str) -> None:
+    """Draw a bar with its interval for each kind, a circle for each class, and the ceiling."""
+    labels = [kind_label(kind) for kind in summary["kind"]]
+    at = np.arange(len(labels))
+    mean, low, high = (summary[end].to_numpy() for end in ("lds", "low", "high"))
+    axes.barh(at, mean, color=fill, edgecolor="black", linewidth=0.8)
+    ends = [np.maximum(mean - low, 0), np.maximum(high - mean, 0)]
+    axes.errorbar(mean, at, xerr=ends, fmt="none", color="black", capsize=3)
+    style: dict[str, Any] = {"s": 8, "c": "white", "edgecolor": "black", "linewidth": 0.5}
+    for number, kind in enumerate(summary["kind"]):
+        own = scores.loc[scores["kind"] == kind, "lds"]
+        axes.scatter(own, np.full(len(own), number + 0.3), **style)
+    ceiling = summary["ceiling"].iloc[0]
+    if np.isfinite(ceiling):
+        axes.axvline(ceiling, color=GREY, linestyle="--")
+    axes.axvline(0, color="black", linewidth=0.8)
+    axes.set_yticks(at, labels)
+    axes.set_ylim(len(labels) - 0.4, -0.6)
+
+
+def _leaders(summary: pd.DataFrame, differences: pd.DataFrame) -> str:
+    """Say which kind is first by design and measure, and how far it is ahead."""
+    words = []
+    for (design, measure), rows in summary.groupby(["design", "measure"], sort=False):
+        if rows["lds"].isna().all():
+            continue
+        best = rows.loc[rows["lds"].idxmax()]
+        text = f"{measure}, {DESIGNS[str(design)]}: {kind_label(best['kind'])} {best['lds']:.3f}"
+        ahead = differences[_of(differences, str(design), str(measure))]
+        ahead = ahead[ahead["first"] == best["kind"]].head(1)
+        for row in ahead.to_dict("records"):
+            other = kind_label(row["second"])
+            text += f", ahead of {other} by {_interval(row)}"
+        words.append(text)
+    return f" First are: {'; '.join(words)}." if words else ""
+
+
+def _beside_counting(differences: pd.DataFrame) -> str:
+    """Say whether segments, or else ekfac, predict accuracy better than the counting of labels."""
+    rows = differences[(differences["second"] == COUNTED) & (differences["measure"] == "accuracy")]
+    for kind in ("segments_runs", "segments", "ekfac"):
+        own = rows[rows["first"] == kind]
+        if len(own):
+            by_design = [
+                f"{_interval(row)} on {DESIGNS[row['design']]}" for row in own.to_dict("records")
+            ]
+            words = ", ".join(by_design)
+            return f" In accuracy {kind_label(kind)} is ahead of counting labels by {words}."
+    return ""
+
+
+def _interval(row: dict[str, Any]) -> str:
+    return f"{row['difference']:.3f} (95 % {row['low']:.3f} to {row['high']:.3f})"
+
+
+@styled
+def fidelity_cost(summary: pd.DataFrame) -> Picture:
+    """Draw the score of each kind of P against what it costs, for each design."""
+    designs = list(summary["design"].unique())
+    figure = Figure(figsize=(5.6 * len(designs), 4.2), layout="constrained")
+    grid = figure.subplots(1, len(designs), squeeze=False)[0]
+    for axes, design in zip(grid, designs, strict=True):
+        for measure, marker in zip(summary["measure"].unique(), "os", strict=False):
+            rows = summary[_of(summary, design, measure)]
+            style = {"color": COLOURS[measure], "markeredgecolor": "black", "capsize": 3}
+            ends = [rows["lds"] - rows["low"], rows["high"] - rows["lds"]]
+            axes.errorbar(rows["cost"], rows["lds"], ends, fmt=marker, label=measure, **style)
+            if np.isfinite(rows["ceiling"].iloc[0]):
+                line = {"color": COLOURS[measure], "linestyle": "--", "linewidth": 0.8}
+                axes.axhline(rows["ceiling"].iloc[0], **line)
+            if measure == "loss":
+                _name(axes, rows)
+        axes.set_xscale("symlog", linthresh=1)
+        axes.set_xlim(-0.1, 2 * summary["cost"].max())
+        axes.set(xlabel="cost, trainings", ylabel="linear datamodeling score")
+        axes.set(title=DESIGNS[design])
+        axes.legend(frameon=False, loc="lower right")
+    return Picture(
+        figure,
+        None,
+        "How well each kind of influence predicts retraining, against what it costs",
+        "Mean linear datamodeling score over the classes with its 95 % bootstrap interval, against"
+        " the passes over samples that the vectors need, their trainings included, in units of one"
+        " training. Counting labels costs nothing. Dashed: the ceiling that the noise between seeds"
+        " sets.",
+        "Scatter plot of scores over cost, for loss and accuracy.",
+    )
+
+
+def _name(axes: Axes, rows: pd.DataFrame) -> None:
+    """Write the kind beside each point; names of neighbours go up and down by turns."""
+    ordered = rows.sort_values("cost").to_dict("records")
+    for number, row in enumerate(ordered):
+        offset = (5, (8, -12)[number % 2])
+        style: dict[str, Any] = {"textcoords": "offset points", "fontsize": 7}
+        axes.annotate(kind_label(row["kind"]), (row["cost"], row["lds"]), offset, **style)
+
+
+@styled
+def fidelity_samples(samples: pd.DataFrame) -> Picture:
+    """Draw how the ranking of P depends on the pairs from which its factors are fitted."""
+    figure = Figure(figsize=(5, 3.8), layout="constrained")
+    words = _agreement(figure.subplots(), samples)
+    return Picture(
+        figure,
+        None,
+        "How many pairs the factors need",
+        "EKFAC from drawn pairs of sample and label, against every label of every sample: rank"
+        f" correlation of P. {words}",
+        "Line chart of rank agreement over samples.",
+    )
 
 
 def _agreement(axes: Axes, samples: pd.DataFrame) -> str:
@@ -78,13 +181,12 @@ def _agreement(axes: Axes, samples: pd.DataFrame) -> str:
         label = f"{draw}, worst class"
         axes.plot(line["min"], f"{marker}--", color=colour, markerfacecolor="white", label=label)
     axes.set(xscale="log", xlabel="pairs drawn for the factors")
-    axes.set(ylabel="Spearman's $\\rho$ with every label", title="B  ranking of P")
+    axes.set(ylabel="Spearman's $\\rho$ with every label", title="ranking of P")
     axes.set_xticks(line.index, labels=line.index)
     axes.minorticks_off()
     axes.legend(frameon=False, fontsize="small")
     importance, balanced = (by_draw.loc[draw, "mean"] for draw in ("importance", "balanced"))
     return (
-        " B: EKFAC from drawn pairs of sample and label, against every label of every sample. With"
-        f" as many pairs as samples (last point) rho is {importance.iloc[-1]:.3f} when pairs are"
-        f" drawn by importance, and {balanced.iloc[-1]:.3f} with one label of each sample."
+        f"With as many pairs as samples (last point) rho is {importance.iloc[-1]:.3f} when pairs"
+        f" are drawn by importance, and {balanced.iloc[-1]:.3f} with one label of each sample."
     )

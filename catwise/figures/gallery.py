@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from catwise.ceiling.verdict import verdict
 from catwise.figures.ceiling import ceiling
 from catwise.figures.counts import counts
-from catwise.figures.fidelity import fidelity
+from catwise.figures.fidelity import fidelity, fidelity_cost, fidelity_samples
 from catwise.figures.influence_plane import influence_plane
 from catwise.figures.refresh import refresh
 from catwise.figures.removal import removal
@@ -39,8 +39,12 @@ def draw(results: "Results") -> dict[str, Picture]:
     scored = results.fidelity
     if scored is not None:
         pictures["fidelity.png"] = fidelity(
-            scored.lds, scored.flipped_label_auc, scored.scores, scored.samples
+            scored.summary, scored.scores, scored.differences, scored.flipped_label_auc
         )
+        if scored.summary["cost"].notna().any():
+            pictures["fidelity_cost.png"] = fidelity_cost(scored.summary)
+        if not scored.samples.empty:
+            pictures["fidelity_samples.png"] = fidelity_samples(scored.samples)
     if results.ran("removal"):
         trims = results.parameters["removal"]["method"] == "trimming"
         pictures |= _trimming(results) if trims else _top_share(results)

@@ -11,6 +11,7 @@ import pandas as pd
 __all__ = [
     "case_label",
     "case_labels",
+    "kind_label",
     "method_label",
     "method_labels",
 ]
@@ -22,6 +23,24 @@ WHOLE = {  # families that have no options
     "oracle": "oracle: no flipped label",
     "refresh": "refreshed statistics, no step",
 }
+
+KINDS = {  # of P, where the name of the kind of curvature does not say it all
+    "ekfac_linear": "ekfac, no embeddings",
+    "ekfac_runs": "ekfac, mean of runs",
+    "segments_runs": "segments, mean of runs",
+    "exact_runs": "exact, mean of runs",
+    "tracin": "TracIn",
+    "label_counts": "labels counted",
+}
+
+
+def kind_label(kind: str) -> str:
+    """Name a kind of P.
+
+    >>> kind_label("ekfac"), kind_label("label_counts")
+    ('ekfac', 'labels counted')
+    """
+    return KINDS.get(kind, kind)
 
 
 def method_label(row: Row) -> str:

@@ -25,6 +25,7 @@ __all__ = [
     "last_epoch",
     "load_model",
     "new_model",
+    "rates_path",
     "read_splits",
     "read_tensors",
     "real_positions",
@@ -95,6 +96,11 @@ def checkpoint_path(
     training left them, if the weights are kept with refreshed ones.
     """
     return Path("models", "train", dataset, f"{what}_{epoch:03d}.safetensors")
+
+
+def rates_path(dataset: str) -> Path:
+    """Return the file of the learning rates of the training: their sum in each epoch, as JSON."""
+    return Path("models", "train", dataset, "rates.json")
 
 
 def last_epoch(train: Train) -> int:

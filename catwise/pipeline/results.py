@@ -89,11 +89,12 @@ class Ceiling:
 
 @dataclass(frozen=True)
 class Fidelity:
-    """Hold the score of each kind of curvature: ``lds`` gives mean, low and high by kind."""
+    """Hold the score of each kind of P: by class, their mean, and how far kinds are apart."""
 
-    lds: dict[str, list[float]]
     flipped_label_auc: dict[str, float]
     scores: pd.DataFrame
+    summary: pd.DataFrame
+    differences: pd.DataFrame
     samples: pd.DataFrame
 
 
@@ -290,12 +291,13 @@ class Results:
 
     @cached_property
     def fidelity(self) -> Fidelity | None:
-        """Read how well each kind of curvature predicts retraining."""
+        """Read how well each kind of P predicts retraining."""
         if not self.ran("fidelity"):
             return None
         scored = read_json(self.folder_of("fidelity") / "fidelity.json")
-        scores, samples = self._table("fidelity/scores"), self._table("fidelity/samples")
-        return Fidelity(scored["lds"], scored["flipped_label_auc"], scores, samples)
+        names = ("scores", "summary", "differences", "samples")
+        tables = {name: self._table(f"fidelity/{name}") for name in names}
+        return Fidelity(scored["flipped_label_auc"], **tables)
 
     @property
     def removal(self) -> Trimming | TopShare | None:

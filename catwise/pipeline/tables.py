@@ -32,6 +32,11 @@ METHOD: Schema = {  # what a method of Table 1 is; cells that do not apply are e
 }
 HISTORY: Schema = {"epoch": int, "split": str, "class": str, "accuracy": float, "loss": float}
 INTERVAL: Schema = {"low": float, "high": float}
+SCORED: Schema = {  # whose score, and of what
+    "design": str,  # half, removal
+    "measure": str,  # loss, accuracy
+    "kind": str,
+}
 TABLES: dict[str, Schema] = {
     "train/history": HISTORY,
     "train/raw": HISTORY,
@@ -39,7 +44,12 @@ TABLES: dict[str, Schema] = {
         **{"epoch": int, "figure": str, "value": float, **INTERVAL},
         **{"null_middle": float, "null_low": float, "null_high": float},
     },
-    "fidelity/scores": {"kind": str, "class": str, "lds": float},
+    "fidelity/scores": {**SCORED, "class": str, "lds": float, **INTERVAL, "ceiling": float},
+    "fidelity/summary": {**SCORED, "lds": float, **INTERVAL, "ceiling": float, "cost": float},
+    "fidelity/differences": {
+        **{"design": str, "measure": str, "first": str, "second": str, "difference": float},
+        **INTERVAL,
+    },
     "fidelity/samples": {
         **{"draw": str, "samples": int, "seed": int, "class": str, "spearman": float}
     },

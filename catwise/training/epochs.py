@@ -1,5 +1,6 @@
 """Train epoch by epoch with one weight per sample; each can be repeated from the one before."""
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from catwise.training.batch_norm import refresh_statistics
 __all__ = [
     "Recipe",
     "epoch_batches",
+    "epoch_rates",
     "learning_rates",
     "load_optimizer",
     "new_optimizer",
@@ -74,6 +76,11 @@ def learning_rates(recipe: Recipe, epoch: int, n: int) -> list[float]:
         recipe.learning_rate * triangle(epoch - 1 + (step + 1) / steps, recipe.epochs)
         for step in range(steps)
     ]
+
+
+def epoch_rates(recipe: Recipe, n: int) -> list[float]:
+    """Compute the sum of the learning rates of each epoch over n samples."""
+    return [math.fsum(learning_rates(recipe, epoch + 1, n)) for epoch in range(recipe.epochs)]
 
 
 def new_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
@@ -152,6 +159,12 @@ def refresh(model: nn.Module, train: Batch, recipe: Recipe) -> None:
     with _shuffled(train, recipe, epoch=0) as batches, precision(recipe.precision, kind):
         chosen = batches[: recipe.refresh]
         refresh_statistics(model, (_batch(train, rows, recipe) for rows in chosen))
+
+
+def epoch_batches(train: Batch, recipe: Recipe, epoch: int) -> list[tuple[Tensor, Batch]]:
+    """Return the rows and the batch of each step of ``train_epoch``, crops included, in order."""
+    with _shuffled(train, recipe, epoch) as batches:
+        return [(rows, _batch(train, rows, recipe)) for rows in batches]
 
 
 @contextmanager

@@ -296,25 +296,50 @@ def test_the_benchmark_shows_the_ratios_that_were_measured():
     assert [row[4] for row in table[1:]] == ["7.3", "7.3", "1.0", "7.3", "7.3", "1.0"]
 
 
-def test_the_fidelity_names_the_best_kind_and_how_far_it_is_ahead():
-    found = {
-        "lds": {"kfac": [0.5, 0.4, 0.6], "ekfac": [0.7, 0.6, 0.8], "best - next": [0.2, 0.1, 0.3]},
-        "flipped_label_auc": {"kfac": 0.8, "ekfac": 0.9},
-    }
-    scores = pd.DataFrame(
-        [{"kind": kind, "class": "a", "lds": found["lds"][kind][0]} for kind in ("kfac", "ekfac")]
-    )
+def fidelity_tables(ceiling: float) -> dict[str, pd.DataFrame]:
+    """Scores of two kinds in two measures, on halves alone."""
+    summary, scores, differences = [], [], []
+    for measure in ("loss", "accuracy"):
+        case = {"design": "half", "measure": measure}
+        for kind, lds in (("label_counts", 0.5), ("ekfac", 0.7)):
+            row = {**case, "kind": kind, "lds": lds, "low": lds - 0.1, "high": lds + 0.1}
+            summary.append({**row, "ceiling": ceiling, "cost": lds})
+            scores.append({**row, "class": "a", "ceiling": ceiling})
+        ends = {"difference": 0.2, "low": 0.1, "high": 0.3}
+        differences.append({**case, "first": "ekfac", "second": "label_counts", **ends})
+    tables = {"summary": summary, "scores": scores, "differences": differences}
+    return {name: pd.DataFrame(rows) for name, rows in tables.items()}
+
+
+@pytest.mark.parametrize("ceiling", [0.9, float("nan")])
+def test_the_fidelity_names_the_best_kind_how_far_it_is_ahead_and_the_ceiling(ceiling):
+    picture = fidelity.fidelity(**fidelity_tables(ceiling), flipped_label_auc={"ekfac": 0.9})
+    ahead = "ekfac 0.700, ahead of labels counted by 0.200 (95 % 0.100 to 0.300)"
+    assert f"loss, random halves: {ahead}" in picture.caption
+    assert "In accuracy ekfac is ahead of counting labels by 0.200" in picture.caption
+    assert "AUC of flipped labels: ekfac 0.900" in picture.caption
+    assert len(picture.figure.axes) == 2
+    for axes in picture.figure.axes:
+        assert [bar.get_width() for bar in axes.patches] == [0.5, 0.7]
+        assert any(line.get_linestyle() == "--" for line in axes.lines) == (ceiling == 0.9)
+
+
+def test_the_cost_of_each_kind_of_influence_is_drawn_beside_its_score():
+    axes = fidelity.fidelity_cost(fidelity_tables(0.9)["summary"]).figure.axes[0]
+    drawn = [line.get_xydata().tolist() for line in axes.lines if line.get_marker() in "os"]
+    assert drawn == [[[0.5, 0.5], [0.7, 0.7]]] * 2
+    assert [text.get_text() for text in axes.texts] == ["labels counted", "ekfac"]
+
+
+def test_the_agreement_of_drawn_pairs_is_said_in_words():
     samples = pd.DataFrame(
         [
-            {"draw": d, "samples": s, "seed": 0, "class": "a", "spearman": 0.9}
-            for d in ("importance", "balanced")
-            for s in (5, 9)
+            {"draw": draw, "samples": count, "seed": 0, "class": "a", "spearman": 0.9}
+            for draw in ("importance", "balanced")
+            for count in (5, 9)
         ]
     )
-    lds, auc = found["lds"], found["flipped_label_auc"]
-    picture = fidelity.fidelity(lds, auc, scores, samples)
-    assert "First is ekfac, ahead of the next by 0.200 (95 % 0.100 to 0.300)" in picture.caption
-    assert [bar.get_height() for bar in picture.figure.axes[0].patches] == [0.5, 0.7]
+    assert "rho is 0.900 when pairs" in fidelity.fidelity_samples(samples).caption
 
 
 @pytest.mark.parametrize("epochs", [(1,), (1, 2, 8)])

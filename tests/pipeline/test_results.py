@@ -26,10 +26,15 @@ def results(tmp_path) -> Results:
 def complete(results: Results) -> Results:
     """Write the fidelity of the results too."""
     folder = results.folder_of("fidelity")
-    lds = {"ekfac": [0.5, 0.4, 0.6], "best - next": [0.1, 0.0, 0.2]}
-    write_json(folder / "fidelity.json", {"lds": lds, "flipped_label_auc": {"ekfac": 0.9}})
-    scores = [{"kind": "ekfac", "class": name, "lds": 0.5} for name in ODD]
+    write_json(folder / "fidelity.json", {"flipped_label_auc": {"ekfac": 0.9}})
+    case = {"design": "half", "measure": "loss"}
+    score = {"lds": 0.5, "low": 0.4, "high": 0.6, "ceiling": None}
+    scores = [{**case, "kind": "ekfac", "class": name, **score} for name in ODD]
     write_table(folder, "fidelity/scores", scores)
+    write_table(folder, "fidelity/summary", [{**case, "kind": "ekfac", **score, "cost": 1.2}])
+    ends = {"difference": 0.1, "low": 0.0, "high": 0.2}
+    pair = {**case, "first": "ekfac", "second": "identity", **ends}
+    write_table(folder, "fidelity/differences", [pair])
     samples = [
         {"draw": draw, "samples": count, "seed": 0, "class": name, "spearman": 0.9}
         for draw in ("importance", "balanced")
@@ -136,7 +141,8 @@ def test_a_column_that_is_gone_is_named_with_its_file(tmp_path, table):
     [
         *("data/card.json", "data/arrays.npz", "influence/vectors.npz", "train/history.csv"),
         *("ceiling/epochs.csv", "ceiling/ceiling.json", "fidelity/fidelity.json"),
-        *("fidelity/scores.csv", "fidelity/samples.csv", "removal/experiment/changes.csv"),
+        *("fidelity/scores.csv", "fidelity/summary.csv", "fidelity/samples.csv"),
+        *("removal/experiment/changes.csv"),
         *("removal/experiment/correlations.csv", "removal/experiment/diagonal.csv"),
         *(f"{table}.csv" for table in REWEIGHT),
         "reweight/weights.npz",

@@ -1,0 +1,227 @@
+"""Compute influence vectors along one training or several that differ in their seed.
+
+Run 0 is the training of the stage ``train``, whose checkpoints are read; the others are done anew.
+Each run is a job of a resumable map.
+"""
+
+import base64
+import copy
+import functools
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from catwise.config.schema import Factored, Trained
+from catwise.core.errors import InputError
+from catwise.core.losses import Batch
+from catwise.core.precision import Precision, precision
+from catwise.experiments.resume import INFLUENCE, job_key, resumable_map
+from catwise.experiments.workers import Spread
+from catwise.influence.segments import Segment, influence_by_segments
+from catwise.influence.trajectory import Stretch, adam_scales, cut, tracin
+from catwise.influence.unrolled import Step, unrolled_influence
+from catwise.influence.vectors import influence_vectors, validation_bins
+from catwise.pipeline.artifacts import (
+    cached_splits,
+    checkpoint_path,
+    load_model,
+    new_model,
+    rates_path,
+    read_tensors,
+    training_recipe,
+)
+from catwise.pipeline.files import read_json
+from catwise.pipeline.fitted_factors import fit_own_factors
+from catwise.training import epochs
+from catwise.training.epochs import epoch_rates
+
+__all__ = ["Along", "vectors_along"]
+
+FIRST_SEED = 1000  # of the runs after run 0, far from those of retrainings, which P is to predict
+
+
+@dataclass(frozen=True)
+class Along:
+    """Hold of which training P is taken, and how; each worker reads the data itself.
+
+    ``bins`` and ``seed`` deal the validation samples of each class; the columns of P are classes
+    times bins. ``precision`` is that of the passes for P.
+    """
+
+    dataset: str
+    device: str
+    threads: int
+    train: Trained
+    curvature: Factored
+    segments: int
+    bins: int
+    seed: int
+    batch_size: int
+    precision: Precision
+
+
+@dataclass(frozen=True)
+class State:
+    """Hold the model after an epoch, and what its optimiser then remembered."""
+
+    model: nn.Module
+    optimizer: dict[str, Tensor]
+
+
+def vectors_along(
+    along: Along, kinds: Sequence[str], runs: Sequence[int], stage: str, spread: Spread
+) -> dict[str, list[np.ndarray]]:
+    """Compute P (n, classes * bins) in float32 of each kind, for each run.
+
+    endpoint  at the last checkpoint, with the damped factors there
+    segments  by segments of the training, with factors at the middle of each
+    exact     by reverse mode through every step
+    tracin    over the checkpoints of all epochs, without curvature
+    """
+    jobs = [(along, tuple(kinds), run) for run in runs]
+    results = list(resumable_map(stage, along.dataset, _compute, _key, jobs, spread))
+    return {kind: [_unpacked(result[kind]) for result in results] for kind in kinds}
+
+
+def _compute(along: Along, kinds: tuple[str, ...], run: int) -> dict[str, Any]:
+    """Compute P of every kind for one run, in a worker."""
+    torch.set_num_threads(along.threads)
+    splits, classes = cached_splits(along.dataset, along.device)
+    part, query = splits["train"], splits["validation_a"]
+    labels_m = query[-1].cpu().numpy()
+    groups_m = validation_bins(labels_m, along.bins, np.random.default_rng(along.seed))
+    groups = torch.from_numpy(groups_m).to(query[-1].device)
+    about = (part, query, groups, len(classes) * along.bins)
+    stretches = cut(along.train.epochs, along.segments) if "segments" in kinds else []
+    wanted = {along.train.epochs, *(stretch.checkpoint for stretch in stretches)}
+    if "tracin" in kinds:
+        wanted |= {*range(1, along.train.epochs + 1)}
+    train = _of_run(along, run)
+    states = dict(_read(along, part, wanted) if run == 0 else _trained(along, train, part, wanted))
+    packed = {}
+    for kind in kinds:
+        with precision(along.precision, part[-1].device.type):
+            if kind == "endpoint":
+                p_nk = _endpoint(along, states, *about)
+            elif kind == "segments":
+                p_nk = _by_segments(along, states, stretches, *about)
+            elif kind == "tracin":
+                p_nk = _tracin(along, states, *about)
+            else:
+                p_nk = _exact(along, train, *about)
+        packed[kind] = _packed(p_nk)
+    return packed
+
+
+def _of_run(along: Along, run: int) -> Trained:
+    """Return the section of the training of a run."""
+    seed = along.train.seed + (FIRST_SEED + run if run else 0)
+    return along.train.model_copy(update={"seed": seed})
+
+
+def _read(along: Along, part: Batch, wanted: set[int]) -> Iterator[tuple[int, State]]:
+    """Read the states after the epochs that are wanted from the checkpoints of ``train``."""
+    path = rates_path(along.dataset)
+    went, says = read_json(path), epoch_rates(training_recipe(along.train), len(part[-1]))
+    if went != says:
+        raise InputError(
+            f"{path}: expected the learning rates of params.yaml, which sum to {sum(says):g} over"
+            f" {len(says)} epochs; got {sum(went):g} over {len(went)}; run `dvc repro`"
+        )
+    for epoch in sorted(wanted):
+        path = checkpoint_path(along.dataset, epoch, "optimizer")
+        remembered = read_tensors(path) if path.exists() else {}
+        yield epoch, State(load_model(along.dataset, along.train, part, epoch), remembered)
+
+
+def _trained(
+    along: Along, train: Trained, part: Batch, wanted: set[int]
+) -> Iterator[tuple[int, State]]:
+    """Train with another seed, and keep the states after the epochs that are wanted."""
+    model, recipe = new_model(along.dataset, train, part), training_recipe(train)
+    optimizer = epochs.new_optimizer(model, recipe)
+    for epoch in range(1, recipe.epochs + 1):
+        epochs.train_epoch(model, optimizer, part, recipe, epoch)
+        if epoch in wanted:
+            kept = copy.deepcopy(model)
+            epochs.refresh(kept, part, recipe)
+            yield epoch, State(kept.eval(), copy.deepcopy(epochs.optimizer_tensors(optimizer)))
+
+
+def _endpoint(along: Along, states: dict[int, State], part: Batch, *about: Any) -> Tensor:
+    model = states[along.train.epochs].model
+    fitted = fit_own_factors(model, part, along.curvature)
+    return influence_vectors(model, fitted, part, *about, batch_size=along.batch_size)
+
+
+def _by_segments(
+    along: Along, states: dict[int, State], stretches: list[Stretch], part: Batch, *about: Any
+) -> Tensor:
+    recipe, segments = training_recipe(along.train), []
+    for stretch in stretches:
+        state = states[stretch.checkpoint]
+        fitted = fit_own_factors(state.model, part, along.curvature)
+        rates = [
+            rate
+            for epoch in stretch.epochs
+            for rate in epochs.learning_rates(recipe, epoch, len(part[-1]))
+        ]
+        scales = adam_scales(state.model, state.optimizer, fitted.names)
+        segments.append(Segment(state.model, fitted, rates, recipe.weight_decay, scales=scales))
+    model = states[along.train.epochs].model
+    return influence_by_segments(model, segments, part, *about, batch_size=along.batch_size)
+
+
+def _tracin(along: Along, states: dict[int, State], part: Batch, *about: Any) -> Tensor:
+    rates = epoch_rates(training_recipe(along.train), len(part[-1]))
+    stops = [(state.model, rates[epoch - 1]) for epoch, state in sorted(states.items())]
+    return tracin(stops, part, *about, batch_size=along.batch_size)
+
+
+def _exact(along: Along, train: Trained, part: Batch, *about: Any) -> Tensor:
+    recipe = training_recipe(train)
+    steps = [
+        Step(batch, rows, rate)
+        for epoch in range(1, recipe.epochs + 1)
+        for (rows, batch), rate in zip(
+            epochs.epoch_batches(part, recipe, epoch),
+            epochs.learning_rates(recipe, epoch, len(part[-1])),
+            strict=True,
+        )
+    ]
+    start = new_model(along.dataset, train, part)
+    decay = recipe.weight_decay
+    return unrolled_influence(start, steps, len(part[-1]), *about, weight_decay=decay).p_nk
+
+
+def _packed(p_nk: Tensor) -> dict[str, Any]:
+    """Return P as JSON in float32, a third of the size of its numbers in text."""
+    values = p_nk.float().cpu().numpy()
+    return {"shape": list(values.shape), "float32": base64.b64encode(values.tobytes()).decode()}
+
+
+def _unpacked(packed: dict[str, Any]) -> np.ndarray:
+    values = np.frombuffer(base64.b64decode(packed["float32"]), dtype=np.float32)
+    return values.reshape(packed["shape"])
+
+
+def _key(along: Along, kinds: tuple[str, ...], run: int) -> str:
+    sections = [along.train.model_dump_json(), along.curvature.model_dump_json()]
+    how = [along.segments, along.bins, along.seed, along.batch_size, along.precision]
+    files = sorted(checkpoint_path(along.dataset, 0).parent.glob("*.safetensors"))
+    hashes = [_sha256(file.resolve(), file.stat().st_mtime_ns) for file in files if run == 0]
+    state = [*sections, *how, kinds, run, hashes]
+    return job_key(
+        __name__, along.dataset, along.device, along.threads, state, np.zeros(0), INFLUENCE
+    )
+
+
+@functools.lru_cache(maxsize=512)
+def _sha256(path: Path, _written: int) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,0 +1,116 @@
+"""Compute the influence vectors of every kind that the stage ``fidelity`` scores."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, get_args
+
+import numpy as np
+
+from catwise.config.schema import Along as AlongKind
+from catwise.config.schema import Curvature, DataSet, Exact, Factored, Fidelity, Logistic
+from catwise.core.device import torch_device
+from catwise.experiments.along_training import Along, vectors_along
+from catwise.experiments.workers import pool
+from catwise.fidelity.cost import Work, trainings
+from catwise.influence.trajectory import average
+
+__all__ = ["costs", "curvature_section", "vectors_by_kind"]
+
+Vectors = Callable[[Curvature], np.ndarray]  # P (n, k) with the curvature that a section asks for
+ALONG: dict[str, str] = {  # what each run computes
+    "ekfac_runs": "endpoint",
+    "segments": "segments",
+    "segments_runs": "segments",
+    "exact_runs": "exact",
+    "tracin": "tracin",
+}
+
+
+def vectors_by_kind(
+    dataset: str, parameters: DataSet, vectors: Vectors, y_n: np.ndarray, num_classes: int
+) -> dict[str, np.ndarray]:
+    """Compute P (n, k) of each kind, in the order of the parameters.
+
+    ``label_counts`` is the control that needs no influence: P[i, k] is 1 where k is the label of
+    sample i, and 0 elsewhere, so that the loss of a class is said to rise by the number of samples
+    with its label that are left out. The kinds of ``config.schema.Along`` go along the training,
+    with the segments and runs of the section ``influence`` and factors of the section
+    ``curvature``; ``segments`` and ``tracin`` take the training of the stage ``train`` alone, and
+    ``tracin`` all of its checkpoints but that of the initial weights.
+    """
+    section, along = parameters.fidelity, _along(dataset, parameters)
+    by_kind: dict[str, np.ndarray] = {}
+    for kind in section.kinds:
+        if kind == "label_counts":
+            by_kind[kind] = np.eye(num_classes)[y_n]
+        elif kind in along:
+            by_kind[kind] = along[kind]
+        else:
+            by_kind[kind] = vectors(curvature_section(section, kind))
+    return by_kind
+
+
+def _along(dataset: str, parameters: DataSet) -> dict[str, np.ndarray]:
+    """Compute P of the kinds that go along the training; each run does all that it can at once."""
+    section, influence, train = parameters.fidelity, parameters.influence, parameters.train
+    kinds = [kind for kind in section.kinds if kind in get_args(AlongKind)]
+    factors = parameters.curvature
+    if not kinds or isinstance(train, Logistic) or isinstance(factors, Exact):
+        return {}
+    device, threads = parameters.device, parameters.threads
+    how = (influence.segments, 1, 0, section.batch_size, influence.precision)
+    along = Along(dataset, device, threads, train, factors, *how)
+    several = [kind for kind in kinds if kind.endswith("_runs")]
+    with pool(torch_device(device), threads) as spread:
+
+        def runs(kinds: Sequence[str], numbers: Sequence[int]) -> dict[str, list[np.ndarray]]:
+            asked = sorted({ALONG[kind] for kind in kinds})
+            return vectors_along(along, asked, numbers, "fidelity", spread) if asked else {}
+
+        first = runs(kinds, [0])
+        later = runs(several, range(1, influence.runs))
+    return {
+        kind: average(first[ALONG[kind]] + (later[ALONG[kind]] if kind in several else []))
+        for kind in kinds
+    }
+
+
+def costs(parameters: DataSet, n: int, m: int, num_classes: int) -> dict[str, float]:
+    """Return what P of each kind costs, in trainings; NaN where the training has no epochs."""
+    section, influence, train = parameters.fidelity, parameters.influence, parameters.train
+    if isinstance(train, Logistic):
+        return dict.fromkeys(section.kinds, np.nan)
+    found: dict[str, float] = {}
+    for kind in section.kinds:
+        factors = parameters.curvature if kind in ALONG else curvature_section(section, kind)
+        pairs = _pairs(factors, n, num_classes)
+        work = Work(n, m, num_classes, train.epochs, pairs, influence.segments, influence.runs)
+        found[kind] = trainings(kind, work)
+    return found
+
+
+def _pairs(factors: Curvature, n: int, num_classes: int) -> int:
+    """Count the pairs of sample and label from which factors are fitted."""
+    if isinstance(factors, Exact) or factors.samples != "all":
+        return 0 if isinstance(factors, Exact) else int(factors.samples)
+    return n * num_classes if factors.draw == "every" else n
+
+
+def curvature_section(section: Fidelity, kind: str, **changes: Any) -> Curvature:
+    """Return the section of a curvature of this kind; ``ekfac_linear`` is ekfac without embeddings.
+
+    ``changes`` are of the draw, the samples and the seed.
+    """
+    if kind == "exact":
+        return Exact(kind="exact")
+    drawn = {"draw": section.draw, "samples": "all", "seed": section.seed, **changes}
+    return Factored.model_validate(
+        {
+            "kind": kind.removesuffix("_linear"),
+            "earlier": [],
+            "damping": section.damping,
+            "embeddings": section.embeddings and kind != "ekfac_linear",
+            "batch_size": section.batch_size,
+            "precision": "float32",
+            **drawn,
+        }
+    )
