@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 
 from catwise.config.schema import TopShare, Train
@@ -12,8 +13,11 @@ from catwise.experiments.retraining import retrained
 from catwise.experiments.trimming import run_trimming
 from catwise.pipeline.files import folder, read_json, read_npz, write_csv, write_json
 from catwise.pipeline.stage import run, settings
+from catwise.pipeline.tables import TABLES
 from catwise.removal import effects
 from catwise.removal.top_share import plan
+
+KEYS = {"endpoint": "P", "endpoint_runs": "P_runs", "segments": "P_segments"}  # of vectors.npz
 
 
 def main(dataset: str) -> None:
@@ -33,20 +37,39 @@ def main(dataset: str) -> None:
 def top_share(
     dataset: str, device: str, threads: int, train: Train, section: TopShare, out: Path
 ) -> dict[str, float]:
-    """Train again without the most beneficial or detrimental samples of each class."""
+    """Train again without the most beneficial or detrimental samples of each class.
+
+    Each P of the parameters ranks the samples anew; the trainings on all samples and those without
+    random ones are the same for all.
+    """
     classes = read_json(Path("data", dataset, "card.json"))["classes"]
-    p_nk = read_npz(Path("reports", "influence", dataset, "vectors.npz"))["P"].astype(np.float64)
-    planned = plan(p_nk, section.share, section.controls, section.seeds)
-    jobs = [(removed.kept(len(p_nk)), seed) for seed, removed in planned]
+    arrays = read_npz(Path("reports", "influence", dataset, "vectors.npz"))
+    vectors: dict[str, np.ndarray]
+    vectors = {name: arrays[KEYS[name]].astype(np.float64) for name in section.influence}
+    plans = {
+        name: plan(p_nk, section.share, section.controls, section.seeds)
+        for name, p_nk in vectors.items()
+    }
+    jobs = [
+        (removed.kept(len(arrays["P"])), seed)
+        for planned in plans.values()
+        for seed, removed in planned
+    ]
     again = retrained(dataset, device, threads, train, "test", jobs, "removal")
     measured = [
         (accuracy_k.tolist(), loss_k.tolist())
         for accuracy_k, loss_k in progress(again, f"removal {dataset}", len(jobs))
     ]
     y_n = read_npz(Path("data", dataset, "arrays.npz"))["train/y"]
-    changes = effects.changes(planned, measured, p_nk, y_n, classes)
-    correlations, diagonal = effects.correlations(changes), effects.diagonal(changes)
-    tables = {"changes": changes, "correlations": correlations, "diagonal": diagonal}
+    changed, rankings = [], []
+    for name, planned in plans.items():
+        own, measured = measured[: len(planned)], measured[len(planned) :]
+        changed.append(effects.changes(planned, own, vectors[name], y_n, classes))
+        rankings.append(effects.correlations(changed[-1]).assign(vectors=name))
+    first = changed[0]
+    correlations, diagonal = rankings[0].drop(columns="vectors"), effects.diagonal(first)
+    tables = {"changes": first, "correlations": correlations, "diagonal": diagonal}
+    tables["rankings"] = pd.concat(rankings)[[*TABLES["removal/rankings"]]]
     for name, table in tables.items():
         write_csv(out / f"{name}.csv", table.to_dict("records"))
     return effects.summary(correlations, diagonal)

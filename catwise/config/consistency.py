@@ -106,6 +106,11 @@ def _along(dataset: DataSet) -> Iterator[Problem]:
         yield "influence.segments", expected, str(section.segments)
     if not section.segments and {*kinds} & {"segments", "segments_runs"}:
         yield "fidelity.kinds", "no segments where influence.segments is 0", ", ".join(kinds)
+    ranked = getattr(dataset.removal, "influence", [])
+    if "segments" in ranked and not section.segments:
+        yield "removal.influence", "no segments where influence.segments is 0", ", ".join(ranked)
+    if "endpoint_runs" in ranked and section.runs == 1:
+        yield "removal.influence", "no runs where influence.runs is 1", ", ".join(ranked)
     unrolls = isinstance(train, Convolutional) and train.model == "cnn" and not train.augment
     unrolls = unrolls and train.optimizer == "sgd"
     if "exact_runs" in kinds and not unrolls:

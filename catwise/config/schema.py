@@ -22,6 +22,7 @@ __all__ = ["Curvature", "DataSet", "Params", "Removal", "Train", "Trained"]
 
 Kind = Literal["exact", "ekfac", "ekfac_linear", "kfac", "diagonal", "identity"]
 Along = Literal["ekfac_runs", "segments", "segments_runs", "exact_runs", "tracin"]
+Vectors = Literal["endpoint", "endpoint_runs", "segments"]
 Draw = Literal["importance", "balanced", "every"]
 
 
@@ -134,9 +135,13 @@ class Trimming(Section):
 
 
 class TopShare(Section):
-    """Hold how many samples are removed, and how often (Figures 3 and 4)."""
+    """Hold how many samples are removed, how often, and by which P (Figures 3 and 4).
+
+    The figures show the first of ``influence``.
+    """
 
     method: Literal["top_share"]
+    influence: Annotated[list[Vectors], Field(min_length=1)]
     share: Annotated[float, Field(gt=0, lt=1)]
     seeds: Seeds
     controls: Count

@@ -11,6 +11,7 @@ from catwise.core.errors import InputError
 __all__ = [
     "Estimate",
     "jackknife_half_width",
+    "noise_ceiling",
     "require_finite",
     "spearman",
     "student_half_width",
@@ -72,6 +73,36 @@ def spearman(first: ArrayLike, second: ArrayLike) -> np.ndarray:
     norms = np.sqrt((ranks[0] ** 2).sum(axis=0) * (ranks[1] ** 2).sum(axis=0))
     with np.errstate(invalid="ignore"):
         return (ranks[0] * ranks[1]).sum(axis=0) / norms
+
+
+def noise_ceiling(value_hsk: np.ndarray, averaged: int | None = None) -> np.ndarray:
+    """Compute the highest rank correlation that a perfect predictor can be expected to reach: (k,).
+
+    ``value_hsk`` holds what was measured of case h under seed s, in column k. Cases differ by what
+    is predicted, seeds by what nobody can predict. With r the mean rank correlation between two
+    seeds over the cases, the mean of S seeds has the reliability
+
+        R = S r / (1 + (S - 1) r)
+
+    (Spearman-Brown), and the truth behind the noise correlates with what was measured by sqrt(R)
+    (attenuation, Spearman 1904). S is ``averaged``, by default all seeds. NaN with one seed, and
+    for a column that never changes; 0 where the seeds do not agree at all.
+
+    >>> value_hsk = np.array([[[1.0], [1.0]], [[2.0], [2.0]], [[3.0], [3.0]]])
+    >>> noise_ceiling(value_hsk), noise_ceiling(value_hsk[:, :1])
+    (array([1.]), array([nan]))
+    """
+    count, seeds, columns = value_hsk.shape
+    if seeds < 2 or not count:
+        return np.full(columns, np.nan)
+    pairs = [
+        spearman(value_hsk[:, first], value_hsk[:, second])
+        for first in range(seeds)
+        for second in range(first)
+    ]
+    r_k = np.maximum(np.mean(pairs, axis=0), 0)
+    size = seeds if averaged is None else averaged
+    return np.sqrt(size * r_k / (1 + (size - 1) * r_k))
 
 
 def require_finite(values: np.ndarray, name: str, axes: tuple[str, ...]) -> None:

@@ -8,7 +8,7 @@ from scipy.stats import rankdata
 
 from catwise.core.statistics import spearman
 
-__all__ = ["SIGNS", "Scores", "ceiling", "linear_datamodeling_score", "scores"]
+__all__ = ["SIGNS", "Scores", "linear_datamodeling_score", "scores"]
 
 SIGNS = {"loss": 1, "accuracy": -1}  # of the change that follows when what helped is left out
 DRAWS = 500  # of the bootstrap
@@ -81,34 +81,6 @@ def scores(
         predicted_dhk = _ranks(_left_out(p_nk, kept_hn)[rows_dh])
         by_class[kind] = _correlation(predicted_dhk, actual_dhk)
     return Scores(by_class)
-
-
-def ceiling(value_hsk: np.ndarray) -> np.ndarray:
-    """Compute the highest score that a perfect predictor can be expected to reach: (k,).
-
-    Trainings on one subset differ by their seed, and no P knows the seed. With r the mean rank
-    correlation of two seeds over the subsets, the mean of S seeds has the reliability
-
-        R = S r / (1 + (S - 1) r)
-
-    (Spearman-Brown), and a prediction of the truth behind the noise correlates with what was
-    measured by sqrt(R) (attenuation, Spearman 1904). NaN with one seed, and for a class that never
-    changes; 0 where the seeds do not agree at all.
-
-    >>> value_hsk = np.array([[[1.0], [1.0]], [[2.0], [2.0]], [[3.0], [3.0]]])
-    >>> ceiling(value_hsk), ceiling(value_hsk[:, :1])
-    (array([1.]), array([nan]))
-    """
-    count, seeds, classes = value_hsk.shape
-    if seeds < 2 or not count:
-        return np.full(classes, np.nan)
-    pairs = [
-        spearman(value_hsk[:, first], value_hsk[:, second])
-        for first in range(seeds)
-        for second in range(first)
-    ]
-    r_k = np.maximum(np.mean(pairs, axis=0), 0)
-    return np.sqrt(seeds * r_k / (1 + (seeds - 1) * r_k))
 
 
 def _left_out(p_nk: np.ndarray, kept_hn: np.ndarray) -> np.ndarray:

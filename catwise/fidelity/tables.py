@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from catwise.fidelity.scores import SIGNS, Scores, ceiling, scores
+from catwise.core.statistics import noise_ceiling
+from catwise.fidelity.scores import SIGNS, Scores, scores
 from catwise.fidelity.subsets import DESIGNS
 
 __all__ = ["tabulate"]
@@ -35,7 +36,7 @@ def tabulate(
             rng = np.random.default_rng(seed)
             scored = scores(vectors, truth["kept_hn"][rows_h], value_hsk, measure, rng)
             case = {"design": design, "measure": measure}
-            ceiling_k = ceiling(value_hsk)
+            ceiling_k = noise_ceiling(value_hsk)
             known = ceiling_k[np.isfinite(ceiling_k)]
             highest = float(known.mean()) if len(known) else np.nan
             for kind in vectors:

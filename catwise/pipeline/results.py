@@ -119,10 +119,15 @@ class Trimming:
 
 @dataclass(frozen=True)
 class TopShare:
-    """Hold what removing the top share of each class did."""
+    """Hold what removing the top share of each class did.
+
+    ``rankings`` has the correlations of every P by which the samples were ranked, the first of
+    which is that of the other tables.
+    """
 
     changes: pd.DataFrame
     correlations: pd.DataFrame
+    rankings: pd.DataFrame
     diagonal: pd.DataFrame
 
 
@@ -313,6 +318,7 @@ class Results:
         return TopShare(
             self._table("removal/changes"),
             self._table("removal/correlations"),
+            self._table("removal/rankings"),
             self._table("removal/diagonal"),
         )
 

@@ -37,6 +37,10 @@ SCORED: Schema = {  # whose score, and of what
     "measure": str,  # loss, accuracy
     "kind": str,
 }
+CORRELATIONS: Schema = {
+    **{"group": str, "measure": str, "pairs": str, "trainings": str, "rho": float, **INTERVAL},
+    **{"ceiling": float, "counted": float, "shuffled": float, "shuffled_high": float},
+}
 TABLES: dict[str, Schema] = {
     "train/history": HISTORY,
     "train/raw": HISTORY,
@@ -61,10 +65,8 @@ TABLES: dict[str, Schema] = {
         **{"group": str, "target": str, "draw": int | None, "seed": int, "class": str},
         **{"influence": float, "labelled": int, "accuracy_change": float, "loss_change": float},
     },
-    "removal/correlations": {
-        **{"group": str, "measure": str, "pairs": str, "trainings": str, "rho": float, **INTERVAL},
-        **{"counted": float, "shuffled": float, "shuffled_high": float},
-    },
+    "removal/correlations": CORRELATIONS,
+    "removal/rankings": {"vectors": str, **CORRELATIONS},  # endpoint, endpoint_runs, segments
     "removal/diagonal": {
         **{"class": str, "group": str, "measure": str, "mean": float, **INTERVAL},
         **{"reading": int | None, "net_mean": float, "net_low": float, "net_high": float},

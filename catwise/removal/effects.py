@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
-from catwise.core.statistics import spearman, student_half_width
+from catwise.core.statistics import noise_ceiling, spearman, student_half_width
 from catwise.removal.top_share import Removal
 
 __all__ = ["changes", "correlations", "diagonal", "summary"]
@@ -84,7 +84,8 @@ def correlations(changed: pd.DataFrame) -> pd.DataFrame:
     ``shuffled`` and ``shuffled_high`` are mean and 97.5 % quantile of the same rho when the
     predictions of the targets change places: what chance gives. Random removals do not tell that,
     for influence ranks those too. ``counted`` is rho of a prediction that knows the labels alone:
-    how many samples of the class were removed.
+    how many samples of the class were removed. ``ceiling`` is what the noise between the seeds
+    leaves a perfect prediction to reach (``noise_ceiling``).
 
     Differs from the paper: it gives ``all`` alone, without an interval, and does not say of how
     many trainings.
@@ -132,12 +133,15 @@ def _two_ways(
             low, high = pd.Series(spearman(*again)).quantile([0.025, 0.975])
             interval = {"mean": rho.item(), "low": low, "high": high}
         chance = _rho(by_chance, actual).mean(axis=1)
+        noisy_hs = _columns(ranked(change_stk))
+        top = noise_ceiling(noisy_hs[:, :, None], averaged=1 if trainings == "one" else None)
         rows.append(
             {
                 "trainings": trainings,
                 "rho": interval["mean"],
                 "low": interval["low"],
                 "high": interval["high"],
+                "ceiling": float(top[0]),
                 "counted": _rho(counted, actual).loc[0].mean(),
                 "shuffled": chance.mean(),
                 "shuffled_high": chance.quantile(0.975),
@@ -185,6 +189,7 @@ def summary(correlated: pd.DataFrame, own: pd.DataFrame) -> dict[str, float]:
     spearman_mean_    rho of the changes averaged over the seeds
     spearman_within_  the same within classes
     counted_          as spearman_mean_, by counting labels
+    ceiling_          the highest that the noise between seeds leaves for spearman_mean_
     signs_            in how many classes the sign of the mean is the paper's
     significant_      in how many of them the interval leaves out 0 as well
     net_              both, against the random draws
@@ -198,6 +203,7 @@ def summary(correlated: pd.DataFrame, own: pd.DataFrame) -> dict[str, float]:
         elif (row["pairs"], row["trainings"]) == ("all", "mean"):
             numbers[f"spearman_mean_{name}"] = row["rho"]
             numbers[f"counted_{name}"] = row["counted"]
+            numbers[f"ceiling_{name}"] = row["ceiling"]
         elif row["trainings"] == "mean":
             numbers[f"spearman_within_{name}"] = row["rho"]
     for (measure, group), rows in own[own["group"] != "random"].groupby(["measure", "group"]):

@@ -161,12 +161,6 @@ def refresh(model: nn.Module, train: Batch, recipe: Recipe) -> None:
         refresh_statistics(model, (_batch(train, rows, recipe) for rows in chosen))
 
 
-def epoch_batches(train: Batch, recipe: Recipe, epoch: int) -> list[tuple[Tensor, Batch]]:
-    """Return the rows and the batch of each step of ``train_epoch``, crops included, in order."""
-    with _shuffled(train, recipe, epoch) as batches:
-        return [(rows, _batch(train, rows, recipe)) for rows in batches]
-
-
 @contextmanager
 def _shuffled(train: Batch, recipe: Recipe, epoch: int) -> Iterator[list[Tensor]]:
     """Give the rows of each batch; what is drawn inside depends on the seed and the epoch alone.

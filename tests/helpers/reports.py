@@ -178,7 +178,9 @@ def removal_tables(classes: tuple[str, ...]) -> dict[str, pd.DataFrame]:
     """Return what the stage computes from ``changed``, which takes it a thousand draws."""
     changes = changed(classes)
     correlations, diagonal = effects.correlations(changes), effects.diagonal(changes)
-    return {"changes": changes, "correlations": correlations, "diagonal": diagonal}
+    rankings = correlations.assign(vectors="endpoint")
+    tables = {"changes": changes, "correlations": correlations, "diagonal": diagonal}
+    return tables | {"rankings": rankings}
 
 
 def changed(classes: tuple[str, ...]) -> pd.DataFrame:

@@ -142,7 +142,7 @@ def test_a_column_that_is_gone_is_named_with_its_file(tmp_path, table):
         *("data/card.json", "data/arrays.npz", "influence/vectors.npz", "train/history.csv"),
         *("ceiling/epochs.csv", "ceiling/ceiling.json", "fidelity/fidelity.json"),
         *("fidelity/scores.csv", "fidelity/summary.csv", "fidelity/samples.csv"),
-        *("removal/experiment/changes.csv"),
+        "removal/experiment/changes.csv",
         *("removal/experiment/correlations.csv", "removal/experiment/diagonal.csv"),
         *(f"{table}.csv" for table in REWEIGHT),
         "reweight/weights.npz",
