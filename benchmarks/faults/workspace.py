@@ -41,6 +41,7 @@ SMALL: dict[str, Any] = {  # sizes at which the pipeline of two data sets takes 
     "datasets.digits.train.epochs": 2,
     "datasets.digits.train.width": 2,
     "datasets.digits.curvature.earlier": [1],
+    "datasets.digits.influence.runs": 2,
     "datasets.digits.ceiling.permutations": 20,
     "datasets.digits.removal.seeds": 2,
     "datasets.digits.removal.controls": 1,

@@ -76,7 +76,8 @@ def _trimming(results: "Results") -> dict[str, Picture]:
 
 def _top_share(results: "Results") -> dict[str, Picture]:
     """Draw what removing the top share of each class did, to accuracy and to loss."""
-    tables = (results.top_share.changes, results.top_share.correlations)
+    found = results.top_share
+    tables = (found.changes, found.correlations, found.rankings)
     parts = (*tables, results.metrics("removal"), results.classes)
     paper = PAPER.get(results.card.source, "Figures 3 and 4")
     return {

@@ -14,6 +14,7 @@ __all__ = [
     "kind_label",
     "method_label",
     "method_labels",
+    "vectors_label",
 ]
 
 Row: TypeAlias = Mapping[str, Any] | pd.Series
@@ -32,6 +33,18 @@ KINDS = {  # of P, where the name of the kind of curvature does not say it all
     "tracin": "TracIn",
     "label_counts": "labels counted",
 }
+
+
+VECTORS = {
+    "endpoint": "at the end of training",
+    "endpoint_runs": "the same, mean of runs",
+    "segments": "by segments of training",
+}
+
+
+def vectors_label(name: str) -> str:
+    """Name the influence vectors by which samples are ranked."""
+    return VECTORS[name]
 
 
 def kind_label(kind: str) -> str:

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from catwise.figures.labels import vectors_label
 from catwise.figures.style import BLUE, GREY, Picture, styled
 
 __all__ = ["removal"]
@@ -22,6 +23,7 @@ LETTERS = ("ABC", "DEF", "GHI")
 def removal(
     changes: pd.DataFrame,
     correlations: pd.DataFrame,
+    rankings: pd.DataFrame,
     metrics: dict[str, float],
     classes: tuple[str, ...],
     measure: str,
@@ -65,7 +67,8 @@ def removal(
         paper,
         f"Influence of the removed samples and the change of {measure}",
         f"Changes are means over {changes['seed'].nunique()} seeds; framed and hatched: the class"
-        f" aimed at. {_readings(metrics, measure, len(classes))} {_correlations(rho)}",
+        f" aimed at. {_readings(metrics, measure, len(classes))} {_correlations(rho)}"
+        f"{_rankings(rankings[rankings['measure'] == measure])}",
         "Six heat maps, class removed for by class measured, and three scatter plots of influence"
         f" against {measure}.",
     )
@@ -174,6 +177,21 @@ def _correlations(rho: dict[Any, pd.DataFrame]) -> str:
         f"{words} Influences that are shuffled over the targets stay below {chance:.2f} in 97.5 %"
         " of draws. Random removals are no such control of rho, for influence can rank their small"
         " changes too."
+    )
+
+
+def _rankings(rankings: pd.DataFrame) -> str:
+    """Say what rho is where other influence vectors rank the samples, beside the ceiling."""
+    mean = rankings[(rankings["pairs"] == "all") & (rankings["trainings"] == "mean")]
+    words = []
+    for name, rows in mean.groupby("vectors", sort=False):
+        groups = rows.set_index("group").loc[list(GROUPS)]
+        rho = ", ".join(_with_interval(row) for _, row in groups.iterrows())
+        tops = ", ".join("none" if np.isnan(top) else f"{top:.2f}" for top in groups["ceiling"])
+        words.append(f"{vectors_label(str(name))} {rho}, of {tops}")
+    return (
+        " By the influence that ranks the samples, of what the noise between seeds leaves to reach:"
+        f" {'; '.join(words)}."
     )
 
 

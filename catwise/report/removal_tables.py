@@ -17,10 +17,11 @@ def removals(metrics: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
 
     ``metrics`` holds the metrics of the stage ``removal`` by data set; a data set that was trimmed
     has no such correlations and no row. ``one training`` is the mean over the seeds with its 95 %
-    interval, ``mean`` is rho of the changes averaged over the seeds, and ``labels counted`` is rho
-    of the prediction by counting the labels of the removed samples, which needs no influence.
+    interval, ``mean`` is rho of the changes averaged over the seeds, ``labels counted`` is rho of
+    the prediction by counting the labels of the removed samples, which needs no influence, and
+    ``ceiling`` is how high the noise between the seeds lets ``mean`` rise for a perfect prediction.
     """
-    ways = ("one training", "mean", "labels counted")
+    ways = ("one training", "mean", "labels counted", "ceiling")
     heading = [f"{measure}: {way}" for measure in MEASURES for way in ways]
     rows = [["data set", "removed", *heading]]
     for dataset, values in metrics.items():
@@ -31,6 +32,7 @@ def removals(metrics: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
                 rho, low, high = (two_digits(values[f"spearman_{name}{end}"]) for end in ends)
                 cells += [f"{rho} ({low} to {high})", two_digits(values[f"spearman_mean_{name}"])]
                 cells.append(two_digits(values[f"counted_{name}"]))
+                cells.append(two_digits(values[f"ceiling_{name}"]))
             rows.append([dataset, group, *cells])
     return rows
 

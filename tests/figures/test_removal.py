@@ -45,7 +45,8 @@ def changes(predict, classes=ABC, seeds=2, controls=2, scale=1.0):
 def drawn(table, measure="accuracy", classes=ABC, paper=None):
     correlated = correlations(table)
     metrics = summary(correlated, diagonal(table))
-    return removal.removal(table, correlated, metrics, classes, measure, paper)
+    rankings = correlated.assign(vectors="endpoint")
+    return removal.removal(table, correlated, rankings, metrics, classes, measure, paper)
 
 
 def heat_maps(picture):

@@ -86,18 +86,20 @@ def test_every_group_of_a_removal_is_a_row_with_its_interval_and_its_baseline():
         for end in ends
     }
     metrics |= {
-        name.replace("spearman_mean", "counted"): rho
+        name.replace("spearman_mean", way): rho
         for name, rho in metrics.items()
+        for way in ("counted", "ceiling")
         if "mean" in name
     }
     metrics["counted_loss_random"] = None  # all counts are alike
+    metrics["ceiling_loss_beneficial"] = None  # a single seed
     _, *rows = removal_tables.removals({"digits": metrics, "linear": {"rounds": 3}})
     assert [row[:3] for row in rows] == [
         ["digits", "beneficial", "0.10 (0.10 to 0.10)"],
         ["digits", "detrimental", "0.20 (0.20 to 0.20)"],
         ["digits", "random", "0.30 (0.30 to 0.30)"],
     ]
-    assert rows[2][-1] == "-"
+    assert [row[-2:] for row in rows] == [["0.10", "-"], ["0.20", "0.20"], ["-", "0.30"]]
 
 
 def test_hyper_parameters_stand_beside_the_papers_where_they_differ(tmp_path):

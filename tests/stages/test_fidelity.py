@@ -1,18 +1,28 @@
-"""The stage keeps what each retraining measured, from which every score can be made again."""
+"""The stages keep what each retraining measured, and P along the training beside its end."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from benchmarks.faults.workspace import ROOT, SMALL, resize
+from catwise.core.device import torch_device
+from catwise.core.errors import InputError
+from catwise.experiments import resume
+from catwise.experiments.along_training import Along, vectors_along
 from catwise.experiments.retraining import retrain
+from catwise.experiments.workers import pool
+from catwise.fidelity.scores import linear_datamodeling_score
 from catwise.pipeline.artifacts import read_splits
+from catwise.pipeline.results import Results
 from catwise.pipeline.stage import settings
+from catwise.removal.top_share import plan
 from catwise.training import evaluate
-from stages import fidelity, prepare, train
+from stages import curvature, fidelity, influence, prepare, removal, train
 
 pytestmark = pytest.mark.slow
 
-SIZES = SMALL | {"datasets.digits.fidelity.seeds": 2}
+KINDS = ["ekfac", "ekfac_runs", "segments", "segments_runs", "exact_runs", "tracin", "label_counts"]
+SIZES = SMALL | {"datasets.digits.fidelity.seeds": 2, "datasets.digits.fidelity.kinds": KINDS}
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +36,7 @@ def ran(tmp_path_factory):
         for name in ("DVC_ROOT", "CATWISE_BACKEND"):
             patch.delenv(name, raising=False)
         patch.setenv("CATWISE_WORKERS", "1")
-        for stage in (prepare, train, fidelity):
+        for stage in (prepare, train, curvature, influence, fidelity, removal):
             stage.main("digits")
         yield folder
 
@@ -56,3 +66,86 @@ def test_the_truth_is_that_of_each_subset_and_seed(ran, truth):
         model = retrain(settings("digits").train, "digits", splits["train"], kept_n, seed)
         measured = evaluate.per_class(model, splits["validation_a"], len(classes))
         np.testing.assert_array_equal(np.stack(measured), [accuracy_k, loss_k])
+
+
+def test_every_kind_is_scored_from_the_truth_that_is_kept(ran, truth):
+    tables = Results.live("digits", {}).fidelity
+    assert tables is not None
+    assert list(tables.summary["kind"].unique()) == KINDS
+    assert (tables.summary.groupby(["design", "measure"]).size() == len(KINDS)).all()
+    labels_n = np.load(ran / "data/digits/arrays.npz")["train/y"]
+    halves_h = truth["design_h"] == 0
+    loss_hk = truth["loss_hsk"][halves_h].mean(axis=1)
+    score_k = linear_datamodeling_score(np.eye(10)[labels_n], truth["kept_hn"][halves_h], loss_hk)
+    found = tables.scores.query("kind == 'label_counts' and design == 'half' and measure == 'loss'")
+    np.testing.assert_allclose(found["lds"], score_k)
+    costs = tables.summary.groupby("kind")["cost"].first()
+    assert costs["ekfac_runs"] == pytest.approx(2 * costs["ekfac"])
+    assert costs["segments_runs"] == pytest.approx(2 * costs["segments"])
+
+
+def test_influence_keeps_p_at_the_end_of_one_training_and_adds_what_goes_beyond(ran):
+    folder = ran / "reports/influence/digits"
+    arrays = np.load(folder / "vectors.npz")
+    assert sorted(arrays) == ["P", "P_runs", "P_segments"]
+    bins = {path.stem: np.load(path)["P"] for path in (folder / "bins").glob("*.npz")}
+    assert sorted(bins) == ["endpoint_runs", "epoch_001", "epoch_002", "segments"]
+    shape = (len(arrays["P"]), 10, settings("digits").influence.bins)
+    for key, name in (("P", "epoch_002"), ("P_runs", "endpoint_runs"), ("P_segments", "segments")):
+        assert bins[name].shape == shape
+        # sums of eight numbers in float32
+        np.testing.assert_allclose(bins[name].sum(axis=2), arrays[key], rtol=1e-4, atol=1e-4)
+
+
+def test_run_0_is_the_training_of_the_stage_train(ran):
+    """Its factors at the end are drawn as those of the stage ``curvature``."""
+    parameters = settings("digits")
+    section = parameters.influence
+    how = (section.segments, section.bins, section.seed, section.batch_size, section.precision)
+    along = Along("digits", "cpu", 1, parameters.train, parameters.curvature, *how)
+    with pool(torch_device("cpu"), 1) as spread:
+        one, other = vectors_along(along, ["endpoint"], [0, 1], "influence", spread)["endpoint"]
+    resume.clear("influence", "digits")
+    shipped = np.load(ran / "reports/influence/digits/bins/epoch_002.npz")["P"]
+    np.testing.assert_array_equal(one, shipped.reshape(one.shape))
+    mean = np.load(ran / "reports/influence/digits/bins/endpoint_runs.npz")["P"]
+    np.testing.assert_allclose((one + other) / 2, mean.reshape(one.shape), rtol=1e-5, atol=1e-6)
+    assert not np.allclose(one, other)
+
+
+def test_other_learning_rates_than_those_trained_with_are_refused_in_one_line(ran):
+    parameters = settings("digits")
+    faster = parameters.train.model_copy(update={"learning_rate": 0.5})
+    along = Along("digits", "cpu", 1, faster, parameters.curvature, 1, 1, 0, 300, "float32")
+    with pool(torch_device("cpu"), 1) as spread, pytest.raises(InputError) as error:
+        vectors_along(along, ["segments"], [0], "influence", spread)
+    assert "rates.json: expected the learning rates of params.yaml" in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_missing_checkpoint_is_named_in_one_line(ran):
+    path = ran / "models/train/digits/epoch_001.safetensors"
+    moved = path.rename(path.with_suffix(".away"))
+    parameters = settings("digits")
+    along = Along(
+        "digits", "cpu", 1, parameters.train, parameters.curvature, 2, 1, 0, 300, "float32"
+    )
+    try:
+        with pool(torch_device("cpu"), 1) as spread, pytest.raises(InputError) as error:
+            vectors_along(along, ["segments"], [0], "influence", spread)
+    finally:
+        moved.rename(path)
+    assert "epoch_001.safetensors: expected a file that an earlier stage writes" in str(error.value)
+
+
+def test_removal_ranks_by_every_p_and_shows_the_first(ran):
+    tables = Results.live("digits", {"removal": {"method": "top_share"}}).top_share
+    assert list(tables.rankings["vectors"].unique()) == ["endpoint", "endpoint_runs", "segments"]
+    first = tables.rankings[tables.rankings["vectors"] == "endpoint"].drop(columns="vectors")
+    pd.testing.assert_frame_equal(first.reset_index(drop=True), tables.correlations)
+    p_nk = np.load(ran / "reports/influence/digits/vectors.npz")["P"].astype(float)
+    planned = plan(p_nk, 0.1, 1, 2)
+    own = tables.changes.query("group == 'beneficial' and target == `class` and seed == 0")
+    aimed = [removed for seed, removed in planned if removed.group == "beneficial" and seed == 0]
+    expected = [p_nk[removed.rows, removed.target].sum() for removed in aimed]
+    np.testing.assert_allclose(own["influence"], expected)
