@@ -26,7 +26,7 @@ def problems(params: Params) -> Iterator[Problem]:
     for name, dataset in params.datasets.items():
         if not name.isidentifier():
             yield "datasets", "names of letters, digits and _", repr(name)
-        checks = (_classes, _model, _refresh, _exact, _earlier, _along, _cases, _unrolled)
+        checks = (_classes, _model, _refresh, _exact, _earlier, _cases, _unrolled, _along)
         for check in checks:
             for key, expected, got in check(dataset):
                 yield f"datasets.{name}.{key}", expected, got

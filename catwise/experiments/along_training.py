@@ -21,7 +21,7 @@ from catwise.config.schema import Factored, Trained
 from catwise.core.errors import InputError
 from catwise.core.losses import Batch
 from catwise.core.precision import Precision, precision
-from catwise.experiments.resume import INFLUENCE, job_key, resumable_map
+from catwise.experiments.resume import job_key, resumable_map
 from catwise.experiments.workers import Spread
 from catwise.influence.segments import Segment, influence_by_segments
 from catwise.influence.trajectory import Stretch, adam_scales, cut, tracin
@@ -43,6 +43,25 @@ from catwise.training.epochs import epoch_rates
 
 __all__ = ["Along", "vectors_along"]
 
+OTHERS = (  # modules whose code decides, beside those of every training
+    *(
+        f"catwise.influence.{name}"
+        for name in (
+            "checks",
+            "curvature",
+            "factors",
+            "fisher_pairs",
+            "layers",
+            "samples",
+            "segments",
+            "trajectory",
+            "unrolled",
+            "vectors",
+            "visits",
+        )
+    ),
+    "catwise.pipeline.fitted_factors",
+)
 FIRST_SEED = 1000  # of the runs after run 0, far from those of retrainings, which P is to predict
 
 
@@ -218,7 +237,7 @@ def _key(along: Along, kinds: tuple[str, ...], run: int) -> str:
     hashes = [_sha256(file.resolve(), file.stat().st_mtime_ns) for file in files if run == 0]
     state = [*sections, *how, kinds, run, hashes]
     return job_key(
-        __name__, along.dataset, along.device, along.threads, state, np.zeros(0), INFLUENCE
+        __name__, along.dataset, along.device, along.threads, state, np.zeros(0), *OTHERS
     )
 
 

@@ -69,7 +69,8 @@ def pieces(parameters: DataSet, counts: dict[str, int], num_classes: int) -> lis
     found.append(Pieces("fidelity", "trainings", fidelity.seeds * subsets, trained, measured))
     removal = parameters.removal
     if isinstance(removal, TopShare):
-        count = removal.seeds * (1 + 2 * num_classes + removal.controls)
+        aimed = 2 * num_classes * len(removal.influence)
+        count = removal.seeds * (1 + aimed + removal.controls)
         trained = train.epochs * n * (1 - removal.share)
         found.append(Pieces("removal", "trainings", count, trained, counts["test"] + refreshed))
     return found
@@ -127,4 +128,4 @@ def hours_left(piece: Pieces, done: int, seconds: list[float], speed: Speed, wor
     each = piece.trained * speed.trained + piece.measured * speed.measured
     if known:
         each = sum(known) / len(known)
-    return each * (piece.count - done) / (1 if piece.stage == "train" else workers) / 3600
+    return each * max(piece.count - done, 0) / (1 if piece.stage == "train" else workers) / 3600

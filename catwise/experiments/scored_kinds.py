@@ -81,8 +81,10 @@ def costs(parameters: DataSet, n: int, m: int, num_classes: int) -> dict[str, fl
         return dict.fromkeys(section.kinds, np.nan)
     found: dict[str, float] = {}
     for kind in section.kinds:
-        factors = parameters.curvature if kind in ALONG else curvature_section(section, kind)
-        pairs = _pairs(factors, n, num_classes)
+        pairs = 0
+        if kind != "label_counts":
+            own = parameters.curvature if kind in ALONG else curvature_section(section, kind)
+            pairs = _pairs(own, n, num_classes)
         work = Work(n, m, num_classes, train.epochs, pairs, influence.segments, influence.runs)
         found[kind] = trainings(kind, work)
     return found

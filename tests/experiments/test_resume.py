@@ -14,7 +14,13 @@ import pytest
 import torch
 
 from catwise.core.errors import InputError
-from catwise.experiments import resume, retraining, reweighted_epoch, unrolled_epoch
+from catwise.experiments import (
+    along_training,
+    resume,
+    retraining,
+    reweighted_epoch,
+    unrolled_epoch,
+)
 from catwise.experiments.resume import deciding_files, job_key, resumable_map
 from catwise.pipeline.files import write_json
 from tests.test_architecture import ROOT, closure
@@ -190,7 +196,12 @@ def group_is_alive(leader):
 
 @pytest.mark.parametrize(
     ("module", "others"),
-    [(retraining, ()), (reweighted_epoch, ()), (unrolled_epoch, unrolled_epoch.OTHERS)],
+    [
+        (retraining, ()),
+        (reweighted_epoch, ()),
+        (unrolled_epoch, unrolled_epoch.OTHERS),
+        (along_training, along_training.OTHERS),
+    ],
 )
 def test_all_code_that_decides_is_in_the_key(module, others):
     needed = closure(Path(module.__file__).relative_to(ROOT).as_posix())
@@ -201,5 +212,6 @@ def test_all_code_that_decides_is_in_the_key(module, others):
         "catwise/pipeline/stage.py",
         "catwise/experiments/resume.py",
         "catwise/experiments/workers.py",
+        "catwise/influence/kronfluence_reference.py",  # a fit that no experiment uses
     }
     assert needed - bystanders <= hashed | {"catwise/experiments/__init__.py"}
