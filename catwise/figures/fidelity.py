@@ -8,12 +8,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from catwise.figures.labels import kind_label
-from catwise.figures.style import BLUE, GREY, ORANGE, Picture, styled
+from catwise.figures.style import BLUE, COLOURS, GREY, ORANGE, Picture, styled
 
 __all__ = ["fidelity", "fidelity_cost", "fidelity_samples"]
 
 DESIGNS = {"half": "random halves", "removal": "random removals of a tenth"}
-COLOURS = {"loss": BLUE, "accuracy": ORANGE}
 FILLS = {"loss": "#cfe3f3", "accuracy": "#f7dfc0"}
 COUNTED = "label_counts"
 
@@ -117,43 +116,42 @@ def _interval(row: dict[str, Any]) -> str:
 def fidelity_cost(summary: pd.DataFrame) -> Picture:
     """Draw the score of each kind of P against what it costs, for each design."""
     designs = list(summary["design"].unique())
-    figure = Figure(figsize=(5.6 * len(designs), 4.2), layout="constrained")
-    grid = figure.subplots(1, len(designs), squeeze=False)[0]
+    figure = Figure(figsize=(4.6 * len(designs) + 1.8, 4.2), layout="constrained")
+    grid = figure.subplots(1, len(designs), squeeze=False, sharey=True)[0]
     for axes, design in zip(grid, designs, strict=True):
-        for measure, marker in zip(summary["measure"].unique(), "os", strict=False):
+        for measure in summary["measure"].unique():
             rows = summary[_of(summary, design, measure)]
-            style = {"color": COLOURS[measure], "markeredgecolor": "black", "capsize": 3}
-            ends = [rows["lds"] - rows["low"], rows["high"] - rows["lds"]]
-            axes.errorbar(rows["cost"], rows["lds"], ends, fmt=marker, label=measure, **style)
+            _points(axes, rows, filled=measure == "loss")
             if np.isfinite(rows["ceiling"].iloc[0]):
-                line = {"color": COLOURS[measure], "linestyle": "--", "linewidth": 0.8}
+                line = {"color": GREY, "linestyle": "--" if measure == "loss" else ":"}
                 axes.axhline(rows["ceiling"].iloc[0], **line)
-            if measure == "loss":
-                _name(axes, rows)
         axes.set_xscale("symlog", linthresh=1)
-        axes.set_xlim(-0.1, 2 * summary["cost"].max())
-        axes.set(xlabel="cost, trainings", ylabel="linear datamodeling score")
-        axes.set(title=DESIGNS[design])
-        axes.legend(frameon=False, loc="lower right")
+        axes.set_xlim(-0.2, 2 * summary["cost"].max())
+        axes.set(xlabel="cost, trainings", title=DESIGNS[design])
+    grid[0].set_ylabel("linear datamodeling score")
+    handles, labels = grid[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside right center", frameon=False, fontsize="small")
     return Picture(
         figure,
         None,
         "How well each kind of influence predicts retraining, against what it costs",
-        "Mean linear datamodeling score over the classes with its 95 % bootstrap interval, against"
-        " the passes over samples that the vectors need, their trainings included, in units of one"
-        " training. Counting labels costs nothing. Dashed: the ceiling that the noise between seeds"
-        " sets.",
+        "Mean linear datamodeling score over the classes with its 95 % bootstrap interval, of loss"
+        " (filled) and of accuracy (white), against the passes over samples that the vectors need,"
+        " their trainings included, in units of one training. Counting labels costs nothing. The"
+        " ceiling that the noise between seeds sets is dashed for loss and dotted for accuracy.",
         "Scatter plot of scores over cost, for loss and accuracy.",
     )
 
 
-def _name(axes: Axes, rows: pd.DataFrame) -> None:
-    """Write the kind beside each point; names of neighbours go up and down by turns."""
-    ordered = rows.sort_values("cost").to_dict("records")
-    for number, row in enumerate(ordered):
-        offset = (5, (8, -12)[number % 2])
-        style: dict[str, Any] = {"textcoords": "offset points", "fontsize": 7}
-        axes.annotate(kind_label(row["kind"]), (row["cost"], row["lds"]), offset, **style)
+def _points(axes: Axes, rows: pd.DataFrame, filled: bool) -> None:
+    """Draw a point with its interval for each kind, in a colour and with a marker of its own."""
+    marks = zip(COLOURS * 2, "osD^v<>PX*hd", strict=False)
+    for row, (colour, marker) in zip(rows.to_dict("records"), marks, strict=False):
+        ends = [[row["lds"] - row["low"]], [row["high"] - row["lds"]]]
+        style: dict[str, Any] = {"color": colour, "capsize": 2, "elinewidth": 0.8}
+        style["markerfacecolor"] = colour if filled else "white"
+        style["label"] = kind_label(row["kind"]) if filled else None
+        axes.errorbar([row["cost"]], [row["lds"]], ends, fmt=marker, **style)
 
 
 @styled

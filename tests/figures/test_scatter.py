@@ -325,10 +325,12 @@ def test_the_fidelity_names_the_best_kind_how_far_it_is_ahead_and_the_ceiling(ce
 
 
 def test_the_cost_of_each_kind_of_influence_is_drawn_beside_its_score():
-    axes = fidelity.fidelity_cost(fidelity_tables(0.9)["summary"]).figure.axes[0]
-    drawn = [line.get_xydata().tolist() for line in axes.lines if line.get_marker() in "os"]
-    assert drawn == [[[0.5, 0.5], [0.7, 0.7]]] * 2
-    assert [text.get_text() for text in axes.texts] == ["labels counted", "ekfac"]
+    figure = fidelity.fidelity_cost(fidelity_tables(0.9)["summary"]).figure
+    drawn = [line for line in figure.axes[0].lines if line.get_marker() in ("o", "s")]
+    assert [line.get_xydata().tolist() for line in drawn] == [[[0.5, 0.5]], [[0.7, 0.7]]] * 2
+    assert [line.get_markerfacecolor() == "white" for line in drawn] == [False] * 2 + [True] * 2
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["labels counted", "ekfac"]
 
 
 def test_the_agreement_of_drawn_pairs_is_said_in_words():
