@@ -60,7 +60,7 @@ def _panel(axes: Axes, table: pd.DataFrame) -> None:
     for tick, target in zip(axes.get_xticklabels(), classes["target"], strict=True):
         if target:
             tick.set(color=COLOURS[3], fontweight="bold")
-    axes.set(xlabel="class", ylabel="test accuracy")
+    axes.set(xlabel="class", ylabel="test accuracy", ylim=(-0.04, 1.04))
 
 
 def _means(table: pd.DataFrame) -> str:
