@@ -24,6 +24,7 @@ PROJECT: dict[str, dict[str, Callable[[], str]]] = {  # page -> part -> what mak
         "program": project.program,
         "budget": project.budget,
     },
+    "docs/compatibility.md": {"models": project.compatibility},
 }
 RESULTS: dict[str, dict[str, Callable[[], str]]] = {
     "README.md": {"families": results.families},

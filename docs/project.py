@@ -139,3 +139,27 @@ def budget() -> str:
         rows.append([name, f"{stage['TFLOP']:,.0f}", *wanted])
     peak = f"{budget['peak'] / 1e12:.0f} TFLOP/s"
     return table(["stage", "TFLOP", "wanted time", f"share of {peak} that this needs"], rows)
+
+
+def compatibility() -> str:
+    """Say for each model whether influence goes through it, and at what price."""
+    rows = []
+    for name, row in read_json(BENCHMARKS / "compatibility.json")["models"].items():
+        if not row["works"]:
+            rows.append([name, f"no: {row.get('reason', 'its vectors are not finite')}", *[""] * 6])
+            continue
+        lost = row["left out"].rpartition("; ")[0]
+        rows.append(
+            [
+                name,
+                "yes",
+                row["kind"],
+                f"{row['parameters'] / 1e6:.2f}",
+                f"{100 * row['coverage']:.4g} %",
+                f"{row['seconds']:.1f}",
+                f"{row['peak bytes'] / 1e6:.0f} / {row['planned bytes'] / 1e6:.0f}",
+                lost or "-",
+            ]
+        )
+    heading = ["model", "works", "kind", "parameters, millions", "covered", "seconds"]
+    return table([*heading, "peak / planned, MB", "left out"], rows)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from benchmarks.cases import Case
-from benchmarks.science import calibration, hit_rates, number_format
+from benchmarks.science import calibration, compatibility, hit_rates, number_format
 from benchmarks.speed import budget, gpu, linear_program
 from benchmarks.speed.influence import measure
 from benchmarks.speed.training import throughput
@@ -95,6 +95,21 @@ def test_correlations_of_predictions_that_come_true_are_one(monkeypatch):
     assert rhos["predicted, loss_worst"][0] == pytest.approx(1)
     assert rhos["headroom, accuracy_mean"][0] == pytest.approx(-1)
     assert len(rhos) == 8
+
+
+def test_a_model_is_diagnosed_with_its_price():
+    measured = compatibility.measure("transformers ViT")
+    assert measured["works"]
+    assert 0 < measured["coverage"] < 1  # positions are free parameters
+    assert measured["seconds"] > 0
+    assert measured["planned bytes"] > 0
+
+
+def test_nearly_all_families_work_and_every_failure_says_why():
+    models = json.loads((ROOT / "reports/benchmarks/compatibility.json").read_text())["models"]
+    assert set(models) == set(compatibility.MODELS)
+    assert sum(row["works"] for row in models.values()) >= 0.9 * len(models)
+    assert all(row["works"] or row["reason"] for row in models.values())
 
 
 def test_the_benchmarks_in_the_repository_are_whole():
