@@ -257,6 +257,28 @@ class Ceiling(Section):
     seed: Seed
 
 
+Sized = Literal["direction", "direction_kept", "mean_direction", "class_weights", "within_classes"]
+Unsized = Literal["drop_harmful", "inverse_frequency", "square_root"]
+
+
+class Improve(Section):
+    """Hold how the model is trained anew with better weights until it is at its ceiling."""
+
+    runs: Count
+    seeds: Annotated[int, Field(ge=2)]
+    fresh: Annotated[int, Field(ge=2)]
+    rounds: Count
+    level: Annotated[float, Field(gt=0, lt=1)]
+    w_max: Annotated[float, Field(ge=1)]
+    trust: Positive
+    proposals: Annotated[list[Sized | Unsized], Field(min_length=1)]
+    sizes: Annotated[list[Positive], Field(min_length=1)]
+    folds: Annotated[int, Field(ge=2)]
+    best_of: Annotated[int, Field(ge=2)]
+    generations: Count
+    population: Population
+
+
 class Figures(Section):
     """Hold the two classes of the influence plane."""
 
@@ -282,6 +304,7 @@ class DataSet(Section):
     removal: Removal
     reweight: Reweight | None
     ceiling: Ceiling
+    improve: Improve | None
     figures: Figures
 
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from catwise.config.schema import Epochs, Train
 from catwise.core.device import torch_device
-from catwise.core.losses import Batch
+from catwise.core.losses import Batch, Loss, per_sample_loss
 from catwise.experiments.resume import job_key, resumable_map
 from catwise.experiments.workers import pool
 from catwise.pipeline.artifacts import (
@@ -20,7 +20,7 @@ from catwise.pipeline.artifacts import (
 from catwise.pipeline.stage import section_errors
 from catwise.training import convex, epochs, evaluate
 
-__all__ = ["Job", "retrain", "retrained"]
+__all__ = ["Job", "retrain", "retrained", "train_anew"]
 
 # The rows to train on, or a mask of them, and what is added to the seed of the section.
 Job = tuple[np.ndarray, int]
@@ -29,16 +29,34 @@ Job = tuple[np.ndarray, int]
 def retrain(train: Train, dataset: str, batch: Batch, rows: np.ndarray, seed: int = 0) -> nn.Module:
     """Train on ``rows`` of the batch alone; ``seed`` is added to that of the section ``train``."""
     index = torch.tensor(rows, device=batch[-1].device)  # a copy: a worker's rows may be read-only
-    part = tuple(values[index] for values in batch)
+    return train_anew(train, dataset, tuple(values[index] for values in batch), seed)
+
+
+def train_anew(
+    train: Train,
+    dataset: str,
+    part: Batch,
+    seed: int = 0,
+    weights_n: np.ndarray | None = None,
+    loss: Loss = per_sample_loss,
+) -> nn.Module:
+    """Train from the initial weights with one weight per sample; all ones give the bits of None.
+
+    ``loss`` is that of models with epochs; logistic regression has the cross entropy alone.
+    """
+    weights = None
+    if weights_n is not None:
+        kind = part[0].dtype if train.model == "logistic" else torch.float32
+        weights = torch.tensor(weights_n, device=part[-1].device, dtype=kind)
     if train.model == "logistic":
         model = new_model(dataset, train, part)
         with section_errors(dataset, "train", train):
-            convex.fit_convex(model, part, train.l2)
+            convex.fit_convex(model, part, train.l2, weights)
         return model
     train = train.model_copy(update={"seed": train.seed + seed})
     model = new_model(dataset, train, part)
     recipe = training_recipe(train)
-    for _ in epochs.train_epochs(model, part, recipe):
+    for _ in epochs.train_epochs(model, part, recipe, weights, loss):
         pass
     epochs.refresh(model, part, recipe)
     return model

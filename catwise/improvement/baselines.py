@@ -98,7 +98,7 @@ def cleanlab_kept(probability_nk: np.ndarray, labels_n: np.ndarray) -> np.ndarra
         raise InputError("cleanlab: expected this package; got none; pip install cleanlab")
     from cleanlab.filter import find_label_issues
 
-    return ~find_label_issues(labels_n, probability_nk)
+    return np.logical_not(find_label_issues(labels_n, probability_nk))
 
 
 def program_at_random(

@@ -1,6 +1,6 @@
 """Improve a classifier of your own: any function that trains with one weight per sample."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -152,7 +152,7 @@ def improve(
 
 
 def averaged_influence(
-    models: "Sequence[nn.Module] | Any",
+    models: Iterable[nn.Module],
     train: Batch,
     query: Batch,
     groups_m: np.ndarray,
@@ -173,7 +173,7 @@ def averaged_influence(
     ``groups_m`` numbers class and bin of each query sample as ``validation_bins`` does. The options
     are those of ``fit_factors``. The curvature is that of all samples with weight 1.
     """
-    total, count = 0.0, 0
+    vectors: list[np.ndarray] = []
     for model in models:
         device = next(model.parameters()).device
         part, asked = (tuple(values.to(device) for values in batch) for batch in (train, query))
@@ -192,8 +192,8 @@ def averaged_influence(
         groups = torch.from_numpy(groups_m).to(device)
         size = num_classes * bins
         p = influence_vectors(model, factors, part, asked, groups, size, batch_size=batch_size)
-        total, count = total + p.double().cpu().numpy(), count + 1
-    return (total / count).reshape(-1, num_classes, bins)
+        vectors.append(p.double().cpu().numpy())
+    return np.mean(vectors, axis=0).reshape(-1, num_classes, bins)
 
 
 @torch.no_grad()

@@ -18,7 +18,15 @@ from catwise.core.statistics import require_finite
 from catwise.improvement.acceptance import Gain, accepted, gain
 from catwise.improvement.proposals import Evidence, Proposal, Region
 
-__all__ = ["Judgement", "Path", "Round", "Trial", "retrain_to_the_ceiling", "room_or_ceiling"]
+__all__ = [
+    "Judgement",
+    "Path",
+    "Round",
+    "Trial",
+    "proposed",
+    "retrain_to_the_ceiling",
+    "room_or_ceiling",
+]
 
 # Weights of several candidates -> what each seed's model answers right on validation B, (s, m).
 Train = Callable[[Sequence[np.ndarray]], Sequence[np.ndarray]]
@@ -124,6 +132,18 @@ def retrain_to_the_ceiling(
     return Path(tuple(done), weights_n, end)
 
 
+def proposed(
+    evidence: Evidence, proposals: Mapping[str, Proposal], region: Region
+) -> dict[str, np.ndarray]:
+    """Return the weights of each proposal; those that were there before are left out."""
+    weights: dict[str, np.ndarray] = {}
+    for name, proposal in proposals.items():
+        new_n = region.nearest(proposal(evidence))
+        if not any(np.allclose(new_n, old_n) for old_n in (evidence.weights_n, *weights.values())):
+            weights[name] = new_n
+    return weights
+
+
 def _trials(
     evidence: Evidence,
     proposals: Mapping[str, Proposal],
@@ -134,12 +154,7 @@ def _trials(
     level: float,
 ) -> tuple[Trial, ...]:
     """Train and judge what is proposed; at most one trial is accepted."""
-    weights: dict[str, np.ndarray] = {}
-    for name, proposal in proposals.items():
-        new_n = region.nearest(proposal(evidence))
-        if not any(np.allclose(new_n, old_n) for old_n in (evidence.weights_n, *weights.values())):
-            weights[name] = new_n
-    trials = []
+    weights, trials = proposed(evidence, proposals, region), []
     for (name, new_n), right_sm in zip(weights.items(), train(list(weights.values())), strict=True):
         net = gain(right_sm, before_sm, labels_m, level, len(weights))
         predicted_k = (new_n - evidence.weights_n) @ evidence.p_nk

@@ -33,6 +33,7 @@ __all__ = [
     "drop_harmful",
     "frequency",
     "mean_direction",
+    "named_proposals",
     "targets",
 ]
 
@@ -213,3 +214,32 @@ def _keep_masses(x_n: np.ndarray, evidence: Evidence) -> np.ndarray:
     x_n, labels_n = np.maximum(x_n, 0), evidence.labels_n
     mass_k = np.bincount(labels_n, evidence.weights_n)
     return x_n * (mass_k / np.maximum(np.bincount(labels_n, x_n), 1e-12))[labels_n]
+
+
+SIZED: dict[str, Callable[[float], Proposal]] = {
+    "direction": direction,
+    "direction_kept": lambda size: direction(size, keep_masses=True),
+    "mean_direction": mean_direction,
+    "class_weights": class_weights,
+    "within_classes": lambda size: direction_within(size, size / 2),
+}
+UNSIZED: dict[str, Proposal] = {
+    "drop_harmful": drop_harmful,
+    "inverse_frequency": frequency(1.0),
+    "square_root": frequency(0.5),
+}
+
+
+def named_proposals(names: Sequence[str], sizes: Sequence[float]) -> dict[str, Proposal]:
+    """Return the proposals of these names; those with a size once for each of ``sizes``.
+
+    >>> list(named_proposals(["direction", "square_root"], [0.5, 0.75]))
+    ['direction 0.5', 'direction 0.75', 'square_root']
+    """
+    proposals: dict[str, Proposal] = {}
+    for name in names:
+        if name in UNSIZED:
+            proposals[name] = UNSIZED[name]
+        else:
+            proposals |= {f"{name} {size:g}": SIZED[name](size) for size in sizes}
+    return proposals

@@ -72,6 +72,24 @@ TABLES: dict[str, Schema] = {
         **{"reading": int | None, "net_mean": float, "net_low": float, "net_high": float},
         "net_reading": int | None,
     },
+    "improve/path": {  # gains on validation B in points, their lower ends shared by the trials
+        **{"round": int, "room": bool, "verdict": str, "proposal": str, "accepted": bool},
+        **{"mean": float, "mean_low": float, "mean_high": float},
+        **{"worst": float, "worst_low": float, "worst_high": float},
+        **{"better": int | None, "worse": int | None},
+    },
+    "improve/table": {  # on the test split; accuracies in points, the loss in nats
+        **{"method": str, "proposed": bool, "measure": str, "value": float, "net": float},
+        **INTERVAL,
+        **{"up": int, "down": int, "seeds": int},
+    },
+    "improve/classes": {
+        **{"method": str, "proposed": bool, "class": str, "accuracy": float, "net": float},
+        **INTERVAL,
+        **{"predicted": float, "reading": int},
+    },
+    "improve/steps": {"round": int, "class": str, "accuracy": float, **INTERVAL},
+    "improve/class_matrix": {"raised": str, "class": str, "influence": float},
     "reweight/cases": {
         **{"case": str, "kind": str, "epoch": int, "compared_with": int},
         **{"learning_rate": float, "seeds": int},
