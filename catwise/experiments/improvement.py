@@ -30,7 +30,7 @@ from catwise.reweighting.targets import lowest_classes
 
 __all__ = ["PATH", "PLAIN", "PROPOSED", "Experiment", "Measured", "run_improvement"]
 
-PLAIN, PATH, FOCAL, BEST_SEED = "plain", "path", "focal", "best_seed"
+PLAIN, PATH, FOCAL, BEST_SEED = "plain", "ceiling_path", "focal", "best_seed"
 PROPOSED = "proposed "  # heads the name of a proposal that is measured whether accepted or not
 FRESH, SEARCH, SEED_CHOICE = 1000, 2000, 3000  # the first seeds of the table and of two baselines
 
@@ -171,7 +171,7 @@ def _add_methods(
         weights["cleanlab"] = baselines.kept_weights(kept_n)
     rng = np.random.default_rng(0)
     if np.ptp(path.weights_n) > 0:
-        weights["path_shuffled"] = shuffle_weights(path.weights_n, rng)
+        weights["ceiling_path_shuffled"] = shuffle_weights(path.weights_n, rng)
     lowest = _lowest_accuracy(path, trainer.labels["validation_b"])
     drawn_n = baselines.program_at_random(first.p_nk, lowest, rng, section.w_max)
     weights["program_at_random"] = drawn_n

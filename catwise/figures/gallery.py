@@ -6,6 +6,12 @@ from catwise.ceiling.verdict import verdict
 from catwise.figures.ceiling import ceiling
 from catwise.figures.counts import counts
 from catwise.figures.fidelity import fidelity, fidelity_cost, fidelity_samples
+from catwise.figures.improvement import (
+    class_matrix,
+    improvement_path,
+    improvement_table,
+    predicted_gains,
+)
 from catwise.figures.influence_plane import influence_plane
 from catwise.figures.refresh import refresh
 from catwise.figures.removal import removal
@@ -57,6 +63,12 @@ def draw(results: "Results") -> dict[str, Picture]:
             pictures["reweight_search.png"] = searches(cases, tables.history)
         if tables.refresh is not None and len(tables.refresh):
             pictures["reweight_refresh.png"] = refresh(cases, tables.refresh)
+    improved = results.improve
+    if improved is not None and len(improved.table):
+        pictures["improve_table.png"] = improvement_table(improved.table)
+        pictures["improve_path.png"] = improvement_path(improved.steps, classes)
+        pictures["improve_gains.png"] = predicted_gains({results.dataset: improved.classes})
+        pictures["improve_classes.png"] = class_matrix(improved.class_matrix, classes)
     return pictures
 
 

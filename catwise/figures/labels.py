@@ -11,6 +11,7 @@ import pandas as pd
 __all__ = [
     "case_label",
     "case_labels",
+    "improvement_label",
     "kind_label",
     "method_label",
     "method_labels",
@@ -99,3 +100,34 @@ def case_label(row: Row) -> str:
 def case_labels(cases: pd.DataFrame) -> dict[str, str]:
     """Name every case, by its key."""
     return {row["case"]: case_label(row) for row in cases.to_dict("records")}
+
+
+IMPROVEMENTS = {  # methods of the stage improve
+    "ceiling_path": "path to the ceiling",
+    "ceiling_path_shuffled": "its weights shuffled",
+    "direction_kept": "direction, class masses kept",
+    "mean_direction": "direction of the mean",
+    "class_weights": "class weights from P",
+    "within_classes": "class weights, direction within",
+    "drop_harmful": "drop what harms every class",
+    "square_root": "square root of the frequency",
+    "lowest_margins": "drop the lowest margins",
+    "cleanlab": "cleanlab's pruning",
+    "program_at_random": "program, random thresholds",
+    "lp_ga": "LP-GA as a training",
+    "class_search": "genetic search of class weights",
+    "best_seed": "best of several seeds",
+    "oracle": "oracle: no flipped label",
+    "focal": "focal loss",
+}
+
+
+def improvement_label(method: str, proposed: bool) -> str:
+    """Name a method of the stage ``improve``; a proposal is one that the path could take first.
+
+    >>> improvement_label("direction_kept 0.5", True), improvement_label("square_root", False)
+    ('proposal: direction, class masses kept 0.5', 'square root of the frequency')
+    """
+    name, _, size = method.partition(" ")
+    words = " ".join([IMPROVEMENTS.get(name, name.replace("_", " ")), size]).strip()
+    return f"proposal: {words}" if proposed else words

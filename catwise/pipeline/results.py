@@ -27,6 +27,7 @@ __all__ = [
     "Card",
     "Ceiling",
     "Fidelity",
+    "Improve",
     "Place",
     "Predicted",
     "Results",
@@ -147,6 +148,18 @@ class Reweight:
 
 
 @dataclass(frozen=True)
+class Improve:
+    """Hold the path to the ceiling and its baselines; ``weights`` are by method."""
+
+    path: pd.DataFrame
+    table: pd.DataFrame
+    classes: pd.DataFrame
+    steps: pd.DataFrame
+    class_matrix: pd.DataFrame
+    weights: dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
 class Results:
     """Hold the results of one data set.
 
@@ -154,9 +167,9 @@ class Results:
     parameters  are the section of the data set in params.yaml.
     provenance  says where carried results are from; it is None for this run.
 
-    A table has the columns of ``catwise.pipeline.tables.TABLES``. ``fidelity``, ``removal`` and
-    ``reweight`` are None if the stage was not run, ``predicted``, ``points``, ``images``,
-    ``token_ids`` and ``tokenizer`` if there is no such thing or it was left out.
+    A table has the columns of ``catwise.pipeline.tables.TABLES``. ``fidelity``, ``removal``,
+    ``reweight`` and ``improve`` are None if the stage was not run, ``predicted``, ``points``,
+    ``images``, ``token_ids`` and ``tokenizer`` if there is no such thing or it was left out.
     """
 
     dataset: str
@@ -356,6 +369,16 @@ class Results:
         older = self.provenance and not (self.folder_of("reweight") / "refresh.csv").exists()
         refresh = None if older else self._table("reweight/refresh")
         return Reweight(**tables, refresh=refresh, weights=weights)
+
+    @cached_property
+    def improve(self) -> Improve | None:
+        """Read the path to the ceiling; the tables are empty where the stage had nothing to do."""
+        if not self.ran("improve"):
+            return None
+        names = ("path", "table", "classes", "steps", "class_matrix")
+        tables = {name: self._table(f"improve/{name}") for name in names}
+        weights = read_npz(self.folder_of("improve") / "weights.npz")
+        return Improve(**tables, weights=weights)
 
     def _table(self, name: str) -> pd.DataFrame:
         stage, _, file = name.partition("/")

@@ -34,6 +34,9 @@ def curves(results: Results) -> Iterator[Point]:
             for measure in SEARCHED:
                 prefix = f"search/{row['case']}/{measure}"
                 yield Point(prefix, name, row["generation"], row[measure])
+    if results.improve is not None:
+        for row in results.improve.steps.to_dict("records"):
+            yield Point("improve/accuracy", row["class"], row["round"], row["accuracy"])
 
 
 def weights(results: Results) -> str | None:

@@ -15,10 +15,11 @@ from catwise.tracking.mlflow_log import State, committed
 
 __all__ = ["changes", "fingerprint", "state_of"]
 
-STAGES = ("train", "influence", "fidelity", "removal", "ceiling", "reweight")
+STAGES = ("train", "influence", "fidelity", "removal", "ceiling", "reweight", "improve")
 TABLES = {
     "train": ("history",),
     "ceiling": ("epochs",),
+    "improve": ("path", "table", "classes", "steps", "class_matrix"),
     "reweight": ("cases", "table", "summary", "printed", "refresh", "room", "tradeoff", "history"),
 }
 

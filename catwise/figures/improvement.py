@@ -1,0 +1,147 @@
+"""Draw what a new training with better weights gained: predicted against realised, path, matrix."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from catwise.figures.labels import improvement_label
+from catwise.figures.style import BLUE, COLOURS, GREY, Picture, styled
+
+__all__ = ["class_matrix", "improvement_path", "improvement_table", "predicted_gains"]
+
+PATH = "ceiling_path"
+
+
+@styled
+def predicted_gains(cases: dict[str, pd.DataFrame]) -> Picture:
+    """Draw predicted against realised gain in points, a point for each class of each case.
+
+    ``cases`` maps a data set to its table ``improve/classes``. Of each only the path is shown, or
+    all proposals where a single case is given; those without a prediction are left out.
+    """
+    figure = Figure(figsize=(5.2, 4.4), layout="constrained")
+    axes = figure.subplots()
+    parts = []
+    for number, (name, table) in enumerate(cases.items()):
+        shown = table["proposed"] | (table["method"] == PATH)
+        rows = table[(shown if len(cases) == 1 else table["method"] == PATH)]
+        rows = rows[rows["predicted"].notna() & (rows["predicted"] != 0)]
+        if rows.empty:
+            continue
+        parts.append(rows)
+        colour = COLOURS[number % len(COLOURS)]
+        half = (rows["high"] - rows["low"]) / 2
+        bars = {"fmt": "o", "color": colour, "elinewidth": 0.6, "markersize": 4, "alpha": 0.8}
+        axes.errorbar(rows["predicted"], rows["net"], half, label=name, **bars)
+    words = "no proposal was tried, so nothing was predicted"
+    if parts:
+        both = pd.concat(parts)[["predicted", "net"]]
+        limits = [both.min().min() - 1, both.max().max() + 1]
+        axes.plot(limits, limits, color=GREY, linewidth=0.8, zorder=0)
+        rho = both["predicted"].corr(both["net"], method="spearman")
+        words = f"{len(both)} points, rank correlation {rho:.2f}"
+        axes.legend(frameon=False, fontsize="small")
+    axes.axhline(0, color=GREY, linewidth=0.5)
+    axes.axvline(0, color=GREY, linewidth=0.5)
+    axes.set(
+        xlabel="predicted gain, points of accuracy", ylabel="realised by a new training, points"
+    )
+    return Picture(
+        figure,
+        None,
+        "Predicted and realised gains of a new training",
+        "Each point is a class: what the influence vectors at plain weights predict of new weights,"
+        " times the points that a nat was worth on validation B, and what a new training gained on"
+        f" the test split over plain training of the same seeds, with its 95 % interval; {words}.",
+        "Scatter of realised over predicted gains with the diagonal.",
+    )
+
+
+@styled
+def improvement_path(steps: pd.DataFrame, classes: tuple[str, ...]) -> Picture:
+    """Draw the accuracy of every class after each accepted round, with plain training's interval.
+
+    ``steps`` is the table ``improve/steps``; round 0 is plain training.
+    """
+    columns = min(5, len(classes))
+    rows = -(-len(classes) // columns)
+    figure = Figure(figsize=(2.1 * columns, 0.6 + 1.7 * rows), layout="constrained")
+    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
+    for axes, name in zip(grid, classes, strict=False):
+        of_class = steps[steps["class"] == name].sort_values("round")
+        plain = of_class.iloc[0]
+        axes.axhspan(plain["low"], plain["high"], color=GREY, alpha=0.3, linewidth=0)
+        half = (of_class["high"] - of_class["low"]) / 2
+        axes.errorbar(
+            of_class["round"], of_class["accuracy"], half, fmt="o-", color=BLUE, capsize=2
+        )
+        axes.set_title(name)
+        axes.set_xticks(sorted(steps["round"].unique()))
+    for axes in grid[len(classes) :]:
+        axes.remove()
+    figure.supxlabel("accepted rounds")
+    figure.supylabel("test accuracy, %")
+    last = int(steps["round"].max())
+    return Picture(
+        figure,
+        None,
+        "The path to the ceiling",
+        f"Accuracy of every class on the test split after each of {last} accepted rounds, with 95 %"
+        " intervals over fresh seeds; the band is that of plain training.",
+        "Small multiples, a panel per class: accuracy over rounds with a band.",
+    )
+
+
+@styled
+def class_matrix(matrix: pd.DataFrame, classes: tuple[str, ...]) -> Picture:
+    """Draw the table ``improve/class_matrix``: what raising the weight of a class does to each."""
+    values = matrix.pivot(index="raised", columns="class", values="influence")
+    values_kk = values.loc[list(classes), list(classes)].to_numpy()
+    limit = float(np.abs(values_kk).max()) or 1.0
+    size = 1.8 + 0.42 * len(classes)
+    figure = Figure(figsize=(size + 1, size), layout="constrained")
+    axes: Axes = figure.subplots()
+    image = axes.imshow(values_kk, cmap="RdBu", vmin=-limit, vmax=limit)
+    axes.set_xticks(range(len(classes)), classes, rotation=90)
+    axes.set_yticks(range(len(classes)), classes)
+    axes.set(xlabel="class that gains or loses", ylabel="class whose weight is raised")
+    figure.colorbar(image, label="influence, nats")
+    others_kk = values_kk - np.diag(np.diag(values_kk))
+    row, column = np.unravel_index(np.argmin(others_kk), others_kk.shape)
+    return Picture(
+        figure,
+        None,
+        "What classes do to each other",
+        "Raising all weights of a class (row) by the share s lowers the summed validation loss of"
+        " another (column) by s times the cell, to first order; red cells harm. The largest harm:"
+        f" {classes[row]} to {classes[column]}, {-others_kk[row, column]:.3g} nats.",
+        "Heat map, rows and columns are classes.",
+    )
+
+
+@styled
+def improvement_table(table: pd.DataFrame) -> Picture:
+    """Draw the net gain of every method, mean and worst class: the table ``improve/table``."""
+    shown = table[(table["method"] != "plain") & table["measure"].isin(["mean", "worst"])]
+    methods = list(dict.fromkeys(zip(shown["method"], shown["proposed"], strict=True)))
+    figure = Figure(figsize=(8, 1 + 0.26 * len(methods)), layout="constrained")
+    panels = figure.subplots(1, 2, sharey=True)
+    words = {"mean": "mean of the classes", "worst": "worst class"}
+    for axes, (measure, title) in zip(panels, words.items(), strict=True):
+        rows = shown[shown["measure"] == measure].set_index(["method", "proposed"]).loc[methods]
+        half = (rows["high"] - rows["low"]) / 2
+        places = np.arange(len(methods))[::-1]
+        axes.errorbar(rows["net"], places, xerr=half, fmt="o", color=BLUE, capsize=2)
+        axes.axvline(0, color=GREY, linewidth=0.8)
+        axes.set(title=title, xlabel="net gain, points")
+        axes.set_yticks(places, [improvement_label(*method) for method in methods])
+    plain = table[table["method"] == "plain"].set_index("measure")["value"]
+    return Picture(
+        figure,
+        None,
+        "What new weights gain in a new training",
+        f"Gains over plain training (mean {plain['mean']:.1f} %, worst class {plain['worst']:.1f}"
+        f" %) on the test split, 95 % intervals paired over {shown['seeds'].max()} fresh seeds.",
+        "Two dot plots with intervals, a row per method.",
+    )

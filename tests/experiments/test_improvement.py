@@ -1,0 +1,156 @@
+"""The path on a small data set: plain is plain, the test split decides nothing, jobs are kept."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from catwise.config import params
+from catwise.config.schema import Improve
+from catwise.experiments import weighted_training
+from catwise.experiments.improvement_rows import NAMES
+from catwise.experiments.retraining import retrain, train_anew
+from catwise.experiments.weighted_training import INFLUENCE, WeightedJob, weighted_trainings
+from catwise.pipeline.artifacts import read_splits
+from catwise.pipeline.files import read_json, read_npz, write_json, write_npz
+from catwise.pipeline.tables import TABLES, read_table
+from catwise.training.models import fingerprint
+from stages import improve as stage
+
+ROOT = Path(__file__).parents[2]
+SECTION = Improve(
+    **{"runs": 1, "seeds": 2, "fresh": 2, "rounds": 1, "level": 0.05, "w_max": 2.0, "trust": 1.0},
+    **{"proposals": ["direction", "square_root"], "sizes": [0.5], "folds": 2, "best_of": 2},
+    **{"generations": 1, "population": 8},
+)
+COUNTS = {"train": 60, "validation_a": 60, "validation_b": 60, "test": 60}
+
+
+def settings():
+    """The section of the digits, at a size at which a training takes an instant."""
+    parameters = params.load(ROOT / "params.yaml").datasets["digits"]
+    train = parameters.train.model_copy(update={"width": 2, "epochs": 2, "batch_size": 10})
+    influence = parameters.influence.model_copy(update={"bins": 3})
+    changes = {"train": train, "influence": influence, "improve": SECTION}
+    return parameters.model_copy(update=changes)
+
+
+@pytest.fixture(autouse=True)
+def workspace(tmp_path, monkeypatch, rng):
+    """A folder with images of three classes, a tenth of the training labels wrong."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("DVC_ROOT", "CATWISE_BACKEND"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("CATWISE_WORKERS", "1")
+    monkeypatch.setattr(stage, "settings", lambda dataset: settings())
+    Path("data/mine").mkdir(parents=True)
+    patterns = rng.normal(size=(3, 1, 8, 8))
+    arrays = {"flipped": np.arange(60) < 6}
+    for split, count in COUNTS.items():
+        y = np.arange(count) % 3
+        noise = rng.normal(size=(count, 1, 8, 8))
+        arrays |= {f"{split}/x": (patterns[y] + noise).astype(np.float32), f"{split}/y": y}
+    arrays["train/y"] = np.where(arrays["flipped"], (arrays["train/y"] + 1) % 3, arrays["train/y"])
+    write_npz(Path("data/mine/arrays.npz"), **arrays)
+    card = {"name": "mine", "classes": ["a", "b", "c"], "counts": COUNTS, "sha256": "0"}
+    write_json(Path("data/mine/card.json"), card)
+    return tmp_path
+
+
+def test_weights_of_one_are_plain_training_bit_for_bit():
+    train = settings().train
+    batch = read_splits("mine", "cpu")[0]["train"]
+    plain = retrain(train, "mine", batch, np.arange(60), seed=3)
+    weighted = train_anew(train, "mine", batch, 3, np.ones(60))
+    other = train_anew(train, "mine", batch, 3, np.linspace(0, 2, 60))
+    assert fingerprint(plain) == fingerprint(weighted) != fingerprint(other)
+
+
+def test_a_job_is_done_once_and_its_influence_is_that_of_its_model(monkeypatch):
+    done = []
+    trained = weighted_training.train_anew
+
+    def counting(*args):
+        done.append(args[3])
+        return trained(*args)
+
+    monkeypatch.setattr(weighted_training, "train_anew", counting)
+    jobs = [WeightedJob(INFLUENCE, np.ones(60), 0), WeightedJob("test", np.ones(60), 1)]
+    for _ in range(2):
+        with weighted_trainings("mine", settings(), "improve") as run:
+            said = run([*jobs, jobs[0]], "twice")
+        assert done == [0, 1]
+    assert said[0].p_nkb.shape == (60, 3, 3)
+    assert said[0].logits_mk.shape == said[1].logits_mk.shape == (60, 3)
+    assert said[1].p_nkb is None
+    assert (said[0].p_nkb == said[2].p_nkb).all()
+
+
+def test_other_weights_losses_and_questions_have_other_keys():
+    setting = weighted_training._Setting(
+        "mine",
+        "cpu",
+        1,
+        *(getattr(settings(), name) for name in ("train", "curvature", "influence")),
+    )
+    keys = {
+        weighted_training._key(setting, asked, weights_n, seed, loss)
+        for asked, weights_n, seed, loss in (
+            ("test", np.ones(60), 0, "cross_entropy"),
+            ("train", np.ones(60), 0, "cross_entropy"),
+            (INFLUENCE, np.ones(60), 0, "cross_entropy"),
+            ("test", np.ones(60), 1, "cross_entropy"),
+            ("test", np.ones(60), 0, "focal"),
+            ("test", np.linspace(0, 2, 60), 0, "cross_entropy"),
+        )
+    }
+    assert len(keys) == 6
+
+
+@pytest.mark.slow
+def test_the_stage_writes_what_its_schema_says_and_noise_for_test_labels_changes_no_weight():
+    stage.main("mine")
+    out = Path("reports/improve/mine")
+    for name in NAMES:
+        assert len(read_table(out / f"{name}.csv", TABLES[f"improve/{name}"]))
+    first = read_npz(out / "weights.npz")
+    table = read_table(out / "table.csv", TABLES["improve/table"])
+    assert set(table["method"]) >= {
+        "plain",
+        "ceiling_path",
+        "direction 0.5",
+        "oracle",
+        "focal",
+        "lp_ga",
+    }
+    assert set(first) >= {"plain", "ceiling_path", "best_seed", "class_search", "program_at_random"}
+    for weights_n in first.values():
+        assert weights_n.mean() == pytest.approx(1, abs=1e-5)
+        assert weights_n.min() >= 0
+    plain = table[table["method"] == "plain"]
+    assert (plain[["net", "low", "high"]] == 0).all(axis=None)
+    assert not list(Path("scratch").rglob("*.json"))  # the outputs hold all that was kept
+
+    arrays = read_npz(Path("data/mine/arrays.npz"))
+    arrays["test/y"] = np.random.default_rng(5).permutation(arrays["test/y"])
+    write_npz(Path("data/mine/arrays.npz"), **arrays)
+    write_json(
+        Path("data/mine/card.json"), {**read_json(Path("data/mine/card.json")), "sha256": "1"}
+    )
+    stage.main("mine")
+    second = read_npz(out / "weights.npz")
+    assert all((first[name] == second[name]).all() for name in first)
+    again = read_table(out / "table.csv", TABLES["improve/table"])
+    assert not np.allclose(again["value"], table["value"])
+    metrics = read_json(out / "metrics.json")
+    assert metrics["false_room"] in (0, 1)
+    assert metrics["false_ceiling"] in (0, 1)
+
+
+def test_without_a_section_the_tables_are_empty(monkeypatch):
+    bare = settings().model_copy(update={"improve": None})
+    monkeypatch.setattr(stage, "settings", lambda dataset: bare)
+    stage.main("mine")
+    out = Path("reports/improve/mine")
+    assert read_table(out / "table.csv", TABLES["improve/table"]).empty
+    assert read_json(out / "metrics.json") == {}
