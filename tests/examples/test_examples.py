@@ -9,7 +9,13 @@ import pytest
 import torch
 from PIL import Image
 
-from examples import hugging_face, image_folder, logistic_regression, own_classifier
+from examples import (
+    hugging_face,
+    image_folder,
+    improve_estimator,
+    logistic_regression,
+    own_classifier,
+)
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -78,3 +84,15 @@ def test_a_torchvision_model_is_diagnosed_on_an_image_folder(tmp_path, capsys, m
     assert float(re.search(r"covered by the influence: ([\d.]+) %", out)[1]) > 99
     page = (tmp_path / "page.html").read_text()
     assert len(re.findall(r"<h4>.*photos/(?:dark|light)/\d+.png</h4>", page)) == 24
+
+
+@pytest.mark.slow
+def test_the_example_improves_an_estimator_or_says_that_it_does_not(tmp_path, capsys):
+    improve_estimator.main(str(tmp_path / "weights.csv"))
+    out = capsys.readouterr().out
+    assert re.search(r"^round 1: (room|at its ceiling)", out, re.M)
+    assert re.search(r"^end \((ceiling|none accepted|last round)\): ", out, re.M)
+    wrong, right = re.search(r"labels (\S+), of right ones (\S+)", out).groups()
+    assert float(wrong) <= float(right)
+    weights = np.loadtxt(tmp_path / "weights.csv", delimiter=",", skiprows=1)[:, 1]
+    assert weights.mean() == pytest.approx(1, abs=1e-5)
