@@ -5,6 +5,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from catwise.core.statistics import spearman
 from catwise.figures.labels import improvement_label
 from catwise.figures.style import BLUE, COLOURS, GREY, Picture, styled
 
@@ -39,8 +40,10 @@ def predicted_gains(cases: dict[str, pd.DataFrame]) -> Picture:
         both = pd.concat(parts)[["predicted", "net"]]
         limits = [both.min().min() - 1, both.max().max() + 1]
         axes.plot(limits, limits, color=GREY, linewidth=0.8, zorder=0)
-        rho = both["predicted"].corr(both["net"], method="spearman")
-        words = f"{len(both)} points, rank correlation {rho:.2f}"
+        words = f"{len(both)} points"
+        rho = float(spearman(both["predicted"], both["net"]))
+        if np.isfinite(rho):
+            words += f", rank correlation {rho:.2f}"
         axes.legend(frameon=False, fontsize="small")
     axes.axhline(0, color=GREY, linewidth=0.5)
     axes.axvline(0, color=GREY, linewidth=0.5)

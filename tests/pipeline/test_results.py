@@ -15,7 +15,7 @@ from catwise.pipeline.tables import TABLES, read_table
 from tests.helpers.reports import changed, write_results, write_table
 
 ODD = ("None", "NA", "True", "1", "nan")  # names of classes that readers like to take for others
-REWEIGHT = sorted(name for name in TABLES if name.startswith("reweight/"))
+WEIGHTED = sorted(name for name in TABLES if name.startswith(("reweight/", "improve/")))
 
 
 @pytest.fixture
@@ -49,12 +49,14 @@ def read_all(results: Results) -> dict[str, pd.DataFrame]:
     """Read every table of results that are whole."""
     assert results.fidelity is not None
     assert results.reweight is not None
+    assert results.improve is not None
     tables = {"train/history": results.history, "train/raw": results.raw}
     tables |= {"ceiling/epochs": results.epochs}
     for stage, part in (
         ("fidelity", results.fidelity),
         ("removal", results.removal),
         ("reweight", results.reweight),
+        ("improve", results.improve),
     ):
         tables |= {
             f"{stage}/{name}": value
@@ -144,8 +146,8 @@ def test_a_column_that_is_gone_is_named_with_its_file(tmp_path, table):
         *("fidelity/scores.csv", "fidelity/summary.csv", "fidelity/samples.csv"),
         "removal/experiment/changes.csv",
         *("removal/experiment/correlations.csv", "removal/experiment/diagonal.csv"),
-        *(f"{table}.csv" for table in REWEIGHT),
-        "reweight/weights.npz",
+        *(f"{table}.csv" for table in WEIGHTED),
+        *("reweight/weights.npz", "improve/weights.npz"),
     ],
 )
 def test_a_file_that_is_gone_from_a_stage_that_ran_is_named(results, name):
@@ -164,6 +166,7 @@ def everything(results: Results) -> None:
 def test_a_stage_that_did_not_run_has_no_results(tmp_path):
     results = Results("none", lambda part: tmp_path / part, {"removal": {"method": "top_share"}})
     assert (results.fidelity, results.removal, results.reweight) == (None, None, None)
+    assert results.improve is None
     assert results.metrics("reweight") == {}
     assert not results.ran("removal")
 
