@@ -36,9 +36,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from catwise.ceiling.check import check_ceiling
     from catwise.ceiling.headroom import headroom
     from catwise.ceiling.pca_rule import first_component_ratio
-    from catwise.ceiling.verdict import check_ceiling
     from catwise.core.errors import InputError
     from catwise.diagnosis import Diagnosis, diagnose, load_diagnosis
     from catwise.fidelity.scores import linear_datamodeling_score
@@ -87,7 +87,7 @@ _HOMES = {  # public name -> its module
     "InputError": "catwise.core.errors",
     "Segment": "catwise.influence.segments",
     "Step": "catwise.influence.unrolled",
-    "check_ceiling": "catwise.ceiling.verdict",
+    "check_ceiling": "catwise.ceiling.check",
     "diagnose": "catwise.diagnosis",
     "direction_weights": "catwise.reweighting.joint_direction",
     "exact_hessian": "catwise.influence.curvature",

@@ -4,17 +4,20 @@ import copy
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 from torch import nn
 
-from catwise.ceiling.verdict import CeilingCheck, check_ceiling, verdict
+from catwise.ceiling.check import CeilingCheck, check_ceiling
+from catwise.ceiling.verdict import SIZE, SMALL_GAIN, Verdict, uncalibrated_verdict
 from catwise.core.errors import InputError, optional_packages
 from catwise.core.losses import Loss, logits_of, per_sample_loss
 from catwise.core.progress import Progress
 from catwise.data.free_memory import free_memory
+from catwise.improvement.own_training import TrainFunction
 from catwise.influence.curvature import Curvature
 from catwise.influence.factors import Kind, Logits, Mask, fit_factors
 from catwise.influence.layers import coverage, covered_layers, select_layers
@@ -23,6 +26,7 @@ from catwise.influence.samples import Data, Samples, as_samples
 from catwise.influence.vectors import validation_bins
 from catwise.reweighting.joint_direction import joint_weights
 from catwise.sharing import folder, frames
+from catwise.sharing.calibrated import retrained_verdict
 from catwise.sharing.questions import Fitted, numbered_groups, predicted_labels, query_loss
 from catwise.training.models import fingerprint
 
@@ -40,13 +44,14 @@ FEWEST = 3  # query samples of a class: their spread over as many bins is the no
 class Diagnosis:
     """Hold whether there is room, which samples stand in the way, and which weights use the room.
 
-    ceiling     the figures of the ceiling and their classes: ``ceiling.room`` says whether every
-                class gains significantly at once, ``ceiling.blocking`` which two classes stand in
-                each other's way most
+    verdict     the answer, ``verdict.answer``: room, ceiling, too_few_samples or not_predictive;
+                in words ``verdict.sentence``, with ``scope`` and ``remedy``
+    ceiling     the figures of the ceiling and their classes: ``ceiling.blocking`` says which two
+                classes stand in each other's way most
     p_nk        the influence vectors P, in nats of summed query loss; positive entries help a class
-    weights_n   weights of the training samples, in [0, 2] and with a mean of 1 in each class, along
-                the direction that raises every class at once to first order; at a ceiling that
-                direction is noise, and the weights are too
+    weights_n   weights of the training samples, in [0, 2], with a mean of 1 in each class and about
+                0.25 from 1 in the mean, along the direction that raises every class at once to
+                first order; at a ceiling that direction is noise, and the weights are too
     coverage    the share of the model's parameters that P speaks of
     label_names the names of the labels, of which ``ceiling.classes`` are other groups after ``ask``
     labels_n    the labels of the training samples, as numbers of these names
@@ -57,6 +62,7 @@ class Diagnosis:
     ``print(diagnosis)`` writes the answer in words.
     """
 
+    verdict: Verdict
     ceiling: CeilingCheck
     p_nk: np.ndarray = field(repr=False)
     weights_n: np.ndarray = field(repr=False)
@@ -68,18 +74,13 @@ class Diagnosis:
     fitted: Fitted | None = field(default=None, repr=False)
 
     @property
-    def verdict(self) -> str:
-        """Say whether there is room, with its interval, or a ceiling, with two blocking classes."""
-        return verdict(self.ceiling)
-
-    @property
     def detrimental(self) -> np.ndarray:
         """Number the training samples, those that most harm all classes together first."""
         return self.p_nk.sum(axis=1).argsort(kind="stable")
 
     def __str__(self) -> str:
-        lines = [f"verdict: {self.verdict}"]
-        if self.ceiling.room:  # at a ceiling the verdict names them
+        lines = [f"verdict: {self.verdict}", f"{self.verdict.scope} {self.verdict.remedy}"]
+        if self.verdict.answer != "ceiling":  # there the verdict names them
             lines.append(f"most in each other's way: {' and '.join(self.ceiling.blocking)}")
         numbers = ", ".join(map(str, self.detrimental[:10]))
         lines.append(f"most detrimental training samples: {numbers}")
@@ -102,7 +103,7 @@ class Diagnosis:
         default its class. ``measure`` is what P is about: ``loss`` in nats, ``probability`` (minus
         that of the label) or ``margin`` (that of the logits), as in ``catwise.core.losses``, or a
         function of (model, batch) to (m,), lower is better. The price is one pass over the query
-        and one over the training samples.
+        and one over the training samples. The verdict of the answer is not calibrated.
 
         Raises InputError for a group of fewer than 3 query samples, for a model whose weights have
         changed since the fit, and for a diagnosis that was loaded without its model.
@@ -119,7 +120,7 @@ class Diagnosis:
             groups_m, names = numbered_groups(groups, len(query))
         bins_m = _deal(groups_m, names, bins, seed)
         loss = query_loss(measure, self.fitted.loss)
-        answer = _answer(self.fitted, query, bins_m, names, self.labels_n, loss, progress)
+        answer, _ = _answer(self.fitted, query, bins_m, names, self.labels_n, loss, progress)
         name = measure if isinstance(measure, str) else getattr(measure, "__name__", "a function")
         return replace(self, **answer, measure=name)
 
@@ -229,6 +230,9 @@ def diagnose(
     mask: Mask | None = None,
     curvature: Curvature | None = None,
     memory: float | None = None,
+    retrain: TrainFunction | None = None,
+    halves: int = 8,
+    small_gain: float = SMALL_GAIN,
     progress: Progress = iter,
 ) -> Diagnosis:
     """Diagnose ``model`` as it is, trained on ``train``, from ``query`` samples that it never saw.
@@ -249,7 +253,15 @@ def diagnose(
     half of what is free. A line on stderr says before the work how it is divided: the samples and
     the groups that are held at once, and the passes over the training samples.
 
-    Raises InputError for a label that is no class, and for a class with fewer than 3 query samples.
+    ``retrain(weights_n, seed)`` returns a new model, trained as ``model`` was, with these weights
+    of the training samples, whose mean is 1. It is called for ``halves`` random halves, and what
+    changes on the query samples calibrates the verdict: it then is about what a new training with
+    the weights of the diagnosis would bring every class, in nats and in points of accuracy, of
+    which less than ``small_gain`` is a ceiling. Without it the verdict is about shares of the
+    influence mass, and says that this is not checked.
+
+    Raises InputError for a label that is no class, for a class with fewer than 3 query samples, for
+    fewer than 4 halves, and where ``retrain`` returns no model.
 
     >>> import torch
     >>> features = torch.randn(400, 2, generator=torch.Generator().manual_seed(0))
@@ -293,7 +305,22 @@ def diagnose(
             progress=progress,
         )
     fitted = Fitted(model, train, curvature, fingerprint(model), loss, size, plan.at_once)
-    answer = _answer(fitted, query, bins_m, classes, labels_n, loss, progress)
+    answer, p_nkb = _answer(fitted, query, bins_m, classes, labels_n, loss, progress)
+    if retrain is not None:
+        answer["verdict"] = retrained_verdict(
+            answer["ceiling"],
+            p_nkb,
+            fitted,
+            query,
+            classes,
+            partial(joint_weights, labels_n=labels_n, size=SIZE),
+            retrain,
+            halves=halves,
+            seed=seed,
+            logits=logits,
+            small_gain=small_gain,
+            progress=progress,
+        )
     return Diagnosis(
         **answer,
         coverage=coverage(model, names=curvature.names),
@@ -324,17 +351,19 @@ def _answer(
     labels_n: np.ndarray,
     measure: Loss,
     progress: Progress,
-) -> dict[str, Any]:
-    """Compute the fields of a diagnosis that depend on the query samples and their groups."""
+) -> tuple[dict[str, Any], np.ndarray]:
+    """Compute the fields of a diagnosis that depend on the query samples, and P by bins."""
     columns = int(bins_m.max()) + 1  # every bin has a sample
     p_nkb = fitted.vectors(query, bins_m, columns, measure, progress)
     p_nkb = p_nkb.reshape(len(labels_n), len(names), -1)
-    p_nk = p_nkb.sum(axis=2)
-    return {
-        "ceiling": check_ceiling(p_nkb, names),
+    p_nk, check = p_nkb.sum(axis=2), check_ceiling(p_nkb, names)
+    fields = {
+        "verdict": uncalibrated_verdict(check),
+        "ceiling": check,
         "p_nk": p_nk,
-        "weights_n": joint_weights(p_nk, labels_n),
+        "weights_n": joint_weights(p_nk, labels_n, size=SIZE),
     }
+    return fields, p_nkb
 
 
 def _in_float32(model: nn.Module) -> nn.Module:

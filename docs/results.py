@@ -10,9 +10,8 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from catwise.ceiling.verdict import verdict
 from catwise.config import params
-from catwise.figures.labels import case_labels, method_label
+from catwise.figures.labels import ANSWERS, case_labels, method_label
 from catwise.figures.scatter import draw_samples, plane_axes, shared_legend
 from catwise.figures.style import png
 from catwise.pipeline.files import read_json
@@ -122,7 +121,7 @@ def verdicts() -> str:
 
 def verdict_of(results: Results) -> str:
     """Say in a sentence whether there is room."""
-    return verdict(results.ceiling)
+    return results.ceiling.verdict.sentence
 
 
 def reweighted() -> str:
@@ -154,7 +153,7 @@ def two_planes() -> bytes:
     with sns.axes_style("ticks"), sns.plotting_context("paper", font_scale=1.1):
         for axes, results in zip(figure.subplots(1, 2), all_results_of(*shapes), strict=True):
             draw_plane(axes, results)
-            state = "Room to improve" if results.ceiling.room else "At its ceiling"
+            state = ANSWERS[results.ceiling.verdict.answer].capitalize()
             axes.set_title(f"{state}: {shapes[results.dataset]}", fontweight="bold")
         shared_legend(figure, *figure.axes)
     return png(figure)

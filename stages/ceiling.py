@@ -1,25 +1,35 @@
-"""Check the ceiling at each checkpoint: four figures with intervals, a null, and the decision."""
+"""Check the ceiling at each checkpoint, and give a verdict that retraining calibrates."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from catwise.ceiling.calibration import Calibration, PerClass, calibrate
+from catwise.ceiling.check import CeilingCheck, check_ceiling
 from catwise.ceiling.crossfit import permutation_null
-from catwise.ceiling.verdict import CeilingCheck, check_ceiling
+from catwise.ceiling.gains import crossfitted_gains
+from catwise.ceiling.verdict import SIZE, calibrated_verdict, product
 from catwise.core.errors import InputError
 from catwise.core.progress import progress
 from catwise.pipeline.files import folder, read_json, read_npz, write_csv, write_json
 from catwise.pipeline.stage import run, settings
+from catwise.reweighting.joint_direction import joint_weights
 
 FIGURES = ("first_component_ratio", "smallest_share", "headroom", "crossfitted")
+ENDS = ("", "low", "high")
 NULLS = ("headroom", "crossfitted")  # the columns of the null
 
 
 def main(dataset: str) -> None:
     section = settings(dataset).ceiling
-    classes = read_json(Path("data", dataset, "card.json"))["classes"]
+    card = read_json(Path("data", dataset, "card.json"))
+    classes, counts_k = card["classes"], np.array(card["counts"]["validation_a"])
+    labels_n = read_npz(Path("data", dataset, "arrays.npz"))["train/y"]
+    retrained = read_npz(Path("reports", "fidelity", dataset, "subsets.npz"))
     out = folder("reports", "ceiling", dataset)
     bins = Path("reports", "influence", dataset, "bins")
     paths = sorted(bins.glob("epoch_*.npz"))
@@ -35,13 +45,58 @@ def main(dataset: str) -> None:
         null = permutation_null(p_nkb, section.permutations, rng)
         epoch = int(path.stem.removeprefix("epoch_"))
         epochs.append({"epoch": epoch, **check_record(check), "null": null_record(null)})
+    # ``check`` and ``p_nkb`` are those of the last checkpoint, which the retrained models are like.
+    arrays = [retrained[name] for name in ("kept_hn", "loss_hsk", "accuracy_hsk", "design_h")]
+    calibration = calibrate(p_nkb.sum(axis=2), counts_k, *arrays)
+    gains = crossfitted_gains(p_nkb, counts_k, partial(joint_weights, labels_n=labels_n, size=SIZE))
+    accuracy_k = retrained["accuracy_sk"].mean(axis=0)
+    small = section.small_gain
+    verdict = calibrated_verdict(check, gains, calibration, classes, accuracy_k, small)
     last = {key: value for key, value in epochs[-1].items() if key != "epoch"}
+    last |= {"verdict": asdict(verdict), "calibration": calibration_record(calibration)}
     write_csv(out / "epochs.csv", [row for epoch in epochs for row in figure_rows(epoch)])
+    write_csv(out / "gains.csv", gain_rows(classes, gains, calibration))
     write_json(out / "ceiling.json", {**last, "epochs": epochs})
     summary = {name: last[name]["value"] for name in FIGURES}
     summary |= {f"crossfitted_{end}": last["crossfitted"][end] for end in ("low", "high")}
     summary |= {name: last[name] for name in ("room", "exchange_rate")}
+    summary["answer"] = verdict.answer
+    for name in ("loss", "points"):  # what the class that gains least would gain
+        ends = last["verdict"][name]
+        summary |= {f"gain_{name}{end and f'_{end}'}": ends[end or "value"] for end in ENDS}
+    summary |= {name: last["calibration"][name]["value"] for name in ("slope", "lds")}
     write_json(out / "metrics.json", summary)
+
+
+def calibration_record(calibration: Calibration) -> dict[str, Any]:
+    """Return the calibration as JSON, without what ``gain_rows`` has of each class."""
+    names = ("slope", "accuracy_slope", "lds")
+    record: dict[str, Any] = {name: asdict(getattr(calibration, name)) for name in names}
+    return record | {"subsets": calibration.subsets, "seeds": calibration.seeds}
+
+
+def gain_rows(
+    classes: Sequence[str], gains: PerClass, calibration: Calibration
+) -> list[dict[str, Any]]:
+    """Return for each class what is predicted, the slopes, and what a new training would bring.
+
+    The quantities are ``predicted`` (nats), ``slope`` (nats per nat), ``accuracy_slope`` (points
+    per nat), and the gains ``loss`` (nats) and ``accuracy`` (points).
+    """
+    slopes, accuracy_slopes = calibration.slopes, calibration.accuracy_slopes
+    columns = {
+        "predicted": (gains.value_k, gains.half_width()),
+        "slope": (slopes.value_k, slopes.half_width()),
+        "accuracy_slope": (accuracy_slopes.value_k, accuracy_slopes.half_width()),
+        "loss": product(gains, slopes),
+        "accuracy": product(gains, accuracy_slopes),
+    }
+    rows = []
+    for quantity, (value_k, half_k) in columns.items():
+        for name, value, half in zip(classes, value_k, half_k, strict=True):
+            ends = {"value": value, "low": value - half, "high": value + half}
+            rows.append({"class": name, "quantity": quantity, **ends})
+    return rows
 
 
 def check_record(check: CeilingCheck) -> dict[str, Any]:

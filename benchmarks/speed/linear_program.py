@@ -28,9 +28,9 @@ import numpy as np
 import scipy
 from scipy.optimize import linprog
 
+from catwise.ceiling.check import check_ceiling
 from catwise.ceiling.crossfit import permutation_null
 from catwise.ceiling.headroom import headroom
-from catwise.ceiling.verdict import check_ceiling
 from catwise.pipeline.environment import processor
 from catwise.pipeline.files import read_npz
 from catwise.reweighting.candidates import beta_floors, printed_floors

@@ -1,117 +1,48 @@
-"""Decide between room and a ceiling: four figures of one checkpoint, and what they say in words.
+"""Give the verdict: room, a ceiling, or one of two reasons why nothing can be told.
 
-Intervals are jackknife intervals over the bins of validation samples: each figure is computed again
-with one bin of every class left out, and the interval is value +- Student's t (bins - 1 degrees of
-freedom) times the jackknife's deviation. Unlike percentiles of a bootstrap, which adds its own
-noise to that of P, they are centred at the figure (t* rises with noise), and they draw nothing at
-random.
+With retrainings the verdict is about what a *new training* with other weights would bring every
+class, in nats and in points of accuracy: the cross-fitted predicted gain (``gains``) times the
+slope of realised on predicted gains (``calibration``). Without them it is about the cross-fitted
+headroom, and says what it has not checked.
+
+The smallest gain of k classes has the interval (min_k low_k, min_k high_k). Each low_k errs with
+probability 2.5 %, and so does their minimum: room, which asks all of them to lie above 0, is an
+intersection-union test. Each high_k errs with probability 2.5 % / k, because the minimum of k upper
+ends is too low as soon as one of them is.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from catwise.ceiling.crossfit import as_bins, crossfitted_headroom
-from catwise.ceiling.headroom import headroom
-from catwise.ceiling.pca_rule import first_component_ratio, uncentred_spectrum
-from catwise.core.statistics import Estimate, jackknife_half_width
+from catwise.ceiling.calibration import Calibration, PerClass
+from catwise.core.statistics import Estimate
 
-__all__ = ["CeilingCheck", "Decision", "check_ceiling", "verdict"]
+__all__ = [
+    "SIZE",
+    "SMALL_GAIN",
+    "SMALL_SHARE",
+    "Answer",
+    "Blocked",
+    "Decision",
+    "Verdict",
+    "calibrated_verdict",
+    "product",
+    "uncalibrated_verdict",
+]
 
-
-@dataclass(frozen=True)
-class CeilingCheck:
-    """Hold the figures of one checkpoint.
-
-    first_component_ratio   the paper's ratio
-    smallest_share          the last share of the uncentred spectrum
-    headroom                t*, which flatters
-    crossfitted             the cross-fitted headroom, which decides
-    exchange_k              y*: the rates at which the classes block each other, with sum 1
-    gap                     the largest error of t* as solved
-    classes                 the names of the classes
-    """
-
-    first_component_ratio: Estimate
-    smallest_share: Estimate
-    headroom: Estimate
-    crossfitted: Estimate
-    exchange_k: np.ndarray
-    gap: float
-    classes: tuple[str, ...]
-
-    @property
-    def room(self) -> bool:
-        """Tell whether the interval of the cross-fitted headroom lies above 0."""
-        return self.crossfitted.low > 0
-
-    @property
-    def blocking(self) -> tuple[str, str]:
-        """Name the two classes of the largest y*, which block each other most."""
-        first, second = self._blocking
-        return self.classes[first], self.classes[second]
-
-    @property
-    def exchange_rate(self) -> float:
-        """Compute y*_b / y*_a for the blocking classes a and b.
-
-        To first order, others unchanged, what raises b by 1 % of its influence mass costs a at
-        least this rate in % of its own.
-        """
-        first, second = self._blocking
-        return float(self.exchange_k[second] / self.exchange_k[first])
-
-    @property
-    def _blocking(self) -> np.ndarray:
-        return np.argsort(-self.exchange_k, kind="stable")[:2]
-
-
-def check_ceiling(p_nkb: np.ndarray, classes: Sequence[str] | None = None) -> CeilingCheck:
-    """Compute the four figures from influence vectors on bins of the validation samples.
-
-    ``classes`` are the names of the columns k, their numbers where left out. Raises InputError for
-    fewer than 3 bins, for a class without influence, and for values that are not finite.
-
-    >>> p_nk = np.array([[1.0, -2.0], [-1.0, 2.0]])  # what helps one class harms the other
-    >>> check = check_ceiling(np.repeat(p_nk[:, :, None], 3, axis=2), ["cat", "dog"])
-    >>> check.room, check.blocking, round(check.exchange_rate, 3)
-    (False, ('cat', 'dog'), 1.0)
-    >>> verdict(check)
-    'at its ceiling within noise; classes cat and dog block each other at 1 : 1'
-    """
-    p_nkb = as_bins(p_nkb)
-    total_nk = p_nkb.sum(axis=2)
-    without = [total_nk - p_nkb[:, :, b] for b in range(p_nkb.shape[2])]
-    room = headroom(total_nk)
-
-    names = map(str, range(p_nkb.shape[1])) if classes is None else classes
-
-    def estimate(value: float, figure: Callable[[np.ndarray], float]) -> Estimate:
-        margin = float(jackknife_half_width([figure(p_nk) for p_nk in without]))
-        return Estimate(value, max(value - margin, 0.0), min(value + margin, 1.0))
-
-    return CeilingCheck(
-        estimate(first_component_ratio(total_nk), first_component_ratio),
-        estimate(_smallest_share(total_nk), _smallest_share),
-        estimate(room.value, lambda p_nk: headroom(p_nk).value),
-        crossfitted_headroom(p_nkb),
-        room.exchange_k,
-        room.gap,
-        tuple(names),
-    )
-
-
-def _smallest_share(p_nk: np.ndarray) -> float:
-    return float(uncentred_spectrum(p_nk)[-1])
+Answer = Literal["room", "ceiling", "too_few_samples", "not_predictive"]
+SIZE = 0.25  # mean |w - 1| of the weights of the new training; much beyond, P is no longer linear
+SMALL_GAIN = 0.5  # points of accuracy; a smaller gain of the worst class is a ceiling
+SMALL_SHARE = 0.02  # of the influence mass: the same without retrainings
+LARGE_FACTOR = 100  # more samples than that nobody will get
 
 
 class Decision(Protocol):
-    """What the verdict needs of a ``CeilingCheck``, or of its record as read from a file."""
+    """What a verdict needs of a ``CeilingCheck``."""
 
-    @property
-    def room(self) -> bool: ...
     @property
     def crossfitted(self) -> Estimate: ...
     @property
@@ -120,17 +51,257 @@ class Decision(Protocol):
     def exchange_rate(self) -> float: ...
 
 
-def verdict(check: Decision) -> str:
-    """Say in words whether there is room, with its interval, or a ceiling, with who blocks whom."""
-    if check.room:
-        gain = check.crossfitted
-        value, low, high = (f"{100 * share:.3g}" for share in (gain.value, gain.low, gain.high))
-        return (
-            f"room for a joint improvement of about {value} % of the influence mass "
-            f"(95 % {low} to {high})"
+@dataclass(frozen=True)
+class Blocked:
+    """Hold what a verdict needs, of a check that was read from a file."""
+
+    crossfitted: Estimate
+    blocking: tuple[str, str]
+    exchange_rate: float
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Hold the answer and what it rests on.
+
+    crossfitted     the cross-fitted headroom, a share of the influence mass
+    blocking        the two classes most in each other's way, and the exchange rate
+    worst           the class that gains least, and its gain in nats (``loss``) and in points of
+                    accuracy (``points``); None without retrainings, like the rest
+    small_gain      what counts as a small gain, in points
+    slope, lds      realised on predicted gains over the retrained subsets: slope and rank score
+    wrong           classes that change against their prediction
+    factor          how many times as many ``more`` would settle it, where the answer waits for them
+    """
+
+    answer: Answer
+    crossfitted: Estimate
+    blocking: tuple[str, str]
+    exchange_rate: float
+    worst: str | None = None
+    loss: Estimate | None = None
+    points: Estimate | None = None
+    small_gain: float | None = None
+    slope: Estimate | None = None
+    lds: Estimate | None = None
+    wrong: tuple[str, ...] = ()
+    factor: float | None = None
+    more: Literal["validation samples", "retrained subsets"] = "validation samples"
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> "Verdict":
+        """Return the verdict that ``dataclasses.asdict`` made a record of."""
+        estimates = {
+            name: Estimate(**record[name])
+            for name in ("crossfitted", "loss", "points", "slope", "lds")
+            if record[name] is not None
+        }
+        pairs = {name: tuple(record[name]) for name in ("blocking", "wrong")}
+        return cls(**{**record, **estimates, **pairs})
+
+    def __str__(self) -> str:
+        return self.sentence
+
+    @property
+    def calibrated(self) -> bool:
+        """Tell whether retrainings were at hand."""
+        return self.slope is not None
+
+    @property
+    def sentence(self) -> str:
+        """Say the answer in words, with its interval."""
+        if self.slope is None or self.lds is None or self.loss is None or self.points is None:
+            return self._of_the_mass
+        gain = (
+            f"{self.loss.value:.2g} nats ({_ends(self.loss)}) and"
+            f" {self.points.value:.2g} points ({_ends(self.points)})"
         )
-    first, second = check.blocking
-    return (
-        f"at its ceiling within noise; classes {first} and {second} block each other at "
-        f"1 : {check.exchange_rate:.2g}"
+        if self.answer == "not_predictive":
+            wrong = f"; against their prediction change {', '.join(self.wrong)}"
+            return (
+                "cannot tell: influence does not predict retraining here;"
+                f" slope {self.slope.value:.2g} ({_ends(self.slope)}),"
+                f" rank score {self.lds.value:.2g} ({_ends(self.lds)}){wrong if self.wrong else ''}"
+            )
+        if self.answer == "room":
+            return f"room: every class can gain at once, class {self.worst} least, with {gain}"
+        if self.answer == "ceiling":
+            return (
+                f"at its ceiling: no room of {self.small_gain:g} points is shown;"
+                f" class {self.worst} gains least, with {gain}; {self._blocked}"
+            )
+        return f"cannot tell: too few {self.more}; class {self.worst} gains least, with {gain}"
+
+    @property
+    def scope(self) -> str:
+        """Say what the verdict does not speak of."""
+        unchecked = (
+            "" if self.calibrated else "has not checked whether a new training bears it out, and "
+        )
+        return f"This {unchecked}does not speak of new samples, another model or longer training."
+
+    @property
+    def remedy(self) -> str:
+        """Say what would settle the question."""
+        if self.answer == "not_predictive":
+            return (
+                "More retrained subsets may settle it, or influence averaged over trainings or"
+                " taken along the training."
+            )
+        if self.answer == "too_few_samples":
+            if self.factor is None or self.factor > LARGE_FACTOR:
+                return f"Even {LARGE_FACTOR} times as many {self.more} may not settle it."
+            return f"About {max(self.factor, 1.1):.2g} times as many {self.more} would settle it."
+        if not self.calibrated:
+            return "Retraining on random halves would check it."
+        if self.answer == "room":
+            return "A training with the weights, measured on other samples, settles it."
+        return "It is settled for these samples and this model."
+
+    @property
+    def text(self) -> str:
+        """Write all three sentences."""
+        return f"{self.sentence[0].upper()}{self.sentence[1:]}. {self.scope} {self.remedy}"
+
+    @property
+    def _blocked(self) -> str:
+        first, second = self.blocking
+        return f"classes {first} and {second} block each other at 1 : {self.exchange_rate:.2g}"
+
+    @property
+    def _of_the_mass(self) -> str:
+        gain = self.crossfitted
+        value, low, high = (f"{100 * share:.3g}" for share in (gain.value, gain.low, gain.high))
+        if self.answer == "room":
+            return (
+                f"room for a joint improvement of about {value} % of the influence mass "
+                f"(95 % {low} to {high})"
+            )
+        if self.answer == "ceiling":
+            return (
+                f"at its ceiling: a joint improvement of at most {high} % of the influence mass "
+                f"(95 % {low} to {high}); {self._blocked}"
+            )
+        return (
+            "cannot tell: too few validation samples; a joint improvement of "
+            f"{low} to {high} % of the influence mass (95 %)"
+        )
+
+
+def uncalibrated_verdict(check: Decision) -> Verdict:
+    """Give the verdict without retrainings, from the cross-fitted headroom.
+
+    It is room where the interval lies above 0, a ceiling where it ends below 2 % of the influence
+    mass, and cannot be told otherwise.
+
+    >>> from catwise.ceiling.check import check_ceiling
+    >>> p_nk = np.array([[1.0, -2.0], [-1.0, 2.0]])  # what helps one class harms the other
+    >>> check = check_ceiling(np.repeat(p_nk[:, :, None], 3, axis=2), ["cat", "dog"])
+    >>> print(uncalibrated_verdict(check).sentence)
+    at its ceiling: a joint improvement of at most 0 % of the influence mass (95 % 0 to 0); \
+classes cat and dog block each other at 1 : 1
+    """
+    gain = check.crossfitted
+    answer: Answer = "too_few_samples"
+    if gain.low > 0:
+        answer = "room"
+    elif gain.high < SMALL_SHARE:
+        answer = "ceiling"
+    factors = [
+        _factor(gain.value, gain.value - gain.low),
+        _factor(SMALL_SHARE - gain.value, gain.high - gain.value),
+    ]
+    return Verdict(answer, gain, check.blocking, check.exchange_rate, factor=_least(factors))
+
+
+def calibrated_verdict(
+    check: Decision,
+    gains: PerClass,
+    calibration: Calibration,
+    classes: Sequence[str],
+    accuracy_k: np.ndarray,
+    small_gain: float = SMALL_GAIN,
+) -> Verdict:
+    """Give the verdict on what a new training would bring every class.
+
+    ``gains`` are the cross-fitted predicted gains in nats, and ``accuracy_k`` the accuracy (a
+    share) of each class with plain training, on the same query samples.
+
+    Asked first is whether influence predicts retraining: slope and score lie significantly above
+    0, and no class changes against its prediction. There is room where the gain in nats of every
+    class lies above 0. It is a ceiling where that is not shown and the upper end of the smallest
+    gain in accuracy lies below ``small_gain`` points; classes that could not gain as much, because
+    they are as good as right already, are left out there.
+    """
+    loss_k, loss_low_k, loss_high_k = _intervals(gains, calibration.slopes)
+    points_k, points_low_k, points_high_k = _intervals(gains, calibration.accuracy_slopes)
+    open_k = 100 * (1 - accuracy_k) > small_gain
+    open_k |= not open_k.any()
+    loss = Estimate(*(float(ends.min()) for ends in (loss_k, loss_low_k, loss_high_k)))
+    points = Estimate(
+        *(float(ends[open_k].min()) for ends in (points_k, points_low_k, points_high_k))
     )
+    answer: Answer = "too_few_samples"
+    if not calibration.predictive:
+        answer = "not_predictive"
+    elif loss.low > 0:
+        answer = "room"
+    elif points.high < small_gain:
+        answer = "ceiling"
+    worst = int(loss_k.argmin())
+    # Which of the two factors of the gain is the less certain one decides what to get more of.
+    validation = gains.half_width()[worst] * abs(calibration.slopes.value_k[worst])
+    retraining = abs(gains.value_k[worst]) * calibration.slopes.half_width()[worst]
+    factors = [
+        _factor(loss.value, loss.value - loss.low),
+        _factor(small_gain - points.value, points.high - points.value),
+    ]
+    return Verdict(
+        answer,
+        check.crossfitted,
+        check.blocking,
+        check.exchange_rate,
+        worst=classes[worst],
+        loss=loss,
+        points=points,
+        small_gain=small_gain,
+        slope=calibration.slope,
+        lds=calibration.lds,
+        wrong=tuple(classes[k] for k in np.flatnonzero(calibration.reversed_k).tolist()),
+        factor=_least(factors),
+        more="validation samples" if validation >= retraining else "retrained subsets",
+    )
+
+
+def product(gains: PerClass, slopes: PerClass, tail: float = 0.025) -> tuple[np.ndarray, ...]:
+    """Multiply gains by slopes; return the product and half the width of its interval, (k,) each.
+
+    With half widths h at probability ``tail`` beyond each end, that of g s is
+    sqrt((g h_s)^2 + (s h_g)^2 + (h_g e_s)^2), e_s the standard error of s: as the deviation of a
+    product of independent factors.
+    """
+    g_k, s_k = gains.value_k, slopes.value_k
+    wide_g_k, wide_s_k = gains.half_width(tail), slopes.half_width(tail)
+    square_k = (g_k * wide_s_k) ** 2 + (s_k * wide_g_k) ** 2 + (wide_g_k * slopes.error_k) ** 2
+    return g_k * s_k, np.sqrt(square_k)
+
+
+def _intervals(gains: PerClass, slopes: PerClass) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Compute each class's calibrated gain, its low end, and its high end at 2.5 % / k."""
+    value_k, half_k = product(gains, slopes)
+    _, wide_k = product(gains, slopes, 0.025 / len(value_k))
+    return value_k, value_k - half_k, value_k + wide_k
+
+
+def _factor(distance: float, half: float) -> float:
+    """Compute how many times the samples bring half the width, ~ 1 / sqrt(m), to the distance."""
+    return float((half / distance) ** 2) if distance > 0 else float("inf")
+
+
+def _least(factors: list[float]) -> float | None:
+    """Return the smallest factor, None where none is finite."""
+    return min(factors) if np.isfinite(min(factors)) else None
+
+
+def _ends(estimate: Estimate) -> str:
+    return f"95 % {estimate.low:.2g} to {estimate.high:.2g}"

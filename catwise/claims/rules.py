@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from catwise.ceiling.verdict import verdict
 from catwise.claims.evidence import Measurement, graded, mean_over, share
 from catwise.claims.paper import ROUNDS, RULE, SPEARMAN
 from catwise.influence.top_counts import top_counts
@@ -177,7 +176,7 @@ def ratio(results: "Results") -> list[Answer]:
     """Judge whether the first component's ratio lies above the paper's value (section 5.2)."""
     measurement = _first_ratio(results, "ratio")
     low = results.ceiling.first_component_ratio.low
-    why = f"by the cross-fitted headroom: {verdict(results.ceiling)}"
+    why = f"by the cross-fitted headroom: {results.ceiling.verdict.sentence}"
     return [_answer([measurement], low > RULE, measurement.value > RULE) | {"why": why}]
 
 

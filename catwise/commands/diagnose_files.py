@@ -219,6 +219,7 @@ def show(diagnosis: Diagnosis, data: Data, history: list[dict[str, Any]]) -> Non
     mean = np.mean([row["accuracy"] for row in last])
     first, second = diagnosis.ceiling.blocking
     print(f"verdict: {diagnosis.verdict}")
+    print(f"{diagnosis.verdict.scope} {diagnosis.verdict.remedy}")
     print(f"most in each other's way: {first} and {second}")
     print(f"test accuracy: mean {mean:.3f}, worst class {worst['class']} {worst['accuracy']:.3f}")
     n = len(data.y["train"])
@@ -250,6 +251,6 @@ def write(out: Path, diagnosis: Diagnosis, data: Data, history: list[dict[str, A
     figures = folder(str(out), "figures")
     for name, picture in pictures.items():
         (figures / f"{name}.png").write_bytes(png(picture.figure))
-    noise = "" if diagnosis.ceiling.room else "; at a ceiling they are noise"
+    noise = "" if diagnosis.verdict.answer == "room" else "; they may be noise"
     print(f"\nweights that raise every class to first order{noise}: {out / 'weights.csv'}")
     print(f"figures: {figures}")

@@ -251,9 +251,10 @@ class Reweight(Section):
 
 
 class Ceiling(Section):
-    """Hold how the null of the ceiling's check is drawn."""
+    """Hold how the null is drawn, and which gain of the worst class, in points, is a ceiling."""
 
     permutations: Annotated[int, Field(ge=20)]
+    small_gain: Positive
     seed: Seed
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from catwise.ceiling.verdict import check_ceiling
+from catwise.ceiling.check import check_ceiling
 from catwise.experiments.anchored_influence import AnchoredInfluence
 from catwise.experiments.epoch_measurements import MEASURES
 from catwise.experiments.table1 import Table1Experiment, direction_method, search_method

@@ -1,12 +1,16 @@
-"""Draw the room that was predicted against what it brought (benchmarks/science/calibration.py)."""
+"""Draw what was predicted against what came: by retraining on subsets, and by one more epoch."""
 
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from matplotlib.figure import Figure
 
+from catwise.ceiling.calibration import predicted_gains
+from catwise.core.statistics import Estimate
 from catwise.figures.style import COLOURS, GREY, Picture, styled
 
-__all__ = ["calibration"]
+__all__ = ["calibration", "retrained_gains"]
 
 MARKERS = "osD^vP"
 
@@ -47,4 +51,50 @@ def calibration(benchmark: dict[str, Any], dataset: str) -> Picture:
         f" {low:.2f} to {high:.2f} over the trainings). With the gain in accuracy rho is"
         f" {accuracy_rho:.2f}: influence is about loss.",
         "Scatter plot of predicted headroom against the realised net gain of the worst class.",
+    )
+
+
+@styled
+def retrained_gains(
+    p_nk: np.ndarray,
+    counts_k: np.ndarray,
+    subsets: dict[str, np.ndarray],
+    classes: Sequence[str],
+    slope: Estimate,
+    lds: Estimate,
+) -> Picture:
+    """Draw a mark for each class and retrained subset: the gain as predicted and as realised.
+
+    ``subsets`` are the arrays of subsets.npz; ``slope`` and ``lds`` are those of the calibration.
+    Gains are relative to the mean of the class over the subsets that were drawn alike.
+    """
+    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
+    axes = figure.subplots()
+    x_hk = predicted_gains(p_nk, counts_k, subsets["kept_hn"])
+    y_hk = -subsets["loss_hsk"].mean(axis=1)
+    for design in np.unique(subsets["design_h"]):
+        rows = subsets["design_h"] == design
+        x_hk[rows] -= x_hk[rows].mean(axis=0)
+        y_hk[rows] -= y_hk[rows].mean(axis=0)
+    for k, name in enumerate(classes):
+        style = {"color": COLOURS[k % len(COLOURS)], "marker": MARKERS[k % len(MARKERS)]}
+        axes.scatter(x_hk[:, k], y_hk[:, k], s=9, alpha=0.6, label=name, **style)
+    ends = np.array([x_hk.min(), x_hk.max()])
+    axes.plot(ends, slope.value * ends, color="black", linewidth=1)
+    axes.axhline(0, color=GREY, linewidth=1)
+    axes.set_xlabel("predicted gain, nats")
+    axes.set_ylabel("realised gain, nats")
+    if len(classes) <= 10:
+        axes.legend(frameon=False, fontsize="small", ncols=2)
+    return Picture(
+        figure,
+        None,
+        "How much of a predicted gain comes true?",
+        "Each mark is a class of a model that was trained again on a random part of the samples."
+        " Horizontal: by how much influence says that its loss falls. Vertical: by how much it"
+        " fell. Both are relative to the mean over the parts that were drawn alike. The line has"
+        f" the slope by which predictions are calibrated, {slope.value:.2g} (95 % interval"
+        f" {slope.low:.2g} to {slope.high:.2g}); the rank score is {lds.value:.2g}"
+        f" ({lds.low:.2g} to {lds.high:.2g}).",
+        "Scatter plot of predicted against realised gains of each class, with a line.",
     )

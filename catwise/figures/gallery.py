@@ -2,7 +2,9 @@
 
 from typing import TYPE_CHECKING
 
-from catwise.ceiling.verdict import verdict
+import numpy as np
+
+from catwise.figures.calibration import retrained_gains
 from catwise.figures.ceiling import ceiling
 from catwise.figures.counts import counts
 from catwise.figures.fidelity import fidelity, fidelity_cost, fidelity_samples
@@ -38,8 +40,19 @@ def draw(results: "Results") -> dict[str, Picture]:
     pictures = {
         "influence_plane.png": influence_plane(p_nk, y_n, flipped_n, classes, pair),
         "counts.png": counts(p_nk, y_n, classes),
-        "ceiling.png": ceiling(results.epochs, verdict(results.ceiling)),
+        "ceiling.png": ceiling(
+            results.epochs,
+            results.ceiling.verdict.sentence,
+            results.gains,
+            results.ceiling.verdict.small_gain,
+        ),
     }
+    found, subsets = results.ceiling.verdict, results.subsets
+    if found.slope is not None and found.lds is not None and subsets is not None:
+        counts_k = np.array(results.card.counts["validation_a"])
+        pictures["calibration.png"] = retrained_gains(
+            p_nk, counts_k, subsets, classes, found.slope, found.lds
+        )
     if results.history["epoch"].max() > 1:
         pictures["training_curves.png"] = training_curves(results.history, classes)
     scored = results.fidelity

@@ -1,4 +1,4 @@
-"""Make the words under which methods and cases are shown; results hold them as columns.
+"""Make the words under which answers, methods and cases are shown; results hold them as columns.
 
 The rows are those of the tables of ``reports/reweight``: a dictionary or a row of a data frame.
 """
@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import pandas as pd
 
 __all__ = [
+    "ANSWERS",
     "case_label",
     "case_labels",
     "improvement_label",
@@ -18,6 +19,12 @@ __all__ = [
     "vectors_label",
 ]
 
+ANSWERS = {  # of a verdict
+    "room": "room to improve",
+    "ceiling": "at its ceiling",
+    "too_few_samples": "cannot tell",
+    "not_predictive": "cannot tell",
+}
 Row: TypeAlias = Mapping[str, Any] | pd.Series
 WHOLE = {  # families that have no options
     "all_ones": "all ones",

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from catwise.ceiling.verdict import check_ceiling, verdict
+from catwise.ceiling.check import check_ceiling
+from catwise.ceiling.verdict import uncalibrated_verdict
 from catwise.core.errors import InputError
 from catwise.core.statistics import require_finite
 from catwise.improvement.acceptance import Gain, accepted, gain
@@ -86,7 +87,7 @@ class Path:
 def room_or_ceiling(p_nkb: np.ndarray) -> Judgement:
     """Judge by the cross-fitted headroom of P by bins (``catwise.ceiling.verdict``)."""
     check = check_ceiling(p_nkb)
-    return Judgement(check.room, verdict(check))
+    return Judgement(check.room, uncalibrated_verdict(check).sentence)
 
 
 def retrain_to_the_ceiling(

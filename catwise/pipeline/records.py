@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from catwise.ceiling.verdict import Verdict
 from catwise.core.statistics import Estimate
 
 __all__ = [
@@ -60,6 +61,7 @@ class Ceiling:
     blocking: tuple[str, str]  # the two classes that stand most in each other's way
     exchange_rate: float  # of the second of them for the first
     gap: float
+    verdict: Verdict  # the calibrated one where retrainings were at hand
     record: dict[str, Any]
 
 

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from catwise.ceiling.verdict import Blocked, Verdict, uncalibrated_verdict
 from catwise.core.statistics import Estimate
 from catwise.pipeline.files import read_json, read_npz
 from catwise.pipeline.records import (
@@ -195,15 +196,33 @@ class Results:
         """Read the check of the ceiling at the last checkpoint."""
         check = read_json(self.folder_of("ceiling") / "ceiling.json")
         names = ("first_component_ratio", "smallest_share", "headroom", "crossfitted")
+        figures = {name: Estimate(**check[name]) for name in names}
         first, second = check["blocking"]
+        blocked = Blocked(figures["crossfitted"], (first, second), check["exchange_rate"])
+        calibrated = check.get("verdict")  # carried results may be older than the calibration
         return Ceiling(
-            **{name: Estimate(**check[name]) for name in names},
+            **figures,
             room=bool(check["room"]),
-            blocking=(first, second),
-            exchange_rate=check["exchange_rate"],
+            blocking=blocked.blocking,
+            exchange_rate=blocked.exchange_rate,
             gap=check["gap"],
+            verdict=Verdict.from_record(calibrated)
+            if calibrated
+            else uncalibrated_verdict(blocked),
             record=check,
         )
+
+    @cached_property
+    def gains(self) -> pd.DataFrame | None:
+        """Read what a new training would bring each class; None without retrainings."""
+        written = (self.folder_of("ceiling") / "gains.csv").exists()
+        return self._table("ceiling/gains") if written else None
+
+    @cached_property
+    def subsets(self) -> dict[str, np.ndarray] | None:
+        """Read what retraining on subsets measured, the arrays of subsets.npz; None without it."""
+        path = self.folder_of("fidelity") / "subsets.npz"
+        return read_npz(path) if path.exists() else None
 
     @cached_property
     def fidelity(self) -> Fidelity | None:

@@ -48,6 +48,7 @@ TABLES: dict[str, Schema] = {
         **{"epoch": int, "figure": str, "value": float, **INTERVAL},
         **{"null_middle": float, "null_low": float, "null_high": float},
     },
+    "ceiling/gains": {"class": str, "quantity": str, "value": float, **INTERVAL},
     "fidelity/scores": {**SCORED, "class": str, "lds": float, **INTERVAL, "ceiling": float},
     "fidelity/summary": {**SCORED, "lds": float, **INTERVAL, "ceiling": float, "cost": float},
     "fidelity/differences": {

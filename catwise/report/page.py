@@ -10,7 +10,7 @@ from typing import Any
 from markupsafe import Markup
 
 from catwise.claims.paper import FIGURES
-from catwise.figures.labels import case_labels
+from catwise.figures.labels import ANSWERS, case_labels
 from catwise.pipeline.results import Results, TopShare
 from catwise.report import provenance, removal_tables, sample_browser, table1, table2
 from catwise.report.benchmarks import Benchmark
@@ -105,6 +105,7 @@ def render(page: Page) -> str:
     results, claims = [chapter.results for chapter in page.chapters], page.claims["claims"]
     carried = {one.dataset: one.provenance for one in results if one.provenance is not None}
     return environment.from_string(template).render(
+        answers=ANSWERS,
         page=page,
         style=html.style(),
         script=Markup(script),

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from catwise.ceiling.verdict import Answer
 from catwise.figures.labels import case_labels, method_label
 from catwise.pipeline.results import Results, TopShare, Trimming
 
@@ -14,9 +15,9 @@ METHODS = ("lp_ga", "direction")  # families that are methods; the others of Tab
 
 @dataclass(frozen=True)
 class Summary:
-    """Hold the sentences about one data set; ``advice`` says what would help, in some order."""
+    """Hold the verdict and the sentences about one data set; ``advice`` says what would help."""
 
-    room: bool
+    answer: Answer
     headline: str
     blocking: str
     advice: list[str]
@@ -29,24 +30,8 @@ def summarize(results: Results) -> Summary:
         *removal_advice(results),
         *epoch_advice(results),
     ]
-    return Summary(results.ceiling.room, headline(results), blocking(results), advice)
-
-
-def headline(results: Results) -> str:
-    """Say whether there is room, and how much."""
-    gain = results.ceiling.crossfitted
-    value, low, high = (f"{100 * share:.2g}" for share in (gain.value, gain.low, gain.high))
-    if results.ceiling.room:
-        return (
-            "Not at its ceiling: one reweighting of the training samples can help every class."
-            f" Even the class that gains least gains {value} % of its influence mass"
-            f" (95 % interval {low} to {high})."
-        )
-    return (
-        "At its ceiling, within noise: no reweighting of the training samples helps every class"
-        f" for sure. The cross-fitted headroom is {value} % of the influence mass, and its 95 %"
-        f" interval, {low} to {high}, does not lie above 0."
-    )
+    verdict = results.ceiling.verdict
+    return Summary(verdict.answer, verdict.text, blocking(results), advice)
 
 
 def blocking(results: Results) -> str:

@@ -43,7 +43,8 @@ def save(diagnosis: "Diagnosis", path: str | Path) -> None:
         for field in fields(diagnosis)
         if field.name not in (*IN_TABLE, "fitted")
     }
-    record = {"verdict": diagnosis.verdict, "samples": name, "fingerprint": None} | record
+    words = {"sentence": diagnosis.verdict.text, "samples": name, "fingerprint": None}
+    record = words | record
     files: dict[str, Write] = {
         name: lambda file: (
             table.to_parquet(file, index=False)

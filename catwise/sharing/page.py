@@ -11,6 +11,7 @@ import torch
 from catwise.core.errors import InputError
 from catwise.figures.class_matrix import class_matrix, class_shares
 from catwise.figures.influence_plane import influence_plane
+from catwise.figures.labels import ANSWERS
 from catwise.sharing import html
 from catwise.sharing.looks import Look, image_looks, looks
 
@@ -73,6 +74,7 @@ def render(
             style=html.style(),
             diagnosis=diagnosis,
             check=check,
+            answers=ANSWERS,
             trust=[*trust(diagnosis), *notes],
             unit=UNITS.get(
                 diagnosis.measure, f"units of {diagnosis.measure}, summed over the query"
@@ -90,13 +92,25 @@ def render(
 
 def trust(diagnosis: "Diagnosis") -> list[str]:
     """Say what the verdict rests on and how far it carries."""
-    gain = diagnosis.ceiling.crossfitted
-    value, low, high = (f"{100 * share:.3g}" for share in (gain.value, gain.low, gain.high))
-    side = "above 0: there is room" if diagnosis.ceiling.room else "not above 0: no room is certain"
+    verdict = diagnosis.verdict
+    if verdict.calibrated:
+        rests = (
+            "The verdict is about what a new training with the weights would bring every class. It"
+            " rests on the gain that influence predicts on query samples that had no part in"
+            " choosing the weights, times the slope of realised on predicted gains over models"
+            " that were trained again on random halves."
+        )
+    else:
+        gain = verdict.crossfitted
+        value, low, high = (f"{100 * share:.3g}" for share in (gain.value, gain.low, gain.high))
+        rests = (
+            "The verdict goes by the cross-fitted headroom, the gain of the class that gains least"
+            " on query samples that had no part in choosing the weights, in % of its influence"
+            f" mass. It is {value} %, and its 95 % interval is {low} to {high}. Give `diagnose` a"
+            " function that trains (`retrain=`) to check it."
+        )
     return [
-        "The verdict goes by the cross-fitted headroom, the gain of the class that gains least on"
-        " query samples that had no part in choosing the weights, in % of its influence mass. It"
-        f" is {value} %, and its 95 % interval, {low} to {high}, lies {side}.",
+        rests,
         f"The influence speaks of {100 * diagnosis.coverage:.3g} % of the model's parameters; the"
         " others are taken as fixed.",
         "Influence is a first-order prediction of what training again would bring. It ranks samples"
@@ -119,12 +133,14 @@ def advice(diagnosis: "Diagnosis") -> list[str]:
         " better."
     ]
     first, second = diagnosis.ceiling.blocking
-    if diagnosis.ceiling.room:
+    if diagnosis.verdict.answer == "room":
         lines.append(
             "Train anew with the weights of the training samples (`diagnosis.weights_n`), several"
             " times with different seeds, and compare with plain training on samples that played"
             " no part so far. Keep the weights only if they win there."
         )
+    elif diagnosis.verdict.answer != "ceiling":
+        lines.append(f"Do not trust the weights yet. {diagnosis.verdict.remedy}")
     else:
         lines.append(
             "Do not train with the weights: at a ceiling they are noise. Reweighting these samples"

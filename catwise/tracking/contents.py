@@ -8,7 +8,6 @@ import pandas as pd
 
 from catwise.figures.labels import case_labels, method_label, method_labels
 from catwise.pipeline.results import Results
-from catwise.report.summary import headline
 from catwise.report.table1 import method_rows
 from catwise.tracking.mlflow_log import Point
 
@@ -63,7 +62,7 @@ def note(results: Results) -> str:
     """Write in markdown the verdict, the worst class, and the gains of Table 1."""
     train = results.metrics("train")
     lines = [
-        f"**{headline(results)}**",
+        f"**{results.ceiling.verdict.text}**",
         "",
         f"Worst class on the test split: {train['worst_class']}, accuracy"
         f" {train['worst_class_accuracy']:.3f}. Mean of the classes:"

@@ -18,7 +18,7 @@ __all__ = ["changes", "fingerprint", "state_of"]
 STAGES = ("train", "influence", "fidelity", "removal", "ceiling", "reweight", "improve")
 TABLES = {
     "train": ("history",),
-    "ceiling": ("epochs",),
+    "ceiling": ("epochs", "gains"),
     "improve": ("path", "table", "classes", "steps", "class_matrix"),
     "reweight": ("cases", "table", "summary", "printed", "refresh", "room", "tradeoff", "history"),
 }

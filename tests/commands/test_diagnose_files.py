@@ -60,7 +60,7 @@ def write_mails(path: Path, rng: np.random.Generator, each: int = 60) -> dict[in
 def read_answer(output: str) -> tuple[str, list[str]]:
     """Return the verdict and the ten samples."""
     (verdict,) = re.findall(
-        r"^verdict: (room for a joint improvement .*|at its ceiling within noise; .*)$",
+        r"^verdict: (room for a joint improvement .*|at its ceiling: .*|cannot tell: .*)$",
         output,
         re.MULTILINE,
     )

@@ -29,7 +29,7 @@ def test_an_example_is_shorter_than_sixty_lines(path):
 def test_the_example_finds_the_labels_that_it_changed_and_writes_weights(tmp_path, capsys):
     with torch.random.fork_rng():
         own_classifier.main(str(tmp_path / "weights.csv"))
-    verdict, _, _, _, *samples = capsys.readouterr().out.splitlines()
+    verdict, _, _, _, _, *samples = capsys.readouterr().out.splitlines()
     assert re.match(r"verdict: room for a joint improvement of about .* \(95 % .* to .*\)", verdict)
     line = re.compile(r"sample +\d+, label \d: +-[\d.]+ nats, (wrong on purpose|as it was)")
     notes = [line.fullmatch(sample)[1] for sample in samples]

@@ -12,7 +12,9 @@ from matplotlib.colors import to_hex
 from matplotlib.lines import AxLine
 
 from catwise.core.errors import InputError
+from catwise.core.statistics import Estimate
 from catwise.figures import (
+    calibration,
     ceiling,
     cost,
     counts,
@@ -365,3 +367,40 @@ def test_the_ceiling_is_drawn_at_every_checkpoint_with_interval_null_and_the_ver
             for segment in bars.lines[2][0].get_segments():
                 np.testing.assert_allclose(segment[:, 1], [factor * 0.1, factor * 0.4])
             assert len(bars.lines[2][0].get_segments()) == len(epochs)
+
+
+def test_the_gain_of_each_class_stands_beside_a_small_gain():
+    epochs = pd.DataFrame(
+        {"epoch": 1, "figure": name, "value": 0.2, "low": 0.1, "high": 0.4}
+        | {"null_middle": 0.0, "null_low": -0.1, "null_high": 0.1}
+        for name in ("first_component_ratio", "smallest_share", "headroom", "crossfitted")
+    )
+    gains = pd.DataFrame(
+        {"class": name, "quantity": quantity, "value": value, "low": value - 1, "high": value + 2}
+        for quantity in ("accuracy", "loss")
+        for name, value in (("cat", 2.0), ("dog", 0.3))
+    )
+    axes = ceiling.ceiling(epochs, "room", gains, 0.5).figure.axes[2]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["dog", "cat"]
+    (bars,) = axes.containers
+    np.testing.assert_allclose(bars.lines[0].get_ydata().astype(float), [0.3, 2])
+    ends = [segment[:, 1] for segment in bars.lines[2][0].get_segments()]
+    np.testing.assert_allclose(ends, [[-0.7, 2.3], [1, 4]])
+    assert 0.5 in [line.get_ydata()[0] for line in axes.lines]
+
+
+def test_predicted_and_realised_gains_are_relative_to_the_mean_of_their_design(rng):
+    p_nk, kept_hn = rng.normal(size=(20, 2)), rng.random((6, 20)) < 0.5
+    subsets = {
+        "kept_hn": kept_hn,
+        "design_h": np.arange(6) % 2,
+        "loss_hsk": rng.normal(size=(6, 3, 2)) + 5 * (np.arange(6) % 2)[:, None, None],
+    }
+    estimate = Estimate(0.1, 0.05, 0.15)
+    picture = calibration.retrained_gains(p_nk, np.ones(2), subsets, PAIR, estimate, estimate)
+    (axes,) = picture.figure.axes
+    for marks in axes.collections:
+        for design in (0, 1):
+            points_h2 = np.asarray(marks.get_offsets())[design::2]
+            np.testing.assert_allclose(points_h2.mean(axis=0), 0, atol=1e-12)
+    assert "0.1 (95 % interval 0.05 to 0.15)" in picture.caption

@@ -1,5 +1,6 @@
 """Write small reports as the stages write them, for the tests of those who read them."""
 
+from dataclasses import asdict
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from catwise.ceiling.verdict import Answer, Blocked, Verdict
+from catwise.core.statistics import Estimate
 from catwise.pipeline.files import write_csv, write_json, write_npz
 from catwise.pipeline.results import Place, Results
 from catwise.pipeline.tables import TABLES
@@ -60,11 +63,12 @@ def write_results(
 
     ``looks`` says what the samples are: images, points, or nothing that can be seen. ``flips``
     labels are flipped, those of the most detrimental samples. ``trimmed``: removal by rounds.
+    ``carried`` results are older than the calibration of the verdict.
     """
     place = partial(Path, folder) if isinstance(folder, Path) else folder
     _write_data(place, classes, looks, flips)
     _write_training(place, classes, looks)
-    _write_ceiling(place, classes, room)
+    _write_ceiling(place, classes, room, calibrated=not carried)
     _write_removal(place, classes, trimmed)
     _write_reweight(place, classes, cases)
     _write_improve(place, classes, cases)
@@ -127,7 +131,7 @@ def _write_training(place: Place, classes: tuple[str, ...], looks: str) -> None:
         write_npz(place("train") / "predicted.npz", **predicted)
 
 
-def _write_ceiling(place: Place, classes: tuple[str, ...], room: bool) -> None:
+def _write_ceiling(place: Place, classes: tuple[str, ...], room: bool, calibrated: bool) -> None:
     low = 0.03 if room else -0.03
     figures = {
         "first_component_ratio": {"value": 0.2, "low": 0.1, "high": 0.3},
@@ -138,6 +142,26 @@ def _write_ceiling(place: Place, classes: tuple[str, ...], room: bool) -> None:
     rates = {name: 1 / len(classes) for name in classes}
     record = {"room": int(room), "blocking": list(classes[:2]), "exchange_rate": 0.6}
     written = {**figures, **record, "exchange": rates, "gap": 0.0}
+    if calibrated:
+        gain, slope = Estimate(0.02, low, 0.07), Estimate(0.1, 0.08, 0.12)
+        blocked = Blocked(Estimate(**figures["crossfitted"]), (classes[0], classes[1]), 0.6)
+        answer: Answer = "room" if room else "ceiling"
+        found = Verdict(
+            answer,
+            **vars(blocked),
+            worst=classes[0],
+            loss=gain,
+            points=gain,
+            small_gain=0.5,
+            slope=slope,
+            lds=slope,
+        )
+        written["verdict"] = asdict(found)
+        gains = [
+            {"class": name, "quantity": "accuracy", "value": 0.02, "low": low, "high": 0.07}
+            for name in classes
+        ]
+        write_table(place("ceiling"), "ceiling/gains", gains)
     write_json(made(place("ceiling")) / "ceiling.json", written)
     summary = {name: figure["value"] for name, figure in figures.items()}
     write_json(place("ceiling") / "metrics.json", {**summary, "room": int(room)})

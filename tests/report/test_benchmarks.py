@@ -15,9 +15,11 @@ def test_a_benchmark_that_was_not_run_is_not_shown():
 
 def test_hit_rates_are_shares_with_their_intervals():
     hits = {"hits": 9, "of": 10, "low": 0.5, "high": 1.0}
-    case = {"room": True, "verdict": hits, "paper": hits | {"hits": 1}, "mean": {"headroom": 0.1}}
+    case = {"right": ["too_few_samples", "not_predictive"], "mean": {"headroom": 0.1}}
+    case |= {"verdict": hits, "uncalibrated": hits, "paper": hits | {"hits": 1}, "wrong": hits}
     (shown,) = benchmarks({"hit_rates": {"cases": {"one": case}}})
-    assert shown.table[1][3:5] == ["90 % (50 to 100)", "10 % (50 to 100)"]
+    assert shown.table[1][1:4] == ["cannot tell", "10", "90 % (50 to 100)"]
+    assert shown.table[1][5] == "10 % (50 to 100)"
 
 
 def test_what_was_predicted_stands_beside_what_came():

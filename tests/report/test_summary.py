@@ -7,15 +7,19 @@ from tests.helpers.reports import write_results, write_table
 
 
 @pytest.mark.parametrize(
-    ("room", "words"),
+    ("room", "carried", "answer", "words"),
     [
-        (True, "gains least gains 5 % of its influence mass (95 % interval 3 to 7)"),
-        (False, "At its ceiling, within noise"),
+        (True, False, "room", "Room: every class can gain at once, class a least, with 0.02 nats"),
+        (False, False, "ceiling", "At its ceiling: no room of 0.5 points is shown"),
+        (True, True, "room", "Room for a joint improvement of about 5 % of the influence mass"),
+        (False, True, "too_few_samples", "has not checked whether a new training bears it out"),
     ],
 )
-def test_the_ceilings_check_decides_between_room_and_ceiling(tmp_path, room, words):
-    summary = summarize(write_results(tmp_path, room=room))
-    assert summary.room == room
+def test_the_verdict_is_the_calibrated_one_where_models_were_retrained(
+    tmp_path, room, carried, answer, words
+):
+    summary = summarize(write_results(tmp_path, room=room, carried=carried))
+    assert summary.answer == answer
     assert words in summary.headline
 
 

@@ -1,0 +1,213 @@
+"""Calibrate predicted changes by retraining: what share of a predicted gain comes true.
+
+Retrainings on subsets of the training samples have a predicted and a realised change of each class.
+The noise of seeds and of trainings is in the realised change, and so leaves the slope of realised
+on predicted without bias. Errors of P are in the predicted change and lower the slope; that is what
+a prediction needs, which is made from the same P.
+
+Intervals are jackknife intervals over the subsets, the unit of noise; the spread over subsets holds
+that of the seeds within. They draw nothing at random.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import stdtrit
+
+from catwise.core.errors import InputError
+from catwise.core.statistics import Estimate
+
+__all__ = ["FEWEST_SUBSETS", "Calibration", "PerClass", "calibrate", "predicted_gains"]
+
+FEWEST_SUBSETS = 4  # fewer say nothing of their own noise
+
+
+@dataclass(frozen=True)
+class PerClass:
+    """Hold an estimate for each class, its standard error, and the degrees of freedom of both."""
+
+    value_k: np.ndarray
+    error_k: np.ndarray
+    degrees: int
+
+    def half_width(self, tail: float = 0.025) -> np.ndarray:
+        """Compute half the width of the interval with probability ``tail`` beyond each end."""
+        return stdtrit(self.degrees, 1 - tail) * self.error_k
+
+    def interval(self, k: int) -> Estimate:
+        """Return the estimate of class k with its 95 % interval."""
+        value, half = float(self.value_k[k]), float(self.half_width()[k])
+        return Estimate(value, value - half, value + half)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Hold how realised gains follow predicted ones over ``subsets``, each of ``seeds`` trainings.
+
+    slope             nats realised per nat predicted, the mean over the classes
+    accuracy_slope    points of accuracy realised per nat predicted, the mean over the classes
+    slopes            nats per nat of each class, drawn towards their mean as far as noise asks
+    accuracy_slopes   points per nat of each class, likewise
+    own               nats per nat of each class by itself
+    lds               the linear datamodeling score in loss, the mean over the classes
+    """
+
+    slope: Estimate
+    accuracy_slope: Estimate
+    slopes: PerClass
+    accuracy_slopes: PerClass
+    own: PerClass
+    lds: Estimate
+    subsets: int
+    seeds: int
+
+    @property
+    def predictive(self) -> bool:
+        """Tell whether slope and score are significantly above 0, and no class has a wrong sign."""
+        return self.slope.low > 0 and self.lds.low > 0 and not self.reversed_k.any()
+
+    @property
+    def reversed_k(self) -> np.ndarray:
+        """Tell of each class whether its own slope is significantly below 0."""
+        return self.own.value_k + self.own.half_width() < 0
+
+
+def predicted_gains(p_nk: np.ndarray, counts_k: np.ndarray, kept_hn: np.ndarray) -> np.ndarray:
+    """Compute by how much mean class losses fall on subset h, to first order, in nats: (h, k).
+
+    A training on a subset is one with weights of mean 1, w = n / |subset| on the subset and 0
+    elsewhere: (w - 1) . P[:, k] / counts_k, with P in nats of *summed* query loss and counts_k
+    query samples of class k. On halves that varies twice as much as the sum over what is left out,
+    because the others count double; so a slope holds for halves, for tenths and for weights alike.
+
+    >>> predicted_gains(np.array([[3.0], [1.0]]), np.array([10]), np.array([[True, False]]))
+    array([[0.2]])
+    """
+    weights_hn = kept_hn / kept_hn.mean(axis=1, keepdims=True)
+    return (weights_hn - 1) @ p_nk / counts_k
+
+
+def calibrate(
+    p_nk: np.ndarray,
+    counts_k: np.ndarray,
+    kept_hn: np.ndarray,
+    loss_hsk: np.ndarray,
+    accuracy_hsk: np.ndarray,
+    design_h: np.ndarray | None = None,
+) -> Calibration:
+    """Regress realised on predicted gains of every class over retrained subsets.
+
+    ``kept_hn`` says which training samples subset h keeps. ``loss_hsk`` (mean nats) and
+    ``accuracy_hsk`` (shares) were measured of each class on the query samples of P, by seed s.
+    ``design_h`` numbers the ways in which subsets were drawn. Per class and design there is an
+    intercept, which takes away what all subsets of a design share, such as their size.
+
+    The slope of class k is s_k = sum_h x_hk y_hk / sum_h x_hk^2, x and y centred. The shared slope
+    is their mean; its error holds the noise of all s_k, with their correlations, and their true
+    spread tau^2 (by moments), so that classes of opposite signs leave it near 0. ``slopes`` are the
+    empirical Bayes estimates: s_k is drawn to the mean by v_k / (v_k + tau^2), v_k its variance.
+
+    Raises InputError for fewer than 4 subsets, for values that are not finite, and for a class of
+    which all subsets are predicted the same.
+    """
+    count = len(kept_hn)
+    design_h = np.zeros(count, dtype=int) if design_h is None else design_h
+    designs = len(np.unique(design_h))
+    if count < FEWEST_SUBSETS + designs - 1:
+        raise InputError(
+            f"calibration: expected {FEWEST_SUBSETS + designs - 1} or more retrained subsets; "
+            f"got {count}"
+        )
+    if not (np.isfinite(loss_hsk).all() and np.isfinite(accuracy_hsk).all()):
+        raise InputError("calibration: expected finite losses and accuracies; got others")
+    predicted_hk = predicted_gains(p_nk, counts_k, kept_hn)
+    x_hk = _centred(predicted_hk, design_h)
+    if ((x_hk**2).sum(axis=0) <= 1e-20 * (predicted_hk**2).sum(axis=0)).any():
+        raise InputError(
+            "calibration: expected predictions that differ between subsets; got equal ones of "
+            f"class {(x_hk**2).sum(axis=0).argmin()}"
+        )
+    loss_hk = _centred(-loss_hsk.mean(axis=1), design_h)
+    points_hk = _centred(100 * accuracy_hsk.mean(axis=1), design_h)
+    squares, own = _sums(x_hk, x_hk, design_h), _sums(x_hk, loss_hk, design_h)
+    points = _sums(x_hk, points_hk, design_h)
+    degrees = count - designs - 1
+    own_k, covariance_kk = own[0] / squares[0], _covariance(own[1:] / squares[1:])
+    slope, slopes = _pooled(own_k, covariance_kk, degrees)
+    accuracy_slope, accuracy_slopes = _pooled(
+        points[0] / squares[0], _covariance(points[1:] / squares[1:]), degrees
+    )
+    score = _scores(x_hk, loss_hk)
+    error = _covariance(score[1:, None])[0] ** 0.5
+    return Calibration(
+        slope=slope,
+        accuracy_slope=accuracy_slope,
+        slopes=slopes,
+        accuracy_slopes=accuracy_slopes,
+        own=PerClass(own_k, np.diag(covariance_kk) ** 0.5, degrees),
+        lds=PerClass(score[:1], error, degrees).interval(0),
+        subsets=count,
+        seeds=loss_hsk.shape[1],
+    )
+
+
+def _centred(values_hk: np.ndarray, design_h: np.ndarray) -> np.ndarray:
+    """Subtract from each subset the mean of its design."""
+    centred_hk = values_hk.astype(np.float64)
+    for design in np.unique(design_h):
+        centred_hk[design_h == design] -= values_hk[design_h == design].mean(axis=0)
+    return centred_hk
+
+
+def _sums(x_hk: np.ndarray, y_hk: np.ndarray, design_h: np.ndarray) -> np.ndarray:
+    """Compute sum_h x_h y_h of all subsets, then of those without each, centred anew: (1 + h, k).
+
+    Of a design of m subsets with mean 0, the one left out takes x_h y_h m / (m - 1) with it.
+    """
+    products_hk = x_hk * y_hk
+    size_h = (design_h[:, None] == design_h).sum(axis=1)
+    factor_h = size_h / np.maximum(size_h - 1, 1)
+    total_k = products_hk.sum(axis=0)
+    return np.vstack([total_k, total_k - factor_h[:, None] * products_hk])
+
+
+def _scores(x_hk: np.ndarray, y_hk: np.ndarray) -> np.ndarray:
+    """Compute Spearman's rho, the mean over classes, of all subsets and without each: (1 + h,).
+
+    A class whose realised changes are all the same has none. The ranks are those among all subsets.
+    """
+    from scipy.stats import rankdata  # a second to import
+
+    one_h = np.zeros(len(x_hk), dtype=int)
+    x_hk, y_hk = (rankdata(values, axis=0) for values in (x_hk, y_hk))
+    x_hk, y_hk = x_hk - x_hk.mean(axis=0), y_hk - y_hk.mean(axis=0)
+    norm = _sums(x_hk, x_hk, one_h) * _sums(y_hk, y_hk, one_h)
+    moved_k = (norm > 1e-9).all(axis=0)
+    if not moved_k.any():
+        return np.zeros(len(norm))
+    rho = _sums(x_hk, y_hk, one_h)[:, moved_k] / norm[:, moved_k] ** 0.5
+    return rho.mean(axis=1)
+
+
+def _covariance(without_hk: np.ndarray) -> np.ndarray:
+    """Compute the jackknife's covariance of k statistics from their values without one subset."""
+    deviation_hk = without_hk - without_hk.mean(axis=0)
+    return (len(without_hk) - 1) / len(without_hk) * deviation_hk.T @ deviation_hk
+
+
+def _pooled(
+    value_k: np.ndarray, covariance_kk: np.ndarray, degrees: int
+) -> tuple[Estimate, PerClass]:
+    """Return the mean of the classes with its interval, and each class drawn towards it."""
+    k, variance_k = len(value_k), np.diag(covariance_kk)
+    mean = float(value_k.mean())
+    # What noise adds to the spread of the classes is less where their noise is common.
+    noise = (variance_k.sum() - covariance_kk.sum() / k) / max(k - 1, 1)
+    true = max(float(value_k.var(ddof=1)) - noise, 0.0) if k > 1 else 0.0
+    variance = covariance_kk.sum() / k**2 + true / k
+    total_k = variance_k + true
+    own_k = np.divide(true, total_k, out=np.zeros(k), where=total_k > 0)
+    drawn_k = mean + own_k * (value_k - mean)
+    error_k = np.sqrt(own_k * variance_k + (1 - own_k) ** 2 * variance)
+    shared = PerClass(np.array([mean]), np.array([variance**0.5]), degrees).interval(0)
+    return shared, PerClass(drawn_k, error_k, degrees)

@@ -1,0 +1,80 @@
+"""Calibrate a diagnosis with a function that trains: again on random halves, measured by class."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import nn
+
+from catwise.ceiling.calibration import FEWEST_SUBSETS, calibrate
+from catwise.ceiling.gains import Weigh, crossfitted_gains
+from catwise.ceiling.verdict import Decision, Verdict, calibrated_verdict
+from catwise.core.errors import InputError
+from catwise.core.progress import Progress
+from catwise.fidelity.subsets import random_halves
+from catwise.improvement.own_training import TrainFunction
+from catwise.influence.factors import Logits
+from catwise.influence.layers import frozen
+from catwise.influence.samples import Samples
+from catwise.sharing.questions import Fitted
+
+__all__ = ["retrained_verdict"]
+
+
+def retrained_verdict(
+    check: Decision,
+    p_nkb: np.ndarray,
+    fitted: Fitted,
+    query: Samples,
+    classes: Sequence[str],
+    weigh: Weigh,
+    retrain: TrainFunction,
+    *,
+    halves: int,
+    seed: int,
+    logits: Logits,
+    small_gain: float,
+    progress: Progress = iter,
+) -> Verdict:
+    """Train on ``halves`` random halves, and give the verdict that they calibrate.
+
+    Half h is trained as ``retrain(weights_n, h)``, with weight 2 on the half (n over its size) and
+    0 elsewhere, of mean 1 as the weights that the verdict is about.
+
+    Raises InputError for fewer than 4 halves, and where ``retrain`` returns no model.
+    """
+    if halves < FEWEST_SUBSETS:
+        raise InputError(f"halves: expected {FEWEST_SUBSETS} or more; got {halves}")
+    kept_hn = random_halves(len(p_nkb), halves, np.random.default_rng(seed))
+    device, measured = query.labels.device, []
+    for number, kept_n in progress(list(enumerate(kept_hn))):
+        model = retrain(kept_n / kept_n.mean(), number)
+        if not isinstance(model, nn.Module):
+            raise InputError(f"retrain: expected a torch module; got {type(model).__name__}")
+        measured.append(_measured(model.to(device), query, len(classes), fitted, logits))
+    loss_hk, accuracy_hk = (np.stack(values) for values in zip(*measured, strict=True))
+    counts_k = np.bincount(query.labels.cpu().numpy(), minlength=len(classes))
+    p_nk = p_nkb.sum(axis=2)
+    calibration = calibrate(p_nk, counts_k, kept_hn, loss_hk[:, None], accuracy_hk[:, None])
+    _, accuracy_k = _measured(fitted.model, query, len(classes), fitted, logits)
+    gains = crossfitted_gains(p_nkb, counts_k, weigh)
+    return calibrated_verdict(check, gains, calibration, classes, accuracy_k, small_gain)
+
+
+def _measured(
+    model: nn.Module, query: Samples, classes: int, fitted: Fitted, logits: Logits
+) -> tuple[np.ndarray, np.ndarray]:
+    """Compute the mean loss and the accuracy of each class on the query samples, (k,) each."""
+    losses, right = [], []
+    with frozen(model), torch.no_grad():
+        for start in range(0, len(query), fitted.batch_size):
+            part = query.rows(slice(start, start + fitted.batch_size))
+            losses.append(fitted.loss(model, part).double().cpu())
+            right.append((logits(model, part).argmax(-1) == part[-1]).double().cpu())
+    labels = query.labels.cpu()
+    count_k = torch.bincount(labels, minlength=classes)
+    loss_k, right_k = (
+        torch.bincount(labels, weights=torch.cat(parts), minlength=classes) / count_k
+        for parts in (losses, right)
+    )
+    return loss_k.numpy(), right_k.numpy()

@@ -1,0 +1,64 @@
+"""Laws of the check: zero at a ceiling, unmoved by order and scale; its record is enough."""
+
+import json
+
+import numpy as np
+import pytest
+
+from catwise.ceiling.check import CeilingCheck, check_ceiling
+from catwise.ceiling.headroom import headroom
+from catwise.ceiling.verdict import Blocked, uncalibrated_verdict
+from catwise.core.statistics import Estimate
+from stages.ceiling import check_record
+from tests.helpers.small import binned_vectors
+
+
+def test_at_a_ceiling_without_noise_every_figure_is_zero_and_the_rates_are_named():
+    line = np.random.default_rng(0).normal(size=100)
+    p_nk = np.stack([line, -3 * line], 1)
+    check = check_ceiling(np.repeat(p_nk[:, :, None], 4, axis=2), ("a", "b"))
+    assert check.headroom.value == pytest.approx(0, abs=1e-9)
+    assert check.crossfitted.value == pytest.approx(0, abs=1e-9)
+    assert check.smallest_share.value == pytest.approx(0, abs=1e-9)
+    assert not check.room
+    assert check.blocking == ("a", "b")
+    assert check.exchange_rate == pytest.approx(1)  # in shares of each class's own mass
+
+
+def test_without_noise_the_crossfitted_headroom_is_t_star(rng):
+    p_nkb = binned_vectors(rng, 1.0, noise=0)
+    check = check_ceiling(p_nkb)
+    assert check.crossfitted.value == pytest.approx(headroom(p_nkb.sum(2)).value, abs=1e-9)
+    assert check.crossfitted.low == pytest.approx(check.crossfitted.high, abs=1e-9)
+    assert check.room
+
+
+def test_the_order_of_bins_and_samples_and_the_scale_of_classes_change_nothing(rng):
+    p_nkb = binned_vectors(rng, 0.3)
+    expected = check_ceiling(p_nkb)
+    rows, columns = rng.permutation(p_nkb.shape[0]), rng.permutation(p_nkb.shape[2])
+    for other in (p_nkb[:, :, columns], p_nkb[rows], p_nkb * np.array([1, 50, 0.02])[:, None]):
+        check = check_ceiling(other)
+        for name in ("headroom", "crossfitted"):
+            one, two = getattr(expected, name), getattr(check, name)
+            assert (one.value, one.low, one.high) == pytest.approx(
+                (two.value, two.low, two.high), abs=1e-7
+            )
+
+
+ANY = Estimate(0.5, 0.4, 0.6)
+
+
+def test_the_verdict_is_the_same_from_the_check_and_from_its_record():
+    exchange_k = np.array([0.1, 0.35, 0.5, 0.05])
+    figure = Estimate(0.12, 0.034, 0.21)
+    check = CeilingCheck(ANY, ANY, ANY, figure, exchange_k, 0.0, ("a", "b", "c", "d"))
+    record = json.loads(json.dumps(check_record(check)))
+    first, second = record["blocking"]
+    read = Blocked(Estimate(**record["crossfitted"]), (first, second), record["exchange_rate"])
+    assert uncalibrated_verdict(read) == uncalibrated_verdict(check)
+    assert (first, second, read.exchange_rate) == ("c", "b", pytest.approx(0.7))
+
+
+def test_classes_without_names_go_by_their_numbers(rng):
+    assert check_ceiling(binned_vectors(rng, 0.3)).classes == ("0", "1", "2")
