@@ -117,3 +117,44 @@ def test_in_words_it_names_the_classes_and_the_samples_that_stand_in_the_way(noi
     assert (np.diff(total_n) >= 0).all()
     (numbers,) = re.findall(r"^most detrimental training samples: (.*)$", str(diagnosis), re.M)
     assert numbers.split(", ") == [str(number) for number in diagnosis.detrimental[:10]]
+
+
+def test_a_function_that_trains_calibrates_the_verdict(noisy):
+    model, train, query = noisy
+    seen = []
+
+    def retrain(weights_n, seed):
+        seen.append((weights_n, seed))
+        kept = torch.from_numpy(weights_n) > 0
+        return trained(tuple(part[kept] for part in train), steps=60)
+
+    plain = diagnose(model, train, query, "abc")
+    found = diagnose(model, train, query, "abc", retrain=retrain, halves=5)
+    assert [seed for _, seed in seen] == [0, 1, 2, 3, 4]
+    for weights_n, _ in seen:
+        assert weights_n.mean() == pytest.approx(1)
+        assert sorted(set(weights_n)) == [0, 2]
+    assert not plain.verdict.calibrated
+    assert "not checked by retraining" in str(plain)
+    assert found.verdict.calibrated
+    assert found.verdict.slope is not None
+    assert "not checked" not in str(found)
+    np.testing.assert_array_equal(found.weights_n, plain.weights_n)
+
+
+def test_what_is_wrong_with_a_function_that_trains_is_one_line(noisy):
+    with pytest.raises(InputError, match="retrain: expected a torch module; got NoneType"):
+        diagnose(*noisy, "abc", retrain=lambda weights_n, seed: None)
+    with pytest.raises(InputError, match="halves: expected 4 or more; got 3"):
+        diagnose(*noisy, "abc", retrain=lambda weights_n, seed: None, halves=3)
+
+
+def test_few_query_samples_of_a_weak_class_cannot_tell():
+    """A class that is recognised 18 times in 100, from 5 query samples, is not at its ceiling."""
+    rng = np.random.default_rng(0)
+    x, y = blobs(rng, 150)
+    x[y == 2] = x[y == 1] + 0.05 * torch.from_numpy(rng.normal(size=x[y == 2].shape))
+    query = (x[120:135], y[120:135])
+    found = diagnose(trained((x[:120], y[:120])), (x[:120], y[:120]), query, "abc")
+    assert found.verdict.answer == "too_few_samples"
+    assert found.verdict.sentence.startswith("cannot tell: too few validation samples")

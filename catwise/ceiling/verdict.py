@@ -135,10 +135,8 @@ class Verdict:
     @property
     def scope(self) -> str:
         """Say what the verdict does not speak of."""
-        unchecked = (
-            "" if self.calibrated else "has not checked whether a new training bears it out, and "
-        )
-        return f"This {unchecked}does not speak of new samples, another model or longer training."
+        checked = "" if self.calibrated else "not checked by retraining, and "
+        return f"It is {checked}not about new samples, another model or longer training."
 
     @property
     def remedy(self) -> str:

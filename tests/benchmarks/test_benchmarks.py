@@ -75,7 +75,7 @@ def test_our_linear_program_has_the_optimum_of_linprog():
 @pytest.mark.parametrize("size", [0.0, 0.2])
 def test_constructed_vectors_have_the_headroom_that_they_are_made_for(size):
     make = hit_rates.constructed(3, noise=0.0, size=size, n=100, p=30)
-    total_nk = make(0).sum(axis=2)
+    total_nk = make(0).p_nkb.sum(axis=2)
     # the search for the size ends within 1e-4 of its unknown, on which t* depends smoothly
     assert hit_rates.headroom(total_nk).value == pytest.approx(size, abs=1e-3)
 

@@ -111,7 +111,7 @@ def test_without_retrainings_it_goes_by_the_headroom_and_says_what_is_not_checke
         " influence mass (95 %)"
     )
     for verdict in (answer(0.004, 0.3), few):
-        assert "not checked whether a new training bears it out" in verdict.scope
+        assert "not checked by retraining" in verdict.scope
     assert "Retraining on random halves would check it" in answer(0.004, 0.3).remedy
     assert "Even 100 times" in few.remedy
 

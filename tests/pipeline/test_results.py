@@ -51,7 +51,7 @@ def read_all(results: Results) -> dict[str, pd.DataFrame]:
     assert results.reweight is not None
     assert results.improve is not None
     tables = {"train/history": results.history, "train/raw": results.raw}
-    tables |= {"ceiling/epochs": results.epochs}
+    tables |= {"ceiling/epochs": results.epochs, "ceiling/gains": results.gains}
     for stage, part in (
         ("fidelity", results.fidelity),
         ("removal", results.removal),

@@ -12,7 +12,7 @@ from tests.helpers.reports import write_results, write_table
         (True, False, "room", "Room: every class can gain at once, class a least, with 0.02 nats"),
         (False, False, "ceiling", "At its ceiling: no room of 0.5 points is shown"),
         (True, True, "room", "Room for a joint improvement of about 5 % of the influence mass"),
-        (False, True, "too_few_samples", "has not checked whether a new training bears it out"),
+        (False, True, "too_few_samples", "It is not checked by retraining"),
     ],
 )
 def test_the_verdict_is_the_calibrated_one_where_models_were_retrained(
