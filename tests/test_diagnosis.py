@@ -111,7 +111,7 @@ def test_what_is_wrong_with_the_samples_is_one_line(noisy):
 
 def test_in_words_it_names_the_classes_and_the_samples_that_stand_in_the_way(noisy):
     diagnosis = diagnose(*noisy, ["left", "middle", "right"])
-    assert diagnosis.verdict in str(diagnosis)
+    assert diagnosis.verdict.sentence in str(diagnosis)
     assert " and ".join(diagnosis.ceiling.blocking) in str(diagnosis)
     total_n = diagnosis.p_nk.sum(axis=1)[diagnosis.detrimental]
     assert (np.diff(total_n) >= 0).all()

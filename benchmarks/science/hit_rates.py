@@ -184,7 +184,7 @@ CASES = [
     *(
         Case(f"ceiling, k = {k}, noise {noise}", right, False, constructed(k, noise, 0.0))
         for k in (2, 4, 10)
-        for noise, right in ((0.05, ("ceiling",)), (0.5, ("ceiling", *CANNOT_TELL)))
+        for noise, right in ((0.01, ("ceiling",)), (0.5, ("ceiling", *CANNOT_TELL)))
     ),
     *(
         Case(f"room {size}, k = {k}, noise {noise}", ("room",), True, constructed(k, noise, size))
