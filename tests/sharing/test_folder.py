@@ -39,7 +39,7 @@ def test_the_record_is_json_for_everyone(tmp_path):
     replace(diagnosis(), ceiling=ceiling).save(tmp_path)
     text = (tmp_path / "diagnosis.json").read_text()
     record = json.loads(text, parse_constant=pytest.fail)
-    assert record["verdict"] == diagnosis().verdict
+    assert record["sentence"] == diagnosis().verdict.text
     assert record["ceiling"]["crossfitted"]["low"] == ceiling.crossfitted.low
     assert load_diagnosis(tmp_path).ceiling.gap == float("inf")
 
