@@ -110,7 +110,7 @@ def program_at_random(
     paper: the floors are ``beta_floors``, because the printed ones hardly act.
     """
     program = CandidateProgram(p_nk, list(targets), "beta", w_max=w_max)
-    return program.solver()(rng.random(p_nk.shape[1]))
+    return program.solver()(rng.random(size=p_nk.shape[1:]))
 
 
 def searched_class_weights(

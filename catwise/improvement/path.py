@@ -16,7 +16,7 @@ from catwise.ceiling.check import check_ceiling
 from catwise.ceiling.verdict import uncalibrated_verdict
 from catwise.core.errors import InputError
 from catwise.core.statistics import require_finite
-from catwise.improvement.acceptance import Gain, accepted, gain
+from catwise.improvement.acceptance import Gain, accepted, crossfitted_choice, gain
 from catwise.improvement.proposals import Evidence, Proposal, Region
 
 __all__ = [
@@ -105,8 +105,8 @@ def retrain_to_the_ceiling(
     """Improve the weights of the training samples round by round, from ones.
 
     ``labels_n`` are those of the training samples, ``labels_m`` those of validation B. Trials of
-    the same weights as the current ones, or as an earlier trial, are left out. Of those that the
-    rule takes, the one with the largest sum of both gains, mean and worst, is accepted.
+    the same weights as the current ones, or as an earlier trial, are left out. The one with the
+    largest sum of both gains, mean and worst, is accepted where the rule takes the choice.
 
     Differs from the paper: a step is a whole training, not one more epoch of it.
     """
@@ -154,12 +154,19 @@ def _trials(
     labels_m: np.ndarray,
     level: float,
 ) -> tuple[Trial, ...]:
-    """Train and judge what is proposed; at most one trial is accepted."""
+    """Train and judge what is proposed; at most one trial is accepted.
+
+    The choice of a trial is judged by cross-fitting; the trial that is taken is the best on all.
+    """
     weights, trials = proposed(evidence, proposals, region), []
     for (name, new_n), right_sm in zip(weights.items(), train(list(weights.values())), strict=True):
-        net = gain(right_sm, before_sm, labels_m, level, len(weights))
+        net = gain(right_sm, before_sm, labels_m, level)
         predicted_k = (new_n - evidence.weights_n) @ evidence.p_nk
         trials.append(Trial(name, new_n, net, predicted_k, right_sm))
-    fit = [trial for trial in trials if accepted(trial.gain)]
-    best = max(fit, key=lambda trial: trial.gain.mean.value + trial.gain.worst.value, default=None)
-    return tuple(replace(trial, accepted=trial is best) for trial in trials)
+    if not trials:
+        return ()
+    chosen_sm = crossfitted_choice([trial.right_sm for trial in trials], before_sm, labels_m)
+    best = max(trials, key=lambda trial: trial.gain.mean.value + trial.gain.worst.value)
+    sound = min(best.gain.mean.value, best.gain.worst.value) >= 0 and not len(best.gain.worse)
+    taken = sound and accepted(gain(chosen_sm, before_sm, labels_m, level))
+    return tuple(replace(trial, accepted=taken and trial is best) for trial in trials)
