@@ -1,6 +1,5 @@
 """Diagnose a trained classifier in one call: curvature, influence, ceiling and weights."""
 
-import copy
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -23,10 +22,10 @@ from catwise.influence.factors import Kind, Logits, Mask, fit_factors
 from catwise.influence.layers import coverage, covered_layers, select_layers
 from catwise.influence.memory import plan_memory
 from catwise.influence.samples import Data, Samples, as_samples
-from catwise.influence.vectors import validation_bins
 from catwise.reweighting.joint_direction import joint_weights
 from catwise.sharing import folder, frames
 from catwise.sharing.calibrated import retrained_verdict
+from catwise.sharing.given import checked_samples, dealt_bins, in_float32
 from catwise.sharing.questions import Fitted, numbered_groups, predicted_labels, query_loss
 from catwise.training.models import fingerprint
 
@@ -36,8 +35,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["Diagnosis", "diagnose", "load_diagnosis"]
-
-FEWEST = 3  # query samples of a class: their spread over as many bins is the noise of the verdict
 
 
 @dataclass(frozen=True)
@@ -113,12 +110,12 @@ class Diagnosis:
                 "ask: expected a diagnosis with its model and training samples; got one without; "
                 "give both to load_diagnosis"
             )
-        query = _samples("query", query, self.label_names, self.fitted.model)
+        query = checked_samples("query", query, self.label_names, self.fitted.model)
         if groups is None:
             groups_m, names = query.labels.cpu().numpy(), self.label_names
         else:
             groups_m, names = numbered_groups(groups, len(query))
-        bins_m = _deal(groups_m, names, bins, seed)
+        bins_m = dealt_bins(groups_m, names, bins, seed)
         loss = query_loss(measure, self.fitted.loss)
         answer, _ = _answer(self.fitted, query, bins_m, names, self.labels_n, loss, progress)
         name = measure if isinstance(measure, str) else getattr(measure, "__name__", "a function")
@@ -206,7 +203,7 @@ def load_diagnosis(
     if (model is None) != (train is None):
         raise InputError("load_diagnosis: expected model and train, or neither; got one of them")
     if model is not None and train is not None:
-        model = _in_float32(model)
+        model = in_float32(model)
         train = as_samples(train, model, "train")
     return Diagnosis(**folder.load(Diagnosis, path, model, train, loss, batch_size))
 
@@ -271,56 +268,35 @@ def diagnose(
     >>> diagnose(model, train, query, classes=["left", "right"]).weights_n.shape
     (200,)
     """
-    model = _in_float32(model)
-    train = _samples("train", train, classes, model)
-    query = _samples("query", query, classes, model)
+    model = in_float32(model)
+    train = checked_samples("train", train, classes, model)
+    query = checked_samples("query", query, classes, model)
     classes, labels_n = tuple(classes), train.labels.cpu().numpy()
-    bins_m = _deal(query.labels.cpu().numpy(), classes, bins, seed)
+    bins_m = dealt_bins(query.labels.cpu().numpy(), classes, bins, seed)
     layers = select_layers(model, curvature.names) if curvature else None
-    plan = plan_memory(
-        model,
-        layers or covered_layers(model, embeddings, norms),
-        train.rows(slice(0, 2)),
-        logits,
-        kind=kind,
-        num_groups=int(bins_m.max()) + 1,
-        batch_size=batch_size,
-        memory=memory or free_memory(train.labels.device) / 2,
-    )
+    layers = layers or covered_layers(model, embeddings, norms)
+    some, free = train.rows(slice(0, 2)), memory or free_memory(train.labels.device) / 2
+    columns: dict[str, Any] = {
+        "num_groups": int(bins_m.max()) + 1,
+        "batch_size": batch_size,
+        "memory": free,
+    }
+    plan = plan_memory(model, layers, some, logits, kind=kind, **columns)
     print(plan, file=sys.stderr, flush=True)
     size = plan.batch_size
     if curvature is None:
-        curvature = fit_factors(
-            model,
-            train,
-            kind=kind,
-            damping=damping,
-            seed=seed,
-            batch_size=size,
-            samples=samples,
-            logits=logits,
-            mask=mask,
-            embeddings=embeddings,
-            norms=norms,
-            progress=progress,
-        )
+        drawn: dict[str, Any] = {"seed": seed, "samples": samples, "batch_size": size}
+        covered: dict[str, Any] = {"logits": logits, "mask": mask, "embeddings": embeddings}
+        drawn |= {"kind": kind, "damping": damping, "norms": norms, "progress": progress}
+        curvature = fit_factors(model, train, **drawn, **covered)
     fitted = Fitted(model, train, curvature, fingerprint(model), loss, size, plan.at_once)
     answer, p_nkb = _answer(fitted, query, bins_m, classes, labels_n, loss, progress)
     if retrain is not None:
-        answer["verdict"] = retrained_verdict(
-            answer["ceiling"],
-            p_nkb,
-            fitted,
-            query,
-            classes,
-            partial(joint_weights, labels_n=labels_n, size=SIZE),
-            retrain,
-            halves=halves,
-            seed=seed,
-            logits=logits,
-            small_gain=small_gain,
-            progress=progress,
-        )
+        weigh = partial(joint_weights, labels_n=labels_n, size=SIZE)
+        how: dict[str, Any] = {"halves": halves, "seed": seed, "logits": logits}
+        how |= {"small_gain": small_gain, "progress": progress}
+        given = (answer["ceiling"], p_nkb, fitted, query, classes, weigh, retrain)
+        answer["verdict"] = retrained_verdict(*given, **how)
     return Diagnosis(
         **answer,
         coverage=coverage(model, names=curvature.names),
@@ -329,18 +305,6 @@ def diagnose(
         predicted_n=predicted_labels(model, train, logits, size).numpy(),
         fitted=fitted,
     )
-
-
-def _deal(groups_m: np.ndarray, names: tuple[str, ...], bins: int, seed: int) -> np.ndarray:
-    """Deal the query samples of each group into bins; return group * bins + bin, (m,)."""
-    sizes_k = np.bincount(groups_m, minlength=len(names))
-    smallest = int(sizes_k.min())
-    if smallest < FEWEST:
-        name = names[int(sizes_k.argmin())]
-        raise InputError(
-            f"query: expected {FEWEST} samples or more of every class; got {smallest} of {name!r}"
-        )
-    return validation_bins(groups_m, min(bins, smallest), np.random.default_rng(seed))
 
 
 def _answer(
@@ -364,20 +328,3 @@ def _answer(
         "weights_n": joint_weights(p_nk, labels_n, size=SIZE),
     }
     return fields, p_nkb
-
-
-def _in_float32(model: nn.Module) -> nn.Module:
-    """Return a copy in float32 of a model in half precision, and any other model as it is."""
-    half = any(part.is_floating_point() and part.itemsize < 4 for part in model.parameters())
-    return copy.deepcopy(model).float() if half else model
-
-
-def _samples(name: str, data: Data, classes: Sequence[str], model: nn.Module) -> Samples:
-    """Return the samples. Raises InputError for two classes of a name and a label of no class."""
-    if len(set(classes)) < len(classes):
-        raise InputError(f"classes: expected different names; got {', '.join(classes)}")
-    samples = as_samples(data, model, name)
-    low, high = int(samples.labels.min()), int(samples.labels.max())
-    if low < 0 or high >= len(classes):
-        raise InputError(f"{name}: expected labels 0 to {len(classes) - 1}; got {low} to {high}")
-    return samples

@@ -29,6 +29,7 @@ from torch import Tensor, nn
 from benchmarks.machine import machine
 from benchmarks.processes import apart, held, reset_peak
 from catwise.diagnosis import diagnose
+from catwise.influence.factors import Kind
 from catwise.influence.layers import covered_layers, groups_of, matrix_shape
 
 __all__ = ["MODELS", "Model", "measure"]
@@ -188,7 +189,7 @@ def measure(name: str) -> dict[str, Any]:
         if not isinstance(layer, nn.Embedding)
         for side in (matrix_shape(layer)[0] // groups_of(layer), matrix_shape(layer)[1])
     ]
-    kind = "ekfac" if max(sides) <= LARGEST else "diagonal"
+    kind: Kind = "ekfac" if max(sides) <= LARGEST else "diagonal"
     reset_peak()
     said, before, start = StringIO(), held("VmRSS"), time.process_time()
     with warnings.catch_warnings(record=True) as caught, redirect_stderr(said):

@@ -6,10 +6,15 @@ B, and the ``fresh`` ones of the table are the only ones whose models see the te
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path as File
 
 import numpy as np
 
+from catwise.ceiling.calibration import Calibration, calibrate
+from catwise.ceiling.check import check_ceiling
+from catwise.ceiling.gains import crossfitted_gains
+from catwise.ceiling.verdict import SIZE, calibrated_verdict
 from catwise.config.schema import DataSet, Improve
 from catwise.experiments.weighted_training import (
     INFLUENCE,
@@ -19,12 +24,13 @@ from catwise.experiments.weighted_training import (
     weighted_trainings,
 )
 from catwise.improvement import baselines
-from catwise.improvement.path import Path, proposed, retrain_to_the_ceiling
+from catwise.improvement.path import Judgement, Path, proposed, retrain_to_the_ceiling
 from catwise.improvement.proposals import Evidence, Region, class_matrix, named_proposals
 from catwise.pipeline.artifacts import read_splits
 from catwise.pipeline.files import read_npz
 from catwise.reweighting.candidates import CandidateProgram
 from catwise.reweighting.controls import oracle_weights, shuffle_weights
+from catwise.reweighting.joint_direction import joint_weights
 from catwise.reweighting.pareto_lp_ga import pareto_lp_ga
 from catwise.reweighting.targets import lowest_classes
 
@@ -90,6 +96,7 @@ def run_improvement(dataset: str, parameters: DataSet) -> Experiment:
             region=Region(section.w_max, section.trust),
             rounds=section.rounds,
             level=section.level,
+            judge=_Judge(dataset, classes, labels, parameters.ceiling.small_gain),
         )
         ones_n = np.ones(len(labels["train"]))
         matrix_kk = class_matrix(path.rounds[0].p_nk, labels["train"], ones_n)
@@ -112,6 +119,37 @@ def points_per_nat(path: Path, counts_k: np.ndarray, labels_m: np.ndarray) -> fl
     predicted = np.concatenate([trial.predicted_k / counts_k for trial in trials])
     realised = np.concatenate([trial.gain.class_k for trial in trials])
     return float(predicted @ realised / (predicted @ predicted))
+
+
+class _Judge:
+    """Give the verdict of the stage ``ceiling`` on P averaged over trainings.
+
+    The retrained subsets calibrate P at plain weights; later rounds keep that slope.
+    """
+
+    def __init__(
+        self, dataset: str, classes: list[str], labels: dict[str, np.ndarray], small_gain: float
+    ) -> None:
+        self.retrained = read_npz(File("reports", "fidelity", dataset, "subsets.npz"))
+        self.classes, self.small_gain = classes, small_gain
+        self.counts_k = np.bincount(labels["validation_a"], minlength=len(classes))
+        self.weigh = partial(joint_weights, labels_n=labels["train"], size=SIZE)
+        self.calibration: Calibration | None = None
+
+    def __call__(self, p_nkb: np.ndarray) -> Judgement:
+        if self.calibration is None:
+            names = ("kept_hn", "loss_hsk", "accuracy_hsk", "design_h")
+            subsets = [self.retrained[name] for name in names]
+            self.calibration = calibrate(p_nkb.sum(axis=2), self.counts_k, *subsets)
+        verdict = calibrated_verdict(
+            check_ceiling(p_nkb, self.classes),
+            crossfitted_gains(p_nkb, self.counts_k, self.weigh),
+            self.calibration,
+            self.classes,
+            self.retrained["accuracy_sk"].mean(axis=0),
+            self.small_gain,
+        )
+        return Judgement(verdict.answer, verdict.sentence)
 
 
 class _Trainer:

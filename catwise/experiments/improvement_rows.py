@@ -40,7 +40,7 @@ def headline_metrics(experiment: Experiment) -> dict[str, Any]:
     """
     rows = {(row["method"], row["measure"]): row for row in _method_rows(experiment)}
     mean, worst = rows[PATH, "mean"], rows[PATH, "worst"]
-    room = experiment.path.rounds[0].judgement.room
+    judgement = experiment.path.rounds[0].judgement
     gained = mean["low"] > 0 or worst["low"] > 0
     honest = [method for method in experiment.measured if method not in (PLAIN, PATH, "oracle")]
     winners = [
@@ -59,13 +59,13 @@ def headline_metrics(experiment: Experiment) -> dict[str, Any]:
         "worst_net": worst["net"],
         "worst_net_low": worst["low"],
         "classes_down": mean["down"],
-        "room": int(room),
+        "answer": judgement.answer,
         "end": experiment.path.end,
         "accepted": sum(trial.accepted for r in experiment.path.rounds for trial in r.trials),
         "trainings": experiment.path.trainings,
         "points_per_nat": POINTS * experiment.slope,
-        "false_room": int(room and not gained),
-        "false_ceiling": int(not room and bool(winners)),
+        "false_room": int(judgement.room and not gained),
+        "false_ceiling": int(judgement.ceiling and bool(winners)),
     }
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from catwise.ceiling.check import check_ceiling
-from catwise.ceiling.verdict import uncalibrated_verdict
+from catwise.ceiling.verdict import Answer, uncalibrated_verdict
 from catwise.core.errors import InputError
 from catwise.core.statistics import require_finite
 from catwise.improvement.acceptance import Gain, accepted, crossfitted_choice, gain
@@ -36,10 +36,20 @@ Influence = Callable[[np.ndarray], np.ndarray]  # weights -> P by bins, (n, k, b
 
 @dataclass(frozen=True)
 class Judgement:
-    """Hold whether P leaves room, and what is said of it in words."""
+    """Hold the answer of a verdict, and what it says in words."""
 
-    room: bool
+    answer: Answer
     words: str
+
+    @property
+    def room(self) -> bool:
+        """Tell whether room was found."""
+        return self.answer == "room"
+
+    @property
+    def ceiling(self) -> bool:
+        """Tell whether a ceiling was found: there a path ends, and nowhere else."""
+        return self.answer == "ceiling"
 
 
 @dataclass(frozen=True)
@@ -87,7 +97,7 @@ class Path:
 def room_or_ceiling(p_nkb: np.ndarray) -> Judgement:
     """Judge by the cross-fitted headroom of P by bins (``catwise.ceiling.verdict``)."""
     check = check_ceiling(p_nkb)
-    return Judgement(check.room, uncalibrated_verdict(check).sentence)
+    return Judgement("room" if check.room else "ceiling", uncalibrated_verdict(check).sentence)
 
 
 def retrain_to_the_ceiling(
@@ -121,13 +131,13 @@ def retrain_to_the_ceiling(
         require_finite(p_nkb, "influence vectors", ("sample", "class", "bin"))
         p_nk, judgement = p_nkb.sum(axis=2), judge(p_nkb)
         trials: tuple[Trial, ...] = ()
-        if judgement.room:
+        if not judgement.ceiling:
             evidence = Evidence(p_nk, labels_n, weights_n)
             trials = _trials(evidence, proposals, region, train, right_sm, labels_m, level)
         done.append(Round(number, weights_n, right_sm, p_nk, judgement, trials))
         taken = [trial for trial in trials if trial.accepted]
         if not taken:
-            end = "none accepted" if judgement.room else "ceiling"
+            end = "ceiling" if judgement.ceiling else "none accepted"
             break
         weights_n, right_sm = taken[0].weights_n, taken[0].right_sm
     return Path(tuple(done), weights_n, end)

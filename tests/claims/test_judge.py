@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from catwise.ceiling.verdict import Verdict
 from catwise.claims.evidence import (
     ABSENT,
     BESIDE,
@@ -241,7 +242,8 @@ def checked(value: float, low: float) -> dict[str, object]:
     checks = {"smallest_share": other, "headroom": other, "crossfitted": other}
     ratio = Estimate(value, low, 1.0)
     rest = {"room": True, "blocking": ("a", "b"), "exchange_rate": 0.5, "gap": 0.0, "record": {}}
-    return {"ceiling": Ceiling(ratio, **checks, **rest), **vectors()}
+    verdict = Verdict("room", other, ("a", "b"), 0.5)
+    return {"ceiling": Ceiling(ratio, **checks, **rest, verdict=verdict), **vectors()}
 
 
 @pytest.mark.parametrize(

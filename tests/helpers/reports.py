@@ -143,7 +143,7 @@ def _write_ceiling(place: Place, classes: tuple[str, ...], room: bool, calibrate
     record = {"room": int(room), "blocking": list(classes[:2]), "exchange_rate": 0.6}
     written = {**figures, **record, "exchange": rates, "gap": 0.0}
     if calibrated:
-        gain, slope = Estimate(0.02, low, 0.07), Estimate(0.1, 0.08, 0.12)
+        gain, slope = Estimate(0.05, low, 0.07), Estimate(0.1, 0.08, 0.12)
         blocked = Blocked(Estimate(**figures["crossfitted"]), (classes[0], classes[1]), 0.6)
         answer: Answer = "room" if room else "ceiling"
         found = Verdict(
@@ -158,7 +158,7 @@ def _write_ceiling(place: Place, classes: tuple[str, ...], room: bool, calibrate
         )
         written["verdict"] = asdict(found)
         gains = [
-            {"class": name, "quantity": "accuracy", "value": 0.02, "low": low, "high": 0.07}
+            {"class": name, "quantity": "accuracy", "value": 0.05, "low": low, "high": 0.07}
             for name in classes
         ]
         write_table(place("ceiling"), "ceiling/gains", gains)

@@ -66,7 +66,7 @@ class LeastSquares:
 
 
 def always(p_nkb):
-    return Judgement(True, "room, whatever P says")
+    return Judgement("room", "room, whatever P says")
 
 
 def test_wrong_labels_are_weighted_down_and_the_model_gains():
@@ -125,7 +125,7 @@ def test_on_clean_data_no_proposal_is_accepted_in_95_of_100_seeds():
 
 def test_the_path_ends_at_a_ceiling_without_a_trial():
     problem = LeastSquares(np.random.default_rng(2), flips=60)
-    path = problem.path(judge=lambda p_nkb: Judgement(False, "a ceiling"))
+    path = problem.path(judge=lambda p_nkb: Judgement("ceiling", "a ceiling"))
     assert path.end == "ceiling"
     assert path.rounds[0].trials == ()
     assert (path.weights_n == 1).all()

@@ -49,15 +49,18 @@ def read_all(results: Results) -> dict[str, pd.DataFrame]:
     """Read every table of results that are whole."""
     assert results.fidelity is not None
     assert results.reweight is not None
-    assert results.improve is not None
     tables = {"train/history": results.history, "train/raw": results.raw}
-    tables |= {"ceiling/epochs": results.epochs, "ceiling/gains": results.gains}
+    tables["ceiling/epochs"] = results.epochs
+    if results.gains is not None:
+        tables["ceiling/gains"] = results.gains
     for stage, part in (
         ("fidelity", results.fidelity),
         ("removal", results.removal),
         ("reweight", results.reweight),
         ("improve", results.improve),
     ):
+        if part is None and stage == "improve":
+            continue  # not of every set that is carried
         tables |= {
             f"{stage}/{name}": value
             for name, value in vars(part).items()

@@ -6,7 +6,7 @@ from pathlib import Path
 from catwise.report.benchmarks import benchmarks
 
 CARRIED = Path(__file__).parents[2] / "reports" / "benchmarks"
-TABLELESS = {"ranking", "budget", "linear_program"}  # in the picture of influence, or in docs
+TABLELESS = {"ranking", "budget", "linear_program", "compatibility", "number_format"}  # in docs
 
 
 def test_a_benchmark_that_was_not_run_is_not_shown():

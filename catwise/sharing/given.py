@@ -1,0 +1,44 @@
+"""Check what a diagnosis is given: the model, the samples with their labels, and the bins."""
+
+import copy
+from collections.abc import Sequence
+
+import numpy as np
+from torch import nn
+
+from catwise.core.errors import InputError
+from catwise.influence.samples import Data, Samples, as_samples
+from catwise.influence.vectors import validation_bins
+
+__all__ = ["checked_samples", "dealt_bins", "in_float32"]
+
+FEWEST = 3  # query samples of a class: their spread over as many bins is the noise of the verdict
+
+
+def dealt_bins(groups_m: np.ndarray, names: tuple[str, ...], bins: int, seed: int) -> np.ndarray:
+    """Deal the query samples of each group into bins; return group * bins + bin, (m,)."""
+    sizes_k = np.bincount(groups_m, minlength=len(names))
+    smallest = int(sizes_k.min())
+    if smallest < FEWEST:
+        name = names[int(sizes_k.argmin())]
+        raise InputError(
+            f"query: expected {FEWEST} samples or more of every class; got {smallest} of {name!r}"
+        )
+    return validation_bins(groups_m, min(bins, smallest), np.random.default_rng(seed))
+
+
+def in_float32(model: nn.Module) -> nn.Module:
+    """Return a copy in float32 of a model in half precision, and any other model as it is."""
+    half = any(part.is_floating_point() and part.itemsize < 4 for part in model.parameters())
+    return copy.deepcopy(model).float() if half else model
+
+
+def checked_samples(name: str, data: Data, classes: Sequence[str], model: nn.Module) -> Samples:
+    """Return the samples. Raises InputError for two classes of a name and a label of no class."""
+    if len(set(classes)) < len(classes):
+        raise InputError(f"classes: expected different names; got {', '.join(classes)}")
+    samples = as_samples(data, model, name)
+    low, high = int(samples.labels.min()), int(samples.labels.max())
+    if low < 0 or high >= len(classes):
+        raise InputError(f"{name}: expected labels 0 to {len(classes) - 1}; got {low} to {high}")
+    return samples
