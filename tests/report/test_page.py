@@ -122,10 +122,10 @@ def test_without_a_carried_set_no_table_of_times_is_shown(live):
     assert "minutes" not in section(rendered([live]), "environment")
 
 
-def test_the_summary_comes_first_and_the_chapter_repeats_its_headline(live, whole_page):
+def test_the_summary_comes_first_and_the_chapter_repeats_its_headline(whole_page):
     assert re.findall(r'<section id="(\w+)"', whole_page)[:2] == ["summary", "claims"]
     for name in ("summary", "here"):
-        assert live.ceiling.verdict.sentence[1:] in unescape(section(whole_page, name))
+        assert "Room: every class can gain at once" in section(whole_page, name)
 
 
 def test_all_metrics_of_all_stages_are_on_the_page(whole_page):

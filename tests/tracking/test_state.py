@@ -75,7 +75,7 @@ def test_curves_are_named_by_class_case_and_method_and_a_generation_is_a_step(re
     assert Point("accuracy/test", "a,b", 1, 0.1) in curves
     assert Point("accuracy/test", "None", 2, 0.2) in curves
     assert Point("ceiling", "crossfitted_low", 2, 0.03) in curves
-    assert len(curves) == 8 + 2 * (4 + 2) + 4 * 4
+    assert len(curves) == 8 + 2 * (4 + 2) + 4 * 4 + 4  # of improve: two classes, plain and one step
 
 
 def test_every_sample_has_a_row_of_weights_and_every_method_that_weighs_a_column(results):
@@ -95,7 +95,7 @@ def test_without_a_case_of_table_one_there_are_no_weights(root):
 
 def test_the_note_says_the_verdict_first_and_holds_table_1(results):
     lines = contents.note(results).splitlines()
-    assert lines[0].startswith("**Not at its ceiling")
+    assert lines[0].startswith("**Room: every class can gain at once")
     assert "None, accuracy 0.500. Mean of the classes: 0.750" in lines[2]
     row = "| LP-GA printed linear, start | -9.95 | -9.95 | 0, 2 | -0.0995 | -0.0995 | 0, 2 |"
     assert row in lines
