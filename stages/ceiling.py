@@ -12,11 +12,12 @@ from catwise.ceiling.calibration import Calibration, PerClass, calibrate
 from catwise.ceiling.check import CeilingCheck, check_ceiling
 from catwise.ceiling.crossfit import permutation_null
 from catwise.ceiling.gains import crossfitted_gains
-from catwise.ceiling.verdict import SIZE, calibrated_verdict, product
+from catwise.ceiling.verdict import SIZE, calibrated_verdict, product, uncalibrated_verdict
 from catwise.core.errors import InputError
 from catwise.core.progress import progress
 from catwise.pipeline.files import folder, read_json, read_npz, write_csv, write_json
 from catwise.pipeline.stage import run, settings
+from catwise.pipeline.tables import TABLES
 from catwise.reweighting.joint_direction import joint_weights
 
 FIGURES = ("first_component_ratio", "smallest_share", "headroom", "crossfitted")
@@ -46,21 +47,29 @@ def main(dataset: str) -> None:
         epoch = int(path.stem.removeprefix("epoch_"))
         epochs.append({"epoch": epoch, **check_record(check), "null": null_record(null)})
     # ``check`` and ``p_nkb`` are those of the last checkpoint, which the retrained models are like.
-    arrays = [retrained[name] for name in ("kept_hn", "loss_hsk", "accuracy_hsk", "design_h")]
-    calibration = calibrate(p_nkb.sum(axis=2), counts_k, *arrays)
-    gains = crossfitted_gains(p_nkb, counts_k, partial(joint_weights, labels_n=labels_n, size=SIZE))
-    accuracy_k = retrained["accuracy_sk"].mean(axis=0)
-    small = section.small_gain
-    verdict = calibrated_verdict(check, gains, calibration, classes, accuracy_k, small)
+    verdict, calibration, rows = uncalibrated_verdict(check), None, []
+    if len(retrained["kept_hn"]):
+        arrays = [retrained[name] for name in ("kept_hn", "loss_hsk", "accuracy_hsk", "design_h")]
+        calibration = calibrate(p_nkb.sum(axis=2), counts_k, *arrays)
+        weigh = partial(joint_weights, labels_n=labels_n, size=SIZE)
+        gains = crossfitted_gains(p_nkb, counts_k, weigh)
+        accuracy_k, small = retrained["accuracy_sk"].mean(axis=0), section.small_gain
+        verdict = calibrated_verdict(check, gains, calibration, classes, accuracy_k, small)
+        rows = gain_rows(classes, gains, calibration)
     last = {key: value for key, value in epochs[-1].items() if key != "epoch"}
-    last |= {"verdict": asdict(verdict), "calibration": calibration_record(calibration)}
+    last["verdict"] = asdict(verdict)
+    if calibration:
+        last["calibration"] = calibration_record(calibration)
     write_csv(out / "epochs.csv", [row for epoch in epochs for row in figure_rows(epoch)])
-    write_csv(out / "gains.csv", gain_rows(classes, gains, calibration))
+    write_csv(out / "gains.csv", rows, list(TABLES["ceiling/gains"]))
     write_json(out / "ceiling.json", {**last, "epochs": epochs})
     summary = {name: last[name]["value"] for name in FIGURES}
     summary |= {f"crossfitted_{end}": last["crossfitted"][end] for end in ("low", "high")}
     summary |= {name: last[name] for name in ("room", "exchange_rate")}
     summary["answer"] = verdict.answer
+    if calibration is None:
+        write_json(out / "metrics.json", summary)
+        return
     for name in ("loss", "points"):  # what the class that gains least would gain
         ends = last["verdict"][name]
         summary |= {f"gain_{name}{end and f'_{end}'}": ends[end or "value"] for end in ENDS}

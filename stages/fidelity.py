@@ -9,11 +9,12 @@ import torch
 from sklearn.metrics import roc_auc_score
 
 from catwise.config.schema import Curvature, DataSet, Fidelity
+from catwise.core.losses import Batch
 from catwise.core.progress import progress
 from catwise.core.statistics import spearman
 from catwise.experiments import resume
 from catwise.experiments.retraining import retrained
-from catwise.experiments.scored_kinds import costs, curvature_section, vectors_by_kind
+from catwise.experiments.scored_kinds import costs, curvature_section, scored, vectors_by_kind
 from catwise.fidelity import subsets
 from catwise.fidelity.tables import tabulate
 from catwise.influence.vectors import influence_vectors
@@ -23,42 +24,69 @@ from catwise.pipeline.fitted_factors import fit_curvature
 from catwise.pipeline.stage import run, section_errors, settings
 from catwise.pipeline.tables import TABLES
 
+NAMES = ("scores", "summary", "differences", "samples")
 Vectors = Callable[[Curvature], np.ndarray]  # P (n, k) with the curvature that a section asks for
 
 
 def main(dataset: str) -> None:
     parameters = settings(dataset)
-    train, section = parameters.train, parameters.fidelity
     torch.set_num_threads(parameters.threads)
     splits, classes = read_splits(dataset, parameters.device)
-    part, query = splits["train"], splits["validation_a"]
-    n = len(part[-1])
+    out = folder("reports", "fidelity", dataset)
+    tables: dict[str, list[dict[str, Any]]] = {name: [] for name in NAMES}
+    truth = no_subsets(len(splits["train"][-1]), len(classes))
+    auc: dict[str, float] = {}
+    if parameters.fidelity:
+        truth = retrained_subsets(dataset, parameters, len(splits["train"][-1]))
+        tables, auc = scores(dataset, parameters, parameters.fidelity, splits, classes, truth)
+    write_npz(out / "subsets.npz", **truth)
+    for name, rows in tables.items():
+        write_csv(out / f"{name}.csv", rows, list(TABLES[f"fidelity/{name}"]))
+    write_json(out / "fidelity.json", {"flipped_label_auc": auc})
+    write_json(out / "metrics.json", headlines(tables["summary"]))
+    resume.clear("fidelity", dataset)
+
+
+def scores(
+    dataset: str,
+    parameters: DataSet,
+    section: Fidelity,
+    splits: dict[str, Batch],
+    classes: list[str],
+    truth: dict[str, np.ndarray],
+) -> tuple[dict[str, list[dict[str, Any]]], dict[str, float]]:
+    """Score every kind of P by the truth; return the tables, and how well each finds flips."""
+    train, part, query = parameters.train, splits["train"], splits["validation_a"]
+    n, num_classes = len(part[-1]), len(classes)
     model = load_model(dataset, train, part, last_epoch(train))
 
     def vectors(curvature: Curvature) -> np.ndarray:
         with section_errors(dataset, "fidelity", section):
             fitted = fit_curvature(model, part, train, curvature)
         groups, size = query[-1], section.batch_size
-        p_nk = influence_vectors(model, fitted, part, query, groups, len(classes), batch_size=size)
+        p_nk = influence_vectors(model, fitted, part, query, groups, num_classes, batch_size=size)
         return p_nk.double().cpu().numpy()
 
-    truth = retrained_subsets(dataset, parameters, n)
-    out = folder("reports", "fidelity", dataset)
-    write_npz(out / "subsets.npz", **truth)
-    y_n, num_classes = part[-1].cpu().numpy(), len(classes)
-    by_kind = vectors_by_kind(dataset, parameters, vectors, y_n, num_classes)
+    by_kind = vectors_by_kind(dataset, parameters, vectors, part[-1].cpu().numpy(), num_classes)
     cost = costs(parameters, n, len(query[-1]), num_classes)
-    tables: dict[str, list[dict[str, Any]]] = tabulate(by_kind, truth, cost, classes, section.seed)
+    tables: dict[str, list[dict[str, Any]]]
+    tables = tabulate(by_kind, truth, cost, classes, section.seed)
     tables["samples"] = sample_rows(dataset, section, vectors, n, classes)
-    for name, rows in tables.items():
-        write_csv(out / f"{name}.csv", rows, list(TABLES[f"fidelity/{name}"]))
     flipped_n = read_npz(Path("data", dataset, "arrays.npz"))["flipped"]
     auc = {}
     if flipped_n.any():
         auc = {kind: roc_auc_score(flipped_n, -p_nk.sum(axis=1)) for kind, p_nk in by_kind.items()}
-    write_json(out / "fidelity.json", {"flipped_label_auc": auc})
-    write_json(out / "metrics.json", headlines(tables["summary"]))
-    resume.clear("fidelity", dataset)
+    return tables, auc
+
+
+def no_subsets(n: int, num_classes: int) -> dict[str, np.ndarray]:
+    """Return the arrays of subsets.npz where nothing is retrained."""
+    return {
+        "kept_hn": np.zeros((0, n), dtype=bool),
+        "design_h": np.zeros(0, dtype=int),
+        **{f"{name}_hsk": np.zeros((0, 0, num_classes)) for name in ("loss", "accuracy")},
+        **{f"{name}_sk": np.zeros((0, num_classes)) for name in ("loss", "accuracy")},
+    }
 
 
 def headlines(summary: list[dict[str, Any]]) -> dict[str, Any]:
@@ -86,7 +114,7 @@ def retrained_subsets(dataset: str, parameters: DataSet, n: int) -> dict[str, np
     loss_hsk      loss of each class on validation A, by subset, seed and class; ``accuracy_hsk``
     loss_sk       the same of the whole training set; ``accuracy_sk``
     """
-    section, train = parameters.fidelity, parameters.train
+    section, train = scored(parameters), parameters.train
     rng = np.random.default_rng
     halves_hn = subsets.random_halves(n, section.halves, rng(section.seed))
     removals_hn = subsets.random_removals(n, section.removals, rng((section.seed, 1)))

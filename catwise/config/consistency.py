@@ -26,8 +26,7 @@ def problems(params: Params) -> Iterator[Problem]:
     for name, dataset in params.datasets.items():
         if not name.isidentifier():
             yield "datasets", "names of letters, digits and _", repr(name)
-        checks = (_classes, _model, _refresh, _exact, _earlier, _cases, _unrolled, _along)
-        for check in checks:
+        for check in CHECKS:
             for key, expected, got in check(dataset):
                 yield f"datasets.{name}.{key}", expected, got
 
@@ -78,7 +77,7 @@ def _exact(dataset: DataSet) -> Iterator[Problem]:
     model = dataset.train.model
     if model != "logistic" and dataset.curvature.kind == "exact":
         yield "curvature.kind", f"a factored kind for a {model}", "'exact'"
-    if model != "logistic" and "exact" in dataset.fidelity.kinds:
+    if model != "logistic" and dataset.fidelity and "exact" in dataset.fidelity.kinds:
         yield "fidelity.kinds", f"factored kinds for a {model}", "'exact'"
 
 
@@ -90,9 +89,16 @@ def _earlier(dataset: DataSet) -> Iterator[Problem]:
         yield "curvature.earlier", f"rising epochs before the last, {last}", str(earlier)
 
 
+def _calibrated(dataset: DataSet) -> Iterator[Problem]:
+    """Check that what goes by a calibrated verdict has the retrainings for it."""
+    if dataset.improve and not dataset.fidelity:
+        yield "fidelity", "a section, as improve goes by a calibrated verdict", "null"
+
+
 def _along(dataset: DataSet) -> Iterator[Problem]:
     """Check that what goes along the training has a training by epochs, and is asked for."""
-    train, section, kinds = dataset.train, dataset.influence, dataset.fidelity.kinds
+    train, section = dataset.train, dataset.influence
+    kinds = dataset.fidelity.kinds if dataset.fidelity else []
     if not isinstance(train, Epochs):
         for key, least in (("segments", 0), ("runs", 1)):
             if (value := getattr(section, key)) > least:
@@ -150,3 +156,6 @@ def _unrolled(dataset: DataSet) -> Iterator[Problem]:
             if method.anchor == "unrolled":
                 expected = f"start or end with optimizer {dataset.train.optimizer}"
                 yield f"reweight.{name}.{position}.anchor", expected, "'unrolled'"
+
+
+CHECKS = (*(_classes, _model, _refresh, _exact, _earlier, _cases, _unrolled, _along, _calibrated),)

@@ -301,7 +301,7 @@ class DataSet(Section):
     train: Train
     curvature: Curvature
     influence: Influence
-    fidelity: Fidelity
+    fidelity: Fidelity | None  # null: nothing is retrained, so the verdict is not calibrated
     removal: Removal
     reweight: Reweight | None
     ceiling: Ceiling

@@ -62,11 +62,13 @@ def pieces(parameters: DataSet, counts: dict[str, int], num_classes: int) -> lis
         measured = counts["validation_b"] + counts["test"] + refreshed
         count = extra_epochs(parameters.reweight)
         found.append(Pieces("reweight", "epochs", count, n, measured, at_most=True))
-    fidelity = parameters.fidelity
-    whole = 1 + fidelity.halves / 2 + 0.9 * fidelity.removals  # trainings on all samples, by cost
-    subsets = 1 + fidelity.halves + fidelity.removals
-    trained, measured = train.epochs * n * whole / subsets, counts["validation_a"] + refreshed
-    found.append(Pieces("fidelity", "trainings", fidelity.seeds * subsets, trained, measured))
+    if fidelity := parameters.fidelity:
+        whole = (
+            1 + fidelity.halves / 2 + 0.9 * fidelity.removals
+        )  # trainings on all samples, by cost
+        subsets = 1 + fidelity.halves + fidelity.removals
+        trained, measured = train.epochs * n * whole / subsets, counts["validation_a"] + refreshed
+        found.append(Pieces("fidelity", "trainings", fidelity.seeds * subsets, trained, measured))
     removal = parameters.removal
     if isinstance(removal, TopShare):
         aimed = 2 * num_classes * len(removal.influence)

@@ -8,6 +8,7 @@ import numpy as np
 from catwise.config.schema import Along as AlongKind
 from catwise.config.schema import Curvature, DataSet, Exact, Factored, Fidelity, Logistic
 from catwise.core.device import torch_device
+from catwise.core.errors import InputError
 from catwise.experiments.along_training import Along, vectors_along
 from catwise.experiments.workers import pool
 from catwise.fidelity.cost import Work, trainings
@@ -37,7 +38,7 @@ def vectors_by_kind(
     ``curvature``; ``segments`` and ``tracin`` take the training of the stage ``train`` alone, and
     ``tracin`` all of its checkpoints but that of the initial weights.
     """
-    section, along = parameters.fidelity, _along(dataset, parameters)
+    section, along = scored(parameters), _along(dataset, parameters)
     by_kind: dict[str, np.ndarray] = {}
     for kind in section.kinds:
         if kind == "label_counts":
@@ -49,9 +50,16 @@ def vectors_by_kind(
     return by_kind
 
 
+def scored(parameters: DataSet) -> Fidelity:
+    """Return the section of fidelity. Raises InputError where nothing is retrained."""
+    if parameters.fidelity is None:
+        raise InputError("fidelity: expected a section; got null")
+    return parameters.fidelity
+
+
 def _along(dataset: str, parameters: DataSet) -> dict[str, np.ndarray]:
     """Compute P of the kinds that go along the training; each run does all that it can at once."""
-    section, influence, train = parameters.fidelity, parameters.influence, parameters.train
+    section, influence, train = scored(parameters), parameters.influence, parameters.train
     kinds = [kind for kind in section.kinds if kind in get_args(AlongKind)]
     factors = parameters.curvature
     if not kinds or isinstance(train, Logistic) or isinstance(factors, Exact):
@@ -76,7 +84,7 @@ def _along(dataset: str, parameters: DataSet) -> dict[str, np.ndarray]:
 
 def costs(parameters: DataSet, n: int, m: int, num_classes: int) -> dict[str, float]:
     """Return what P of each kind costs, in trainings; NaN where the training has no epochs."""
-    section, influence, train = parameters.fidelity, parameters.influence, parameters.train
+    section, influence, train = scored(parameters), parameters.influence, parameters.train
     if isinstance(train, Logistic):
         return dict.fromkeys(section.kinds, np.nan)
     found: dict[str, float] = {}

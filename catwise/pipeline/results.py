@@ -215,19 +215,22 @@ class Results:
     @cached_property
     def gains(self) -> pd.DataFrame | None:
         """Read what a new training would bring each class; None without retrainings."""
-        written = (self.folder_of("ceiling") / "gains.csv").exists()
-        return self._table("ceiling/gains") if written else None
+        if not (self.folder_of("ceiling") / "gains.csv").exists():  # carried ones may be older
+            return None
+        gains = self._table("ceiling/gains")
+        return None if gains.empty else gains
 
     @cached_property
     def subsets(self) -> dict[str, np.ndarray] | None:
         """Read what retraining on subsets measured, the arrays of subsets.npz; None without it."""
         path = self.folder_of("fidelity") / "subsets.npz"
-        return read_npz(path) if path.exists() else None
+        arrays = read_npz(path) if path.exists() else {}
+        return arrays if len(arrays.get("kept_hn", ())) else None
 
     @cached_property
     def fidelity(self) -> Fidelity | None:
         """Read how well each kind of P predicts retraining."""
-        if not self.ran("fidelity"):
+        if not self.ran("fidelity") or not self.parameters.get("fidelity", True):
             return None
         scored = read_json(self.folder_of("fidelity") / "fidelity.json")
         names = ("scores", "summary", "differences", "samples")
