@@ -285,7 +285,7 @@ def test_a_later_stage_needs_the_earlier_ones_with_the_same_parameters(place):
     first = stages.index("fidelity")
     assert measure.start_log(path, later, stages, first)["finished"] == stages[:first]
     with pytest.raises(
-        InputError, match="fidelity: expected the parameters that fidelity was measured with"
+        InputError, match="fidelity: expected the parameters that improve was measured with"
     ):
         measure.start_log(path, later, stages, stages.index("removal"))
     path.unlink()
