@@ -48,5 +48,5 @@ def reset_peak() -> None:
 
 def held(what: str) -> int:
     """Return the bytes that the process holds: VmRSS now, or VmHWM, the largest since a reset."""
-    found = re.search(rf"{what}:\s+(\d+) kB", Path("/proc/self/status").read_text())
-    return 1024 * int(found[1]) if found else 0
+    size = re.search(rf"{what}:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    return 1024 * int(size[1]) if size else 0

@@ -1,9 +1,7 @@
 """Diagnose a trained classifier in one call: curvature, influence, ceiling and weights."""
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,17 +13,15 @@ from catwise.ceiling.verdict import SIZE, SMALL_GAIN, Verdict, uncalibrated_verd
 from catwise.core.errors import InputError, optional_packages
 from catwise.core.losses import Loss, logits_of, per_sample_loss
 from catwise.core.progress import Progress
-from catwise.data.free_memory import free_memory
 from catwise.improvement.own_training import TrainFunction
 from catwise.influence.curvature import Curvature
 from catwise.influence.factors import Kind, Logits, Mask, fit_factors
 from catwise.influence.layers import coverage, covered_layers, select_layers
-from catwise.influence.memory import plan_memory
 from catwise.influence.samples import Data, Samples, as_samples
 from catwise.reweighting.joint_direction import joint_weights
 from catwise.sharing import folder, frames
 from catwise.sharing.calibrated import retrained_verdict
-from catwise.sharing.given import checked_samples, dealt_bins, in_float32
+from catwise.sharing.given import announced_plan, checked_samples, dealt_bins, in_float32
 from catwise.sharing.questions import Fitted, numbered_groups, predicted_labels, query_loss
 from catwise.training.models import fingerprint
 
@@ -273,36 +269,60 @@ def diagnose(
     query = checked_samples("query", query, classes, model)
     classes, labels_n = tuple(classes), train.labels.cpu().numpy()
     bins_m = dealt_bins(query.labels.cpu().numpy(), classes, bins, seed)
-    layers = select_layers(model, curvature.names) if curvature else None
-    layers = layers or covered_layers(model, embeddings, norms)
-    some, free = train.rows(slice(0, 2)), memory or free_memory(train.labels.device) / 2
-    columns: dict[str, Any] = {
-        "num_groups": int(bins_m.max()) + 1,
-        "batch_size": batch_size,
-        "memory": free,
-    }
-    plan = plan_memory(model, layers, some, logits, kind=kind, **columns)
-    print(plan, file=sys.stderr, flush=True)
-    size = plan.batch_size
-    if curvature is None:
-        drawn: dict[str, Any] = {"seed": seed, "samples": samples, "batch_size": size}
-        covered: dict[str, Any] = {"logits": logits, "mask": mask, "embeddings": embeddings}
-        drawn |= {"kind": kind, "damping": damping, "norms": norms, "progress": progress}
-        curvature = fit_factors(model, train, **drawn, **covered)
-    fitted = Fitted(model, train, curvature, fingerprint(model), loss, size, plan.at_once)
+    if curvature:
+        layers = select_layers(model, curvature.names)
+    else:
+        layers = covered_layers(model, embeddings, norms)
+    plan = announced_plan(model, layers, train, bins_m, logits, kind, batch_size, memory)
+    curvature = curvature or fit_factors(
+        model,
+        train,
+        kind=kind,
+        damping=damping,
+        seed=seed,
+        batch_size=plan.batch_size,
+        samples=samples,
+        logits=logits,
+        mask=mask,
+        embeddings=embeddings,
+        norms=norms,
+        progress=progress,
+    )
+    fitted = Fitted(
+        model, train, curvature, fingerprint(model), loss, plan.batch_size, plan.at_once
+    )
     answer, p_nkb = _answer(fitted, query, bins_m, classes, labels_n, loss, progress)
     if retrain is not None:
-        weigh = partial(joint_weights, labels_n=labels_n, size=SIZE)
-        how: dict[str, Any] = {"halves": halves, "seed": seed, "logits": logits}
-        how |= {"small_gain": small_gain, "progress": progress}
-        given = (answer["ceiling"], p_nkb, fitted, query, classes, weigh, retrain)
-        answer["verdict"] = retrained_verdict(*given, **how)
+        answer["verdict"] = retrained_verdict(
+            answer["ceiling"],
+            p_nkb,
+            fitted,
+            query,
+            classes,
+            retrain,
+            halves=halves,
+            seed=seed,
+            logits=logits,
+            small_gain=small_gain,
+            progress=progress,
+        )
+    return _diagnosis(answer, fitted, classes, labels_n, logits)
+
+
+def _diagnosis(
+    answer: dict[str, Any],
+    fitted: Fitted,
+    classes: tuple[str, ...],
+    labels_n: np.ndarray,
+    logits: Logits,
+) -> Diagnosis:
+    """Add to an answer what does not depend on the query samples."""
     return Diagnosis(
         **answer,
-        coverage=coverage(model, names=curvature.names),
+        coverage=coverage(fitted.model, names=fitted.curvature.names),
         label_names=classes,
         labels_n=labels_n,
-        predicted_n=predicted_labels(model, train, logits, size).numpy(),
+        predicted_n=predicted_labels(fitted.model, fitted.train, logits, fitted.batch_size).numpy(),
         fitted=fitted,
     )
 

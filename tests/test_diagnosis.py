@@ -9,19 +9,8 @@ from catwise.core.errors import InputError
 from catwise.diagnosis import diagnose
 from catwise.influence.factors import fit_factors
 from catwise.influence.vectors import influence_vectors
+from tests.helpers.diagnoses import trained
 from tests.helpers.small import blobs, conv_net, images
-
-
-def trained(train, steps=200):
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        model = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 3)).double()
-    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
-    for _ in range(steps):
-        optimizer.zero_grad()
-        nn.functional.cross_entropy(model(train[0]), train[1]).backward()
-        optimizer.step()
-    return model
 
 
 @pytest.fixture

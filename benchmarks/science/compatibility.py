@@ -191,14 +191,14 @@ def measure(name: str) -> dict[str, Any]:
     ]
     kind: Kind = "ekfac" if max(sides) <= LARGEST else "diagonal"
     reset_peak()
-    said, before, start = StringIO(), held("VmRSS"), time.process_time()
-    with warnings.catch_warnings(record=True) as caught, redirect_stderr(said):
+    stderr, before, start = StringIO(), held("VmRSS"), time.process_time()
+    with warnings.catch_warnings(record=True) as caught, redirect_stderr(stderr):
         warnings.simplefilter("always")
         diagnosis = diagnose(
             model, train, query, CLASSES, kind=kind, embeddings=True, batch_size=TRAIN, memory=4e9
         )
     seconds = time.process_time() - start
-    planned = re.search(r"about (\S+) GB .*; (\S+) pass", said.getvalue())
+    planned = re.search(r"about (\S+) GB .*; (\S+) pass", stderr.getvalue())
     notes = [str(note.message) for note in caught if "left out" in str(note.message)]
     return {
         "works": bool(np.isfinite(diagnosis.p_nk).all() and (diagnosis.p_nk != 0).any()),

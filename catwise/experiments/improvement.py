@@ -18,8 +18,8 @@ from catwise.ceiling.verdict import SIZE, calibrated_verdict
 from catwise.config.schema import DataSet, Improve
 from catwise.experiments.weighted_training import (
     INFLUENCE,
+    Outputs,
     Run,
-    Said,
     WeightedJob,
     weighted_trainings,
 )
@@ -162,7 +162,7 @@ class _Trainer:
     def right(self, candidates: Sequence[np.ndarray], seeds: range, label: str) -> list[np.ndarray]:
         """Tell what is right on validation B, (s, m) for each candidate."""
         jobs = [WeightedJob("validation_b", w_n, seed) for w_n in candidates for seed in seeds]
-        answers = [said.logits_mk.argmax(1) for said in self.run(jobs, label)]
+        answers = [outputs.logits_mk.argmax(1) for outputs in self.run(jobs, label)]
         right = np.array(answers).reshape(len(candidates), len(seeds), -1)
         return list(right == self.labels["validation_b"])
 
@@ -173,7 +173,7 @@ class _Trainer:
     def influence(self, weights_n: np.ndarray) -> np.ndarray:
         self.round += 1
         jobs = [WeightedJob(INFLUENCE, weights_n, seed) for seed in range(self.section.runs)]
-        vectors = [said.p_nkb for said in self.run(jobs, f"influence {self.round}")]
+        vectors = [outputs.p_nkb for outputs in self.run(jobs, f"influence {self.round}")]
         return np.mean(np.array(vectors, dtype=np.float64), axis=0)
 
     def test(self, weights_n: np.ndarray, loss: str = "cross_entropy") -> list[WeightedJob]:
@@ -191,13 +191,15 @@ def _add_methods(
     weights[PLAIN], weights[PATH] = ones_n, path.weights_n
     evidence = Evidence(first.p_nk, labels_n, ones_n)
     region = Region(section.w_max, section.trust)
-    offered = proposed(evidence, named_proposals(section.proposals, section.sizes), region)
-    weights |= {f"{PROPOSED}{name}": weights_n for name, weights_n in offered.items()}
+    proposals = proposed(evidence, named_proposals(section.proposals, section.sizes), region)
+    weights |= {f"{PROPOSED}{name}": weights_n for name, weights_n in proposals.items()}
     weights["inverse_frequency"] = baselines.inverse_frequency(labels_n)
     weights["square_root"] = baselines.inverse_frequency(labels_n, 0.5)
     weights["effective_number"] = baselines.effective_number(labels_n)
-    said = trainer.run([WeightedJob(INFLUENCE, ones_n, seed) for seed in range(section.runs)], "P")
-    margin_n = np.mean([_margins(one.logits_mk, labels_n) for one in said], axis=0)
+    outputs = trainer.run(
+        [WeightedJob(INFLUENCE, ones_n, seed) for seed in range(section.runs)], "P"
+    )
+    margin_n = np.mean([_margins(one.logits_mk, labels_n) for one in outputs], axis=0)
     probability_nk = _held_out(trainer, section.folds)
     experiment.estimated_flips = baselines.estimated_flips(probability_nk, labels_n)
     count = int(flipped_n.sum()) or experiment.estimated_flips
@@ -253,20 +255,22 @@ def _measure(experiment: Experiment, trainer: _Trainer) -> None:
             jobs[method] = _best_seeds(trainer, weights_n)
         else:
             jobs[method] = trainer.test(weights_n, FOCAL if method == FOCAL else "cross_entropy")
-    passed = [
+    accepted_weights = [
         trial.weights_n for r in experiment.path.rounds for trial in r.trials if trial.accepted
     ]
-    steps = [trainer.test(weights_n) for weights_n in (experiment.weights[PLAIN], *passed)]
-    listed = [*jobs.values(), *steps]
-    said = iter(trainer.run([job for of_method in listed for job in of_method], "test"))
-    measured = [_on_test([next(said) for _ in of_method], trainer) for of_method in listed]
+    steps = [
+        trainer.test(weights_n) for weights_n in (experiment.weights[PLAIN], *accepted_weights)
+    ]
+    series = [*jobs.values(), *steps]
+    outputs = iter(trainer.run([job for of_method in series for job in of_method], "test"))
+    measured = [_on_test([next(outputs) for _ in of_method], trainer) for of_method in series]
     experiment.measured = dict(zip(jobs, measured, strict=False))
     experiment.steps = measured[len(jobs) :]
 
 
-def _on_test(said: list[Said], trainer: _Trainer) -> Measured:
+def _on_test(outputs: list[Outputs], trainer: _Trainer) -> Measured:
     labels_m = trainer.labels["test"]
-    logits_smk = np.stack([one.logits_mk for one in said])
+    logits_smk = np.stack([one.logits_mk for one in outputs])
     loss_sm = -_log_probabilities(logits_smk)[:, np.arange(len(labels_m)), labels_m]
     right_sm = logits_smk.argmax(2) == labels_m
     return Measured(_by_class(right_sm, labels_m), _by_class(loss_sm, labels_m))
@@ -288,8 +292,8 @@ def _held_out(trainer: _Trainer, folds: int) -> np.ndarray:
     labels_n = trainer.labels["train"]
     fold_n = np.random.default_rng(0).permutation(len(labels_n)) % folds
     kept = [baselines.kept_weights(fold_n != fold) for fold in range(folds)]
-    said = trainer.run([WeightedJob("train", weights_n, 0) for weights_n in kept], "folds")
-    probability_fnk = np.exp(_log_probabilities(np.stack([one.logits_mk for one in said])))
+    outputs = trainer.run([WeightedJob("train", weights_n, 0) for weights_n in kept], "folds")
+    probability_fnk = np.exp(_log_probabilities(np.stack([one.logits_mk for one in outputs])))
     return probability_fnk[fold_n, np.arange(len(labels_n))]
 
 

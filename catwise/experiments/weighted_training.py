@@ -22,24 +22,24 @@ from catwise.pipeline.artifacts import cached_splits, training_recipe
 from catwise.pipeline.fitted_factors import fit_curvature
 from catwise.training import evaluate
 
-__all__ = ["INFLUENCE", "Said", "WeightedJob", "weighted_trainings"]
+__all__ = ["INFLUENCE", "Outputs", "WeightedJob", "weighted_trainings"]
 
 INFLUENCE = "influence"  # asks for P by bins, from validation A, and for logits of the training set
 
 
 @dataclass(frozen=True)
 class WeightedJob:
-    """Say how to train, and what the model is asked: ``INFLUENCE``, or logits of a split."""
+    """Say how to train, and the question to the model: ``INFLUENCE``, or logits of a split."""
 
-    asked: str
+    question: str
     weights_n: np.ndarray
     seed: int  # added to that of the section ``train``
     loss: str = "cross_entropy"
 
 
 @dataclass(frozen=True)
-class Said:
-    """Hold logits (m, k) of the split that was asked for, and P (n, k, bins) if that was."""
+class Outputs:
+    """Hold logits (m, k) of a split, and P (n, k, bins) where it is the question."""
 
     logits_mk: np.ndarray
     p_nkb: np.ndarray | None
@@ -55,7 +55,7 @@ class _Setting:
     influence: Influence
 
 
-Run = Callable[[Sequence[WeightedJob], str], list[Said]]
+Run = Callable[[Sequence[WeightedJob], str], list[Outputs]]
 
 
 @contextmanager
@@ -66,18 +66,19 @@ def weighted_trainings(dataset: str, parameters: DataSet, stage: str) -> Iterato
     setting = _Setting(dataset, device, threads, parameters.train, curvature, influence)
     with pool(torch_device(device), threads) as spread:
 
-        def run(jobs: Sequence[WeightedJob], label: str) -> list[Said]:
-            listed = [(setting, job.asked, job.weights_n, job.seed, job.loss) for job in jobs]
-            found = resumable_map(stage, dataset, _ask, _key, listed, spread)
+        def run(jobs: Sequence[WeightedJob], label: str) -> list[Outputs]:
+            tasks = [(setting, job.question, job.weights_n, job.seed, job.loss) for job in jobs]
+            results = resumable_map(stage, dataset, _ask, _key, tasks, spread)
             return [
-                _said(said) for said in progress(found, f"{stage} {dataset}, {label}", len(jobs))
+                _outputs(packed)
+                for packed in progress(results, f"{stage} {dataset}, {label}", len(jobs))
             ]
 
         yield run
 
 
 def _ask(
-    setting: _Setting, asked: str, weights_n: np.ndarray, seed: int, loss: str
+    setting: _Setting, question: str, weights_n: np.ndarray, seed: int, loss: str
 ) -> dict[str, Any]:
     """Train and ask, in a worker."""
     torch.set_num_threads(setting.threads)
@@ -86,9 +87,9 @@ def _ask(
     function = TRAINING_LOSSES[loss]
     model = train_anew(setting.train, setting.dataset, part, seed, weights_n, function).eval()
     recipe = training_recipe(setting.train) if isinstance(setting.train, Epochs) else None
-    split = "train" if asked == INFLUENCE else asked
-    said = {"logits": _packed(evaluate.logits(model, splits[split], recipe))}
-    if asked == INFLUENCE:
+    split = "train" if question == INFLUENCE else question
+    outputs = {"logits": _packed(evaluate.logits(model, splits[split], recipe))}
+    if question == INFLUENCE:
         section, query = setting.influence, splits["validation_a"]
         labels_m = query[-1].cpu().numpy()
         groups_m = validation_bins(labels_m, section.bins, np.random.default_rng(section.seed))
@@ -102,13 +103,13 @@ def _ask(
                 len(classes) * section.bins,
                 batch_size=section.batch_size,
             )
-        said["P"] = _packed(p.reshape(len(p), len(classes), section.bins))
-    return said
+        outputs["P"] = _packed(p.reshape(len(p), len(classes), section.bins))
+    return outputs
 
 
-def _key(setting: _Setting, asked: str, weights_n: np.ndarray, seed: int, loss: str) -> str:
-    state = [setting.train.model_dump_json(), asked, seed, loss]
-    if asked == INFLUENCE:
+def _key(setting: _Setting, question: str, weights_n: np.ndarray, seed: int, loss: str) -> str:
+    state = [setting.train.model_dump_json(), question, seed, loss]
+    if question == INFLUENCE:
         state += [setting.curvature.model_dump_json(), setting.influence.model_dump_json()]
     device, threads = setting.device, setting.threads
     return job_key(__name__, setting.dataset, device, threads, state, weights_n)
@@ -120,9 +121,9 @@ def _packed(values: torch.Tensor) -> dict[str, Any]:
     return {"shape": array.shape, "float32": base64.b64encode(array.tobytes()).decode()}
 
 
-def _said(said: dict[str, Any]) -> Said:
+def _outputs(packed: dict[str, Any]) -> Outputs:
     arrays = {
         name: np.frombuffer(base64.b64decode(part["float32"]), np.float32).reshape(part["shape"])
-        for name, part in said.items()
+        for name, part in packed.items()
     }
-    return Said(arrays["logits"], arrays.get("P"))
+    return Outputs(arrays["logits"], arrays.get("P"))

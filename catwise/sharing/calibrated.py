@@ -1,14 +1,15 @@
 """Calibrate a diagnosis with a function that trains: again on random halves, measured by class."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import torch
 from torch import nn
 
 from catwise.ceiling.calibration import FEWEST_SUBSETS, calibrate
-from catwise.ceiling.gains import Weigh, crossfitted_gains
-from catwise.ceiling.verdict import Decision, Verdict, calibrated_verdict
+from catwise.ceiling.gains import crossfitted_gains
+from catwise.ceiling.verdict import SIZE, Decision, Verdict, calibrated_verdict
 from catwise.core.errors import InputError
 from catwise.core.progress import Progress
 from catwise.fidelity.subsets import random_halves
@@ -16,6 +17,7 @@ from catwise.improvement.own_training import TrainFunction
 from catwise.influence.factors import Logits
 from catwise.influence.layers import frozen
 from catwise.influence.samples import Samples
+from catwise.reweighting.joint_direction import joint_weights
 from catwise.sharing.questions import Fitted
 
 __all__ = ["retrained_verdict"]
@@ -27,7 +29,6 @@ def retrained_verdict(
     fitted: Fitted,
     query: Samples,
     classes: Sequence[str],
-    weigh: Weigh,
     retrain: TrainFunction,
     *,
     halves: int,
@@ -57,6 +58,7 @@ def retrained_verdict(
     p_nk = p_nkb.sum(axis=2)
     calibration = calibrate(p_nk, counts_k, kept_hn, loss_hk[:, None], accuracy_hk[:, None])
     _, accuracy_k = _measured(fitted.model, query, len(classes), fitted, logits)
+    weigh = partial(joint_weights, labels_n=fitted.train.labels.cpu().numpy(), size=SIZE)
     gains = crossfitted_gains(p_nkb, counts_k, weigh)
     return calibrated_verdict(check, gains, calibration, classes, accuracy_k, small_gain)
 

@@ -1,16 +1,21 @@
-"""Check what a diagnosis is given: the model, the samples with their labels, and the bins."""
+"""Check what a diagnosis is given: model, samples with their labels, bins, and memory."""
 
 import copy
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from torch import nn
 
 from catwise.core.errors import InputError
+from catwise.data.free_memory import free_memory
+from catwise.influence.factors import Kind, Logits
+from catwise.influence.layers import Layer
+from catwise.influence.memory import MemoryPlan, plan_memory
 from catwise.influence.samples import Data, Samples, as_samples
 from catwise.influence.vectors import validation_bins
 
-__all__ = ["checked_samples", "dealt_bins", "in_float32"]
+__all__ = ["announced_plan", "checked_samples", "dealt_bins", "in_float32"]
 
 FEWEST = 3  # query samples of a class: their spread over as many bins is the noise of the verdict
 
@@ -42,3 +47,28 @@ def checked_samples(name: str, data: Data, classes: Sequence[str], model: nn.Mod
     if low < 0 or high >= len(classes):
         raise InputError(f"{name}: expected labels 0 to {len(classes) - 1}; got {low} to {high}")
     return samples
+
+
+def announced_plan(
+    model: nn.Module,
+    layers: Mapping[str, Layer],
+    train: Samples,
+    bins_m: np.ndarray,
+    logits: Logits,
+    kind: Kind,
+    batch_size: int,
+    memory: float | None,
+) -> MemoryPlan:
+    """Divide the work so that it fits in memory, and say so on stderr."""
+    plan = plan_memory(
+        model,
+        layers,
+        train.rows(slice(0, 2)),
+        logits,
+        kind=kind,
+        num_groups=int(bins_m.max()) + 1,
+        batch_size=batch_size,
+        memory=memory or free_memory(train.labels.device) / 2,
+    )
+    print(plan, file=sys.stderr, flush=True)
+    return plan

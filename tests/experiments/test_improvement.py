@@ -84,12 +84,12 @@ def test_a_job_is_done_once_and_its_influence_is_that_of_its_model(monkeypatch):
     jobs = [WeightedJob(INFLUENCE, np.ones(60), 0), WeightedJob("test", np.ones(60), 1)]
     for _ in range(2):
         with weighted_trainings("mine", settings(), "improve") as run:
-            said = run([*jobs, jobs[0]], "twice")
+            outputs = run([*jobs, jobs[0]], "twice")
         assert done == [0, 1]
-    assert said[0].p_nkb.shape == (60, 3, 3)
-    assert said[0].logits_mk.shape == said[1].logits_mk.shape == (60, 3)
-    assert said[1].p_nkb is None
-    assert (said[0].p_nkb == said[2].p_nkb).all()
+    assert outputs[0].p_nkb.shape == (60, 3, 3)
+    assert outputs[0].logits_mk.shape == outputs[1].logits_mk.shape == (60, 3)
+    assert outputs[1].p_nkb is None
+    assert (outputs[0].p_nkb == outputs[2].p_nkb).all()
 
 
 def test_other_weights_losses_and_questions_have_other_keys():
@@ -100,8 +100,8 @@ def test_other_weights_losses_and_questions_have_other_keys():
         *(getattr(settings(), name) for name in ("train", "curvature", "influence")),
     )
     keys = {
-        weighted_training._key(setting, asked, weights_n, seed, loss)
-        for asked, weights_n, seed, loss in (
+        weighted_training._key(setting, question, weights_n, seed, loss)
+        for question, weights_n, seed, loss in (
             ("test", np.ones(60), 0, "cross_entropy"),
             ("train", np.ones(60), 0, "cross_entropy"),
             (INFLUENCE, np.ones(60), 0, "cross_entropy"),
