@@ -269,10 +269,8 @@ def diagnose(
     query = checked_samples("query", query, classes, model)
     classes, labels_n = tuple(classes), train.labels.cpu().numpy()
     bins_m = dealt_bins(query.labels.cpu().numpy(), classes, bins, seed)
-    if curvature:
-        layers = select_layers(model, curvature.names)
-    else:
-        layers = covered_layers(model, embeddings, norms)
+    layers = select_layers(model, curvature.names) if curvature else None
+    layers = layers or covered_layers(model, embeddings, norms)
     plan = announced_plan(model, layers, train, bins_m, logits, kind, batch_size, memory)
     curvature = curvature or fit_factors(
         model,
@@ -288,9 +286,8 @@ def diagnose(
         norms=norms,
         progress=progress,
     )
-    fitted = Fitted(
-        model, train, curvature, fingerprint(model), loss, plan.batch_size, plan.at_once
-    )
+    size = plan.batch_size
+    fitted = Fitted(model, train, curvature, fingerprint(model), loss, size, plan.at_once)
     answer, p_nkb = _answer(fitted, query, bins_m, classes, labels_n, loss, progress)
     if retrain is not None:
         answer["verdict"] = retrained_verdict(
