@@ -47,7 +47,7 @@ def headline_metrics(experiment: Experiment) -> dict[str, Any]:
         method
         for method in honest
         if _net(experiment, method, "mean", LEVEL / len(honest))[1] > 0
-        and not rows[method, "mean"]["down"]
+        and not (_class_ends(experiment, method)[1] < 0).any()
     ]
     return {
         "mean_before": rows[PLAIN, "mean"]["value"],

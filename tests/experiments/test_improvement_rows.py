@@ -1,0 +1,45 @@
+"""Both errors of a verdict, counted from what the table's methods gained."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from catwise.experiments.improvement import PATH, PLAIN, PROPOSED, Experiment, Measured
+from catwise.experiments.improvement_rows import headline_metrics
+from catwise.improvement.path import Judgement
+
+SEEDS, CLASSES = 8, 3
+
+
+def experiment_of(answer, rng, **gains_k):
+    """Make an experiment whose methods gain so many points of accuracy in each class."""
+    noise_sk = 0.001 * rng.normal(size=(SEEDS, CLASSES))
+    measured = {
+        method: Measured(0.8 + np.array(gain_k) / 100 + noise_sk * weight, noise_sk)
+        for weight, (method, gain_k) in enumerate(gains_k.items(), start=1)
+    }
+    path = SimpleNamespace(
+        rounds=[SimpleNamespace(judgement=Judgement(answer, ""), trials=[])], end="", trainings=0
+    )
+    return Experiment(path, list("abc"), np.ones(CLASSES), np.eye(CLASSES), measured=measured)
+
+
+@pytest.mark.parametrize(
+    ("answer", "path_gain", "method", "gain_k", "errors"),
+    [
+        ("ceiling", [0, 0, 0], f"{PROPOSED}direction 0.5", [3, 3, 3], (0, 1)),
+        ("ceiling", [0, 0, 0], "focal", [3, 3, 3], (0, 1)),
+        ("ceiling", [0, 0, 0], "focal", [9, 9, -3], (0, 0)),  # a class loses
+        ("ceiling", [0, 0, 0], "oracle", [3, 3, 3], (0, 0)),  # it knows what nobody knows
+        ("ceiling", [0, 0, 0], "focal", [0, 0, 0], (0, 0)),
+        ("room", [0, 0, 0], "focal", [3, 3, 3], (1, 0)),
+        ("room", [3, 3, 3], "focal", [0, 0, 0], (0, 0)),
+    ],
+)
+def test_a_false_ceiling_is_a_method_that_gains_and_a_false_room_a_path_that_does_not(
+    answer, path_gain, method, gain_k, errors, rng
+):
+    gains = {PLAIN: [0, 0, 0], PATH: path_gain, "shuffled": [0, 0, 0], method: gain_k}
+    metrics = headline_metrics(experiment_of(answer, rng, **gains))
+    assert (metrics["false_room"], metrics["false_ceiling"]) == errors
