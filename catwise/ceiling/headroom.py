@@ -34,9 +34,9 @@ def headroom(p_nk: np.ndarray) -> Headroom:
     sides are evaluated apart from the solver, so the pair (delta*, y*) is its own certificate:
     primal <= t* <= dual.
 
-    Samples at an angle to Pn y = 0 have delta* = their sign, so y is found about, first from
-    the longest samples, then from all; the program is solved over the samples of the least angle, and over
-    more of them until the gap closes.
+    Samples at an angle to Pn y = 0 have delta* = their sign. So y is found about, first from the
+    longest samples, then from all, and the program is solved over the samples of the least angle,
+    and over more of them until the gap closes.
 
     Differs from the paper, whose criterion is ``first_component_ratio``. With P from a validation
     sample t* is an optimistic estimate; ``crossfitted_headroom`` is not. Raises InputError for a

@@ -207,7 +207,7 @@ classes cat and dog block each other at 1 : 1
         answer = "ceiling"
     factors = [
         _factor(gain.value, gain.value - gain.low),
-        _factor(SMALL_SHARE - gain.value, gain.high - gain.value),
+        _factor_below(SMALL_SHARE, gain),
     ]
     return Verdict(answer, gain, check.blocking, check.exchange_rate, factor=_least(factors))
 
@@ -227,33 +227,34 @@ def calibrated_verdict(
 
     Asked first is whether influence predicts retraining: slope and score lie significantly above
     0, and no class changes against its prediction. There is room where the gain in nats of every
-    class lies above 0. It is a ceiling where that is not shown and the upper end of the smallest
-    gain in accuracy lies below ``small_gain`` points; classes that could not gain as much, because
-    they are as good as right already, are left out there.
+    class lies above 0. It is a ceiling where that is not shown, the upper end of the smallest gain
+    in accuracy lies below ``small_gain`` points, and either a class loses significantly or the
+    upper end of the mean gain lies below ``small_gain`` too: where one class stays as it is and the
+    others gain, nothing is used up.
+
+    No class gains more than it has errors; one with fewer than ``small_gain`` does not count as the
+    smallest. The upper end of the mean is the mean of the classes' upper ends, as if their errors
+    were one.
     """
     loss_k, loss_low_k, loss_high_k = _intervals(gains, calibration.slopes)
-    points_k, points_low_k, points_high_k = _intervals(gains, calibration.accuracy_slopes)
-    open_k = 100 * (1 - accuracy_k) > small_gain
-    open_k |= not open_k.any()
     loss = Estimate(*(float(ends.min()) for ends in (loss_k, loss_low_k, loss_high_k)))
-    points = Estimate(
-        *(float(ends[open_k].min()) for ends in (points_k, points_low_k, points_high_k))
-    )
+    errors_k = 100 * (1 - accuracy_k)
+    ends = _intervals(gains, calibration.accuracy_slopes)
+    points, mean = _points(ends, errors_k, small_gain)
     answer: Answer = "too_few_samples"
     if not calibration.predictive:
         answer = "not_predictive"
     elif loss.low > 0:
         answer = "room"
-    elif points.high < small_gain:
+    elif points.high < small_gain and (loss.high < 0 or mean.high < small_gain):
         answer = "ceiling"
     worst = int(loss_k.argmin())
     # Which of the two factors of the gain is the less certain one decides what to get more of.
     validation = gains.half_width()[worst] * abs(calibration.slopes.value_k[worst])
     retraining = abs(gains.value_k[worst]) * calibration.slopes.half_width()[worst]
-    factors = [
-        _factor(loss.value, loss.value - loss.low),
-        _factor(small_gain - points.value, points.high - points.value),
-    ]
+    paid = min(_factor_below(0, loss), _factor_below(small_gain, mean))
+    at_ceiling = max(_factor_below(small_gain, points), paid)
+    factors = [_factor(loss.value, loss.value - loss.low), at_ceiling]
     return Verdict(
         answer,
         check.crossfitted,
@@ -289,6 +290,25 @@ def _intervals(gains: PerClass, slopes: PerClass) -> tuple[np.ndarray, np.ndarra
     value_k, half_k = product(gains, slopes)
     _, wide_k = product(gains, slopes, 0.025 / len(value_k))
     return value_k, value_k - half_k, value_k + wide_k
+
+
+def _points(
+    ends: tuple[np.ndarray, np.ndarray, np.ndarray], errors_k: np.ndarray, small_gain: float
+) -> tuple[Estimate, Estimate]:
+    """Return the smallest gain and the mean gain in points, from value, low and high end (k,)."""
+    open_k = errors_k > small_gain
+    open_k |= not open_k.any()
+    value_k, low_k, _ = ends
+    capped = [np.minimum(end_k, errors_k) for end_k in (value_k, low_k, 2 * value_k - low_k)]
+    return (
+        Estimate(*(float(end_k[open_k].min()) for end_k in ends)),
+        Estimate(*(float(end_k.mean()) for end_k in capped)),
+    )
+
+
+def _factor_below(limit: float, estimate: Estimate) -> float:
+    """Compute how many times the samples bring the upper end of an interval below a limit."""
+    return _factor(limit - estimate.value, estimate.high - estimate.value)
 
 
 def _factor(distance: float, half: float) -> float:

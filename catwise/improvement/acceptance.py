@@ -12,9 +12,9 @@ side of no gain:
     v_k = var_m(mean_s d_sm) / m_k + var_s(mean_m d_sm) / s
 
 The best of many trials is partly the luckiest. So the choice itself is judged, by cross-fitting:
-seeds and samples are halved, in each of the four cells stand the answers of the trial that was best
-in the opposite cell, which shares neither seed nor sample with it, and the gain of these answers is
-that of a choice made elsewhere. It needs no correction for the number of trials.
+seeds and samples are halved, in each of the four cells stand the answers of the trial that is
+chosen in the opposite cell, which shares neither seed nor sample with it, and the gain of these
+answers is that of a choice made elsewhere. It needs no correction for the number of trials.
 """
 
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ from scipy.special import stdtrit
 from catwise.core.errors import InputError
 from catwise.core.statistics import Estimate
 
-__all__ = ["Gain", "accepted", "crossfitted_choice", "gain"]
+__all__ = ["Gain", "accepted", "choice", "crossfitted_choice", "gain"]
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,12 @@ def gain(
             "validation B: expected two samples or more of every class;"
             f" got {sizes_k.min()} of class {sizes_k.argmin()}"
         )
-    members = [np.flatnonzero(labels_m == k) for k in range(len(sizes_k))]
+    return _gain(right_sm, before_sm, labels_m, level)
+
+
+def _gain(right_sm: np.ndarray, before_sm: np.ndarray, labels_m: np.ndarray, level: float) -> Gain:
+    """Compute the gain; of one seed, or of one sample of a class, the noise is not known."""
+    members = [np.flatnonzero(labels_m == k) for k in np.unique(labels_m)]
     changes = [_Change((right_sm - before_sm)[:, rows]) for rows in members]
     of_class = [change.estimate(1 - level / 2) for change in changes]
     new, old = (_lowest(values_sm, members) for values_sm in (right_sm, before_sm))
@@ -102,40 +107,52 @@ def gain(
 def accepted(gain: Gain) -> bool:
     """Tell whether weights are taken: the rule of every round.
 
-    The mean or the worst class gains significantly, neither of them falls, and no class falls
-    significantly.
+    The mean or the worst class gains significantly, and the gain is sound: neither of the two
+    falls, and no class falls significantly.
     """
-    significant = gain.mean.low > 0 or gain.worst.low > 0
-    return significant and min(gain.mean.value, gain.worst.value) >= 0 and not len(gain.worse)
+    return (gain.mean.low > 0 or gain.worst.low > 0) and _sound(gain)
+
+
+def choice(
+    trials: Sequence[np.ndarray], before_sm: np.ndarray, labels_m: np.ndarray, level: float = 0.05
+) -> int | None:
+    """Number the sound trial with the largest sum of both gains, mean and worst; None without one.
+
+    ``trials`` are right answers (s, m) like those ``before``. One seed is enough.
+    """
+    before_sm = np.asarray(before_sm, float)
+    gains = [_gain(right_sm, before_sm, labels_m, level) for right_sm in trials]
+    numbers = [number for number, one in enumerate(gains) if _sound(one)]
+    worth = [gains[number].mean.value + gains[number].worst.value for number in numbers]
+    return numbers[int(np.argmax(worth))] if numbers else None
 
 
 def crossfitted_choice(
-    trials: Sequence[np.ndarray], before_sm: np.ndarray, labels_m: np.ndarray
+    trials: Sequence[np.ndarray], before_sm: np.ndarray, labels_m: np.ndarray, level: float = 0.05
 ) -> np.ndarray:
-    """Return the answers (s, m) of the trials that are best in the opposite quarter.
+    """Return the answers (s, m) of the ``choice`` in the opposite quarter, ``before`` without one.
 
-    ``trials`` are right answers like those ``before``. A half of the samples holds every second one
-    of each class. Best is the largest sum of the gains of the mean and of the worst class.
+    A half of the samples holds every second one of each class.
     """
     rank_m = np.empty(len(labels_m), dtype=int)
     for k in np.unique(labels_m):
         rank_m[labels_m == k] = np.arange((labels_m == k).sum())
     half_m, half_s = rank_m % 2, np.arange(len(before_sm)) % 2
-    chosen_sm = np.zeros_like(before_sm)
+    chosen_sm = before_sm.copy()
     for seeds in (0, 1):
         for samples in (0, 1):
-            elsewhere = np.ix_(half_s != seeds, half_m != samples)
-            labels = labels_m[half_m != samples]
-            worth = [_worth(right_sm[elsewhere], labels) for right_sm in trials]
-            cell = np.ix_(half_s == seeds, half_m == samples)
-            chosen_sm[cell] = trials[int(np.argmax(worth))][cell]
+            rest = np.ix_(half_s != seeds, half_m != samples)
+            others = [right_sm[rest] for right_sm in trials]
+            number = choice(others, before_sm[rest], labels_m[half_m != samples], level)
+            if number is not None:
+                cell = np.ix_(half_s == seeds, half_m == samples)
+                chosen_sm[cell] = trials[number][cell]
     return chosen_sm
 
 
-def _worth(right_sm: np.ndarray, labels_m: np.ndarray) -> float:
-    """Add the mean class accuracy and that of the worst class, over all seeds."""
-    accuracy_k = [right_sm[:, labels_m == k].mean() for k in np.unique(labels_m)]
-    return float(np.mean(accuracy_k) + np.min(accuracy_k))
+def _sound(gain: Gain) -> bool:
+    """Tell whether neither mean nor worst class falls, and no class falls significantly."""
+    return min(gain.mean.value, gain.worst.value) >= 0 and not len(gain.worse)
 
 
 class _Change:
@@ -143,8 +160,8 @@ class _Change:
 
     def __init__(self, values_sm: np.ndarray) -> None:
         self.mean_s = values_sm.mean(axis=1)
-        self.samples = float(values_sm.mean(axis=0).var(ddof=1) / values_sm.shape[1])
-        self.freedom = values_sm.shape[1] - 1
+        self.freedom = max(values_sm.shape[1] - 1, 1)
+        self.samples = float(values_sm.mean(axis=0).var() / self.freedom)
 
     def __sub__(self, other: "_Change") -> "_Change":
         """Return the difference to other samples of the same seeds."""
@@ -156,11 +173,12 @@ class _Change:
 
     def estimate(self, quantile: float) -> Estimate:
         """Return the mean with Student's interval from -t to t at this quantile."""
-        seeds = float(self.mean_s.var(ddof=1) / len(self.mean_s))
+        freedom = max(len(self.mean_s) - 1, 1)
+        seeds = float(self.mean_s.var() / freedom)
         variance, value = self.samples + seeds, float(self.mean_s.mean())
         if variance == 0:
             return Estimate(value, value, value)
-        parts = self.samples**2 / self.freedom + seeds**2 / (len(self.mean_s) - 1)
+        parts = self.samples**2 / self.freedom + seeds**2 / freedom
         margin = float(stdtrit(variance**2 / parts, quantile)) * variance**0.5
         return Estimate(value, value - margin, value + margin)
 

@@ -16,7 +16,7 @@ from catwise.ceiling.check import check_ceiling
 from catwise.ceiling.verdict import Answer, uncalibrated_verdict
 from catwise.core.errors import InputError
 from catwise.core.statistics import require_finite
-from catwise.improvement.acceptance import Gain, accepted, crossfitted_choice, gain
+from catwise.improvement.acceptance import Gain, accepted, choice, crossfitted_choice, gain
 from catwise.improvement.proposals import Evidence, Proposal, Region
 
 __all__ = [
@@ -115,8 +115,8 @@ def retrain_to_the_ceiling(
     """Improve the weights of the training samples round by round, from ones.
 
     ``labels_n`` are those of the training samples, ``labels_m`` those of validation B. Trials of
-    the same weights as the current ones, or as an earlier trial, are left out. The one with the
-    largest sum of both gains, mean and worst, is accepted where the rule takes the choice.
+    the same weights as the current ones, or as an earlier trial, are left out. The ``choice`` among
+    the others is accepted where the rule takes it.
 
     Differs from the paper: a step is a whole training, not one more epoch of it.
     """
@@ -166,17 +166,16 @@ def _trials(
 ) -> tuple[Trial, ...]:
     """Train and judge what is proposed; at most one trial is accepted.
 
-    The choice of a trial is judged by cross-fitting; the trial that is taken is the best on all.
+    The rule judges the choice as it is made elsewhere, by cross-fitting.
     """
     weights, trials = proposed(evidence, proposals, region), []
     for (name, new_n), right_sm in zip(weights.items(), train(list(weights.values())), strict=True):
         net = gain(right_sm, before_sm, labels_m, level)
         predicted_k = (new_n - evidence.weights_n) @ evidence.p_nk
         trials.append(Trial(name, new_n, net, predicted_k, right_sm))
-    if not trials:
-        return ()
-    chosen_sm = crossfitted_choice([trial.right_sm for trial in trials], before_sm, labels_m)
-    best = max(trials, key=lambda trial: trial.gain.mean.value + trial.gain.worst.value)
-    sound = min(best.gain.mean.value, best.gain.worst.value) >= 0 and not len(best.gain.worse)
-    taken = sound and accepted(gain(chosen_sm, before_sm, labels_m, level))
-    return tuple(replace(trial, accepted=taken and trial is best) for trial in trials)
+    answers = [trial.right_sm for trial in trials]
+    number = choice(answers, before_sm, labels_m, level)
+    chosen_sm = crossfitted_choice(answers, before_sm, labels_m, level)
+    if number is not None and accepted(gain(chosen_sm, before_sm, labels_m, level)):
+        trials[number] = replace(trials[number], accepted=True)
+    return tuple(trials)

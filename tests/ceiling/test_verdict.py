@@ -61,6 +61,13 @@ def test_a_ceiling_is_a_worst_class_that_gains_less_than_a_small_gain():
     assert decide([1, 0, 2], error=0.02, small_gain=0.01).answer == "too_few_samples"
 
 
+def test_a_class_that_stays_as_it_is_makes_no_ceiling_while_the_others_gain():
+    assert decide([1, -0.02, 2], error=0.02).answer == "too_few_samples"
+    assert decide([0.05, -0.02, 0.05], error=0.02).answer == "ceiling"
+    as_good_as_right = [0.999, 0.8, 0.999]  # the others cannot gain half a point in the mean
+    assert decide([1, -0.02, 2], error=0.02, accuracy=as_good_as_right).answer == "ceiling"
+
+
 def test_an_interval_that_holds_both_cannot_tell_and_says_how_many_more():
     verdict = decide([1, 0.1, 2], error=0.3)
     assert verdict.answer == "too_few_samples"
@@ -94,7 +101,7 @@ def test_a_class_that_is_all_right_already_is_no_ceiling():
     found = replace(calibration(), accuracy_slopes=points)
     accuracy = [0.8, 0.8, 1.0]
     assert decide([0.6, 0.6, 0.1], 0.1, found, accuracy).answer == "too_few_samples"
-    assert decide([0.6, 0.6, 0.1], 0.1, found, [0.8, 0.8, 0.8]).answer == "ceiling"
+    assert decide([0.6, 0.6, 0.1], 0.1, found, [0.8, 0.8, 0.8]).answer == "too_few_samples"
     assert decide([0.6, 0.6, 0.1], 0.1, found, [1.0, 1.0, 1.0]).answer == "ceiling"
 
 
