@@ -105,24 +105,25 @@ def _gain(right_sm: np.ndarray, before_sm: np.ndarray, labels_m: np.ndarray, lev
 
 
 def accepted(gain: Gain) -> bool:
-    """Tell whether weights are taken: the rule of every round.
+    """Tell whether the mean or the worst class gains significantly while neither of them falls.
 
-    The mean or the worst class gains significantly, and the gain is sound: neither of the two
-    falls, and no class falls significantly.
+    It is the rule of every round, for the gain of the ``crossfitted_choice``. That no class falls
+    significantly is asked of the ``choice`` itself.
     """
-    return (gain.mean.low > 0 or gain.worst.low > 0) and _sound(gain)
+    return (gain.mean.low > 0 or gain.worst.low > 0) and _no_fall(gain)
 
 
 def choice(
     trials: Sequence[np.ndarray], before_sm: np.ndarray, labels_m: np.ndarray, level: float = 0.05
 ) -> int | None:
-    """Number the sound trial with the largest sum of both gains, mean and worst; None without one.
+    """Number the trial with the largest sum of both gains, mean and worst; None without one.
 
-    ``trials`` are right answers (s, m) like those ``before``. One seed is enough.
+    Neither of the two may fall, nor any class significantly. ``trials`` are right answers (s, m)
+    like those ``before``; one seed is enough.
     """
     before_sm = np.asarray(before_sm, float)
     gains = [_gain(right_sm, before_sm, labels_m, level) for right_sm in trials]
-    numbers = [number for number, one in enumerate(gains) if _sound(one)]
+    numbers = [number for number, one in enumerate(gains) if _no_fall(one) and not len(one.worse)]
     worth = [gains[number].mean.value + gains[number].worst.value for number in numbers]
     return numbers[int(np.argmax(worth))] if numbers else None
 
@@ -150,9 +151,8 @@ def crossfitted_choice(
     return chosen_sm
 
 
-def _sound(gain: Gain) -> bool:
-    """Tell whether neither mean nor worst class falls, and no class falls significantly."""
-    return min(gain.mean.value, gain.worst.value) >= 0 and not len(gain.worse)
+def _no_fall(gain: Gain) -> bool:
+    return min(gain.mean.value, gain.worst.value) >= 0
 
 
 class _Change:

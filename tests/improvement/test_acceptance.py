@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from catwise.core.errors import InputError
-from catwise.improvement.acceptance import accepted, crossfitted_choice, gain
+from catwise.improvement.acceptance import accepted, choice, crossfitted_choice, gain
 
 LABELS = np.arange(200) % 4
 
@@ -40,13 +40,15 @@ def test_a_clear_gain_of_one_class_is_accepted(rng):
     assert net.better.tolist() == [0]
 
 
-def test_a_gain_at_the_price_of_a_class_is_not_accepted(rng):
+def test_a_gain_at_the_price_of_a_class_is_not_chosen(rng):
     before = answers(rng, [0.3, 0.9, 0.9, 0.9])
     after = (before | (LABELS == 0)) & ~((LABELS == 3) & (rng.random(len(LABELS)) < 0.3))
     net = gain(after, before, LABELS)
     assert net.mean.low > 0
     assert net.worse.tolist() == [3]
-    assert not accepted(net)
+    assert choice([after], before, LABELS) is None
+    sound = before | ((LABELS == 0) & (rng.random(len(LABELS)) < 0.3))  # gains less, takes nothing
+    assert choice([after, sound, before], before, LABELS) == 1
 
 
 def test_other_samples_cover_the_truth_as_often_as_promised():
