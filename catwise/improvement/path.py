@@ -24,9 +24,9 @@ __all__ = [
     "Path",
     "Round",
     "Trial",
+    "judge_by_headroom",
     "proposed",
     "retrain_to_the_ceiling",
-    "room_or_ceiling",
 ]
 
 # Weights of several candidates -> what each seed's model answers right on validation B, (s, m).
@@ -94,10 +94,10 @@ class Path:
         return first * (1 + sum(len(round_.trials) for round_ in self.rounds))
 
 
-def room_or_ceiling(p_nkb: np.ndarray) -> Judgement:
-    """Judge by the cross-fitted headroom of P by bins (``catwise.ceiling.verdict``)."""
-    check = check_ceiling(p_nkb)
-    return Judgement("room" if check.room else "ceiling", uncalibrated_verdict(check).sentence)
+def judge_by_headroom(p_nkb: np.ndarray) -> Judgement:
+    """Judge by the cross-fitted headroom of P by bins, without retrained subsets."""
+    verdict = uncalibrated_verdict(check_ceiling(p_nkb))
+    return Judgement(verdict.answer, verdict.sentence)
 
 
 def retrain_to_the_ceiling(
@@ -110,7 +110,7 @@ def retrain_to_the_ceiling(
     region: Region,
     rounds: int = 3,
     level: float = 0.05,
-    judge: Callable[[np.ndarray], Judgement] = room_or_ceiling,
+    judge: Callable[[np.ndarray], Judgement] = judge_by_headroom,
 ) -> Path:
     """Improve the weights of the training samples round by round, from ones.
 
