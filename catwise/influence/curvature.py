@@ -98,10 +98,14 @@ class FactoredCurvature:
         }
 
     def _divisor(self, eigenvalues: Tensor) -> Tensor:
-        """Return the eigenvalues of H, damped, or as the horizon has them: (o, i)."""
+        """Return the eigenvalues of H, damped, or as the horizon has them: (o, i).
+
+        A layer below a head of zeros has no gradient and no curvature: 0 / tiny is its share of P.
+        """
+        tiny = torch.finfo(eigenvalues.dtype).tiny
         if self.horizon is None:
-            return self.n * (eigenvalues + self.damping * eigenvalues.mean())
-        reached = (self.horizon * eigenvalues).clamp(min=torch.finfo(eigenvalues.dtype).tiny)
+            return self.n * (eigenvalues + self.damping * eigenvalues.mean()).clamp(min=tiny)
+        reached = (self.horizon * eigenvalues).clamp(min=tiny)
         return self.n / self.horizon * (reached / -torch.expm1(-reached))
 
     def tensors(self) -> dict[str, Tensor]:

@@ -213,3 +213,20 @@ def test_bins_deal_each_class_evenly(rng):
 def test_more_bins_than_the_smallest_class_has_samples_are_named(rng):
     with pytest.raises(InputError, match=r"^bins: expected at most 2, .* got 4"):
         validation_bins(np.array([0] * 9 + [1] * 2), 4, rng)
+
+
+@pytest.mark.parametrize("kind", ["ekfac", "kfac", "diagonal"])
+def test_below_a_head_of_zeros_there_is_no_influence_and_no_nan(kind, rng):
+    """New vision transformers have such a head; a gradient of zero has a curvature of zero."""
+    x, labels = torch.from_numpy(rng.normal(size=(30, 4))).float(), torch.arange(30) % 3
+    body, head = torch.nn.Linear(4, 5), torch.nn.Linear(5, 3)
+    torch.nn.init.zeros_(head.weight)
+
+    def vectors(model, inputs):
+        part = inputs.detach(), labels
+        factors = fit_factors(model, part, kind=kind, damping=0.1, seed=0, batch_size=10)
+        return influence_vectors(model, factors, part, part, labels, 3, batch_size=10)
+
+    whole = vectors(torch.nn.Sequential(body, torch.nn.Tanh(), head), x)
+    torch.testing.assert_close(whole, vectors(torch.nn.Sequential(head), body(x).tanh()))
+    assert whole.abs().max() > 0
