@@ -259,7 +259,7 @@ class Ceiling(Section):
 
 
 Sized = Literal["direction", "direction_kept", "mean_direction", "class_weights", "within_classes"]
-Unsized = Literal["drop_harmful", "inverse_frequency", "square_root"]
+Unsized = Literal["drop_harmful", "inverse_frequency", "square_root", "lowest_margins", "cleanlab"]
 
 
 class Improve(Section):

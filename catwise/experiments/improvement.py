@@ -1,7 +1,6 @@
 """Retrain to the ceiling, and train what the path is compared with under the same seeds.
 
-Seeds are apart: P is averaged over the first ``runs``, the next ``seeds`` are judged on validation
-B, and the ``fresh`` ones of the table are the only ones whose models see the test split.
+The seeds are those of ``catwise.experiments.improvement_trainer``.
 """
 
 from collections.abc import Sequence
@@ -15,17 +14,16 @@ from catwise.ceiling.calibration import Calibration, calibrate
 from catwise.ceiling.check import check_ceiling
 from catwise.ceiling.gains import crossfitted_gains
 from catwise.ceiling.verdict import SIZE, calibrated_verdict
-from catwise.config.schema import DataSet, Improve
+from catwise.config.schema import DataSet
+from catwise.experiments.improvement_trainer import PRUNINGS, Trainer, by_class, log_probabilities
 from catwise.experiments.weighted_training import (
-    INFLUENCE,
     Outputs,
-    Run,
     WeightedJob,
     weighted_trainings,
 )
 from catwise.improvement import baselines
 from catwise.improvement.path import Judgement, Path, proposed, retrain_to_the_ceiling
-from catwise.improvement.proposals import Evidence, Region, class_matrix, named_proposals
+from catwise.improvement.proposals import Evidence, Region, class_matrix
 from catwise.pipeline.artifacts import read_splits
 from catwise.pipeline.files import read_npz
 from catwise.reweighting.candidates import CandidateProgram
@@ -38,7 +36,7 @@ __all__ = ["PATH", "PLAIN", "PROPOSED", "Experiment", "Measured", "run_improveme
 
 PLAIN, PATH, FOCAL, BEST_SEED = "plain", "ceiling_path", "focal", "best_seed"
 PROPOSED = "proposed "  # heads the name of a proposal that is measured whether accepted or not
-FRESH, SEARCH, SEED_CHOICE = 1000, 2000, 3000  # the first seeds of the table and of two baselines
+SEARCH, SEED_CHOICE = 2000, 3000  # the first seeds of two baselines
 
 
 @dataclass(frozen=True)
@@ -66,7 +64,6 @@ class Experiment:
     measured: dict[str, Measured] = field(default_factory=dict)
     steps: list[Measured] = field(default_factory=list)  # plain, and after each accepted round
     slope: float = float("nan")
-    estimated_flips: int = 0
 
     @property
     def p_nk(self) -> np.ndarray:
@@ -86,11 +83,12 @@ def run_improvement(dataset: str, parameters: DataSet) -> Experiment:
     labels = {split: batch[-1].cpu().numpy() for split, batch in splits.items()}
     flipped_n = read_npz(File("data", dataset, "arrays.npz"))["flipped"].astype(bool)
     with weighted_trainings(dataset, parameters, "improve") as run:
-        trainer = _Trainer(run, section, labels)
+        trainer = Trainer(run, section, labels)
+        proposals = trainer.proposals()
         path = retrain_to_the_ceiling(
             trainer.judged,
             trainer.influence,
-            named_proposals(section.proposals, section.sizes),
+            proposals,
             labels["train"],
             labels["validation_b"],
             region=Region(section.w_max, section.trust),
@@ -152,37 +150,8 @@ class _Judge:
         return Judgement(verdict.answer, verdict.sentence)
 
 
-class _Trainer:
-    """Turn weights into what the path and the baselines ask for, by jobs that are kept."""
-
-    def __init__(self, run: Run, section: Improve, labels: dict[str, np.ndarray]) -> None:
-        self.run, self.section, self.labels = run, section, labels
-        self.round = 0
-
-    def right(self, candidates: Sequence[np.ndarray], seeds: range, label: str) -> list[np.ndarray]:
-        """Tell what is right on validation B, (s, m) for each candidate."""
-        jobs = [WeightedJob("validation_b", w_n, seed) for w_n in candidates for seed in seeds]
-        answers = [outputs.logits_mk.argmax(1) for outputs in self.run(jobs, label)]
-        right = np.array(answers).reshape(len(candidates), len(seeds), -1)
-        return list(right == self.labels["validation_b"])
-
-    def judged(self, candidates: Sequence[np.ndarray]) -> list[np.ndarray]:
-        runs, seeds = self.section.runs, self.section.seeds
-        return self.right(candidates, range(runs, runs + seeds), f"round {self.round}")
-
-    def influence(self, weights_n: np.ndarray) -> np.ndarray:
-        self.round += 1
-        jobs = [WeightedJob(INFLUENCE, weights_n, seed) for seed in range(self.section.runs)]
-        vectors = [outputs.p_nkb for outputs in self.run(jobs, f"influence {self.round}")]
-        return np.mean(np.array(vectors, dtype=np.float64), axis=0)
-
-    def test(self, weights_n: np.ndarray, loss: str = "cross_entropy") -> list[WeightedJob]:
-        fresh = range(FRESH, FRESH + self.section.fresh)
-        return [WeightedJob("test", weights_n, seed, loss) for seed in fresh]
-
-
 def _add_methods(
-    experiment: Experiment, trainer: _Trainer, flipped_n: np.ndarray, has_epochs: bool
+    experiment: Experiment, trainer: Trainer, flipped_n: np.ndarray, has_epochs: bool
 ) -> None:
     """Add the weights of the path, of each proposal at plain weights, and of each baseline."""
     section, path, weights = trainer.section, experiment.path, experiment.weights
@@ -191,24 +160,13 @@ def _add_methods(
     weights[PLAIN], weights[PATH] = ones_n, path.weights_n
     evidence = Evidence(first.p_nk, labels_n, ones_n)
     region = Region(section.w_max, section.trust)
-    proposals = proposed(evidence, named_proposals(section.proposals, section.sizes), region)
-    weights |= {f"{PROPOSED}{name}": weights_n for name, weights_n in proposals.items()}
+    named = proposed(evidence, trainer.proposals(), region)
+    weights |= {f"{PROPOSED}{name}": weights_n for name, weights_n in named.items()}
     weights["inverse_frequency"] = baselines.inverse_frequency(labels_n)
     weights["square_root"] = baselines.inverse_frequency(labels_n, 0.5)
     weights["effective_number"] = baselines.effective_number(labels_n)
-    outputs = trainer.run(
-        [WeightedJob(INFLUENCE, ones_n, seed) for seed in range(section.runs)], "P"
-    )
-    margin_n = np.mean([_margins(one.logits_mk, labels_n) for one in outputs], axis=0)
-    probability_nk = _held_out(trainer, section.folds)
-    experiment.estimated_flips = baselines.estimated_flips(probability_nk, labels_n)
-    count = int(flipped_n.sum()) or experiment.estimated_flips
-    if count:
-        kept_n = baselines.lowest_margins_kept(margin_n, count)
-        weights["lowest_margins"] = baselines.kept_weights(kept_n)
-    if baselines.CLEANLAB:
-        kept_n = baselines.cleanlab_kept(probability_nk, labels_n)
-        weights["cleanlab"] = baselines.kept_weights(kept_n)
+    names = PRUNINGS if baselines.CLEANLAB else PRUNINGS[:1]
+    weights |= trainer.prunings(names, int(flipped_n.sum()))
     rng = np.random.default_rng(0)
     if np.ptp(path.weights_n) > 0:
         weights["ceiling_path_shuffled"] = shuffle_weights(path.weights_n, rng)
@@ -223,7 +181,7 @@ def _add_methods(
     weights[BEST_SEED] = ones_n
 
 
-def _add_searches(experiment: Experiment, trainer: _Trainer, lowest: list[int]) -> None:
+def _add_searches(experiment: Experiment, trainer: Trainer, lowest: list[int]) -> None:
     """Add Algorithm 1 as a whole training, and its genetic search over class weights alone."""
     section, labels_m = trainer.section, trainer.labels["validation_b"]
     budget = {"generations": section.generations, "population": section.population, "seed": 0}
@@ -231,7 +189,7 @@ def _add_searches(experiment: Experiment, trainer: _Trainer, lowest: list[int]) 
 
     def class_accuracy(candidates: Sequence[np.ndarray]) -> list[np.ndarray]:
         found = trainer.right(candidates, once, "search") if len(candidates) else []
-        return [_by_class(right_sm, labels_m)[0] for right_sm in found]
+        return [by_class(right_sm, labels_m)[0] for right_sm in found]
 
     program = CandidateProgram(experiment.p_nk, lowest, "beta", trust=1.0, w_max=section.w_max)
     before_k = class_accuracy([np.ones(len(experiment.p_nk))])[0]
@@ -247,7 +205,7 @@ def _add_searches(experiment: Experiment, trainer: _Trainer, lowest: list[int]) 
     )
 
 
-def _measure(experiment: Experiment, trainer: _Trainer) -> None:
+def _measure(experiment: Experiment, trainer: Trainer) -> None:
     """Train every method with the fresh seeds, and measure the classes on the test split."""
     jobs: dict[str, list[WeightedJob]] = {}
     for method, weights_n in experiment.weights.items():
@@ -268,55 +226,26 @@ def _measure(experiment: Experiment, trainer: _Trainer) -> None:
     experiment.steps = measured[len(jobs) :]
 
 
-def _on_test(outputs: list[Outputs], trainer: _Trainer) -> Measured:
+def _on_test(outputs: list[Outputs], trainer: Trainer) -> Measured:
     labels_m = trainer.labels["test"]
     logits_smk = np.stack([one.logits_mk for one in outputs])
-    loss_sm = -_log_probabilities(logits_smk)[:, np.arange(len(labels_m)), labels_m]
+    loss_sm = -log_probabilities(logits_smk)[:, np.arange(len(labels_m)), labels_m]
     right_sm = logits_smk.argmax(2) == labels_m
-    return Measured(_by_class(right_sm, labels_m), _by_class(loss_sm, labels_m))
+    return Measured(by_class(right_sm, labels_m), by_class(loss_sm, labels_m))
 
 
-def _best_seeds(trainer: _Trainer, ones_n: np.ndarray) -> list[WeightedJob]:
+def _best_seeds(trainer: Trainer, ones_n: np.ndarray) -> list[WeightedJob]:
     """For each fresh seed choose the best of so many plain trainings on validation B."""
     size, labels_m = trainer.section.best_of, trainer.labels["validation_b"]
     seeds = range(SEED_CHOICE, SEED_CHOICE + size * trainer.section.fresh)
     right_sm = trainer.right([ones_n], seeds, "choice of a seed")[0]
-    accuracy_sk = _by_class(right_sm, labels_m)
+    accuracy_sk = by_class(right_sm, labels_m)
     worth = (accuracy_sk.mean(1) + accuracy_sk.min(1)).reshape(-1, size)
     best = worth.argmax(1) + size * np.arange(len(worth))
     return [WeightedJob("test", ones_n, seeds[number]) for number in best.tolist()]
 
 
-def _held_out(trainer: _Trainer, folds: int) -> np.ndarray:
-    """Predict every training sample by a model that did not see it: probabilities (n, k)."""
-    labels_n = trainer.labels["train"]
-    fold_n = np.random.default_rng(0).permutation(len(labels_n)) % folds
-    kept = [baselines.kept_weights(fold_n != fold) for fold in range(folds)]
-    outputs = trainer.run([WeightedJob("train", weights_n, 0) for weights_n in kept], "folds")
-    probability_fnk = np.exp(_log_probabilities(np.stack([one.logits_mk for one in outputs])))
-    return probability_fnk[fold_n, np.arange(len(labels_n))]
-
-
 def _lowest_accuracy(path: Path, labels_m: np.ndarray) -> list[int]:
     """Number the two classes of lowest accuracy on validation B with plain weights."""
-    accuracy_k = _by_class(path.rounds[0].right_sm, labels_m).mean(0)
+    accuracy_k = by_class(path.rounds[0].right_sm, labels_m).mean(0)
     return lowest_classes(accuracy_k, min(2, len(accuracy_k) - 1))
-
-
-def _by_class(values_sm: np.ndarray, labels_m: np.ndarray) -> np.ndarray:
-    """Average over the samples of each class: (s, k)."""
-    classes = range(int(labels_m.max()) + 1)
-    return np.stack([values_sm[:, labels_m == k].mean(axis=1) for k in classes], axis=1)
-
-
-def _log_probabilities(logits: np.ndarray) -> np.ndarray:
-    shifted = logits.astype(np.float64) - logits.max(axis=-1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
-
-
-def _margins(logits_nk: np.ndarray, labels_n: np.ndarray) -> np.ndarray:
-    """Compute z_y - max of the other logits: (n,)."""
-    own = np.arange(len(labels_n)), labels_n
-    others_nk = logits_nk.astype(np.float64)
-    others_nk[own] = -np.inf
-    return logits_nk[own] - others_nk.max(axis=1)

@@ -1,0 +1,120 @@
+"""Turn weights into what the path and the baselines of ``improve`` ask for, by jobs that are kept.
+
+Seeds are apart: P is averaged over the first ``runs``, the next ``seeds`` are judged on validation
+B, and the ``fresh`` ones of the table are the only ones whose models see the test split.
+"""
+
+from collections.abc import Sequence
+from functools import cached_property
+
+import numpy as np
+
+from catwise.config.schema import Improve
+from catwise.experiments.weighted_training import INFLUENCE, Run, WeightedJob
+from catwise.improvement import baselines
+from catwise.improvement.proposals import Evidence, Proposal, named_proposals
+
+__all__ = ["PRUNINGS", "Trainer", "by_class", "log_probabilities"]
+
+FRESH = 1000  # the first seed of the table
+PRUNINGS = ("lowest_margins", "cleanlab")  # proposals that leave out what looks like a wrong label
+
+
+class Trainer:
+    """Turn weights into what the path and the baselines ask for, by jobs that are kept."""
+
+    def __init__(self, run: Run, section: Improve, labels: dict[str, np.ndarray]) -> None:
+        self.run, self.section, self.labels = run, section, labels
+        self.round = 0
+
+    def right(self, candidates: Sequence[np.ndarray], seeds: range, label: str) -> list[np.ndarray]:
+        """Tell what is right on validation B, (s, m) for each candidate."""
+        jobs = [WeightedJob("validation_b", w_n, seed) for w_n in candidates for seed in seeds]
+        answers = [outputs.logits_mk.argmax(1) for outputs in self.run(jobs, label)]
+        right = np.array(answers).reshape(len(candidates), len(seeds), -1)
+        return list(right == self.labels["validation_b"])
+
+    def judged(self, candidates: Sequence[np.ndarray]) -> list[np.ndarray]:
+        runs, seeds = self.section.runs, self.section.seeds
+        return self.right(candidates, range(runs, runs + seeds), f"round {self.round}")
+
+    def influence(self, weights_n: np.ndarray) -> np.ndarray:
+        self.round += 1
+        outputs = self.run(self._asked(weights_n), f"influence {self.round}")
+        return np.mean([np.asarray(one.p_nkb, dtype=np.float64) for one in outputs], axis=0)
+
+    def test(self, weights_n: np.ndarray, loss: str = "cross_entropy") -> list[WeightedJob]:
+        fresh = range(FRESH, FRESH + self.section.fresh)
+        return [WeightedJob("test", weights_n, seed, loss) for seed in fresh]
+
+    def proposals(self) -> dict[str, Proposal]:
+        """Return the proposals that the section names; a pruning goes by the estimated flips."""
+        names, sizes = self.section.proposals, self.section.sizes
+        proposals = named_proposals([name for name in names if name not in PRUNINGS], sizes)
+        weights = self.prunings([name for name in names if name in PRUNINGS])
+        return proposals | {name: _always(weights_n) for name, weights_n in weights.items()}
+
+    def prunings(self, names: Sequence[str], flips: int = 0) -> dict[str, np.ndarray]:
+        """Return weights without the samples whose labels look wrong, (n,) for each of the names.
+
+        As many of the lowest margins are left out as there are ``flips``, or are estimated where it
+        is 0. Raises InputError for cleanlab without its package.
+        """
+        labels_n, weights = self.labels["train"], {}
+        for name in names:
+            if name == "cleanlab":
+                kept_n = baselines.cleanlab_kept(self.held_out_nk, labels_n)
+            else:
+                count = flips or baselines.estimated_flips(self.held_out_nk, labels_n)
+                kept_n = baselines.lowest_margins_kept(self.margin_n, count)
+            weights[name] = baselines.kept_weights(kept_n)
+        return weights
+
+    @cached_property
+    def margin_n(self) -> np.ndarray:
+        """Return the mean margin of each training sample over the plain trainings of P: (n,)."""
+        labels_n = self.labels["train"]
+        outputs = self.run(self._asked(np.ones(len(labels_n))), "margins")
+        return np.mean([_margins(one.logits_mk, labels_n) for one in outputs], axis=0)
+
+    @cached_property
+    def held_out_nk(self) -> np.ndarray:
+        """Predict every training sample by a model that did not see it: probabilities (n, k)."""
+        labels_n, folds = self.labels["train"], self.section.folds
+        fold_n = np.random.default_rng(0).permutation(len(labels_n)) % folds
+        parts = [baselines.kept_weights(fold_n != fold) for fold in range(folds)]
+        outputs = self.run([WeightedJob("train", weights_n, 0) for weights_n in parts], "folds")
+        probability_fnk = np.exp(log_probabilities(np.stack([one.logits_mk for one in outputs])))
+        return probability_fnk[fold_n, np.arange(len(labels_n))]
+
+    def _asked(self, weights_n: np.ndarray) -> list[WeightedJob]:
+        return [WeightedJob(INFLUENCE, weights_n, seed) for seed in range(self.section.runs)]
+
+
+def _always(weights_n: np.ndarray) -> Proposal:
+    """Propose these weights, times those of the round, so that what is left out stays out."""
+
+    def proposal(evidence: Evidence) -> np.ndarray:
+        return evidence.weights_n * weights_n
+
+    return proposal
+
+
+def by_class(values_sm: np.ndarray, labels_m: np.ndarray) -> np.ndarray:
+    """Average over the samples of each class: (s, k)."""
+    classes = range(int(labels_m.max()) + 1)
+    return np.stack([values_sm[:, labels_m == k].mean(axis=1) for k in classes], axis=1)
+
+
+def log_probabilities(logits: np.ndarray) -> np.ndarray:
+    """Compute the logarithm of the softmax over the last axis, in float64."""
+    shifted = logits.astype(np.float64) - logits.max(axis=-1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+
+
+def _margins(logits_nk: np.ndarray, labels_n: np.ndarray) -> np.ndarray:
+    """Compute z_y - max of the other logits: (n,)."""
+    own = np.arange(len(labels_n)), labels_n
+    others_nk = logits_nk.astype(np.float64)
+    others_nk[own] = -np.inf
+    return logits_nk[own] - others_nk.max(axis=1)
