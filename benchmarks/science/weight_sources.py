@@ -6,7 +6,8 @@ The sources are P at the last checkpoint, the same averaged over trainings, and 
 trainings. Each gives the joint direction, in two sizes; the model is trained anew with its weights
 under fresh seeds, beside plain training of the same seeds, and measured on the test split. Where
 labels were flipped, the AUC says how well the weights tell them from the others: a weight is good
-for a new training if it is small on wrong labels, whether or not P predicts random halves.
+for a new training if it is small on wrong labels, whether or not P predicts random halves. Where
+classes are rare, their mean weight says how much each source would raise them.
 The working directory is the repository, or the workspace of a measured data set. The result is
 written to reports/benchmarks/weight_sources.json, a part for each data set.
 """
@@ -89,6 +90,8 @@ def compare(dataset: str, seeds: int) -> dict[str, Any]:
             "mean": asdict(_net(mean_ws[number] - mean_ws[0])),
             "worst": asdict(_net(worst_ws[number] - worst_ws[0])),
         }
+        masses_k = np.bincount(labels["train"], weights_n) / np.bincount(labels["train"])
+        rows[name]["mean weight by class"] = masses_k.tolist()
         if flipped_n.any():
             rows[name] |= {
                 "AUC of flipped labels": float(roc_auc_score(flipped_n, -weights_n)),
