@@ -30,6 +30,7 @@ RESULTS: dict[str, dict[str, Callable[[], str]]] = {
     "README.md": {"families": results.families},
     "docs/results.md": {
         "verdicts": results.verdicts,
+        "improved": results.improved,
         "reweighted": results.reweighted,
         "removed": results.removed,
         "claims": results.claims,
@@ -65,13 +66,15 @@ def pages(parts: dict[str, dict[str, Callable[[], str]]]) -> dict[Path, str]:
 
 
 def main() -> None:
-    """Renew all pages and the picture of README.md."""
+    """Renew all pages and the pictures of README.md."""
     for parts in (PROJECT, RESULTS):
         for path, text in pages(parts).items():
             path.write_text(text)
     readme = Path("README.md")
     readme.write_text(example_renewed(readme.read_text()))
-    Path("docs/pictures/two_planes.png").write_bytes(results.two_planes())
+    pictures = Path("docs/pictures")
+    (pictures / "two_planes.png").write_bytes(results.two_planes())
+    (pictures / "case_gains.png").write_bytes(results.case_gains())
 
 
 if __name__ == "__main__":

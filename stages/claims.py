@@ -28,7 +28,7 @@ def main() -> None:
         full = None if source == "digits" else printed
         evidences.append(Evidence(one, *size(one, full)))
     benchmark = read_json(BENCHMARK) if BENCHMARK.exists() else None
-    rows = [claim.record() for claim in claims(evidences, benchmark)]
+    rows = [claim.record() for claim in claims(evidences, benchmark, results)]
     write_json(Path("reports", "claims.json"), {"rules": RULES, "claims": rows})
 
 

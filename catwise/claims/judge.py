@@ -70,11 +70,16 @@ def _words(measurements: Sequence[Measurement]) -> str:
     return "; ".join(measurement.text() for measurement in measurements)
 
 
-def claims(evidences: Sequence[Evidence], benchmark: dict[str, Any] | None) -> list[Claim]:
+def claims(
+    evidences: Sequence[Evidence],
+    benchmark: dict[str, Any] | None,
+    cases: Sequence["Results"] = (),
+) -> list[Claim]:
     """Judge every statement on each of its data sets, and in each case of Table 1.
 
-    ``benchmark`` is that of ``benchmarks.science.hit_rates``, None if it was not run. A data set or
-    a stage that is not there leaves a claim "not run here".
+    ``benchmark`` is that of ``benchmarks.science.hit_rates``, None if it was not run. ``cases`` are
+    the results that our own claim about the verdict is judged by, those of spoiled data sets among
+    them. A data set or a stage that is not there leaves a claim "not run here".
     """
     judged = []
     for key, (sources, stage, rule) in QUESTIONS.items():
@@ -88,6 +93,8 @@ def claims(evidences: Sequence[Evidence], benchmark: dict[str, Any] | None) -> l
             results = [evidence.results for evidence in evidences]
             answer = rules.ratio_rule(results, benchmark)
             judged.append(Claim("ratio.rule", "known truth", **answer))
+    for said in ("room", "ceiling"):
+        judged.append(Claim(f"acting.{said}", "all cases", **rules.acting(said, cases)))
     return judged
 
 

@@ -248,4 +248,17 @@ STATEMENTS = {
         "section 5.2, Table 1; the explanation is ours",
         _gains("direct_improvement"),
     ),
+    **{
+        f"acting.{said}": Statement(
+            f"Where our verdict says {said}, {gains}.",
+            "we determine whether a given classifier has already reached its maximum potential"
+            " performance and, if not, how it can be further improved",
+            "section 1; verdict and trainings are ours",
+            "a question, answered for two discs in Figure 5",
+        )
+        for said, gains in (
+            ("room", "a new training with other weights gains"),
+            ("ceiling", "no new training with other weights gains"),
+        )
+    },
 }

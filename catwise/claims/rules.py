@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from catwise.claims.evidence import Measurement, graded, mean_over, share
+from catwise.claims.evidence import ABSENT, BESIDE, Measurement, graded, mean_over, share
 from catwise.claims.paper import ROUNDS, RULE, SPEARMAN
 from catwise.influence.top_counts import top_counts
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = [
     "RULES",
     "Answer",
+    "acting",
     "counts",
     "diagonal",
     "line",
@@ -50,6 +51,8 @@ RULES = {  # when a claim holds | when it holds in part; else it does not
     "ratio.above": f"the interval lies above {RULE} | the value does",
     "ratio.rule": f"right in at least {NEARLY_ALL} of the cases with room, and of those at a"
     f" ceiling | in at least {MOST} of both",
+    "acting": f"right in at least {NEARLY_ALL} of the cases where it says so"
+    f" | in at least {MOST} of them",
 }
 
 
@@ -199,6 +202,32 @@ def ratio_rule(results: Sequence["Results"], benchmark: dict[str, Any] | None) -
     size = f"{len(benchmark['cases'])} cases" if benchmark else "two synthetic data sets"
     answer = _answer(measurements, min(right) >= NEARLY_ALL, min(right) >= MOST)
     return {"size": size, **answer}
+
+
+def acting(answer: str, results: Sequence["Results"]) -> Answer:
+    """Count how often new trainings bear out the verdicts that say room, or a ceiling (section 1).
+
+    Room is right where the path gains significantly, a ceiling where no method does: the columns
+    ``false_room`` and ``false_ceiling`` of the stage ``improve``.
+    """
+    cases = [metrics for one in results if (metrics := one.metrics("improve"))]
+    said = [metrics for metrics in cases if metrics["answer"] == answer]
+    if not said:
+        verdict = BESIDE if cases else ABSENT
+        return {"why": f"of {len(cases)} retrained cases none is said so", "verdict": verdict}
+    right = sum(not metrics[f"false_{answer}"] for metrics in said)
+    label = {"room": "the path gains:", "ceiling": "no method gains:"}[answer]
+    measurements = [share(label, right, len(said), "cases", head=True)]
+    unsure = [metrics for metrics in cases if metrics["answer"] not in ("room", "ceiling")]
+    if unsure:
+        gained = sum(max(one["mean_net_low"], one["worst_net_low"]) > 0 for one in unsure)
+        label = "where nothing can be told, the path gains:"
+        measurements.append(share(label, gained, len(unsure), "cases"))
+    hits = right / len(said)
+    return {
+        "size": f"{len(cases)} cases",
+        **_answer(measurements, hits >= NEARLY_ALL, hits >= MOST),
+    }
 
 
 def _hit_rates(cases: list[dict[str, Any]]) -> tuple[list[Measurement], list[float]]:

@@ -80,7 +80,7 @@ def draw(results: "Results") -> dict[str, Picture]:
     if improved is not None and len(improved.table):
         pictures["improve_table.png"] = improvement_table(improved.table)
         pictures["improve_path.png"] = improvement_path(improved.steps, classes)
-        pictures["improve_gains.png"] = predicted_gains({results.dataset: improved.classes})
+        pictures["improve_gains.png"] = predicted_gains(improved.classes)
         pictures["improve_classes.png"] = class_matrix(improved.class_matrix, classes)
     return pictures
 

@@ -7,44 +7,35 @@ from matplotlib.figure import Figure
 
 from catwise.core.statistics import spearman
 from catwise.figures.labels import improvement_label
-from catwise.figures.style import BLUE, COLOURS, GREY, Picture, styled
+from catwise.figures.style import BLUE, GREY, Picture, styled
 
-__all__ = ["class_matrix", "improvement_path", "improvement_table", "predicted_gains"]
+__all__ = ["PATH", "class_matrix", "improvement_path", "improvement_table", "predicted_gains"]
 
 PATH = "ceiling_path"
 
 
 @styled
-def predicted_gains(cases: dict[str, pd.DataFrame]) -> Picture:
-    """Draw predicted against realised gain in points, a point for each class of each case.
+def predicted_gains(classes: pd.DataFrame) -> Picture:
+    """Draw predicted against realised gain in points, a point for each class and new weights.
 
-    ``cases`` maps a data set to its table ``improve/classes``. Of each only the path is shown, or
-    all proposals where a single case is given; those without a prediction are left out.
+    ``classes`` is the table ``improve/classes``; what was not predicted is left out.
     """
     figure = Figure(figsize=(5.2, 4.4), layout="constrained")
     axes = figure.subplots()
-    parts = []
-    for number, (name, table) in enumerate(cases.items()):
-        shown = table["proposed"] | (table["method"] == PATH)
-        rows = table[(shown if len(cases) == 1 else table["method"] == PATH)]
-        rows = rows[rows["predicted"].notna() & (rows["predicted"] != 0)]
-        if rows.empty:
-            continue
-        parts.append(rows)
-        colour = COLOURS[number % len(COLOURS)]
-        half = (rows["high"] - rows["low"]) / 2
-        bars = {"fmt": "o", "color": colour, "elinewidth": 0.6, "markersize": 4, "alpha": 0.8}
-        axes.errorbar(rows["predicted"], rows["net"], half, label=name, **bars)
+    shown = classes[classes["proposed"] | (classes["method"] == PATH)]
+    rows = shown[shown["predicted"].abs() > 0]
     words = "no proposal was tried, so nothing was predicted"
-    if parts:
-        both = pd.concat(parts)[["predicted", "net"]]
-        limits = [both.min().min() - 1, both.max().max() + 1]
+    if len(rows):
+        half = (rows["high"] - rows["low"]) / 2
+        bars = {"fmt": "o", "color": BLUE, "elinewidth": 0.6, "markersize": 4, "alpha": 0.8}
+        axes.errorbar(rows["predicted"], rows["net"], half, **bars)
+        both = rows[["predicted", "net"]].to_numpy()
+        limits = [both.min() - 1, both.max() + 1]
         axes.plot(limits, limits, color=GREY, linewidth=0.8, zorder=0)
         words = f"{len(both)} points"
-        rho = float(spearman(both["predicted"], both["net"]))
+        rho = float(spearman(rows["predicted"], rows["net"]))
         if np.isfinite(rho):
             words += f", rank correlation {rho:.2f}"
-        axes.legend(frameon=False, fontsize="small")
     axes.axhline(0, color=GREY, linewidth=0.5)
     axes.axvline(0, color=GREY, linewidth=0.5)
     axes.set(

@@ -12,7 +12,7 @@ from markupsafe import Markup
 from catwise.claims.paper import FIGURES
 from catwise.figures.labels import ANSWERS, case_labels
 from catwise.pipeline.results import Results, TopShare
-from catwise.report import provenance, removal_tables, sample_browser, table1, table2
+from catwise.report import cases, provenance, removal_tables, sample_browser, table1, table2
 from catwise.report.benchmarks import Benchmark
 from catwise.report.metrics import flat
 from catwise.report.sample_browser import Samples
@@ -111,6 +111,8 @@ def render(page: Page) -> str:
         script=Markup(script),
         readings=READINGS,
         case_labels={chapter.name: chapter.cases for chapter in page.chapters},
+        improved=cases.case_picture(results),
+        improved_rows=cases.case_rows(results),
         tally=tally(claims),
         claims=grouped(claims),
         rules={claim["key"]: rule_of(claim["key"], page.claims["rules"]) for claim in claims},

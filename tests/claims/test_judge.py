@@ -276,6 +276,26 @@ def test_the_rule_is_judged_by_the_worse_of_its_two_answers():
     assert claim.verdict == NOT  # a ceiling by construction, and the rule sees room
 
 
+def retrained(answer: str, error: int, gained: float = 0.0) -> SimpleNamespace:
+    """Hold the metrics of the stage ``improve`` of a case."""
+    lows = {"mean_net_low": gained, "worst_net_low": -1.0}
+    metrics = {"answer": answer, "false_room": 0, "false_ceiling": 0, **lows}
+    return SimpleNamespace(metrics=lambda stage: metrics | {f"false_{answer}": error})
+
+
+def test_a_verdict_is_borne_out_by_the_cases_in_which_it_says_so():
+    silent = SimpleNamespace(metrics=lambda stage: {})  # nothing was trained anew
+    cases = [silent, retrained("room", 0), retrained("room", 1), retrained("too_few_samples", 0, 1)]
+    found = {claim.key: claim for claim in claims([], None, cases)}
+    room, ceiling = found["acting.room"], found["acting.ceiling"]
+    assert (room.verdict, room.size) == (PART, "3 cases")
+    assert [(one.value, one.n) for one in room.measurements] == [(0.5, 2), (1.0, 1)]
+    assert (ceiling.verdict, ceiling.why) == (BESIDE, "of 3 retrained cases none is said so")
+    for error, expected in ((0, HOLDS), (1, NOT)):
+        found = claims([], None, [retrained("ceiling", error)])
+        assert found[-1].verdict == expected
+
+
 @pytest.mark.parametrize(
     ("gain", "printed", "targets", "others"),
     [

@@ -122,8 +122,9 @@ def test_without_a_carried_set_no_table_of_times_is_shown(live):
     assert "minutes" not in section(rendered([live]), "environment")
 
 
-def test_the_summary_comes_first_and_the_chapter_repeats_its_headline(whole_page):
-    assert re.findall(r'<section id="(\w+)"', whole_page)[:2] == ["summary", "claims"]
+def test_what_was_gained_comes_first_and_the_chapter_repeats_its_headline(whole_page):
+    first = ["improved", "summary", "claims"]
+    assert re.findall(r'<section id="(\w+)"', whole_page)[:3] == first
     for name in ("summary", "here"):
         assert "Room: every class can gain at once" in section(whole_page, name)
 
@@ -159,6 +160,12 @@ def test_signs_of_html_stay_text(whole_page):
 
 def test_the_same_results_give_the_same_bytes(live):
     assert rendered([live]) == rendered([live])
+
+
+def test_a_page_on_which_nothing_was_trained_anew_begins_with_the_summary(tmp_path):
+    text = rendered([write_results(tmp_path, cases=False)])
+    assert "improved" not in Outline(text).ids
+    assert "acting on" not in text.split("<main>")[0]
 
 
 def test_every_claim_is_on_the_page_with_its_verdict(whole_page):

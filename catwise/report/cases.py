@@ -1,0 +1,81 @@
+"""Show what acting on the verdict gained in every case that the stage ``improve`` has seen."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+import pandas as pd
+
+from catwise.figures.case_gains import case_gains
+from catwise.figures.improvement import PATH
+from catwise.figures.labels import ANSWERS, improvement_label
+from catwise.figures.style import Picture
+from catwise.pipeline.results import Results
+
+__all__ = ["case_picture", "case_rows", "improved"]
+
+CONTROLS = ("plain", PATH, f"{PATH}_shuffled", "oracle")  # neither proposals nor baselines
+ERRORS = {"false_room": "room", "false_ceiling": "ceiling"}  # of a verdict, and what it then says
+HEADING = [
+    *("case", "verdict", "is it wrong?", "steps", "mean class, points (95 %)"),
+    *("worst class, points (95 %)", "classes down", "best baseline, by its mean"),
+]
+
+
+def improved(results: Sequence[Results]) -> list[Results]:
+    """Return the data sets on which the stage ``improve`` had something to do."""
+    return [one for one in results if one.metrics("improve")]
+
+
+def case_picture(results: Sequence[Results]) -> Picture | None:
+    """Draw predicted against realised gains of all cases; None where there is none."""
+    cases = {
+        one.dataset: (str(one.metrics("improve")["answer"]), one.improve.classes)
+        for one in improved(results)
+        if one.improve is not None
+    }
+    return case_gains(cases) if cases else None
+
+
+def case_rows(results: Sequence[Results]) -> list[list[str]]:
+    """Give a row for each case, and a last one with both error counts over all of them.
+
+    Gains are those of the path on the test split, net of plain training of the same seeds. The best
+    baseline is the one with the largest mean there: it is chosen by what it is judged by.
+    """
+    cases = improved(results)
+    metrics = [one.metrics("improve") for one in cases]
+    said = Counter(values["answer"] for values in metrics)
+    counts = ", ".join(
+        f"{sum(values[error] for values in metrics)} of {said[answer]} {answer}"
+        for error, answer in ERRORS.items()
+    )
+    last = [f"all {len(cases)}", "", counts, str(sum(values["accepted"] for values in metrics))]
+    return [HEADING, *map(_case_row, cases), [*last, *[""] * 4]]
+
+
+def _case_row(results: Results) -> list[str]:
+    assert results.improve is not None
+    table, metrics = results.improve.table, results.metrics("improve")
+    of_path = table[table["method"] == PATH].set_index("measure")
+    nets = [_net(of_path.loc[measure]) for measure in ("mean", "worst")]
+    baselines = table[~table["proposed"] & ~table["method"].isin(CONTROLS)]
+    means = baselines[baselines["measure"] == "mean"]
+    best = "-"
+    if len(means):
+        first = means.loc[means["net"].idxmax()]
+        best = f"{improvement_label(first['method'], False)}: {_net(first)}"
+        best += f", {first['down']} down"
+    wrong = {answer: "yes" if metrics[error] else "no" for error, answer in ERRORS.items()}
+    state = [ANSWERS[metrics["answer"]], wrong.get(metrics["answer"], "-")]
+    steps = str(metrics["accepted"])
+    return [results.dataset, *state, steps, *nets, str(metrics["classes_down"]), best]
+
+
+def _net(row: pd.Series) -> str:
+    """Write a net gain with its interval; 0 where no seed differs, as without any step.
+
+    >>> _net(pd.Series({"net": 1.26, "low": -0.5, "high": 3.0}))
+    '+1.3 (-0.5 to +3.0)'
+    """
+    net, low, high = (float(row[key]) for key in ("net", "low", "high"))
+    return f"{net:+.1f} ({low:+.1f} to {high:+.1f})" if low < high else f"{net:.3g}"

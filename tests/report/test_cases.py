@@ -1,0 +1,67 @@
+"""The table and the picture of all cases show what each case holds, and count the errors."""
+
+import json
+
+import numpy as np
+import pytest
+
+from catwise.report.cases import case_picture, case_rows, improved
+from tests.helpers.reports import write_results
+
+
+@pytest.fixture
+def results(tmp_path):
+    """Write a case with room, one at a false ceiling, and one that was not trained anew."""
+    three = [
+        write_results(tmp_path / name, dataset=name, cases=name != "none")
+        for name in ("room", "ceiling", "none")
+    ]
+    path = three[1].folder_of("improve") / "metrics.json"
+    metrics = json.loads(path.read_text()) | {
+        "answer": "ceiling",
+        "false_ceiling": 1,
+        "accepted": 0,
+    }
+    path.write_text(json.dumps(metrics))
+    return three
+
+
+def test_a_case_has_a_row_and_the_last_one_counts_both_errors(results):
+    assert [one.dataset for one in improved(results)] == ["room", "ceiling"]
+    heading, room, ceiling, last = case_rows(results)
+    assert {len(row) for row in (heading, room, ceiling, last)} == {len(heading)}
+    gain = "+2.0 (+1.5 to +2.5)"
+    best = "focal loss: -1.0 (-1.5 to -0.5), 0 down"  # a proposal is no baseline
+    assert room == ["room", "room to improve", "no", "1", gain, gain, "0", best]
+    assert ceiling[:4] == ["ceiling", "at its ceiling", "yes", "0"]
+    assert last[:4] == ["all 2", "", "0 of 1 room, 1 of 1 ceiling", "1"]
+
+
+def test_the_picture_has_a_mark_for_each_class_and_case_and_says_how_well_they_agree(results):
+    picture = case_picture(results)
+    for axes in picture.figure.axes:
+        marks = np.concatenate([bars.lines[0].get_xydata() for bars in axes.containers])
+        assert marks.tolist() == [[1.8, 2.0]] * 4  # predicted, realised
+        assert axes.get_xlim() == axes.get_ylim()
+    assert picture.caption.count("holds the prediction for 4 of 4 marks") == 2
+    (legend,) = picture.figure.legends
+    words = [text.get_text() for text in legend.get_texts()]
+    assert words == ["room: room to improve", "ceiling: at its ceiling"]
+
+
+def test_without_a_case_there_is_no_picture(results):
+    assert case_picture(results[2:]) is None
+
+
+def test_a_path_without_a_step_has_no_marks_and_an_empty_gain(results):
+    path = results[0].folder_of("improve")
+    for name in ("table", "classes"):
+        lines = (path / f"{name}.csv").read_text().splitlines()
+        kept = [line for line in lines if not line.startswith("ceiling_path")]
+        plain = [line for line in lines if line.startswith("plain")]
+        moved = [line.replace("plain", "ceiling_path") for line in plain]
+        (path / f"{name}.csv").write_text("\n".join([*kept, *moved]) + "\n")
+    assert case_rows(results)[1][4:6] == ["0", "0"]
+    first, second = case_picture(results).figure.axes
+    assert len(first.containers[0].lines[0].get_xydata()) == 0
+    assert len(second.containers[0].lines[0].get_xydata()) == 2
