@@ -30,6 +30,8 @@ def arguments() -> dict[str, str]:
     )
     diagnose.add_argument("--name", default="mine", help="of the results (default: mine)")
     diagnose.add_argument("--out", help="folder of the results (default: catwise_NAME)")
+    words = "train anew with other weights, as long as that makes it better; a hundred trainings"
+    diagnose.add_argument("--improve", action="store_true", help=words)
 
     words = "look for what would stop the pipeline on this machine, and say what to do about it"
     commands.add_parser("doctor", help=words, description=f"{words}; in the repository")

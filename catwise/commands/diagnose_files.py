@@ -1,11 +1,11 @@
 """Diagnose your own data: train a small classifier on them, and ask whether it is at its ceiling.
 
 DATA is a folder with a folder of images per class, or a CSV with the columns text and label. It is
-only read. The weights of the training samples, three figures and one page are written.
+only read. The weights of the training samples, three figures and one page are written. ``improve``
+trains anew with other weights, which checks the verdict and says what it is good for.
 """
 
 import time
-from dataclasses import dataclass
 from functools import partial
 from math import ceil
 from pathlib import Path
@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from torch import nn
 
+from catwise.commands.small_classifier import CLASSIFIERS, Classifier, train, train_weighted
 from catwise.core.device import torch_device
 from catwise.core.errors import InputError
 from catwise.core.losses import Batch
@@ -27,54 +27,22 @@ from catwise.figures.counts import counts
 from catwise.figures.influence_plane import influence_plane
 from catwise.figures.style import png
 from catwise.figures.training_curves import training_curves
+from catwise.improvement import own_training
 from catwise.pipeline.files import folder, write_csv
-from catwise.training import bert, evaluate, models
-from catwise.training.epochs import Recipe, train_epochs
+from catwise.training import bert
 
 __all__ = ["main"]
 
 FEWEST = 20  # samples of a class; a quarter of them are its noise
-MAX_LENGTH, VOCABULARY, LAYERS = 64, 4000, 1  # tokens of a text, of the vocabulary; layers of BERT
+MAX_LENGTH, VOCABULARY = 64, 4000  # tokens of a text, and of the vocabulary
 
 
-@dataclass(frozen=True)
-class Classifier:
-    """Describe a classifier, its training, and how many samples are diagnosed at once."""
+def main(path: str, name: str = "mine", out: str | None = None, improve: bool = False) -> None:
+    """Diagnose the data at ``path``; write the results to ``out``, by default catwise_NAME.
 
-    model: str
-    width: int
-    epochs: int
-    batch_size: int
-    optimizer: Any
-    learning_rate: float
-    weight_decay: float
-    at_once: int
-
-    def recipe(self, n: int) -> Recipe:
-        """Return the recipe for n samples: about 20 steps or more an epoch.
-
-        More epochs in place of smaller batches would teach it wrong labels by heart.
-        """
-        return Recipe(
-            seed=0,
-            epochs=self.epochs,
-            batch_size=min(max(n // 20, 8), self.batch_size),
-            optimizer=self.optimizer,
-            learning_rate=self.learning_rate,
-            weight_decay=self.weight_decay,
-            channels_last=self.model == "resnet9",
-        )
-
-
-CLASSIFIERS = {  # as those of digits and of the small sets of coloured images and of texts
-    "grey": Classifier("cnn", 16, 20, 50, "sgd", 0.2, 0.001, at_once=300),
-    "rgb": Classifier("resnet9", 8, 6, 50, "sgd", 0.4, 0.001, at_once=250),
-    "text": Classifier("bert", 64, 12, 32, "adamw", 0.001, 0.01, at_once=200),
-}
-
-
-def main(path: str, name: str = "mine", out: str | None = None) -> None:
-    """Diagnose the data at ``path``; write the results to ``out``, by default catwise_NAME."""
+    With ``improve`` the verdict is checked by trainings on random halves, and better weights are
+    looked for (``catwise.improve``).
+    """
     start = time.perf_counter()
     if not name.isidentifier():
         raise InputError(f"NAME: expected letters, digits and _; got {name!r}")
@@ -84,26 +52,33 @@ def main(path: str, name: str = "mine", out: str | None = None) -> None:
     batches = tensors(data)
     model, history = train(classifier, batches, data)
     is_text = bool(data.texts)
+    retrain = partial(train_weighted, classifier, batches, data)
+    options = {
+        "embeddings": is_text,
+        "mask": bert.real_positions if is_text else None,
+        "batch_size": classifier.at_once,
+    }
     diagnosis = diagnose(
         model,
         batches["train"],
         batches["validation_a"],
         data.classes,
-        embeddings=is_text,
-        mask=bert.real_positions if is_text else None,
         bins=bins(sizes),
-        batch_size=classifier.at_once,
+        retrain=retrain if improve else None,
         progress=partial(progress, label="influence"),
+        **options,
     )
     show(diagnosis, data, history)
-    results = folder(out or f"catwise_{name}")
+    results, notes = folder(out or f"catwise_{name}"), [about(data, history)]
     write(results, diagnosis, data, history)
+    if improve:
+        notes.append(improved(results, retrain, batches, data, options))
     diagnosis.report(
         results / "report.html",
         inputs=None if is_text else data.x["train"],
         texts=data.texts.get("train"),
         names=data.names["train"],
-        notes=[about(data, history)],
+        notes=notes,
         title=Path(path).stem,
     )
     print(f"report: {results / 'report.html'}")
@@ -177,26 +152,30 @@ def tensors(data: Data) -> dict[str, Batch]:
     return batches
 
 
-def train(
-    classifier: Classifier, batches: dict[str, Batch], data: Data
-) -> tuple[nn.Module, list[dict[str, Any]]]:
-    """Return the trained classifier, and its accuracy and loss in each class after every epoch."""
-    x, num_classes = batches["train"][0], len(data.classes)
-    recipe = classifier.recipe(len(x))
-    if data.texts:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(recipe.seed)
-            size = data.card["vocabulary_size"]
-            model: nn.Module = bert.small(size, x.shape[1], num_classes, classifier.width, LAYERS)
-    else:
-        model = models.build(classifier.model, x, num_classes, width=classifier.width)
-    model.to(x.device)
-    history: list[dict[str, Any]] = []
-    for epoch in progress(train_epochs(model, batches["train"], recipe), "train", recipe.epochs):
-        accuracy_k, loss_k = evaluate.per_class(model, batches["test"], num_classes)
-        state = {"epoch": epoch, "split": "test"}
-        history += evaluate.class_rows(accuracy_k, loss_k, data.classes, state)
-    return model, history
+def improved(
+    out: Path,
+    retrain: own_training.TrainFunction,
+    batches: dict[str, Batch],
+    data: Data,
+    options: dict[str, Any],
+) -> str:
+    """Look for better weights, write them as a table, and return a sentence on what they gain.
+
+    Both validation splits judge: together they have seven samples of every class or more.
+    """
+    both = zip(batches["validation_a"], batches["validation_b"], strict=True)
+    improvement = own_training.improve(
+        retrain,
+        batches["train"],
+        tuple(torch.cat(parts) for parts in both),
+        batches["test"],
+        data.classes,
+        progress=partial(progress, label="improve"),
+        **options,
+    )
+    write_weights(out / "improved_weights.csv", improvement.weights_n, data)
+    print(f"\n{improvement}\nthese weights: {out / 'improved_weights.csv'}")
+    return f"{improvement.sentence[0].upper()}{improvement.sentence[1:]}."
 
 
 def about(data: Data, history: list[dict[str, Any]]) -> str:
@@ -234,14 +213,8 @@ def show(diagnosis: Diagnosis, data: Data, history: list[dict[str, Any]]) -> Non
 def write(out: Path, diagnosis: Diagnosis, data: Data, history: list[dict[str, Any]]) -> None:
     """Write the weights, and the figures of the two classes that block each other most."""
     labels_n, classes = data.y["train"], data.classes
-    columns = {
-        "sample": data.names["train"],
-        "label": [classes[label] for label in labels_n],
-        "weight": diagnosis.weights_n,
-        "influence": diagnosis.p_nk.sum(axis=1),
-    }
-    rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-    write_csv(out / "weights.csv", rows)
+    influence_n = diagnosis.p_nk.sum(axis=1)
+    write_weights(out / "weights.csv", diagnosis.weights_n, data, influence=influence_n)
     pair = diagnosis.ceiling.blocking
     pictures = {
         "influence_plane": influence_plane(diagnosis.p_nk, labels_n, data.flipped, classes, pair),
@@ -254,3 +227,17 @@ def write(out: Path, diagnosis: Diagnosis, data: Data, history: list[dict[str, A
     noise = "" if diagnosis.verdict.answer == "room" else "; they may be noise"
     print(f"\nweights that raise every class to first order{noise}: {out / 'weights.csv'}")
     print(f"figures: {figures}")
+
+
+def write_weights(path: Path, weights_n: np.ndarray, data: Data, **more: np.ndarray) -> None:
+    """Write a row for each training sample: its name, label and weight, and what more there is."""
+    names, labels_n = data.names["train"], data.y["train"]
+    frame = pd.DataFrame(
+        {
+            "sample": names,
+            "label": [data.classes[label] for label in labels_n],
+            "weight": weights_n,
+            **more,
+        }
+    )
+    write_csv(path, frame.to_dict("records"))

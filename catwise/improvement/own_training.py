@@ -58,8 +58,15 @@ class Improvement:
             for trial in round_.trials:
                 fate = "accepted" if trial.accepted else "not accepted"
                 lines.append(f"  {trial.proposal}: {_points(trial.gain)} on validation; {fate}")
-        words = "nothing was to be gained" if self.net is None else f"{_points(self.net)} on test"
-        return "\n".join([*lines, f"end ({self.path.end}): {words}"])
+        return "\n".join([*lines, f"end ({self.path.end}): {self.sentence}"])
+
+    @property
+    def sentence(self) -> str:
+        """Say what the weights gain in a new training, or that nothing was to be gained."""
+        if self.net is None:
+            return "nothing was to be gained by other weights"
+        gains = _points(self.net)
+        return f"a new training with these weights gains {gains} on test samples no choice has seen"
 
 
 def improve(
@@ -211,6 +218,7 @@ def right(model: nn.Module, batch: Batch) -> np.ndarray:
 def _points(gain: Gain) -> str:
     """Say the gain of mean and worst class in points of accuracy."""
     mean, worst = (
-        f"{100 * one.value:+.2g} (from {100 * one.low:+.2g})" for one in (gain.mean, gain.worst)
+        f"{100 * one.value:+.2g} points (95 %: at least {100 * one.low:+.2g})"
+        for one in (gain.mean, gain.worst)
     )
-    return f"mean class {mean}, worst class {worst} points"
+    return f"{mean} in the mean and {worst} in the worst class"

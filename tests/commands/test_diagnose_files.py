@@ -3,14 +3,21 @@
 import csv
 import re
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from catwise.commands import diagnose_files
+from catwise.commands import diagnose_files, small_classifier
 from catwise.core.errors import InputError
+from catwise.core.statistics import Estimate
+from catwise.improvement import own_training
+from catwise.improvement.acceptance import Gain
+from catwise.improvement.proposals import direction
+from catwise.training.models import fingerprint
 
 CLASSES = ("lying", "None")  # a name that must not be taken for a missing value
 
@@ -68,8 +75,8 @@ def read_answer(output: str) -> tuple[str, list[str]]:
     return verdict, re.findall(r"^ +-?[\d.e+-]+  given (.*)$", output, re.MULTILINE)
 
 
-def read_weights(out: str) -> list[dict[str, str]]:
-    with Path(out, "weights.csv").open() as file:
+def read_weights(out: str, name: str = "weights") -> list[dict[str, str]]:
+    with Path(out, f"{name}.csv").open() as file:
         rows = list(csv.DictReader(file))
     weights = np.array([float(row["weight"]) for row in rows])
     assert weights.min() >= 0
@@ -170,3 +177,61 @@ def test_what_is_wrong_with_the_data_is_one_line_and_nothing_is_written(folder):
     with pytest.raises(InputError, match=r"NAME: expected letters, digits and _; got '../up'"):
         diagnose_files.main("few", "../up")
     assert not Path("results").exists()
+
+
+SMALL = replace(diagnose_files.CLASSIFIERS["grey"], width=2, epochs=2)
+FEW = {"runs": 1, "seeds": 2, "rounds": 1, "proposals": {"direction": direction(0.5)}}
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("folder")
+def test_improve_checks_the_verdict_and_says_what_other_weights_gain(rng, capsys, monkeypatch):
+    monkeypatch.setitem(diagnose_files.CLASSIFIERS, "grey", SMALL)
+    monkeypatch.setattr(own_training, "improve", partial(own_training.improve, **FEW))
+    write_bars(Path("bars"), rng, each=40)
+    diagnose_files.main("bars", "better", improve=True)
+    output = capsys.readouterr().out
+    assert "not checked by retraining" not in output
+    weights = {float(row["weight"]) for row in read_weights("catwise_better", "improved_weights")}
+    none = "nothing was to be gained by other weights"
+    assert (weights == {1.0}) == (none in output)
+    assert (weights == {1.0}) != ("a new training with these weights gains" in output)
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize("gained", [False, True])
+def test_the_table_of_better_weights_names_every_sample_and_the_sentence_its_gain(
+    rng, monkeypatch, gained
+):
+    write_bars(Path("bars"), rng, each=20)
+    data, _ = diagnose_files.read("bars", diagnose_files.count("bars"))
+    n = len(data.y["train"])
+    weights_n = 2.0 * (np.arange(n) < n // 2) if gained else np.ones(n)
+    estimate = Estimate(0.02, 0.01, 0.03)
+    net = Gain(estimate, estimate, np.zeros(2), np.zeros(2), np.zeros(2)) if gained else None
+
+    def improve(retrain, train, validation, test, classes, **options):
+        assert np.bincount(validation[-1]).min() >= 6  # what catwise.improve asks for
+        return own_training.Improvement(weights_n, SimpleNamespace(rounds=(), end="end"), net)
+
+    monkeypatch.setattr(own_training, "improve", improve)
+    sentence = diagnose_files.improved(Path(), None, diagnose_files.tensors(data), data, {})
+    assert ("gains +2 points (95 %: at least +1)" in sentence) == gained
+    assert sentence.startswith("Nothing was to be gained") != gained
+    rows = read_weights(".", "improved_weights")
+    assert [row["sample"] for row in rows] == list(data.names["train"])
+    assert [float(row["weight"]) for row in rows] == weights_n.tolist()
+
+
+def test_plain_weights_train_the_same_classifier_and_others_another(rng, folder):
+    write_bars(folder / "bars", rng, each=30)
+    data, classifier = diagnose_files.read("bars", diagnose_files.count("bars"))
+    batches, classifier = diagnose_files.tensors(data), replace(classifier, width=2, epochs=1)
+    n = len(data.y["train"])
+    plain, _ = small_classifier.train(classifier, batches, data)
+    prints = [
+        fingerprint(small_classifier.train_weighted(classifier, batches, data, weights_n, seed))
+        for weights_n, seed in ((np.ones(n), 0), (np.ones(n), 1), (2.0 * (np.arange(n) % 2), 0))
+    ]
+    assert prints[0] == fingerprint(plain)
+    assert len(set(prints)) == 3

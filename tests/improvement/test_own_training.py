@@ -52,7 +52,8 @@ def test_labels_that_were_changed_lose_their_weight_and_the_test_accuracy_rises(
     assert improvement.net.mean.value > 0
     assert "direction" in str(improvement)
     assert "accepted" in str(improvement)
-    assert "points on test" in str(improvement)
+    assert str(improvement).endswith(improvement.sentence)
+    assert f"gains {100 * improvement.net.mean.value:+.2g} points" in improvement.sentence
 
 
 @pytest.mark.slow
@@ -73,7 +74,7 @@ def test_where_no_weights_are_accepted_nothing_was_to_be_gained():
     improvement = improve(trainer(train), train, validation, test, "abc", **plain)
     assert (improvement.weights_n == 1).all()
     assert improvement.net is None
-    assert str(improvement).endswith("nothing was to be gained")
+    assert str(improvement).endswith("nothing was to be gained by other weights")
 
 
 def test_a_class_with_too_few_validation_samples_is_named():
