@@ -161,14 +161,12 @@ def source_rows(case: Mapping[str, Any]) -> list[list[str]]:
         ]
     ]
     for name, row in case["rows"].items():
-        nets = [
-            f"{row[measure]['value']:+.1f} ({row[measure]['low']:+.1f} to {row[measure]['high']:+.1f})"
-            for measure in ("mean", "worst")
-        ]
+        ends = [row[measure] for measure in ("mean", "worst")]
+        nets = [f"{one['value']:+.1f} ({one['low']:+.1f} to {one['high']:+.1f})" for one in ends]
         auc = row.get("AUC of flipped labels")
         weight_k = row["mean weight by class"]
-        ends = f"{min(weight_k):.2f} to {max(weight_k):.2f}"
-        rows.append([name, *nets, "-" if auc is None else f"{auc:.3f}", ends])
+        weights = f"{min(weight_k):.2f} to {max(weight_k):.2f}"
+        rows.append([name, *nets, "-" if auc is None else f"{auc:.3f}", weights])
     return rows
 
 
