@@ -60,10 +60,10 @@ def benchmarks(results: Mapping[str, Any]) -> list[Benchmark]:
     for name, case in results.get("weight_sources", {}).items():
         question = f"Which influence vectors should weights be made of? ({name})"
         note = (
-            "Each source gives the joint direction, in two sizes; the model is trained anew with its"
-            f" weights under {case['seeds']} fresh seeds. Gains are on the test split, net of plain"
-            " training, with 95 % intervals. What raises rare classes, or tells wrong labels from"
-            " right ones, gains most; it need not predict best what random halves do."
+            "Each source gives the joint direction, in two sizes; the model is trained anew with"
+            f" its weights under {case['seeds']} fresh seeds. Gains are on the test split, net of"
+            " plain training, with 95 % intervals. What raises rare classes, or tells wrong labels"
+            " from right ones, gains most; it need not predict best what random halves do."
         )
         shown.append(Benchmark("weight_sources", question, note, source_rows(case)))
     if {"influence", "ranking"} <= set(results):

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.science import weight_sources
 from catwise.config import params
 from catwise.config.schema import Improve
 from catwise.experiments import weighted_training
@@ -160,3 +161,22 @@ def test_without_a_section_the_tables_are_empty(monkeypatch):
     out = Path("reports/improve/mine")
     assert read_table(out / "table.csv", TABLES["improve/table"]).empty
     assert read_json(out / "metrics.json") == {}
+
+
+@pytest.mark.slow
+def test_a_source_that_knows_the_wrong_labels_gives_them_no_weight(monkeypatch):
+    flipped_n = np.arange(60) < 6
+    p_nk = (
+        np.where(flipped_n, -1.0, 0.1)[:, None] * np.ones(3) + 1e-3 * np.eye(3)[np.arange(60) % 3]
+    )
+    Path("reports/influence/mine").mkdir(parents=True)
+    vectors = {"P": np.ones((60, 3)) * np.arange(60)[:, None], "P_runs": p_nk, "P_segments": -p_nk}
+    write_npz(Path("reports/influence/mine/vectors.npz"), **vectors)
+    monkeypatch.setattr(weight_sources, "settings", lambda dataset: settings())
+    rows = weight_sources.compare("mine", seeds=2)["rows"]
+    assert len(rows) == 7
+    assert rows["plain"]["mean"] == {"value": 0, "low": 0, "high": 0}
+    assert rows["end, averaged, 0.5"]["AUC of flipped labels"] == 1
+    assert rows["segments, averaged, 0.5"]["AUC of flipped labels"] == 0
+    assert rows["end, averaged, 0.5"]["mean weight of flipped labels"] < 0.1
+    assert np.allclose(rows["plain"]["mean weight by class"], 1)
