@@ -212,22 +212,20 @@ def acting(answer: str, results: Sequence["Results"]) -> Answer:
     """
     cases = [metrics for one in results if (metrics := one.metrics("improve"))]
     said = [metrics for metrics in cases if metrics["answer"] == answer]
+    size = f"{len(cases)} cases"
     if not said:
         verdict = BESIDE if cases else ABSENT
-        return {"why": f"of {len(cases)} retrained cases none is said so", "verdict": verdict}
+        return {"why": f"the verdict says so in 0 of {size}", "verdict": verdict}
     right = sum(not metrics[f"false_{answer}"] for metrics in said)
     label = {"room": "the path gains:", "ceiling": "no method gains:"}[answer]
-    measurements = [share(label, right, len(said), "cases", head=True)]
+    measurements = [share(label, right, len(said), f"of {size}", head=True)]
     unsure = [metrics for metrics in cases if metrics["answer"] not in ("room", "ceiling")]
     if unsure:
         gained = sum(max(one["mean_net_low"], one["worst_net_low"]) > 0 for one in unsure)
         label = "where nothing can be told, the path gains:"
-        measurements.append(share(label, gained, len(unsure), "cases"))
+        measurements.append(share(label, gained, len(unsure), f"of {size}"))
     hits = right / len(said)
-    return {
-        "size": f"{len(cases)} cases",
-        **_answer(measurements, hits >= NEARLY_ALL, hits >= MOST),
-    }
+    return {"size": size, **_answer(measurements, hits >= NEARLY_ALL, hits >= MOST)}
 
 
 def _hit_rates(cases: list[dict[str, Any]]) -> tuple[list[Measurement], list[float]]:

@@ -53,7 +53,7 @@ def main(path: str, name: str = "mine", out: str | None = None, improve: bool = 
     model, history = train(classifier, batches, data)
     is_text = bool(data.texts)
     retrain = partial(train_weighted, classifier, batches, data)
-    options = {
+    options: dict[str, Any] = {
         "embeddings": is_text,
         "mask": bert.real_positions if is_text else None,
         "batch_size": classifier.at_once,

@@ -290,7 +290,7 @@ def test_a_verdict_is_borne_out_by_the_cases_in_which_it_says_so():
     room, ceiling = found["acting.room"], found["acting.ceiling"]
     assert (room.verdict, room.size) == (PART, "3 cases")
     assert [(one.value, one.n) for one in room.measurements] == [(0.5, 2), (1.0, 1)]
-    assert (ceiling.verdict, ceiling.why) == (BESIDE, "of 3 retrained cases none is said so")
+    assert (ceiling.verdict, ceiling.why) == (BESIDE, "the verdict says so in 0 of 3 cases")
     for error, expected in ((0, HOLDS), (1, NOT)):
         found = claims([], None, [retrained("ceiling", error)])
         assert found[-1].verdict == expected
