@@ -217,8 +217,11 @@ def right(model: nn.Module, batch: Batch) -> np.ndarray:
 
 def _points(gain: Gain) -> str:
     """Say the gain of mean and worst class in points of accuracy."""
-    mean, worst = (
-        f"{100 * one.value:+.2g} points (95 %: at least {100 * one.low:+.2g})"
-        for one in (gain.mean, gain.worst)
+    mean, worst, low, lowest = (
+        f"{100 * value:+.2g}"
+        for value in (gain.mean.value, gain.worst.value, gain.mean.low, gain.worst.low)
     )
-    return f"{mean} in the mean and {worst} in the worst class"
+    return (
+        f"{mean} points in the mean (95 %: at least {low}),"
+        f" {worst} in the worst class (at least {lowest})"
+    )

@@ -216,7 +216,7 @@ def test_the_table_of_better_weights_names_every_sample_and_the_sentence_its_gai
 
     monkeypatch.setattr(own_training, "improve", improve)
     sentence = diagnose_files.improved(Path(), None, diagnose_files.tensors(data), data, {})
-    assert ("gains +2 points (95 %: at least +1)" in sentence) == gained
+    assert ("gains +2 points in the mean (95 %: at least +1)" in sentence) == gained
     assert sentence.startswith("Nothing was to be gained") != gained
     rows = read_weights(".", "improved_weights")
     assert [row["sample"] for row in rows] == list(data.names["train"])
