@@ -30,7 +30,7 @@ def arguments() -> dict[str, str]:
     )
     diagnose.add_argument("--name", default="mine", help="of the results (default: mine)")
     diagnose.add_argument("--out", help="folder of the results (default: catwise_NAME)")
-    words = "train anew with other weights, as long as that makes it better, in fifty to 140 trainings"
+    words = "train anew with other weights, as long as it gets better: fifty to 140 trainings"
     diagnose.add_argument("--improve", action="store_true", help=words)
 
     words = "look for what would stop the pipeline on this machine, and say what to do about it"
