@@ -64,7 +64,7 @@ class Improvement:
     def sentence(self) -> str:
         """Say what the weights gain in a new training, or that nothing was to be gained."""
         if self.net is None:
-            return "nothing was to be gained by other weights"
+            return "nothing was to be gained by other weights, as far as validation tells"
         gains = _points(self.net)
         return f"a new training with these weights gains {gains} on test samples no choice has seen"
 

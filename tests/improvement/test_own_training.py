@@ -74,7 +74,7 @@ def test_where_no_weights_are_accepted_nothing_was_to_be_gained():
     improvement = improve(trainer(train), train, validation, test, "abc", **plain)
     assert (improvement.weights_n == 1).all()
     assert improvement.net is None
-    assert str(improvement).endswith("nothing was to be gained by other weights")
+    assert str(improvement).endswith("by other weights, as far as validation tells")
 
 
 def test_a_class_with_too_few_validation_samples_is_named():
