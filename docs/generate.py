@@ -25,6 +25,7 @@ PROJECT: dict[str, dict[str, Callable[[], str]]] = {  # page -> part -> what mak
         "budget": project.budget,
     },
     "docs/compatibility.md": {"models": project.compatibility},
+    "docs/peers.md": {"peers": project.peers},
 }
 RESULTS: dict[str, dict[str, Callable[[], str]]] = {
     "README.md": {"families": results.families},

@@ -12,6 +12,7 @@ import yaml  # type: ignore[import-untyped]
 
 from catwise.pipeline.files import read_json
 from catwise.pipeline.tables import read_table
+from catwise.report.peers import advice, peer_rows, size
 from docs.tables import table
 
 BENCHMARKS = Path("reports/benchmarks")
@@ -163,3 +164,13 @@ def compatibility() -> str:
         )
     heading = ["model", "works", "kind", "parameters, millions", "covered", "seconds"]
     return table([*heading, "peak / planned, MB", "left out"], rows)
+
+
+def peers() -> str:
+    """Show influence beside other libraries, a section for each case."""
+    parts = []
+    for name, case in read_json(BENCHMARKS / "peers.json")["cases"].items():
+        heading, *rows = peer_rows(case)
+        says = "\n".join(f"- {sentence}" for sentence in advice(case))
+        parts.append(f"## {name}\n\n{size(case)}\n\n{says}\n\n{table(heading, rows)}")
+    return "\n\n".join(parts)

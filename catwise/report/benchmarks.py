@@ -8,6 +8,8 @@ from catwise.figures.calibration import calibration
 from catwise.figures.cost import benchmark as draw_cost
 from catwise.figures.labels import ANSWERS
 from catwise.figures.style import Picture
+from catwise.report.peers import NOTE as PEERS
+from catwise.report.peers import advice, peer_rows, size
 
 __all__ = [
     "Benchmark",
@@ -76,6 +78,10 @@ def benchmarks(results: Mapping[str, Any]) -> list[Benchmark]:
         rows = costs(results["influence"])
         question = "What do influence vectors cost, beside kronfluence?"
         shown.append(Benchmark("influence", question, note, rows, picture))
+    for name, case in results.get("peers", {"cases": {}})["cases"].items():
+        question = f"What does influence give beside other libraries? ({name})"
+        note = " ".join([size(case), PEERS, *advice(case)])
+        shown.append(Benchmark("peers", question, note, peer_rows(case)))
     if "training" in results:
         note = (
             "First: the rate of samples in an epoch of training, as a share of the rate of bare"

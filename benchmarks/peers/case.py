@@ -1,0 +1,154 @@
+"""Give every method the same work: a trained network, its checkpoints, samples and the truth."""
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+import yaml  # type: ignore[import-untyped]
+from torch import Tensor, nn
+
+from catwise.config import params
+from catwise.config.schema import Epochs
+from catwise.core.losses import Batch
+from catwise.experiments.along_training import FIRST_SEED
+from catwise.fidelity.subsets import HALF
+from catwise.pipeline.artifacts import load_model, new_model, read_splits, training_recipe
+from catwise.pipeline.files import read_npz
+from catwise.training.epochs import epoch_rates, refresh, train_epochs
+
+__all__ = ["CASES", "Place", "Work", "one_training", "truth"]
+
+ROOT = Path(__file__).parents[2]
+STAGES = {"prepare": "data", "train": "models/train", "fidelity": "reports/fidelity"}
+
+
+@dataclass(frozen=True)
+class Place:
+    """Hold where a data set and its results lie, and how it differs from a block of params.yaml.
+
+    Without changes it is the data set of the pipeline in this repository, after
+    ``dvc repro fidelity@...``; with changes its stages are run in a folder of its own.
+    """
+
+    dataset: str
+    folder: Path
+    like: str = ""
+    changes: dict[str, dict[str, Any]] | None = None
+
+    def enter(self) -> None:
+        """Make the folder the working directory, and run the stages whose outputs it lacks."""
+        if self.changes:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._write_params()
+        os.chdir(self.folder)
+        here = {**os.environ, "PYTHONPATH": str(ROOT)}
+        for stage, out in STAGES.items():
+            if self.changes and not Path(out, self.dataset).exists():
+                command = [sys.executable, "-m", f"stages.{stage}", self.dataset]
+                subprocess.run(command, env=here, check=True)
+
+    def _write_params(self) -> None:
+        section = yaml.safe_load((ROOT / "params.yaml").read_text())["datasets"][self.like]
+        for name, values in (self.changes or {}).items():
+            section[name] = {**(section[name] or {}), **values} if values else None
+        content = {"run": {"datasets": [self.dataset]}, "datasets": {self.dataset: section}}
+        (self.folder / "params.yaml").write_text(yaml.safe_dump(content))
+
+
+HALVES: dict[str, Any] = {"kinds": ["label_counts"], "halves": 24, "removals": 0, "seeds": 1}
+CASES = {
+    "digits": Place("digits", ROOT),
+    "resnet9": Place(
+        "cifar10_peers",
+        ROOT / "scratch" / "peers" / "resnet9",
+        "cifar10_rehearsal",
+        {
+            "prepare": {
+                "train": 400,
+                "flip_share": 0.1,
+                "validation_a": 400,
+                "validation_b": 80,
+                "test": 80,
+            },
+            "train": {
+                "width": 4,
+                "augment": False,
+                "refresh": 8,
+                "epochs": 15,
+                "batch_size": 20,
+                "learning_rate": 0.2,
+            },
+            "curvature": {"earlier": [], "samples": "all"},
+            "influence": {"segments": 2, "runs": 4},
+            "fidelity": HALVES,
+            "reweight": {},
+        },
+    ),
+}
+
+
+class Work:
+    """Hold what a method is given; made in the folder of the case."""
+
+    def __init__(self, place: Place) -> None:
+        self.dataset = place.dataset
+        self.section: Any = params.load().datasets[place.dataset]
+        splits, classes = read_splits(self.dataset, "cpu")
+        self.train, self.query, self.k = splits["train"], splits["validation_a"], len(classes)
+        if not isinstance(self.section.train, Epochs):
+            raise TypeError(f"{self.dataset}: expected a training by epochs")
+        self.recipe = training_recipe(self.section.train)
+        self.batch = self.section.influence.batch_size
+        self.model = self.at(self.recipe.epochs)
+        self.flipped_n = read_npz(Path("data", self.dataset, "arrays.npz"))["flipped"]
+
+    def at(self, epoch: int) -> nn.Module:
+        """Return the network after an epoch."""
+        return load_model(self.dataset, self.section.train, self.train, epoch)
+
+    def of_run(self, run: int) -> nn.Module:
+        """Return the network of a run; those after the first are trained anew, as our own are."""
+        if not run:
+            return self.model
+        section = self.section.train
+        section = section.model_copy(update={"seed": section.seed + FIRST_SEED + run})
+        return one_training(self.dataset, section, self.train)
+
+    def rates(self) -> list[float]:
+        """Return the sum of the learning rates of each epoch."""
+        return epoch_rates(self.recipe, len(self.train[-1]))
+
+    def of_class(self, k: int) -> Batch:
+        """Return the query samples of a class."""
+        return tuple(part[self.query[-1] == k] for part in self.query)
+
+    def summed(self, scores_nm: Tensor) -> Tensor:
+        """Add up scores of single query samples by their class: (n, k)."""
+        return scores_nm @ F.one_hot(self.query[-1], self.k).to(scores_nm)
+
+    def logits(self, model: nn.Module, x: Tensor) -> Tensor:
+        """Return the logits of a network, without gradients."""
+        with torch.no_grad():
+            return model(x)
+
+
+def one_training(dataset: str, section: Any, train: Batch) -> nn.Module:
+    """Train from the start, and return the network in evaluation mode."""
+    model, recipe = new_model(dataset, section, train), training_recipe(section)
+    for _ in train_epochs(model, train, recipe):
+        pass
+    refresh(model, train, recipe)
+    return model.eval()
+
+
+def truth(dataset: str) -> dict[str, np.ndarray]:
+    """Return what the networks of the random halves came to: kept_hn, loss_hsk, accuracy_hsk."""
+    arrays = read_npz(Path("reports", "fidelity", dataset, "subsets.npz"))
+    halves_h = arrays["design_h"] == HALF
+    return {name: arrays[name][halves_h] for name in ("kept_hn", "loss_hsk", "accuracy_hsk")}
