@@ -12,7 +12,7 @@ import yaml  # type: ignore[import-untyped]
 
 from catwise.pipeline.files import read_json
 from catwise.pipeline.tables import read_table
-from catwise.report.peers import advice, peer_rows, size
+from catwise.report.peers import advice, peer_rows, size_of
 from docs.tables import table
 
 BENCHMARKS = Path("reports/benchmarks")
@@ -172,5 +172,5 @@ def peers() -> str:
     for name, case in read_json(BENCHMARKS / "peers.json")["cases"].items():
         heading, *rows = peer_rows(case)
         says = "\n".join(f"- {sentence}" for sentence in advice(case))
-        parts.append(f"## {name}\n\n{size(case)}\n\n{says}\n\n{table(heading, rows)}")
+        parts.append(f"## {name}\n\n{size_of(case)}\n\n{says}\n\n{table(heading, rows)}")
     return "\n\n".join(parts)

@@ -1,8 +1,7 @@
 """Give every method the same work: a trained network, its checkpoints, samples and the truth."""
 
+import importlib
 import os
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,11 @@ from catwise.training.epochs import epoch_rates, refresh, train_epochs
 __all__ = ["CASES", "Place", "Work", "one_training", "truth"]
 
 ROOT = Path(__file__).parents[2]
-STAGES = {"prepare": "data", "train": "models/train", "fidelity": "reports/fidelity"}
+STAGES = {  # the last that each writes
+    "prepare": "data/{}/card.json",
+    "train": "reports/train/{}/predicted.npz",
+    "fidelity": "reports/fidelity/{}/metrics.json",
+}
 
 
 @dataclass(frozen=True)
@@ -47,11 +50,9 @@ class Place:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._write_params()
         os.chdir(self.folder)
-        here = {**os.environ, "PYTHONPATH": str(ROOT)}
         for stage, out in STAGES.items():
-            if self.changes and not Path(out, self.dataset).exists():
-                command = [sys.executable, "-m", f"stages.{stage}", self.dataset]
-                subprocess.run(command, env=here, check=True)
+            if self.changes and not Path(out.format(self.dataset)).exists():
+                importlib.import_module(f"stages.{stage}").main(self.dataset)
 
     def _write_params(self) -> None:
         section = yaml.safe_load((ROOT / "params.yaml").read_text())["datasets"][self.like]

@@ -36,5 +36,4 @@ OURS: dict[str, Callable[[Work], np.ndarray]] = {
     "endpoint, runs": partial(vectors, kind="endpoint", several=True),
     "segments, runs": partial(vectors, kind="segments", several=True),
     "exact": partial(vectors, kind="exact", several=False),
-    "exact, runs": partial(vectors, kind="exact", several=True),
 }

@@ -9,7 +9,7 @@ from catwise.figures.cost import benchmark as draw_cost
 from catwise.figures.labels import ANSWERS
 from catwise.figures.style import Picture
 from catwise.report.peers import NOTE as PEERS
-from catwise.report.peers import advice, peer_rows, size
+from catwise.report.peers import advice, peer_rows, size_of
 
 __all__ = [
     "Benchmark",
@@ -80,7 +80,7 @@ def benchmarks(results: Mapping[str, Any]) -> list[Benchmark]:
         shown.append(Benchmark("influence", question, note, rows, picture))
     for name, case in results.get("peers", {"cases": {}})["cases"].items():
         question = f"What does influence give beside other libraries? ({name})"
-        note = " ".join([size(case), PEERS, *advice(case)])
+        note = " ".join([size_of(case), PEERS, *advice(case)])
         shown.append(Benchmark("peers", question, note, peer_rows(case)))
     if "training" in results:
         note = (

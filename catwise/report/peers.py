@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["NOTE", "advice", "peer_rows", "size"]
+__all__ = ["NOTE", "advice", "peer_rows", "size_of"]
 
 NOTE = (
     "The same trained network, the same samples, a tenth of the labels flipped. Times a training:"
@@ -12,8 +12,8 @@ NOTE = (
     " LDS: Spearman's rho between what P predicts and the losses, or accuracies, of networks that"
     " were trained on random halves, the mean over the classes. AUC: how well a low sum over the"
     " classes, or a low score of a label, tells flipped labels from others. Peak: the memory beyond"
-    " packages and samples. In brackets: 95 % intervals, over the halves and over the samples. Runs:"
-    " the mean over several trainings, whose seconds count."
+    " packages and samples. In brackets: 95 % intervals, over the halves and over the samples."
+    " Runs: the mean over several trainings, whose seconds count."
 )
 HEADING = ["method", "version", "times a training", "peak, MB", "LDS, loss", "LDS, accuracy", "AUC"]
 
@@ -48,7 +48,7 @@ def _interval(value: tuple[float, float, float]) -> str:
     return f"{value[0]:.2f} ({value[1]:.2f} to {value[2]:.2f})"
 
 
-def size(case: Mapping[str, Any]) -> str:
+def size_of(case: Mapping[str, Any]) -> str:
     """Say how large a case is."""
     return (
         f"{case['model']}, {case['parameters']:,} parameters; {case['training samples']} training"
