@@ -71,17 +71,17 @@ CASES = {
         "cifar10_rehearsal",
         {
             "prepare": {
-                "train": 400,
+                "train": 200,
                 "flip_share": 0.1,
-                "validation_a": 400,
-                "validation_b": 80,
-                "test": 80,
+                "validation_a": 200,
+                "validation_b": 40,
+                "test": 40,
             },
             "train": {
                 "width": 4,
                 "augment": False,
                 "refresh": 8,
-                "epochs": 15,
+                "epochs": 12,
                 "batch_size": 20,
                 "learning_rate": 0.2,
             },

@@ -5,6 +5,7 @@ damping, which is that of params.yaml where the library takes one. Positive help
 scores pairs of samples has its scores added up by class.
 """
 
+import copy
 import tempfile
 from collections.abc import Callable
 from typing import Any
@@ -87,7 +88,7 @@ def _trak(work: Work, runs: int) -> Tensor:
             block_size=100,
         )
         traker = TRAKer(
-            model=work.model,
+            model=copy.deepcopy(work.model),  # which is given the weights of every run
             task="image_classification",
             train_set_size=n,
             save_dir=folder,
@@ -159,7 +160,7 @@ def dattri_arnoldi(work: Work) -> Tensor:
     """Take the leading eigenvectors of the Hessian, by Arnoldi's iteration."""
     from dattri.algorithm.influence_function import IFAttributorArnoldi
 
-    how = {"proj_dim": RANK, "max_iter": RANK, "seed": SEED}
+    how = {"proj_dim": RANK // 5, "max_iter": RANK, "seed": SEED}  # those above 0
     damping = work.section.curvature.damping
     task = _dattri_task(work)
     return _dattri(work, IFAttributorArnoldi(task, regularization=damping, **how))

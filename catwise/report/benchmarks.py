@@ -81,7 +81,7 @@ def benchmarks(results: Mapping[str, Any]) -> list[Benchmark]:
     for name, case in results.get("peers", {"cases": {}})["cases"].items():
         question = f"What does influence give beside other libraries? ({name})"
         note = " ".join([size_of(case), PEERS, *advice(case)])
-        shown.append(Benchmark("peers", question, note, peer_rows(case)))
+        shown.append(Benchmark(f"peers_{name}", question, note, peer_rows(case)))
     if "training" in results:
         note = (
             "First: the rate of samples in an epoch of training, as a share of the rate of bare"

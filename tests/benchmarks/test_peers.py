@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.metrics import roc_auc_score
 
 from benchmarks.peers import measure
 from benchmarks.peers.case import Place
@@ -59,12 +60,14 @@ def test_a_small_case_needs_no_other_library_and_is_measured_once(tmp_path, monk
     assert json.dumps(again) == json.dumps(result)
 
 
-def test_low_scores_of_all_flipped_labels_have_an_area_of_one():
-    flipped_n = np.arange(40) < 8
+def test_the_area_of_flipped_labels_is_that_of_scikit_learn_within_its_interval():
     rng = np.random.default_rng(0)
-    assert measure.flip_auc(np.where(flipped_n, -1.0, 1.0), flipped_n, rng) == (1, 1, 1)
-    value, low, high = measure.flip_auc(rng.normal(size=40), flipped_n, rng)
+    flipped_n = np.arange(40) < 8
+    totals_n = rng.integers(5, size=40) - 2.0 * flipped_n  # with ties
+    value, low, high = measure.flip_auc(totals_n, flipped_n, rng)
+    assert value == pytest.approx(roc_auc_score(flipped_n, -totals_n), abs=1e-12)
     assert low < value < high
+    assert measure.flip_auc(-1.0 * flipped_n, flipped_n, rng) == (1, 1, 1)
 
 
 def test_the_cheapest_method_within_the_interval_of_the_best_is_named():
