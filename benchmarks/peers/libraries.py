@@ -85,7 +85,7 @@ def _trak(work: Work, runs: int) -> Tensor:
             proj_type=ProjectionType.rademacher,
             device="cpu",
             dtype=torch.float32,
-            block_size=100,
+            block_size=min(RANK, projected),
         )
         traker = TRAKer(
             model=copy.deepcopy(work.model),  # which is given the weights of every run

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +20,7 @@ __all__ = ["OURS"]
 def vectors(work: Work, kind: str, several: bool) -> np.ndarray:
     """Compute P (n, k) of one kind; with ``several`` the mean over the runs of params.yaml."""
     section = work.section
-    how = (section.influence.segments, 1, 0, work.batch, "float32")
+    how: tuple[Any, ...] = (section.influence.segments, 1, 0, work.batch, "float32")
     along = Along(work.dataset, "cpu", 1, section.train, section.curvature, *how)
     runs = section.influence.runs if several else 1
     os.environ["CATWISE_WORKERS"] = "1"
