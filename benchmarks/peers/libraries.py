@@ -85,7 +85,7 @@ def _trak(work: Work, runs: int) -> Tensor:
             proj_type=ProjectionType.rademacher,
             device="cpu",
             dtype=torch.float32,
-            block_size=min(RANK, projected),
+            block_size=min(RANK, projected // 2),  # a single block is not made anew when freed
         )
         traker = TRAKer(
             model=copy.deepcopy(work.model),  # which is given the weights of every run
