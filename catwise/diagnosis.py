@@ -9,7 +9,8 @@ from numpy.typing import ArrayLike
 from torch import nn
 
 from catwise.ceiling.check import CeilingCheck, check_ceiling
-from catwise.ceiling.verdict import SIZE, SMALL_GAIN, Verdict, uncalibrated_verdict
+from catwise.ceiling.decision import SIZE, SMALL_GAIN, uncalibrated_verdict
+from catwise.ceiling.verdict import Verdict
 from catwise.core.errors import InputError, optional_packages
 from catwise.core.losses import Loss, logits_of, per_sample_loss
 from catwise.core.progress import Progress

@@ -1,18 +1,24 @@
 """Check the ceiling at each checkpoint, and give a verdict that retraining calibrates."""
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from catwise.ceiling.calibration import Calibration, PerClass, calibrate
-from catwise.ceiling.check import CeilingCheck, check_ceiling
+from catwise.ceiling.calibration import calibrate
+from catwise.ceiling.check import check_ceiling
 from catwise.ceiling.crossfit import permutation_null
+from catwise.ceiling.decision import SIZE, calibrated_verdict, uncalibrated_verdict
 from catwise.ceiling.gains import crossfitted_gains
-from catwise.ceiling.verdict import SIZE, calibrated_verdict, product, uncalibrated_verdict
+from catwise.ceiling.records import (
+    FIGURES,
+    calibration_record,
+    check_record,
+    figure_rows,
+    gain_rows,
+    null_record,
+)
 from catwise.core.errors import InputError
 from catwise.core.progress import progress
 from catwise.pipeline.files import folder, read_json, read_npz, write_csv, write_json
@@ -20,9 +26,7 @@ from catwise.pipeline.stage import run, settings
 from catwise.pipeline.tables import TABLES
 from catwise.reweighting.joint_direction import joint_weights
 
-FIGURES = ("first_component_ratio", "smallest_share", "headroom", "crossfitted")
 ENDS = ("", "low", "high")
-NULLS = ("headroom", "crossfitted")  # the columns of the null
 
 
 def main(dataset: str) -> None:
@@ -75,68 +79,6 @@ def main(dataset: str) -> None:
         summary |= {f"gain_{name}{end and f'_{end}'}": ends[end or "value"] for end in ENDS}
     summary |= {name: last["calibration"][name]["value"] for name in ("slope", "lds")}
     write_json(out / "metrics.json", summary)
-
-
-def calibration_record(calibration: Calibration) -> dict[str, Any]:
-    """Return the calibration as JSON, without what ``gain_rows`` has of each class."""
-    names = ("slope", "accuracy_slope", "lds")
-    record: dict[str, Any] = {name: asdict(getattr(calibration, name)) for name in names}
-    return record | {"subsets": calibration.subsets, "seeds": calibration.seeds}
-
-
-def gain_rows(
-    classes: Sequence[str], gains: PerClass, calibration: Calibration
-) -> list[dict[str, Any]]:
-    """Return for each class what is predicted, the slopes, and what a new training would bring.
-
-    The quantities are ``predicted`` (nats), ``slope`` (nats per nat), ``accuracy_slope`` (points
-    per nat), and the gains ``loss`` (nats) and ``accuracy`` (points).
-    """
-    slopes, accuracy_slopes = calibration.slopes, calibration.accuracy_slopes
-    columns = {
-        "predicted": (gains.value_k, gains.half_width()),
-        "slope": (slopes.value_k, slopes.half_width()),
-        "accuracy_slope": (accuracy_slopes.value_k, accuracy_slopes.half_width()),
-        "loss": product(gains, slopes),
-        "accuracy": product(gains, accuracy_slopes),
-    }
-    rows = []
-    for quantity, (value_k, half_k) in columns.items():
-        for name, value, half in zip(classes, value_k, half_k, strict=True):
-            ends = {"value": value, "low": value - half, "high": value + half}
-            rows.append({"class": name, "quantity": quantity, **ends})
-    return rows
-
-
-def check_record(check: CeilingCheck) -> dict[str, Any]:
-    """Return the check of one checkpoint as JSON: each figure is {value, low, high}."""
-    return {
-        **{name: asdict(getattr(check, name)) for name in FIGURES},
-        "room": int(check.room),
-        "blocking": list(check.blocking),
-        "exchange_rate": check.exchange_rate,
-        "exchange": dict(zip(check.classes, check.exchange_k.tolist(), strict=True)),
-        "gap": check.gap,
-    }
-
-
-def null_record(null: np.ndarray) -> dict[str, dict[str, float]]:
-    """Return median and 95 % quantiles of each column of the null, {middle, low, high}."""
-    quantiles = np.quantile(null, (0.5, 0.025, 0.975), axis=0).T.tolist()
-    return {
-        name: dict(zip(("middle", "low", "high"), values, strict=True))
-        for name, values in zip(NULLS, quantiles, strict=True)
-    }
-
-
-def figure_rows(epoch: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return one row for each figure of a checkpoint, with the null where it has one."""
-    rows = []
-    for name in FIGURES:
-        null = epoch["null"].get(name, {})
-        ends = {f"null_{end}": null.get(end) for end in ("middle", "low", "high")}
-        rows.append({"epoch": epoch["epoch"], "figure": name, **epoch[name], **ends})
-    return rows
 
 
 if __name__ == "__main__":

@@ -32,16 +32,11 @@ from scipy.stats import binomtest
 
 from catwise.ceiling.calibration import calibrate, predicted_gains
 from catwise.ceiling.crossfit import crossfitted_headroom
+from catwise.ceiling.decision import SIZE, Blocked, calibrated_verdict, uncalibrated_verdict
 from catwise.ceiling.gains import crossfitted_gains
 from catwise.ceiling.headroom import headroom
 from catwise.ceiling.pca_rule import first_component_ratio
-from catwise.ceiling.verdict import (
-    SIZE,
-    Answer,
-    Blocked,
-    calibrated_verdict,
-    uncalibrated_verdict,
-)
+from catwise.ceiling.verdict import Answer
 from catwise.core.progress import progress
 from catwise.core.statistics import Estimate
 from catwise.data import synthetic

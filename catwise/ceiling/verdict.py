@@ -1,63 +1,14 @@
-"""Give the verdict: room, a ceiling, or one of two reasons why nothing can be told.
+"""Hold a verdict (room, a ceiling, or why nothing can be told), and say it in words."""
 
-With retrainings the verdict is about what a *new training* with other weights would bring every
-class, in nats and in points of accuracy: the cross-fitted predicted gain (``gains``) times the
-slope of realised on predicted gains (``calibration``). Without them it is about the cross-fitted
-headroom, and says what it has not checked.
-
-The smallest gain of k classes has the interval (min_k low_k, min_k high_k). Each low_k errs with
-probability 2.5 %, and so does their minimum: room, which asks all of them to lie above 0, is an
-intersection-union test. Each high_k errs with probability 2.5 % / k, because the minimum of k upper
-ends is too low as soon as one of them is.
-"""
-
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
-import numpy as np
-
-from catwise.ceiling.calibration import Calibration, PerClass
 from catwise.core.statistics import Estimate
 
-__all__ = [
-    "SIZE",
-    "SMALL_GAIN",
-    "SMALL_SHARE",
-    "Answer",
-    "Blocked",
-    "Decision",
-    "Verdict",
-    "calibrated_verdict",
-    "product",
-    "uncalibrated_verdict",
-]
+__all__ = ["Answer", "Verdict"]
 
 Answer = Literal["room", "ceiling", "too_few_samples", "not_predictive"]
-SIZE = 0.25  # mean |w - 1| of the weights of the new training; much beyond, P is no longer linear
-SMALL_GAIN = 0.5  # points of accuracy; a smaller gain of the worst class is a ceiling
-SMALL_SHARE = 0.02  # of the influence mass: the same without retrainings
 LARGE_FACTOR = 100  # more samples than that nobody will get
-
-
-class Decision(Protocol):
-    """What a verdict needs of a ``CeilingCheck``."""
-
-    @property
-    def crossfitted(self) -> Estimate: ...
-    @property
-    def blocking(self) -> tuple[str, str]: ...
-    @property
-    def exchange_rate(self) -> float: ...
-
-
-@dataclass(frozen=True)
-class Blocked:
-    """Hold what a verdict needs, of a check that was read from a file."""
-
-    crossfitted: Estimate
-    blocking: tuple[str, str]
-    exchange_rate: float
 
 
 @dataclass(frozen=True)
@@ -184,141 +135,6 @@ class Verdict:
             "cannot tell: too few validation samples; a joint improvement of "
             f"{low} to {high} % of the influence mass (95 %)"
         )
-
-
-def uncalibrated_verdict(check: Decision) -> Verdict:
-    """Give the verdict without retrainings, from the cross-fitted headroom.
-
-    It is room where the interval lies above 0, a ceiling where it ends below 2 % of the influence
-    mass, and cannot be told otherwise.
-
-    >>> from catwise.ceiling.check import check_ceiling
-    >>> p_nk = np.array([[1.0, -2.0], [-1.0, 2.0]])  # what helps one class harms the other
-    >>> check = check_ceiling(np.repeat(p_nk[:, :, None], 3, axis=2), ["cat", "dog"])
-    >>> print(uncalibrated_verdict(check).sentence)
-    at its ceiling: a joint improvement of at most 0 % of the influence mass (95 % 0 to 0); \
-classes cat and dog block each other at 1 : 1
-    """
-    gain = check.crossfitted
-    answer: Answer = "too_few_samples"
-    if gain.low > 0:
-        answer = "room"
-    elif gain.high < SMALL_SHARE:
-        answer = "ceiling"
-    factors = [
-        _factor(gain.value, gain.value - gain.low),
-        _factor_below(SMALL_SHARE, gain),
-    ]
-    return Verdict(answer, gain, check.blocking, check.exchange_rate, factor=_least(factors))
-
-
-def calibrated_verdict(
-    check: Decision,
-    gains: PerClass,
-    calibration: Calibration,
-    classes: Sequence[str],
-    accuracy_k: np.ndarray,
-    small_gain: float = SMALL_GAIN,
-) -> Verdict:
-    """Give the verdict on what a new training would bring every class.
-
-    ``gains`` are the cross-fitted predicted gains in nats, and ``accuracy_k`` the accuracy (a
-    share) of each class with plain training, on the same query samples.
-
-    Asked first is whether influence predicts retraining: slope and score lie significantly above
-    0, and no class changes against its prediction. There is room where the gain in nats of every
-    class lies above 0. It is a ceiling where that is not shown, the upper end of the smallest gain
-    in accuracy lies below ``small_gain`` points, and either a class loses significantly or the
-    upper end of the mean gain lies below ``small_gain`` too: where one class stays as it is and the
-    others gain, nothing is used up.
-
-    No class gains more than it has errors; one with fewer than ``small_gain`` does not count as the
-    smallest. The upper end of the mean is the mean of the classes' upper ends, as if their errors
-    were one.
-    """
-    loss_k, loss_low_k, loss_high_k = _intervals(gains, calibration.slopes)
-    loss = Estimate(*(float(ends.min()) for ends in (loss_k, loss_low_k, loss_high_k)))
-    errors_k = 100 * (1 - accuracy_k)
-    ends = _intervals(gains, calibration.accuracy_slopes)
-    points, mean = _points(ends, errors_k, small_gain)
-    answer: Answer = "too_few_samples"
-    if not calibration.predictive:
-        answer = "not_predictive"
-    elif loss.low > 0:
-        answer = "room"
-    elif points.high < small_gain and (loss.high < 0 or mean.high < small_gain):
-        answer = "ceiling"
-    worst = int(loss_k.argmin())
-    # Which of the two factors of the gain is the less certain one decides what to get more of.
-    validation = gains.half_width()[worst] * abs(calibration.slopes.value_k[worst])
-    retraining = abs(gains.value_k[worst]) * calibration.slopes.half_width()[worst]
-    paid = min(_factor_below(0, loss), _factor_below(small_gain, mean))
-    at_ceiling = max(_factor_below(small_gain, points), paid)
-    factors = [_factor(loss.value, loss.value - loss.low), at_ceiling]
-    return Verdict(
-        answer,
-        check.crossfitted,
-        check.blocking,
-        check.exchange_rate,
-        worst=classes[worst],
-        loss=loss,
-        points=points,
-        small_gain=small_gain,
-        slope=calibration.slope,
-        lds=calibration.lds,
-        wrong=tuple(classes[k] for k in np.flatnonzero(calibration.reversed_k).tolist()),
-        factor=_least(factors),
-        more="validation samples" if validation >= retraining else "retrained subsets",
-    )
-
-
-def product(gains: PerClass, slopes: PerClass, tail: float = 0.025) -> tuple[np.ndarray, ...]:
-    """Multiply gains by slopes; return the product and half the width of its interval, (k,) each.
-
-    With half widths h at probability ``tail`` beyond each end, that of g s is
-    sqrt((g h_s)^2 + (s h_g)^2 + (h_g e_s)^2), e_s the standard error of s: as the deviation of a
-    product of independent factors.
-    """
-    g_k, s_k = gains.value_k, slopes.value_k
-    wide_g_k, wide_s_k = gains.half_width(tail), slopes.half_width(tail)
-    square_k = (g_k * wide_s_k) ** 2 + (s_k * wide_g_k) ** 2 + (wide_g_k * slopes.error_k) ** 2
-    return g_k * s_k, np.sqrt(square_k)
-
-
-def _intervals(gains: PerClass, slopes: PerClass) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Compute each class's calibrated gain, its low end, and its high end at 2.5 % / k."""
-    value_k, half_k = product(gains, slopes)
-    _, wide_k = product(gains, slopes, 0.025 / len(value_k))
-    return value_k, value_k - half_k, value_k + wide_k
-
-
-def _points(
-    ends: tuple[np.ndarray, np.ndarray, np.ndarray], errors_k: np.ndarray, small_gain: float
-) -> tuple[Estimate, Estimate]:
-    """Return the smallest gain and the mean gain in points, from value, low and high end (k,)."""
-    open_k = errors_k > small_gain
-    open_k |= not open_k.any()
-    value_k, low_k, _ = ends
-    capped = [np.minimum(end_k, errors_k) for end_k in (value_k, low_k, 2 * value_k - low_k)]
-    return (
-        Estimate(*(float(end_k[open_k].min()) for end_k in ends)),
-        Estimate(*(float(end_k.mean()) for end_k in capped)),
-    )
-
-
-def _factor_below(limit: float, estimate: Estimate) -> float:
-    """Compute how many times the samples bring the upper end of an interval below a limit."""
-    return _factor(limit - estimate.value, estimate.high - estimate.value)
-
-
-def _factor(distance: float, half: float) -> float:
-    """Compute how many times the samples bring half the width, ~ 1 / sqrt(m), to the distance."""
-    return float((half / distance) ** 2) if distance > 0 else float("inf")
-
-
-def _least(factors: list[float]) -> float | None:
-    """Return the smallest factor, None where none is finite."""
-    return min(factors) if np.isfinite(min(factors)) else None
 
 
 def _ends(estimate: Estimate) -> str:

@@ -12,8 +12,8 @@ import numpy as np
 
 from catwise.ceiling.calibration import Calibration, calibrate
 from catwise.ceiling.check import check_ceiling
+from catwise.ceiling.decision import SIZE, calibrated_verdict
 from catwise.ceiling.gains import crossfitted_gains
-from catwise.ceiling.verdict import SIZE, calibrated_verdict
 from catwise.config.schema import DataSet
 from catwise.experiments.improvement_trainer import PRUNINGS, Trainer, by_class, log_probabilities
 from catwise.experiments.weighted_training import (

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from catwise.ceiling.check import check_ceiling
-from catwise.ceiling.verdict import Answer, uncalibrated_verdict
+from catwise.ceiling.decision import uncalibrated_verdict
+from catwise.ceiling.verdict import Answer
 from catwise.core.errors import InputError
 from catwise.core.statistics import require_finite
 from catwise.improvement.acceptance import Gain, accepted, choice, crossfitted_choice, gain

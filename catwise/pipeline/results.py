@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from catwise.ceiling.verdict import Blocked, Verdict, uncalibrated_verdict
+from catwise.ceiling.decision import Blocked, uncalibrated_verdict
+from catwise.ceiling.verdict import Verdict
 from catwise.core.statistics import Estimate
 from catwise.pipeline.files import read_json, read_npz
 from catwise.pipeline.records import (

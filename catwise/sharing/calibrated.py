@@ -8,8 +8,9 @@ import torch
 from torch import nn
 
 from catwise.ceiling.calibration import FEWEST_SUBSETS, calibrate
+from catwise.ceiling.decision import SIZE, CheckLike, calibrated_verdict
 from catwise.ceiling.gains import crossfitted_gains
-from catwise.ceiling.verdict import SIZE, Decision, Verdict, calibrated_verdict
+from catwise.ceiling.verdict import Verdict
 from catwise.core.errors import InputError
 from catwise.core.progress import Progress
 from catwise.fidelity.subsets import random_halves
@@ -24,7 +25,7 @@ __all__ = ["retrained_verdict"]
 
 
 def retrained_verdict(
-    check: Decision,
+    check: CheckLike,
     p_nkb: np.ndarray,
     fitted: Fitted,
     query: Samples,

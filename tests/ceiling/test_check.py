@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from catwise.ceiling.check import CeilingCheck, check_ceiling
+from catwise.ceiling.decision import Blocked, uncalibrated_verdict
 from catwise.ceiling.headroom import headroom
-from catwise.ceiling.verdict import Blocked, uncalibrated_verdict
+from catwise.ceiling.records import check_record
 from catwise.core.statistics import Estimate
-from stages.ceiling import check_record
 from tests.helpers.small import binned_vectors
 
 

@@ -7,13 +7,8 @@ import numpy as np
 import pytest
 
 from catwise.ceiling.calibration import Calibration, PerClass
-from catwise.ceiling.verdict import (
-    Blocked,
-    Verdict,
-    calibrated_verdict,
-    product,
-    uncalibrated_verdict,
-)
+from catwise.ceiling.decision import Blocked, calibrated_verdict, product, uncalibrated_verdict
+from catwise.ceiling.verdict import Verdict
 from catwise.core.statistics import Estimate
 
 CLASSES = ("cat", "dog", "fox")

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from catwise.ceiling.verdict import Answer, Blocked, Verdict
+from catwise.ceiling.decision import Blocked
+from catwise.ceiling.verdict import Answer, Verdict
 from catwise.core.statistics import Estimate
 from catwise.pipeline.files import write_csv, write_json, write_npz
 from catwise.pipeline.results import Place, Results
