@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from catwise.ceiling.calibration import calibrate
+from catwise.ceiling.calibration import calibrate_from
 from catwise.ceiling.check import check_ceiling
 from catwise.ceiling.crossfit import permutation_null
 from catwise.ceiling.decision import SIZE, calibrated_verdict, uncalibrated_verdict
@@ -53,8 +53,7 @@ def main(dataset: str) -> None:
     # ``check`` and ``p_nkb`` are those of the last checkpoint, which the retrained models are like.
     verdict, calibration, rows = uncalibrated_verdict(check), None, []
     if len(retrained["kept_hn"]):
-        arrays = [retrained[name] for name in ("kept_hn", "loss_hsk", "accuracy_hsk", "design_h")]
-        calibration = calibrate(p_nkb.sum(axis=2), counts_k, *arrays)
+        calibration = calibrate_from(retrained, p_nkb.sum(axis=2), counts_k)
         weigh = partial(joint_weights, labels_n=labels_n, size=SIZE)
         gains = crossfitted_gains(p_nkb, counts_k, weigh)
         accuracy_k, small = retrained["accuracy_sk"].mean(axis=0), section.small_gain

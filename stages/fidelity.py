@@ -13,10 +13,9 @@ from catwise.core.losses import Batch
 from catwise.core.progress import progress
 from catwise.core.statistics import spearman
 from catwise.experiments import resume
-from catwise.experiments.retraining import retrained
-from catwise.experiments.scored_kinds import costs, curvature_section, scored, vectors_by_kind
-from catwise.fidelity import subsets
-from catwise.fidelity.tables import tabulate
+from catwise.experiments.retrained_subsets import no_subsets, retrained_subsets
+from catwise.experiments.scored_kinds import costs, curvature_section, vectors_by_kind
+from catwise.fidelity.tables import headlines, tabulate
 from catwise.influence.vectors import influence_vectors
 from catwise.pipeline.artifacts import last_epoch, load_model, read_splits
 from catwise.pipeline.files import folder, read_npz, write_csv, write_json, write_npz
@@ -77,64 +76,6 @@ def scores(
     if flipped_n.any():
         auc = {kind: roc_auc_score(flipped_n, -p_nk.sum(axis=1)) for kind, p_nk in by_kind.items()}
     return tables, auc
-
-
-def no_subsets(n: int, num_classes: int) -> dict[str, np.ndarray]:
-    """Return the arrays of subsets.npz where nothing is retrained."""
-    return {
-        "kept_hn": np.zeros((0, n), dtype=bool),
-        "design_h": np.zeros(0, dtype=int),
-        **{f"{name}_hsk": np.zeros((0, 0, num_classes)) for name in ("loss", "accuracy")},
-        **{f"{name}_sk": np.zeros((0, num_classes)) for name in ("loss", "accuracy")},
-    }
-
-
-def headlines(summary: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return the best kind, and its score beside the ceiling, by design and measure."""
-    best: dict[str, dict[str, Any]] = {}
-    for row in summary:
-        case = f"{row['measure']}_{row['design']}"
-        if case not in best or row["lds"] > best[case]["lds"]:
-            best[case] = row
-    values = {"best_kind": "kind", "lds_best": "lds", "ceiling": "ceiling"}
-    return {
-        f"{name}_{case}": row[column]
-        for case, row in best.items()
-        for name, column in values.items()
-    }
-
-
-def retrained_subsets(dataset: str, parameters: DataSet, n: int) -> dict[str, np.ndarray]:
-    """Train on random halves, without random tenths, and on all samples, under the same seeds.
-
-    The arrays are those of subsets.npz:
-
-    kept_hn       which samples each subset keeps
-    design_h      how it was drawn: a number of ``subsets.DESIGNS``
-    loss_hsk      loss of each class on validation A, by subset, seed and class; ``accuracy_hsk``
-    loss_sk       the same of the whole training set; ``accuracy_sk``
-    """
-    section, train = scored(parameters), parameters.train
-    rng = np.random.default_rng
-    halves_hn = subsets.random_halves(n, section.halves, rng(section.seed))
-    removals_hn = subsets.random_removals(n, section.removals, rng((section.seed, 1)))
-    kept_hn = np.concatenate([halves_hn, removals_hn])
-    sets = [np.ones(n, dtype=bool), *kept_hn]
-    jobs = [(kept_n, seed) for kept_n in sets for seed in range(section.seeds)]
-    device, threads = parameters.device, parameters.threads
-    results = retrained(dataset, device, threads, train, "validation_a", jobs, "fidelity")
-    shown = progress(results, f"fidelity {dataset}", len(jobs))
-    accuracy_jk, loss_jk = (np.array(part) for part in zip(*shown, strict=True))
-    shape = (len(sets), section.seeds, -1)
-    accuracy_hsk, loss_hsk = accuracy_jk.reshape(shape), loss_jk.reshape(shape)
-    return {
-        "kept_hn": kept_hn,
-        "design_h": np.repeat([subsets.HALF, subsets.REMOVAL], [len(halves_hn), len(removals_hn)]),
-        "loss_hsk": loss_hsk[1:],
-        "accuracy_hsk": accuracy_hsk[1:],
-        "loss_sk": loss_hsk[0],
-        "accuracy_sk": accuracy_hsk[0],
-    }
 
 
 def sample_rows(

@@ -21,7 +21,7 @@ from catwise.pipeline.artifacts import load_model, new_model, read_splits, train
 from catwise.pipeline.files import read_npz
 from catwise.training.epochs import epoch_rates, refresh, train_epochs
 
-__all__ = ["CASES", "Place", "Work", "one_training", "truth"]
+__all__ = ["CASES", "Case", "Work", "one_training", "truth"]
 
 ROOT = Path(__file__).parents[2]
 STAGES = {  # the last that each writes
@@ -32,7 +32,7 @@ STAGES = {  # the last that each writes
 
 
 @dataclass(frozen=True)
-class Place:
+class Case:
     """Hold where a data set and its results lie, and how it differs from a block of params.yaml.
 
     Without changes it is the data set of the pipeline in this repository, after
@@ -64,8 +64,8 @@ class Place:
 
 HALVES: dict[str, Any] = {"kinds": ["label_counts"], "halves": 24, "removals": 0, "seeds": 1}
 CASES = {
-    "digits": Place("digits", ROOT),
-    "resnet9": Place(
+    "digits": Case("digits", ROOT),
+    "resnet9": Case(
         "cifar10_peers",
         ROOT / "scratch" / "peers" / "resnet9",
         "cifar10_rehearsal",
@@ -97,9 +97,9 @@ CASES = {
 class Work:
     """Hold what a method is given; made in the folder of the case."""
 
-    def __init__(self, place: Place) -> None:
-        self.dataset = place.dataset
-        self.section: Any = params.load().datasets[place.dataset]
+    def __init__(self, case: Case) -> None:
+        self.dataset = case.dataset
+        self.section: Any = params.load().datasets[case.dataset]
         splits, classes = read_splits(self.dataset, "cpu")
         self.train, self.query, self.k = splits["train"], splits["validation_a"], len(classes)
         if not isinstance(self.section.train, Epochs):

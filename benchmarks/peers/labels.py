@@ -49,9 +49,9 @@ def self_confidence(work: Work) -> np.ndarray:
     x, y = work.train
     p_nk = np.zeros((len(y), work.k))
     folds = StratifiedKFold(FOLDS, shuffle=True, random_state=0)
-    for kept, left in folds.split(np.zeros(len(y)), y.numpy()):
-        model = one_training(work.dataset, work.section.train, (x[kept], y[kept]))
-        p_nk[left] = work.logits(model, x[left]).softmax(1).numpy()
+    for seen, unseen in folds.split(np.zeros(len(y)), y.numpy()):
+        model = one_training(work.dataset, work.section.train, (x[seen], y[seen]))
+        p_nk[unseen] = work.logits(model, x[unseen]).softmax(1).numpy()
     return get_label_quality_scores(y.numpy(), p_nk, method="self_confidence")
 
 

@@ -160,10 +160,10 @@ def dattri_arnoldi(work: Work) -> Tensor:
     """Take the leading eigenvectors of the Hessian, by Arnoldi's iteration."""
     from dattri.algorithm.influence_function import IFAttributorArnoldi
 
-    how = {"proj_dim": RANK // 5, "max_iter": RANK, "seed": SEED}  # those above 0
+    options = {"proj_dim": RANK // 5, "max_iter": RANK, "seed": SEED}  # those above 0
     damping = work.section.curvature.damping
     task = _dattri_task(work)
-    return _dattri(work, IFAttributorArnoldi(task, regularization=damping, **how))
+    return _dattri(work, IFAttributorArnoldi(task, regularization=damping, **options))
 
 
 def pydvl_ekfac(work: Work) -> Tensor:

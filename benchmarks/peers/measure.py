@@ -30,7 +30,7 @@ import torch
 from scipy.stats import rankdata
 
 from benchmarks.machine import machine
-from benchmarks.peers.case import CASES, ROOT, Place, Work, one_training, truth
+from benchmarks.peers.case import CASES, ROOT, Case, Work, one_training, truth
 from benchmarks.peers.labels import LABELS
 from benchmarks.peers.libraries import LIBRARIES
 from benchmarks.peers.ours import OURS
@@ -68,35 +68,35 @@ def main(argv: list[str] | None = None) -> None:
         out.write_text(json.dumps(result, indent=1) + "\n")
 
 
-def compare(case: str, place: Place, kept: Path) -> dict[str, Any]:
+def compare(name: str, case: Case, archive: Path) -> dict[str, Any]:
     """Measure what is not kept yet, and score it all: a row for each method."""
-    about = _given(apart(_describe, place))
-    weights = about.pop("weights")
+    description = _given(apart(_describe, case))
+    weights = description.pop("weights")
     rows: dict[str, dict[str, Any]] = {}
     vectors: dict[str, np.ndarray] = {}
-    for name, (package, _, _) in METHODS.items():
-        here = {"version": _version(package), "weights": weights}
-        path = kept / case / f"{name.replace(', ', '_').replace(' ', '_')}.json"
+    for method, (package, _, _) in METHODS.items():
+        identity = {"version": _version(package), "weights": weights}
+        path = archive / name / f"{method.replace(', ', '_').replace(' ', '_')}.json"
         record = json.loads(path.read_text()) if path.exists() else {}
-        if {key: record.get(key) for key in here} != here:
-            record = here | _row(place, name)
+        if {key: record.get(key) for key in identity} != identity:
+            record = identity | _row(case, method)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(json.dumps(record))
-            shown = {key: value for key, value in record.items() if key != "scores"}
-            print(f"{case}: {name:32} {shown}", file=sys.stderr, flush=True)
+            summary = {key: value for key, value in record.items() if key != "scores"}
+            print(f"{name}: {method:32} {summary}", file=sys.stderr, flush=True)
         values = np.array(record.pop("scores", []))
         if values.ndim == 2:
-            vectors[name] = values
-        rows[name] = {key: value for key, value in record.items() if key != "weights"}
-    for name, row in _given(apart(_scored, place, vectors)).items():
-        rows[name]["LDS"] = row
-    return {**about, "methods": rows}
+            vectors[method] = values
+        rows[method] = {key: value for key, value in record.items() if key != "weights"}
+    for method, row in _given(apart(_scores, case, vectors)).items():
+        rows[method]["LDS"] = row
+    return {**description, "methods": rows}
 
 
-def _describe(place: Place) -> dict[str, Any]:
+def _describe(case: Case) -> dict[str, Any]:
     """Make the case, and say how large it is."""
-    place.enter()
-    work, halves = Work(place), truth(place.dataset)
+    case.enter()
+    work, halves = Work(case), truth(case.dataset)
     return {
         "model": f"{work.section.train.model}, width {work.section.train.width}",
         "parameters": sum(part.numel() for part in work.model.parameters()),
@@ -112,42 +112,42 @@ def _describe(place: Place) -> dict[str, Any]:
     }
 
 
-def _scored(place: Place, vectors: dict[str, np.ndarray]) -> dict[str, Any]:
+def _scores(case: Case, vectors: dict[str, np.ndarray]) -> dict[str, Any]:
     """Score each P by the halves: {measure: (value, low, high)} for each method."""
-    place.enter()
-    halves = truth(place.dataset)
+    case.enter()
+    halves = truth(case.dataset)
     rows: dict[str, Any] = {name: {} for name in vectors}
     for measure in SIGNS:
         values_hsk = halves[f"{measure}_hsk"]
         rng = np.random.default_rng(0)
-        given = scores(vectors, halves["kept_hn"], values_hsk, measure, rng)
+        scored = scores(vectors, halves["kept_hn"], values_hsk, measure, rng)
         for name in vectors:
-            rows[name][measure] = given.mean(name)
+            rows[name][measure] = scored.mean(name)
     return rows
 
 
-def _row(place: Place, name: str) -> dict[str, Any]:
+def _row(case: Case, name: str) -> dict[str, Any]:
     """Time a plain training, then the method, each in a process of its own."""
-    training = _given(apart(_train, place))
-    row = apart(_measure, place, name, limit=LIMIT)
+    training = _given(apart(_train, case))
+    row = apart(_measure, case, name, limit=LIMIT)
     if isinstance(row, str):
         return {"reason": row}
     return {**row, "training seconds": training, "times a training": row["seconds"] / training}
 
 
-def _train(place: Place) -> float:
-    place.enter()
-    work = Work(place)
+def _train(case: Case) -> float:
+    case.enter()
+    work = Work(case)
     start = time.process_time()
     one_training(work.dataset, work.section.train, work.train)
     return time.process_time() - start
 
 
-def _measure(place: Place, name: str) -> dict[str, Any]:
+def _measure(case: Case, name: str) -> dict[str, Any]:
     """Compute the scores of one method, and their price; a low sum over the classes is suspect."""
     _, module, compute = METHODS[name]
-    place.enter()
-    work = Work(place)
+    case.enter()
+    work = Work(case)
     warnings.simplefilter("ignore")
     with redirect_stderr(StringIO()), redirect_stdout(StringIO()):
         importlib.import_module(module)
@@ -173,8 +173,8 @@ def flip_auc(
     apart.
     """
     parts = totals_n[flipped_n], totals_n[~flipped_n]
-    drawn = [np.vstack([part, rng.choice(part, (DRAWS, len(part)))]) for part in parts]
-    ranks_dn = rankdata(-np.hstack(drawn), axis=1)[:, : len(parts[0])]
+    resamples = [np.vstack([part, rng.choice(part, (DRAWS, len(part)))]) for part in parts]
+    ranks_dn = rankdata(-np.hstack(resamples), axis=1)[:, : len(parts[0])]
     area_d = (ranks_dn.mean(axis=1) - (len(parts[0]) + 1) / 2) / len(parts[1])
     low, high = np.quantile(area_d[1:], (0.025, 0.975))
     return float(area_d[0]), float(low), float(high)

@@ -20,8 +20,8 @@ __all__ = ["OURS"]
 def vectors(work: Work, kind: str, several: bool) -> np.ndarray:
     """Compute P (n, k) of one kind; with ``several`` the mean over the runs of params.yaml."""
     section = work.section
-    how: tuple[Any, ...] = (section.influence.segments, 1, 0, work.batch, "float32")
-    along = Along(work.dataset, "cpu", 1, section.train, section.curvature, *how)
+    settings: tuple[Any, ...] = (section.influence.segments, 1, 0, work.batch, "float32")
+    along = Along(work.dataset, "cpu", 1, section.train, section.curvature, *settings)
     runs = section.influence.runs if several else 1
     os.environ["CATWISE_WORKERS"] = "1"
     stage = f"peers-{os.getpid()}"  # of its own, so that nothing is there that was kept before

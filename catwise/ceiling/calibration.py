@@ -9,6 +9,7 @@ Intervals are jackknife intervals over the subsets, the unit of noise; the sprea
 that of the seeds within. They draw nothing at random.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +18,14 @@ from scipy.special import stdtrit
 from catwise.core.errors import InputError
 from catwise.core.statistics import Estimate
 
-__all__ = ["FEWEST_SUBSETS", "Calibration", "PerClass", "calibrate", "predicted_gains"]
+__all__ = [
+    "FEWEST_SUBSETS",
+    "Calibration",
+    "PerClass",
+    "calibrate",
+    "calibrate_from",
+    "predicted_gains",
+]
 
 FEWEST_SUBSETS = 4  # fewer say nothing of their own noise
 
@@ -149,6 +157,14 @@ def calibrate(
         subsets=count,
         seeds=loss_hsk.shape[1],
     )
+
+
+def calibrate_from(
+    retrained: Mapping[str, np.ndarray], p_nk: np.ndarray, counts_k: np.ndarray
+) -> Calibration:
+    """Calibrate P by the arrays of subsets.npz, which ``fidelity`` writes: see ``calibrate``."""
+    names = ("kept_hn", "loss_hsk", "accuracy_hsk", "design_h")
+    return calibrate(p_nk, counts_k, *(retrained[name] for name in names))
 
 
 def _centred(values_hk: np.ndarray, design_h: np.ndarray) -> np.ndarray:

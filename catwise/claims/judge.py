@@ -93,8 +93,8 @@ def claims(
             results = [evidence.results for evidence in evidences]
             answer = rules.ratio_rule(results, benchmark)
             judged.append(Claim("ratio.rule", "known truth", **answer))
-    for said in ("room", "ceiling"):
-        judged.append(Claim(f"acting.{said}", "all cases", **rules.acting(said, cases)))
+    for state in ("room", "ceiling"):
+        judged.append(Claim(f"acting.{state}", "all cases", **rules.acting(state, cases)))
     return judged
 
 

@@ -249,14 +249,14 @@ STATEMENTS = {
         _gains("direct_improvement"),
     ),
     **{
-        f"acting.{said}": Statement(
-            f"Where our verdict says {said}, {gains}.",
+        f"acting.{answer}": Statement(
+            f"Where our verdict says {answer}, {gains}.",
             "we determine whether a given classifier has already reached its maximum potential"
             " performance and, if not, how it can be further improved",
             "section 1; verdict and trainings are ours",
             "a question, answered for two discs in Figure 5",
         )
-        for said, gains in (
+        for answer, gains in (
             ("room", "a new training with other weights gains"),
             ("ceiling", "no new training with other weights gains"),
         )

@@ -211,20 +211,20 @@ def acting(answer: str, results: Sequence["Results"]) -> Answer:
     ``false_room`` and ``false_ceiling`` of the stage ``improve``.
     """
     cases = [metrics for one in results if (metrics := one.metrics("improve"))]
-    said = [metrics for metrics in cases if metrics["answer"] == answer]
+    matches = [metrics for metrics in cases if metrics["answer"] == answer]
     size = f"{len(cases)} cases"
-    if not said:
+    if not matches:
         verdict = BESIDE if cases else ABSENT
         return {"why": f"the verdict says so in 0 of {size}", "verdict": verdict}
-    right = sum(not metrics[f"false_{answer}"] for metrics in said)
+    right = sum(not metrics[f"false_{answer}"] for metrics in matches)
     label = {"room": "the path gains:", "ceiling": "no method gains:"}[answer]
-    measurements = [share(label, right, len(said), f"of {size}", head=True)]
-    unsure = [metrics for metrics in cases if metrics["answer"] not in ("room", "ceiling")]
-    if unsure:
-        gained = sum(max(one["mean_net_low"], one["worst_net_low"]) > 0 for one in unsure)
+    measurements = [share(label, right, len(matches), f"of {size}", head=True)]
+    undecided = [metrics for metrics in cases if metrics["answer"] not in ("room", "ceiling")]
+    if undecided:
+        gains = sum(max(one["mean_net_low"], one["worst_net_low"]) > 0 for one in undecided)
         label = "where nothing can be told, the path gains:"
-        measurements.append(share(label, gained, len(unsure), f"of {size}"))
-    hits = right / len(said)
+        measurements.append(share(label, gains, len(undecided), f"of {size}"))
+    hits = right / len(matches)
     return {"size": size, **_answer(measurements, hits >= NEARLY_ALL, hits >= MOST)}
 
 

@@ -105,7 +105,7 @@ def count(path: str) -> dict[str, int]:
 def split_sizes(sizes: dict[str, int]) -> splits.Sizes:
     """Take a quarter of the samples for the influence, a fifth to test on, and train on the rest.
 
-    Validation B is for a search that is not made here: it gets a few samples of every class.
+    Validation B gets a few samples of every class; ``improve`` alone uses it, together with A.
     """
     total = sum(sizes.values())
     return {

@@ -10,7 +10,7 @@ from pathlib import Path as File
 
 import numpy as np
 
-from catwise.ceiling.calibration import Calibration, calibrate
+from catwise.ceiling.calibration import Calibration, calibrate_from
 from catwise.ceiling.check import check_ceiling
 from catwise.ceiling.decision import SIZE, calibrated_verdict
 from catwise.ceiling.gains import crossfitted_gains
@@ -136,9 +136,7 @@ class _Judge:
 
     def __call__(self, p_nkb: np.ndarray) -> Judgement:
         if self.calibration is None:
-            names = ("kept_hn", "loss_hsk", "accuracy_hsk", "design_h")
-            subsets = [self.retrained[name] for name in names]
-            self.calibration = calibrate(p_nkb.sum(axis=2), self.counts_k, *subsets)
+            self.calibration = calibrate_from(self.retrained, p_nkb.sum(axis=2), self.counts_k)
         verdict = calibrated_verdict(
             check_ceiling(p_nkb, self.classes),
             crossfitted_gains(p_nkb, self.counts_k, self.weigh),
@@ -160,8 +158,8 @@ def _add_methods(
     weights[PLAIN], weights[PATH] = ones_n, path.weights_n
     evidence = Evidence(first.p_nk, labels_n, ones_n)
     region = Region(section.w_max, section.trust)
-    named = proposed(evidence, trainer.proposals(), region)
-    weights |= {f"{PROPOSED}{name}": weights_n for name, weights_n in named.items()}
+    weights_of = proposed(evidence, trainer.proposals(), region)
+    weights |= {f"{PROPOSED}{name}": weights_n for name, weights_n in weights_of.items()}
     weights["inverse_frequency"] = baselines.inverse_frequency(labels_n)
     weights["square_root"] = baselines.inverse_frequency(labels_n, 0.5)
     weights["effective_number"] = baselines.effective_number(labels_n)

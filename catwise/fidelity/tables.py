@@ -9,7 +9,7 @@ from catwise.core.statistics import noise_ceiling
 from catwise.fidelity.scores import SIGNS, Scores, scores
 from catwise.fidelity.subsets import DESIGNS
 
-__all__ = ["tabulate"]
+__all__ = ["headlines", "tabulate"]
 
 Rows = list[dict[str, Any]]
 
@@ -48,6 +48,21 @@ def tabulate(
                 tables["summary"].append({**state, **mean, "ceiling": highest, "cost": costs[kind]})
             tables["differences"] += [{**case, **row} for row in _differences(scored)]
     return tables
+
+
+def headlines(summary: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the best kind, and its score beside the ceiling, by design and measure."""
+    best: dict[str, dict[str, Any]] = {}
+    for row in summary:
+        case = f"{row['measure']}_{row['design']}"
+        if case not in best or row["lds"] > best[case]["lds"]:
+            best[case] = row
+    values = {"best_kind": "kind", "lds_best": "lds", "ceiling": "ceiling"}
+    return {
+        f"{name}_{case}": row[column]
+        for case, row in best.items()
+        for name, column in values.items()
+    }
 
 
 def _differences(scored: Scores) -> Rows:

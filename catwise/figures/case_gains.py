@@ -32,19 +32,19 @@ def case_gains(cases: Mapping[str, tuple[str, pd.DataFrame]]) -> Picture:
     lines = -(-len(cases) // COLUMNS)  # of the legend
     figure = Figure(figsize=(10, 5.4 + 0.22 * lines), layout="constrained")
     panels = figure.subplots(1, 2, sharex=True, sharey=True)
-    chosen = {"Accepted path": _path, "First proposal, accepted or not": _first_proposal}
-    words, shown = [], []
-    for axes, (title, choose) in zip(panels, chosen.items(), strict=True):
+    choices = {"Accepted path": _path, "First proposal, accepted or not": _first_proposal}
+    words, tables = [], []
+    for axes, (title, choose) in zip(panels, choices.items(), strict=True):
         for number, (name, (answer, table)) in enumerate(cases.items()):
             rows, label = choose(table), f"{name}: {ANSWERS[answer]}"
             style = {"color": COLOURS[number % len(COLOURS)], "fmt": MARKERS[ANSWERS[answer]]}
             half = (rows["high"] - rows["low"]) / 2
             style |= {"elinewidth": 0.6, "markersize": 5, "alpha": 0.8, "label": label}
             axes.errorbar(rows["predicted"], rows["net"], half, **style)
-            shown.append(rows)
-        words.append(f"{title}: {_agreement(pd.concat(shown[-len(cases) :]))}.")
+            tables.append(rows)
+        words.append(f"{title}: {_agreement(pd.concat(tables[-len(cases) :]))}.")
         axes.set_title(title)
-    _frame(panels, pd.concat(shown)[ENDS].to_numpy())
+    _frame(panels, pd.concat(tables)[ENDS].to_numpy())
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=COLUMNS, frameon=False)
     return Picture(

@@ -22,8 +22,8 @@ def predicted_gains(classes: pd.DataFrame) -> Picture:
     """
     figure = Figure(figsize=(5.2, 4.4), layout="constrained")
     axes = figure.subplots()
-    shown = classes[classes["proposed"] | (classes["method"] == PATH)]
-    rows = shown[shown["predicted"].abs() > 0]
+    rows = classes[classes["proposed"] | (classes["method"] == PATH)]
+    rows = rows[rows["predicted"].abs() > 0]
     words = "no proposal was tried, so nothing was predicted"
     if len(rows):
         half = (rows["high"] - rows["low"]) / 2

@@ -139,16 +139,16 @@ def crossfitted_choice(
     for k in np.unique(labels_m):
         rank_m[labels_m == k] = np.arange((labels_m == k).sum())
     half_m, half_s = rank_m % 2, np.arange(len(before_sm)) % 2
-    chosen_sm = before_sm.copy()
+    choice_sm = before_sm.copy()
     for seeds in (0, 1):
         for samples in (0, 1):
             rest = np.ix_(half_s != seeds, half_m != samples)
-            others = [right_sm[rest] for right_sm in trials]
-            number = choice(others, before_sm[rest], labels_m[half_m != samples], level)
+            answers = [right_sm[rest] for right_sm in trials]
+            number = choice(answers, before_sm[rest], labels_m[half_m != samples], level)
             if number is not None:
                 cell = np.ix_(half_s == seeds, half_m == samples)
-                chosen_sm[cell] = trials[number][cell]
-    return chosen_sm
+                choice_sm[cell] = trials[number][cell]
+    return choice_sm
 
 
 def _no_fall(gain: Gain) -> bool:

@@ -176,7 +176,7 @@ def _trials(
         trials.append(Trial(name, new_n, net, predicted_k, right_sm))
     answers = [trial.right_sm for trial in trials]
     number = choice(answers, before_sm, labels_m, level)
-    chosen_sm = crossfitted_choice(answers, before_sm, labels_m, level)
-    if number is not None and accepted(gain(chosen_sm, before_sm, labels_m, level)):
+    choice_sm = crossfitted_choice(answers, before_sm, labels_m, level)
+    if number is not None and accepted(gain(choice_sm, before_sm, labels_m, level)):
         trials[number] = replace(trials[number], accepted=True)
     return tuple(trials)

@@ -44,9 +44,9 @@ def case_rows(results: Sequence[Results]) -> list[list[str]]:
     """
     cases = improved(results)
     metrics = [one.metrics("improve") for one in cases]
-    said = Counter(values["answer"] for values in metrics)
+    answers = Counter(values["answer"] for values in metrics)
     counts = ", ".join(
-        f"{sum(values[error] for values in metrics)} of {said[answer]} {answer}"
+        f"{sum(values[error] for values in metrics)} of {answers[answer]} {answer}"
         for error, answer in ERRORS.items()
     )
     last = [f"all {len(cases)}", "", counts, str(sum(values["accepted"] for values in metrics))]

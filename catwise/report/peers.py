@@ -6,7 +6,7 @@ from typing import Any
 __all__ = ["NOTE", "advice", "peer_rows", "size_of"]
 
 NOTE = (
-    "The same trained network, the same samples, a tenth of the labels flipped. Times a training:"
+    "The same trained network, the same samples, some labels flipped. Times a training:"
     " the seconds of a method beyond the trained network and its checkpoints, over those of one"
     " plain training that was timed just before it, because other work on the machine slows both."
     " LDS: Spearman's rho between what P predicts and the losses, or accuracies, of networks that"

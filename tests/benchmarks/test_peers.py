@@ -8,7 +8,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from benchmarks.peers import measure
-from benchmarks.peers.case import Place
+from benchmarks.peers.case import Case
 from catwise.report.peers import advice, peer_rows
 
 ROOT = Path(__file__).parents[2]
@@ -40,8 +40,8 @@ def test_a_small_case_needs_no_other_library_and_is_measured_once(tmp_path, monk
     ours = {name: measure.METHODS[name] for name in ("catwise, endpoint", "catwise, segments")}
     methods = {**ours, "unable": ("none", "json", unable), "absent": ("none", "no_module", unable)}
     monkeypatch.setattr(measure, "METHODS", methods)
-    place = Place("digits_peers", tmp_path / "case", "digits", SMALL)
-    result = measure.compare("small", place, tmp_path / "kept")
+    case = Case("digits_peers", tmp_path / "case", "digits", SMALL)
+    result = measure.compare("small", case, tmp_path / "kept")
     rows = result["methods"]
     assert rows["unable"] == {
         "version": "not installed",
@@ -56,7 +56,7 @@ def test_a_small_case_needs_no_other_library_and_is_measured_once(tmp_path, monk
     assert len({len(row) for row in peer_rows(result)}) == 1
 
     monkeypatch.setattr(measure, "_row", unable)  # nothing is measured again
-    again = measure.compare("small", place, tmp_path / "kept")
+    again = measure.compare("small", case, tmp_path / "kept")
     assert json.dumps(again) == json.dumps(result)
 
 

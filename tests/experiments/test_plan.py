@@ -10,11 +10,10 @@ import pytest
 from catwise.commands import measure
 from catwise.config import params
 from catwise.core.errors import InputError
-from catwise.experiments import plan, resume
+from catwise.experiments import plan, resume, retrained_subsets
 from catwise.experiments.plan import Pieces, Speed, hours_left, pieces
 from catwise.pipeline.files import write_json, write_npz
 from catwise.removal import top_share
-from stages import fidelity
 
 ROOT = Path(__file__).parents[2]
 SETS = params.load(ROOT / "params.yaml").datasets
@@ -33,8 +32,8 @@ def test_the_trainings_of_fidelity_and_removal_are_those_that_the_stages_ask_for
         asked.extend(jobs)
         return iter([(np.zeros(10), np.zeros(10))] * len(jobs))
 
-    monkeypatch.setattr(fidelity, "retrained", spy)
-    fidelity.retrained_subsets("digits", SETS["digits"], COUNTS["train"])
+    monkeypatch.setattr(retrained_subsets, "retrained", spy)
+    retrained_subsets.retrained_subsets("digits", SETS["digits"], COUNTS["train"])
     found = planned()
     assert found["fidelity"].count == len(asked)
     trained = sum(int(kept_n.sum()) for kept_n, _ in asked) * SETS["digits"].train.epochs
