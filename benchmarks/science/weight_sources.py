@@ -23,6 +23,7 @@ from sklearn.metrics import roc_auc_score
 
 from benchmarks.machine import machine
 from catwise.core.statistics import Estimate, student_half_width
+from catwise.experiments.improvement_trainer import by_class
 from catwise.experiments.weighted_training import WeightedJob, weighted_trainings
 from catwise.improvement.proposals import Evidence, Region, direction
 from catwise.pipeline.artifacts import read_splits
@@ -76,12 +77,9 @@ def compare(dataset: str, seeds: int) -> dict[str, Any]:
             for weights_n in weights.values()
             for seed in range(seeds)
         ]
-        right_sm = [one.logits_mk.argmax(1) == labels["test"] for one in run(jobs, "test")]
-    classes = range(int(labels["test"].max()) + 1)
-    accuracy = np.array(
-        [[right_m[labels["test"] == k].mean() for k in classes] for right_m in right_sm]
-    )
-    accuracy_wsk = 100 * accuracy.reshape(len(weights), seeds, -1)
+        right_jm = [one.logits_mk.argmax(1) == labels["test"] for one in run(jobs, "test")]
+    accuracy_jk = by_class(np.array(right_jm), labels["test"])
+    accuracy_wsk = 100 * accuracy_jk.reshape(len(weights), seeds, -1)
     mean_ws = accuracy_wsk.mean(axis=2)
     worst_ws = np.stack([one_sk[:, one_sk.mean(axis=0).argmin()] for one_sk in accuracy_wsk])
     rows: dict[str, Any] = {}
