@@ -17,6 +17,8 @@ from tests.helpers.diagnoses import CLASSES, diagnosis, noisy
 
 @pytest.fixture
 def never_fitted(monkeypatch):
+    diagnosis()  # made once for all tests, before the fit is forbidden
+
     def refuse(*args, **kwargs):
         raise AssertionError("fitted again")
 
