@@ -47,7 +47,14 @@ SMALL: dict[str, Any] = {  # sizes at which the pipeline of two data sets takes 
     "datasets.digits.removal.controls": 1,
     "datasets.digits.improve": {
         **{"runs": 1, "seeds": 2, "fresh": 2, "rounds": 1, "level": 0.05, "w_max": 2.0},
-        **{"trust": 1.0, "proposals": ["direction"], "sizes": [0.5], "folds": 2, "best_of": 2},
+        **{
+            "trust": 1.0,
+            "proposals": ["direction"],
+            "sizes": [0.5],
+            "folds": 2,
+            "best_of": 2,
+            "baselines": "all",
+        },
         **{"generations": 1, "population": 8},
     },
     "datasets.digits.reweight": {

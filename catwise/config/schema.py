@@ -261,6 +261,19 @@ class Ceiling(Section):
 Sized = Literal["direction", "direction_kept", "mean_direction", "class_weights", "within_classes"]
 Unsized = Literal["drop_harmful", "inverse_frequency", "square_root", "lowest_margins", "cleanlab"]
 
+Baseline = Literal[
+    "inverse_frequency",
+    "square_root",
+    "effective_number",
+    "lowest_margins",
+    "cleanlab",
+    "program_at_random",
+    "lp_ga",
+    "class_search",
+    "focal",
+    "best_seed",
+]
+
 
 class Improve(Section):
     """Hold how the model is trained anew with better weights until it is at its ceiling."""
@@ -274,6 +287,7 @@ class Improve(Section):
     trust: Positive
     proposals: Annotated[list[Sized | Unsized], Field(min_length=1)]
     sizes: Annotated[list[Positive], Field(min_length=1)]
+    baselines: Literal["all"] | list[Baseline]
     folds: Annotated[int, Field(ge=2)]
     best_of: Annotated[int, Field(ge=2)]
     generations: Count

@@ -3,7 +3,7 @@
 The seeds are those of ``catwise.experiments.improvement_trainer``.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path as File
@@ -15,7 +15,7 @@ from catwise.ceiling.check import check_ceiling
 from catwise.ceiling.decision import SIZE, calibrated_verdict
 from catwise.ceiling.gains import crossfitted_gains
 from catwise.config.schema import DataSet
-from catwise.experiments.improvement_trainer import PRUNINGS, Trainer, by_class, log_probabilities
+from catwise.experiments.improvement_trainer import FOCAL, Trainer, by_class, log_probabilities
 from catwise.experiments.weighted_training import (
     Outputs,
     WeightedJob,
@@ -34,9 +34,9 @@ from catwise.reweighting.targets import lowest_classes
 
 __all__ = ["PATH", "PLAIN", "PROPOSED", "Experiment", "Measured", "run_improvement"]
 
-PLAIN, PATH, FOCAL, BEST_SEED = "plain", "ceiling_path", "focal", "best_seed"
+PLAIN, PATH, BEST_SEED = "plain", "ceiling_path", "best_seed"
 PROPOSED = "proposed "  # heads the name of a proposal that is measured whether accepted or not
-SEARCH, SEED_CHOICE = 2000, 3000  # the first seeds of two baselines
+SEED_CHOICE = 3000  # the first seed of those among which the best is chosen
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def run_improvement(dataset: str, parameters: DataSet) -> Experiment:
     labels = {split: batch[-1].cpu().numpy() for split, batch in splits.items()}
     flipped_n = read_npz(File("data", dataset, "arrays.npz"))["flipped"].astype(bool)
     with weighted_trainings(dataset, parameters, "improve") as run:
-        trainer = Trainer(run, section, labels)
+        trainer = Trainer(run, section, labels, parameters.train.model != "logistic")
         proposals = trainer.proposals()
         path = retrain_to_the_ceiling(
             trainer.judged,
@@ -101,7 +101,7 @@ def run_improvement(dataset: str, parameters: DataSet) -> Experiment:
         counts_k = np.bincount(labels["validation_a"], minlength=len(classes))
         experiment = Experiment(path, classes, counts_k, matrix_kk)
         experiment.slope = points_per_nat(path, counts_k, labels["validation_b"])
-        _add_methods(experiment, trainer, flipped_n, parameters.train.model != "logistic")
+        _add_methods(experiment, trainer, flipped_n)
         _measure(experiment, trainer)
     return experiment
 
@@ -148,58 +148,56 @@ class _Judge:
         return Judgement(verdict.answer, verdict.sentence)
 
 
-def _add_methods(
-    experiment: Experiment, trainer: Trainer, flipped_n: np.ndarray, has_epochs: bool
-) -> None:
+def _add_methods(experiment: Experiment, trainer: Trainer, flipped_n: np.ndarray) -> None:
     """Add the weights of the path, of each proposal at plain weights, and of each baseline."""
     section, path, weights = trainer.section, experiment.path, experiment.weights
     labels_n, first = trainer.labels["train"], path.rounds[0]
-    ones_n = np.ones(len(labels_n))
+    ones_n, rng = np.ones(len(labels_n)), np.random.default_rng(0)
     weights[PLAIN], weights[PATH] = ones_n, path.weights_n
     evidence = Evidence(first.p_nk, labels_n, ones_n)
     region = Region(section.w_max, section.trust)
     weights_of = proposed(evidence, trainer.proposals(), region)
     weights |= {f"{PROPOSED}{name}": weights_n for name, weights_n in weights_of.items()}
-    weights["inverse_frequency"] = baselines.inverse_frequency(labels_n)
-    weights["square_root"] = baselines.inverse_frequency(labels_n, 0.5)
-    weights["effective_number"] = baselines.effective_number(labels_n)
-    names = PRUNINGS if baselines.CLEANLAB else PRUNINGS[:1]
-    weights |= trainer.prunings(names, int(flipped_n.sum()))
-    rng = np.random.default_rng(0)
     if np.ptp(path.weights_n) > 0:
-        weights["ceiling_path_shuffled"] = shuffle_weights(path.weights_n, rng)
+        weights[f"{PATH}_shuffled"] = shuffle_weights(path.weights_n, rng)
     lowest = _lowest_accuracy(path, trainer.labels["validation_b"])
-    drawn_n = baselines.program_at_random(first.p_nk, lowest, rng, section.w_max)
-    weights["program_at_random"] = drawn_n
-    _add_searches(experiment, trainer, lowest)
-    if flipped_n.any():
+    flips = int(flipped_n.sum())
+    makers: dict[str, Callable[[], np.ndarray]] = {
+        "inverse_frequency": lambda: baselines.inverse_frequency(labels_n),
+        "square_root": lambda: baselines.inverse_frequency(labels_n, 0.5),
+        "effective_number": lambda: baselines.effective_number(labels_n),
+        "lowest_margins": lambda: trainer.pruned("lowest_margins", flips),
+        "cleanlab": lambda: trainer.pruned("cleanlab"),
+        "program_at_random": lambda: baselines.program_at_random(
+            first.p_nk, lowest, rng, section.w_max
+        ),
+        "lp_ga": lambda: _lp_ga(first.p_nk, trainer, lowest),
+        "class_search": lambda: _class_search(trainer),
+        FOCAL: lambda: ones_n,
+        BEST_SEED: lambda: ones_n,
+    }
+    weights |= {name: makers[name]() for name in trainer.baseline_names()}
+    if flips:
         weights["oracle"] = oracle_weights(flipped_n)
-    if has_epochs:
-        weights[FOCAL] = ones_n
-    weights[BEST_SEED] = ones_n
 
 
-def _add_searches(experiment: Experiment, trainer: Trainer, lowest: list[int]) -> None:
-    """Add Algorithm 1 as a whole training, and its genetic search over class weights alone."""
-    section, labels_m = trainer.section, trainer.labels["validation_b"]
-    budget = {"generations": section.generations, "population": section.population, "seed": 0}
-    once = range(SEARCH, SEARCH + 1)
+def _lp_ga(p_nk: np.ndarray, trainer: Trainer, lowest: list[int]) -> np.ndarray:
+    """Search weights by Algorithm 1, whose candidates are whole trainings."""
+    program = CandidateProgram(p_nk, lowest, "beta", trust=1.0, w_max=trainer.section.w_max)
+    before_k = trainer.class_accuracy([np.ones(len(p_nk))])[0]
+    search = pareto_lp_ga(program, trainer.class_accuracy, before_k, **trainer.search_budget)
+    return search.weights[0]
 
-    def class_accuracy(candidates: Sequence[np.ndarray]) -> list[np.ndarray]:
-        found = trainer.right(candidates, once, "search") if len(candidates) else []
-        return [by_class(right_sm, labels_m)[0] for right_sm in found]
 
-    program = CandidateProgram(experiment.p_nk, lowest, "beta", trust=1.0, w_max=section.w_max)
-    before_k = class_accuracy([np.ones(len(experiment.p_nk))])[0]
-    search = pareto_lp_ga(program, class_accuracy, before_k, **budget)
-    experiment.weights["lp_ga"] = search.weights[0]
-    experiment.weights["class_search"] = baselines.searched_class_weights(
-        trainer.labels["train"],
-        lambda candidates: [
-            float(accuracy_k.mean() + accuracy_k.min()) for accuracy_k in class_accuracy(candidates)
-        ],
-        w_max=section.w_max,
-        **budget,
+def _class_search(trainer: Trainer) -> np.ndarray:
+    """Search class weights alone by the genetic algorithm, for the mean and the worst class."""
+
+    def fitness(candidates: list[np.ndarray]) -> list[float]:
+        measured = trainer.class_accuracy(candidates)
+        return [float(accuracy_k.mean() + accuracy_k.min()) for accuracy_k in measured]
+
+    return baselines.searched_class_weights(
+        trainer.labels["train"], fitness, w_max=trainer.section.w_max, **trainer.search_budget
     )
 
 

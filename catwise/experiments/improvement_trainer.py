@@ -6,25 +6,35 @@ B, and the ``fresh`` ones of the table are the only ones whose models see the te
 
 from collections.abc import Sequence
 from functools import cached_property
+from typing import get_args
 
 import numpy as np
 
-from catwise.config.schema import Improve
+from catwise.config.schema import Baseline, Improve
 from catwise.experiments.weighted_training import INFLUENCE, Run, WeightedJob
 from catwise.improvement import baselines
 from catwise.improvement.proposals import Evidence, Proposal, named_proposals
 
-__all__ = ["PRUNINGS", "Trainer", "by_class", "log_probabilities"]
+__all__ = ["FOCAL", "PRUNINGS", "Trainer", "by_class", "log_probabilities"]
 
 FRESH = 1000  # the first seed of the table
+SEARCH = 2000  # the seed of every candidate of a search
+FOCAL = "focal"  # a loss
 PRUNINGS = ("lowest_margins", "cleanlab")  # proposals that leave out what looks like a wrong label
 
 
 class Trainer:
     """Turn weights into what the path and the baselines ask for, by jobs that are kept."""
 
-    def __init__(self, run: Run, section: Improve, labels: dict[str, np.ndarray]) -> None:
+    def __init__(
+        self,
+        run: Run,
+        section: Improve,
+        labels: dict[str, np.ndarray],
+        has_epochs: bool = True,
+    ) -> None:
         self.run, self.section, self.labels = run, section, labels
+        self.has_epochs = has_epochs
         self.round = 0
 
     def right(self, candidates: Sequence[np.ndarray], seeds: range, label: str) -> list[np.ndarray]:
@@ -47,28 +57,50 @@ class Trainer:
         fresh = range(FRESH, FRESH + self.section.fresh)
         return [WeightedJob("test", weights_n, seed, loss) for seed in fresh]
 
+    def class_accuracy(self, candidates: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Measure the classes on validation B after one training of each candidate, (k,)."""
+        if not len(candidates):
+            return []
+        found = self.right(candidates, range(SEARCH, SEARCH + 1), "search")
+        return [by_class(right_sm, self.labels["validation_b"])[0] for right_sm in found]
+
+    @property
+    def search_budget(self) -> dict[str, int]:
+        """Return the size and the seed of a genetic search, as its arguments."""
+        return {
+            "generations": self.section.generations,
+            "population": self.section.population,
+            "seed": 0,
+        }
+
     def proposals(self) -> dict[str, Proposal]:
         """Return the proposals that the section names; a pruning goes by the estimated flips."""
         names, sizes = self.section.proposals, self.section.sizes
         proposals = named_proposals([name for name in names if name not in PRUNINGS], sizes)
-        weights = self.prunings([name for name in names if name in PRUNINGS])
-        return proposals | {name: _always(weights_n) for name, weights_n in weights.items()}
+        return proposals | {name: _always(self.pruned(name)) for name in names if name in PRUNINGS}
 
-    def prunings(self, names: Sequence[str], flips: int = 0) -> dict[str, np.ndarray]:
-        """Return weights without the samples whose labels look wrong, (n,) for each of the names.
+    def baseline_names(self) -> list[str]:
+        """Name the baselines that the section asks for, and that can be had here.
+
+        A loss of one's own needs a model with epochs, and cleanlab its package.
+        """
+        names = get_args(Baseline) if self.section.baselines == "all" else self.section.baselines
+        missing = {"cleanlab": not baselines.CLEANLAB, FOCAL: not self.has_epochs}
+        return [name for name in names if not missing.get(name)]
+
+    def pruned(self, name: str, flips: int = 0) -> np.ndarray:
+        """Return weights without the samples whose labels look wrong: (n,).
 
         As many of the lowest margins are left out as there are ``flips``, or are estimated where it
         is 0. Raises InputError for cleanlab without its package.
         """
-        labels_n, weights = self.labels["train"], {}
-        for name in names:
-            if name == "cleanlab":
-                kept_n = baselines.cleanlab_kept(self.held_out_nk, labels_n)
-            else:
-                count = flips or baselines.estimated_flips(self.held_out_nk, labels_n)
-                kept_n = baselines.lowest_margins_kept(self.margin_n, count)
-            weights[name] = baselines.kept_weights(kept_n)
-        return weights
+        labels_n = self.labels["train"]
+        if name == "cleanlab":
+            kept_n = baselines.cleanlab_kept(self.held_out_nk, labels_n)
+        else:
+            count = flips or baselines.estimated_flips(self.held_out_nk, labels_n)
+            kept_n = baselines.lowest_margins_kept(self.margin_n, count)
+        return baselines.kept_weights(kept_n)
 
     @cached_property
     def margin_n(self) -> np.ndarray:

@@ -21,7 +21,13 @@ from stages import improve as stage
 ROOT = Path(__file__).parents[2]
 SECTION = Improve(
     **{"runs": 1, "seeds": 2, "fresh": 2, "rounds": 1, "level": 0.05, "w_max": 2.0, "trust": 1.0},
-    **{"proposals": ["direction", "square_root"], "sizes": [0.5], "folds": 2, "best_of": 2},
+    **{
+        "proposals": ["direction", "square_root"],
+        "sizes": [0.5],
+        "folds": 2,
+        "best_of": 2,
+        "baselines": "all",
+    },
     **{"generations": 1, "population": 8},
 )
 COUNTS = {"train": 60, "validation_a": 60, "validation_b": 60, "test": 60}
