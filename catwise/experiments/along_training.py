@@ -4,7 +4,6 @@ Run 0 is the training of the stage ``train``, whose checkpoints are read; the ot
 Each run is a job of a resumable map.
 """
 
-import base64
 import copy
 import functools
 import hashlib
@@ -21,7 +20,7 @@ from catwise.config.schema import Factored, Trained
 from catwise.core.errors import InputError
 from catwise.core.losses import Batch
 from catwise.core.precision import Precision, precision
-from catwise.experiments.resume import job_key, resumable_map
+from catwise.experiments.resume import INFLUENCE, job_key, packed, resumable_map, unpacked
 from catwise.experiments.workers import Spread
 from catwise.influence.segments import Segment, influence_by_segments
 from catwise.influence.trajectory import Stretch, adam_scales, cut, tracin
@@ -43,25 +42,6 @@ from catwise.training.epochs import epoch_rates
 
 __all__ = ["Along", "vectors_along"]
 
-OTHERS = (  # modules whose code decides, beside those of every training
-    *(
-        f"catwise.influence.{name}"
-        for name in (
-            "checks",
-            "curvature",
-            "factors",
-            "fisher_pairs",
-            "layers",
-            "samples",
-            "segments",
-            "trajectory",
-            "unrolled",
-            "vectors",
-            "visits",
-        )
-    ),
-    "catwise.pipeline.fitted_factors",
-)
 FIRST_SEED = 1000  # of the runs after run 0, far from those of retrainings, which P is to predict
 
 
@@ -105,7 +85,7 @@ def vectors_along(
     """
     jobs = [(along, tuple(kinds), run) for run in runs]
     results = list(resumable_map(stage, along.dataset, _compute, _key, jobs, spread))
-    return {kind: [_unpacked(result[kind]) for result in results] for kind in kinds}
+    return {kind: [unpacked(result[kind]) for result in results] for kind in kinds}
 
 
 def _compute(along: Along, kinds: tuple[str, ...], run: int) -> dict[str, Any]:
@@ -123,7 +103,7 @@ def _compute(along: Along, kinds: tuple[str, ...], run: int) -> dict[str, Any]:
         wanted |= {*range(1, along.train.epochs + 1)}
     train = _of_run(along, run)
     states = dict(_read(along, part, wanted) if run == 0 else _trained(along, train, part, wanted))
-    packed = {}
+    answers = {}
     for kind in kinds:
         with precision(along.precision, part[-1].device.type):
             if kind == "endpoint":
@@ -134,8 +114,8 @@ def _compute(along: Along, kinds: tuple[str, ...], run: int) -> dict[str, Any]:
                 p_nk = _tracin(along, states, *about)
             else:
                 p_nk = _exact(along, train, *about)
-        packed[kind] = _packed(p_nk)
-    return packed
+        answers[kind] = packed(p_nk)
+    return answers
 
 
 def _of_run(along: Along, run: int) -> Trained:
@@ -219,17 +199,6 @@ def _exact(along: Along, train: Trained, part: Batch, *about: Any) -> Tensor:
     return unrolled_influence(start, steps, len(part[-1]), *about, weight_decay=decay).p_nk
 
 
-def _packed(p_nk: Tensor) -> dict[str, Any]:
-    """Return P as JSON in float32, a third of the size of its numbers in text."""
-    values = p_nk.float().cpu().numpy()
-    return {"shape": list(values.shape), "float32": base64.b64encode(values.tobytes()).decode()}
-
-
-def _unpacked(packed: dict[str, Any]) -> np.ndarray:
-    values = np.frombuffer(base64.b64decode(packed["float32"]), dtype=np.float32)
-    return values.reshape(packed["shape"])
-
-
 def _key(along: Along, kinds: tuple[str, ...], run: int) -> str:
     sections = [along.train.model_dump_json(), along.curvature.model_dump_json()]
     how = [along.segments, along.bins, along.seed, along.batch_size, along.precision]
@@ -237,7 +206,7 @@ def _key(along: Along, kinds: tuple[str, ...], run: int) -> str:
     hashes = [_sha256(file.resolve(), file.stat().st_mtime_ns) for file in files if run == 0]
     state = [*sections, *how, kinds, run, hashes]
     return job_key(
-        __name__, along.dataset, along.device, along.threads, state, np.zeros(0), *OTHERS
+        __name__, along.dataset, along.device, along.threads, state, np.zeros(0), *INFLUENCE
     )
 
 

@@ -1,15 +1,26 @@
 """Compute influence vectors where an extra epoch starts, as printed, and where it ends plainly."""
 
+import time
+from dataclasses import asdict
 from functools import cached_property
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from catwise.config.schema import Factored, Influence, Unrolled
 from catwise.core.losses import QUERY_LOSSES, Batch
 from catwise.core.precision import precision
-from catwise.experiments.reweighted_epoch import Start, next_epoch
+from catwise.experiments.resume import (
+    INFLUENCE,
+    job_key,
+    keep,
+    kept_path,
+    packed,
+    read_kept,
+    unpacked,
+)
+from catwise.experiments.reweighted_epoch import Start, checkpoint_hashes, next_epoch
 from catwise.experiments.unrolled_epoch import Query, unrolled_vectors
 from catwise.experiments.workers import Spread
 from catwise.influence.curvature import FactoredCurvature
@@ -20,6 +31,8 @@ from catwise.training.batch_norm import has_batch_norm
 from catwise.training.epochs import learning_rates
 
 __all__ = ["AnchoredInfluence"]
+
+OTHERS = (next_epoch.__module__, *INFLUENCE)  # modules that decide too
 
 
 class AnchoredInfluence:
@@ -95,6 +108,27 @@ class AnchoredInfluence:
     def _vectors(
         self, anchor: str, filter: str, query: str, split: str, groups_m: np.ndarray, count: int
     ) -> np.ndarray:
+        """Compute P (n, count), or read it if a run that was killed has kept it."""
+        about: list[str | int] = [anchor, filter, query, split, count]
+        path = kept_path("reweight", self.start.dataset, self._key(about, groups_m))
+        kept = read_kept(path)
+        if kept is None:
+            begin = time.perf_counter()
+            vectors = packed(self._computed(anchor, filter, query, split, groups_m, count))
+            kept = keep(path, vectors, time.perf_counter() - begin)
+        return unpacked(kept).astype(np.float64)
+
+    def _key(self, about: list[str | int], groups_m: np.ndarray) -> str:
+        start = self.start
+        how = [start.train.model_dump_json(), start.epoch, asdict(start.recipe)]
+        sections = [one.model_dump_json() for one in (self._curvature, self._influence)]
+        state = [*how, checkpoint_hashes(start), *sections, about]
+        where = (start.dataset, start.device, start.threads)
+        return job_key(__name__, *where, state, groups_m, *OTHERS)
+
+    def _computed(
+        self, anchor: str, filter: str, query: str, split: str, groups_m: np.ndarray, count: int
+    ) -> Tensor:
         part = self.splits["train"]
         factors, device = self._fitted(anchor), part[-1].device
         if filter == "horizon":
@@ -111,7 +145,7 @@ class AnchoredInfluence:
                 batch_size=self._influence.batch_size,
                 query_loss=QUERY_LOSSES[query],
             )
-        return vectors.double().cpu().numpy()
+        return vectors
 
     def _fitted(self, anchor: str) -> FactoredCurvature:
         if anchor not in self._factors:

@@ -5,6 +5,7 @@ apart from the outputs of the stage, in ``scratch/`` of the repository that expe
 from, because DVC deletes the folders in which queued experiments run.
 """
 
+import base64
 import functools
 import hashlib
 import json
@@ -26,10 +27,22 @@ from catwise.experiments.workers import Spread
 from catwise.pipeline.artifacts import card_text
 from catwise.pipeline.files import write_whole
 
-__all__ = ["clear", "job_key", "keep", "kept_path", "kept_results", "read_kept", "resumable_map"]
+__all__ = [
+    "INFLUENCE",
+    "clear",
+    "job_key",
+    "keep",
+    "kept_path",
+    "kept_results",
+    "packed",
+    "read_kept",
+    "resumable_map",
+    "unpacked",
+]
 
 PACKAGE = Path(__file__).parents[1]
 DECIDING = ("core", "training")  # packages that a training and its measurement run
+INFLUENCE = ("catwise.influence", "catwise.pipeline.fitted_factors")  # and that P is computed by
 
 _asked_for: set[Path] = set()  # an experiment beside this one keeps its results in the same folder
 
@@ -103,10 +116,15 @@ def _code(*modules: str) -> str:
 
 
 def deciding_files(*modules: str) -> list[Path]:
-    """List the files whose code decides what the work of the modules results in."""
+    """List the files whose code decides what the work of the modules results in.
+
+    The name of a package stands for all of its modules.
+    """
     files = [file for name in DECIDING for file in sorted((PACKAGE / name).glob("*.py"))]
-    own = [Path(sys.modules[module].__file__ or "") for module in modules]
-    return [*files, PACKAGE / "pipeline" / "artifacts.py", *own]
+    for name in modules:
+        own = Path(sys.modules[name].__file__ or "")
+        files += sorted(own.parent.glob("*.py")) if own.stem == "__init__" else [own]
+    return [*files, PACKAGE / "pipeline" / "artifacts.py"]
 
 
 def keep(path: Path, value: Any, seconds: float) -> Any:
@@ -119,6 +137,18 @@ def keep(path: Path, value: Any, seconds: float) -> Any:
     content = json.dumps({"sha256": _sha256(text), "seconds": seconds, "value": text})
     write_whole(path, lambda part: part.write_text(content))
     return json.loads(text)
+
+
+def packed(values: torch.Tensor) -> dict[str, Any]:
+    """Return an array as JSON, in float32."""
+    array = values.detach().float().cpu().numpy()
+    return {"shape": array.shape, "float32": base64.b64encode(array.tobytes()).decode()}
+
+
+def unpacked(part: dict[str, Any]) -> np.ndarray:
+    """Return the array that ``packed`` made JSON of."""
+    values = np.frombuffer(base64.b64decode(part["float32"]), np.float32)
+    return values.reshape(part["shape"])
 
 
 def read_kept(path: Path) -> Any | None:

@@ -1,6 +1,5 @@
 """Train anew with one weight per sample, and keep what each training says: a map over workers."""
 
-import base64
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +13,8 @@ from catwise.core.device import torch_device
 from catwise.core.losses import TRAINING_LOSSES
 from catwise.core.precision import precision
 from catwise.core.progress import progress
-from catwise.experiments.resume import job_key, resumable_map
+from catwise.experiments.resume import INFLUENCE as DECIDING
+from catwise.experiments.resume import job_key, packed, resumable_map, unpacked
 from catwise.experiments.retraining import train_anew
 from catwise.experiments.workers import pool
 from catwise.influence.vectors import influence_vectors, validation_bins
@@ -24,6 +24,7 @@ from catwise.training import evaluate
 
 __all__ = ["INFLUENCE", "Outputs", "WeightedJob", "weighted_trainings"]
 
+OTHERS = (train_anew.__module__, *DECIDING)  # modules that decide too
 INFLUENCE = "influence"  # asks for P by bins, from validation A, and for logits of the training set
 
 
@@ -88,7 +89,7 @@ def _ask(
     model = train_anew(setting.train, setting.dataset, part, seed, weights_n, function).eval()
     recipe = training_recipe(setting.train) if isinstance(setting.train, Epochs) else None
     split = "train" if question == INFLUENCE else question
-    outputs = {"logits": _packed(evaluate.logits(model, splits[split], recipe))}
+    outputs = {"logits": packed(evaluate.logits(model, splits[split], recipe))}
     if question == INFLUENCE:
         section, query = setting.influence, splits["validation_a"]
         labels_m = query[-1].cpu().numpy()
@@ -103,7 +104,7 @@ def _ask(
                 len(classes) * section.bins,
                 batch_size=section.batch_size,
             )
-        outputs["P"] = _packed(p.reshape(len(p), len(classes), section.bins))
+        outputs["P"] = packed(p.reshape(len(p), len(classes), section.bins))
     return outputs
 
 
@@ -112,18 +113,9 @@ def _key(setting: _Setting, question: str, weights_n: np.ndarray, seed: int, los
     if question == INFLUENCE:
         state += [setting.curvature.model_dump_json(), setting.influence.model_dump_json()]
     device, threads = setting.device, setting.threads
-    return job_key(__name__, setting.dataset, device, threads, state, weights_n)
+    return job_key(__name__, setting.dataset, device, threads, state, weights_n, *OTHERS)
 
 
-def _packed(values: torch.Tensor) -> dict[str, Any]:
-    """Return an array as JSON, in float32."""
-    array = values.detach().float().cpu().numpy()
-    return {"shape": array.shape, "float32": base64.b64encode(array.tobytes()).decode()}
-
-
-def _outputs(packed: dict[str, Any]) -> Outputs:
-    arrays = {
-        name: np.frombuffer(base64.b64decode(part["float32"]), np.float32).reshape(part["shape"])
-        for name, part in packed.items()
-    }
+def _outputs(kept: dict[str, Any]) -> Outputs:
+    arrays = {name: unpacked(part) for name, part in kept.items()}
     return Outputs(arrays["logits"], arrays.get("P"))

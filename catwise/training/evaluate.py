@@ -74,6 +74,8 @@ def logits(model: nn.Module, batch: Batch, recipe: Recipe | None = None) -> Tens
     training = model.training
     kind: Precision = recipe.precision if recipe else "float32"
     model.eval()
+    if recipe and recipe.channels_last:  # as after training, so that the bits are the same
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     parts = []
     for x, *others in zip(*(values.split(1000) for values in inputs), strict=True):
         if recipe and recipe.channels_last:
