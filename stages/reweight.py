@@ -15,7 +15,7 @@ from catwise.config.schema import DataSet, Factored
 from catwise.core.device import torch_device
 from catwise.core.losses import Batch
 from catwise.experiments import resume
-from catwise.experiments.anchored_influence import AnchoredInfluence
+from catwise.experiments.anchored_influence import KEPT, AnchoredInfluence
 from catwise.experiments.cases import Case, resolve_cases
 from catwise.experiments.table1 import Table1Experiment
 from catwise.experiments.table1_rows import NAMES, headline_metrics, table_rows
@@ -56,7 +56,8 @@ def main(dataset: str) -> None:
         write_csv(out / f"{name}.csv", tables[name], list(TABLES[f"reweight/{name}"]))
     write_npz(out / "weights.npz", **weights)
     write_json(out / "metrics.json", metrics)
-    resume.clear("reweight", dataset)
+    for kept in ("reweight", KEPT):
+        resume.clear(kept, dataset)
 
 
 def _influence(

@@ -30,7 +30,9 @@ from catwise.pipeline.fitted_factors import fit_own_factors
 from catwise.training.batch_norm import has_batch_norm
 from catwise.training.epochs import learning_rates
 
-__all__ = ["AnchoredInfluence"]
+__all__ = ["KEPT", "AnchoredInfluence"]
+
+KEPT = "reweight_influence"  # the folder of kept vectors, beside that of the epochs
 
 OTHERS = (next_epoch.__module__, *INFLUENCE)  # modules that decide too
 
@@ -110,7 +112,7 @@ class AnchoredInfluence:
     ) -> np.ndarray:
         """Compute P (n, count), or read it if a run that was killed has kept it."""
         about: list[str | int] = [anchor, filter, query, split, count]
-        path = kept_path("reweight", self.start.dataset, self._key(about, groups_m))
+        path = kept_path(KEPT, self.start.dataset, self._key(about, groups_m))
         kept = read_kept(path)
         if kept is None:
             begin = time.perf_counter()
