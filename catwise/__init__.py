@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from catwise.ceiling.pca_rule import first_component_ratio
     from catwise.core.errors import InputError
     from catwise.diagnosis import Diagnosis, diagnose, load_diagnosis
+    from catwise.experiments.workers import open_workers
     from catwise.fidelity.scores import linear_datamodeling_score
     from catwise.improvement.estimators import sklearn_training
     from catwise.improvement.own_training import Improvement, improve
@@ -75,6 +76,7 @@ __all__ = [
     "joint_direction",
     "linear_datamodeling_score",
     "load_diagnosis",
+    "open_workers",
     "pareto_lp_ga",
     "sklearn_training",
     "unrolled_influence",
@@ -101,6 +103,7 @@ _HOMES = {  # public name -> its module
     "joint_direction": "catwise.reweighting.joint_direction",
     "linear_datamodeling_score": "catwise.fidelity.scores",
     "load_diagnosis": "catwise.diagnosis",
+    "open_workers": "catwise.experiments.workers",
     "pareto_lp_ga": "catwise.reweighting.pareto_lp_ga",
     "sklearn_training": "catwise.improvement.estimators",
     "unrolled_influence": "catwise.influence.unrolled",

@@ -14,10 +14,13 @@ from catwise.ceiling.verdict import Verdict
 from catwise.core.errors import InputError, optional_packages
 from catwise.core.losses import Loss, logits_of, per_sample_loss
 from catwise.core.progress import Progress
+from catwise.core.spread import Workers
 from catwise.improvement.own_training import TrainFunction
 from catwise.influence.curvature import Curvature
-from catwise.influence.factors import Kind, Logits, Mask, fit_factors
-from catwise.influence.layers import coverage, covered_layers, select_layers
+from catwise.influence.duration import Work
+from catwise.influence.factors import Kind, fit_factors, layers_of_logits
+from catwise.influence.fisher_passes import Logits, Mask
+from catwise.influence.layers import coverage, select_layers
 from catwise.influence.samples import Data, Samples, as_samples
 from catwise.reweighting.joint_direction import joint_weights
 from catwise.sharing import folder, frames
@@ -89,6 +92,7 @@ class Diagnosis:
         *,
         bins: int = 8,
         seed: int = 0,
+        workers: Workers | None = None,
         progress: Progress = iter,
     ) -> "Diagnosis":
         """Answer for other ``query`` samples, groups or measures, without fitting again.
@@ -97,7 +101,8 @@ class Diagnosis:
         default its class. ``measure`` is what P is about: ``loss`` in nats, ``probability`` (minus
         that of the label) or ``margin`` (that of the logits), as in ``catwise.core.losses``, or a
         function of (model, batch) to (m,), lower is better. The price is one pass over the query
-        and one over the training samples. The verdict of the answer is not calibrated.
+        and one over the training samples, divided among ``workers`` as in ``diagnose``. The verdict
+        of the answer is not calibrated.
 
         Raises InputError for a group of fewer than 3 query samples, for a model whose weights have
         changed since the fit, and for a diagnosis that was loaded without its model.
@@ -114,7 +119,8 @@ class Diagnosis:
             groups_m, names = numbered_groups(groups, len(query))
         bins_m = dealt_bins(groups_m, names, bins, seed)
         loss = query_loss(measure, self.fitted.loss)
-        answer, _ = _answer(self.fitted, query, bins_m, names, self.labels_n, loss, progress)
+        about = (query, bins_m, names, self.labels_n, loss)
+        answer, _ = _answer(self.fitted, *about, workers, progress)
         name = measure if isinstance(measure, str) else getattr(measure, "__name__", "a function")
         return replace(self, **answer, measure=name)
 
@@ -227,6 +233,7 @@ def diagnose(
     retrain: TrainFunction | None = None,
     halves: int = 8,
     small_gain: float = SMALL_GAIN,
+    workers: Workers | None = None,
     progress: Progress = iter,
 ) -> Diagnosis:
     """Diagnose ``model`` as it is, trained on ``train``, from ``query`` samples that it never saw.
@@ -245,7 +252,9 @@ def diagnose(
 
     ``memory`` are the bytes that the work may take beside the model and its samples, by default
     half of what is free. A line on stderr says before the work how it is divided: the samples and
-    the groups that are held at once, and the passes over the training samples.
+    the groups that are held at once, the passes over the training samples, and about how long it
+    takes. ``workers`` are processes here or elsewhere, or one for each GPU, among which each pass
+    is divided: ``with catwise.open_workers() as workers``.
 
     ``retrain(weights_n, seed)`` returns a new model, trained as ``model`` was, with these weights
     of the training samples, whose mean is 1. It is called for ``halves`` random halves, and what
@@ -270,26 +279,17 @@ def diagnose(
     query = checked_samples("query", query, classes, model)
     classes, labels_n = tuple(classes), train.labels.cpu().numpy()
     bins_m = dealt_bins(query.labels.cpu().numpy(), classes, bins, seed)
-    layers = select_layers(model, curvature.names) if curvature else None
-    layers = layers or covered_layers(model, embeddings, norms)
-    plan = announced_plan(model, layers, train, bins_m, logits, kind, batch_size, memory)
-    curvature = curvature or fit_factors(
-        model,
-        train,
-        kind=kind,
-        damping=damping,
-        seed=seed,
-        batch_size=plan.batch_size,
-        samples=samples,
-        logits=logits,
-        mask=mask,
-        embeddings=embeddings,
-        norms=norms,
-        progress=progress,
-    )
-    size = plan.batch_size
-    fitted = Fitted(model, train, curvature, fingerprint(model), loss, size, plan.at_once)
-    answer, p_nkb = _answer(fitted, query, bins_m, classes, labels_n, loss, progress)
+    if curvature:
+        layers = select_layers(model, curvature.names)
+    else:
+        layers = layers_of_logits(model, train, logits, embeddings=embeddings, norms=norms)
+    pairs = 0 if curvature else samples or len(train)
+    parts = len(workers.devices) if workers else 1
+    work = Work(model, layers, train, bins_m, logits, loss, kind, pairs, parts)
+    passes: dict[str, Any] = {"workers": workers, "progress": progress}
+    options = {"damping": damping, "seed": seed, "samples": samples, "mask": mask}
+    fitted = _fitted(work, curvature, batch_size, memory, **options, **passes)
+    answer, p_nkb = _answer(fitted, query, bins_m, classes, labels_n, loss, **passes)
     if retrain is not None:
         answer["verdict"] = retrained_verdict(
             answer["ceiling"],
@@ -305,6 +305,24 @@ def diagnose(
             progress=progress,
         )
     return _diagnosis(answer, fitted, classes, labels_n, logits)
+
+
+def _fitted(
+    work: Work, curvature: Curvature | None, batch_size: int, memory: float | None, **options: Any
+) -> Fitted:
+    """Announce the work, and fit the curvature unless it is given."""
+    plan = announced_plan(work, batch_size, memory)
+    model, size = work.model, plan.batch_size
+    curvature = curvature or fit_factors(
+        model,
+        work.train,
+        kind=work.kind,
+        batch_size=size,
+        logits=work.logits,
+        layers=dict(work.layers),
+        **options,
+    )
+    return Fitted(model, work.train, curvature, fingerprint(model), work.loss, size, plan.at_once)
 
 
 def _diagnosis(
@@ -332,11 +350,12 @@ def _answer(
     names: tuple[str, ...],
     labels_n: np.ndarray,
     measure: Loss,
+    workers: Workers | None,
     progress: Progress,
 ) -> tuple[dict[str, Any], np.ndarray]:
     """Compute the fields of a diagnosis that depend on the query samples, and P by bins."""
     columns = int(bins_m.max()) + 1  # every bin has a sample
-    p_nkb = fitted.vectors(query, bins_m, columns, measure, progress)
+    p_nkb = fitted.vectors(query, bins_m, columns, measure, workers, progress)
     p_nkb = p_nkb.reshape(len(labels_n), len(names), -1)
     p_nk, check = p_nkb.sum(axis=2), check_ceiling(p_nkb, names)
     fields = {

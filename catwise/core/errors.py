@@ -14,8 +14,11 @@ class InputError(ValueError):
 
 
 @contextmanager
-def optional_packages(where: str) -> Iterator[None]:
-    """Turn a missing package, without which the rest of the library works, into one InputError."""
+def optional_packages(where: str, extra: str = "report") -> Iterator[None]:
+    """Turn a missing package, without which the rest of the library works, into one InputError.
+
+    ``extra`` is the part of the installation that has it.
+    """
     try:
         yield
     except ModuleNotFoundError as error:
@@ -23,5 +26,5 @@ def optional_packages(where: str) -> Iterator[None]:
         if name in ("", "catwise"):
             raise
         raise InputError(
-            f"{where}: expected the package {name}; got none; pip install 'catwise[report]'"
+            f"{where}: expected the package {name}; got none; pip install 'catwise[{extra}]'"
         ) from None

@@ -17,27 +17,24 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import joblib
 import torch
-from joblib.externals.loky import get_reusable_executor
 
-from catwise.core.errors import InputError
+from catwise.core.errors import InputError, optional_packages
+from catwise.core.spread import Spread, Workers
 
-__all__ = ["Spread", "pool", "worker_count"]
-
-# function, calls -> function(*call) for each call, in order
-Spread = Callable[[Callable[..., Any], Iterable[tuple[Any, ...]]], Generator[Any]]
+__all__ = ["Spread", "open_workers", "pool", "worker_count"]
 
 
 @contextmanager
-def pool(device: torch.device, threads: int) -> Iterator[Spread]:
+def pool(device: torch.device, threads: int, workers: int | None = None) -> Iterator[Spread]:
     """Open the workers and give ``spread(function, calls)``, which yields function(*call) in order.
 
     Each worker may use ``threads`` threads; a single worker of loky is this process itself. The
     workers serve every map of the block, because a new one needs seconds to import torch, and they
-    are gone when the block ends or fails.
+    are gone when the block ends or fails. ``workers`` is their number, by default that of
+    ``worker_count``.
     """
-    backend, workers = _backend(), worker_count(device, threads)
+    backend, workers = _backend(), workers or worker_count(device, threads)
     if backend == "loky" and workers == 1:
         yield lambda function, calls: (function(*call) for call in calls)
         return
@@ -46,11 +43,32 @@ def pool(device: torch.device, threads: int) -> Iterator[Spread]:
         def spread(
             function: Callable[..., Any], calls: Iterable[tuple[Any, ...]]
         ) -> Generator[Any]:
+            import joblib
+
             with joblib.parallel_config(backend, n_jobs=workers, **options):
                 parallel = joblib.Parallel(return_as="generator")
             yield from parallel(joblib.delayed(function)(*call) for call in calls)
 
         yield spread
+
+
+@contextmanager
+def open_workers(device: torch.device | str = "cpu", threads: int = 1) -> Iterator[Workers]:
+    """Open the pool, and give what ``diagnose`` and ``influence_vectors`` take as ``workers``.
+
+    There is a process for each GPU where ``device`` is CUDA, else as many as ``worker_count`` says.
+    Functions and models of a script are sent to them whole, those of modules by name.
+
+    Raises InputError without the package joblib.
+    """
+    with optional_packages("open_workers", "cluster"):
+        import joblib  # noqa: F401
+    device = torch.device(device)
+    gpus = torch.cuda.device_count() if device.type == "cuda" else 0
+    count = gpus or worker_count(device, threads)
+    devices = tuple(f"cuda:{number}" for number in range(gpus)) or (str(device),) * count
+    with pool(device, threads, count) as spread:
+        yield Workers(spread, devices, threads)
 
 
 def _backend() -> str:
@@ -69,6 +87,8 @@ def worker_count(device: torch.device, threads: int) -> int:
     """Return how many processes work on a map: those of CATWISE_WORKERS, or one for each core."""
     count = os.environ.get("CATWISE_WORKERS")
     if not count:
+        import joblib
+
         return 1 if device.type == "cuda" else max(1, joblib.cpu_count() // threads)
     if not (count.isdecimal() and int(count)):
         raise InputError(f"CATWISE_WORKERS: expected a whole number of at least 1; got {count!r}")
@@ -77,6 +97,8 @@ def worker_count(device: torch.device, threads: int) -> int:
 
 @contextmanager
 def _loky(workers: int) -> Iterator[dict[str, Any]]:
+    from joblib.externals.loky import get_reusable_executor
+
     try:
         yield {"initializer": _end_with, "initargs": (os.getpid(),)}
     finally:
@@ -119,6 +141,7 @@ def _dask(workers: int) -> Iterator[dict[str, Any]]:
 
 @contextmanager
 def _ray(workers: int) -> Iterator[dict[str, Any]]:
+    import joblib
     import ray
     from ray.util.joblib.ray_backend import RayBackend
 

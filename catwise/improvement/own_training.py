@@ -21,7 +21,8 @@ from catwise.improvement.proposals import (
     drop_harmful,
     frequency,
 )
-from catwise.influence.factors import Kind, Logits, Mask, fit_factors, logits_of
+from catwise.influence.factors import Kind, fit_factors, logits_of
+from catwise.influence.fisher_passes import Logits, Mask
 from catwise.influence.vectors import influence_vectors, validation_bins
 
 __all__ = ["PROPOSALS", "Improvement", "TrainFunction", "averaged_influence", "improve", "right"]

@@ -4,7 +4,7 @@ This is Eq. 1 with S = the validation samples of class k.
 """
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 
 import numpy as np
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from catwise.core.errors import InputError
 from catwise.core.losses import Loss, per_sample_loss
 from catwise.core.progress import Progress
+from catwise.core.spread import Workers
 from catwise.influence.curvature import Curvature, ExactHessian
 from catwise.influence.layers import (
     as_matrices,
@@ -24,6 +25,7 @@ from catwise.influence.layers import (
     select_layers,
     weight_of,
 )
+from catwise.influence.parts import in_parts
 from catwise.influence.samples import Data, Samples, as_samples
 from catwise.influence.visits import sample_gradients, visit_layers
 
@@ -42,6 +44,7 @@ def influence_vectors(
     loss: Loss = per_sample_loss,
     query_loss: Loss = per_sample_loss,
     at_once: int | None = None,
+    workers: Workers | None = None,
     progress: Progress = iter,
 ) -> Tensor:
     """Compute P, (n, k), in nats of summed query loss per removed training sample.
@@ -52,7 +55,8 @@ def influence_vectors(
     trained on, ``query_loss`` what P predicts; both map (model, batch) to (n,). Three steps, one
     for each factor of Eq. 1: the group gradients q_k, v_k = H^-1 q_k, and g_i . v_k. The price is
     one pass over the query and one over the training samples, whatever the number of groups; with
-    ``at_once`` groups in memory at a time, one over the training samples for as many groups.
+    ``at_once`` groups in memory at a time, one over the training samples for as many groups. With
+    ``workers`` each pass is divided among them.
 
     Scale: H is the *sum* over training samples and q_k the *sum* over query samples, as in the
     paper; kronfluence's own scores use the mean for H and are n times larger.
@@ -77,12 +81,18 @@ def influence_vectors(
     members = _members(groups, num_groups)
     columns = []
     for some in _split(members, at_once or num_groups):
-        q = _sums(model, query, some, curvature.names, batch_size, query_loss, progress)
+        q = _sums(model, query, some, curvature.names, batch_size, query_loss, workers, progress)
         with torch.autocast(train.labels.device.type, enabled=False):
             v = _solved(curvature, q)
         columns.append(
             directional_derivatives(
-                model, train, v, batch_size=batch_size, loss=loss, progress=progress
+                model,
+                train,
+                v,
+                batch_size=batch_size,
+                loss=loss,
+                workers=workers,
+                progress=progress,
             )
         )
     return columns[0] if len(columns) == 1 else torch.cat(columns, dim=1)
@@ -108,6 +118,7 @@ def group_gradients(
     batch_size: int,
     layers: Iterable[str] | None = None,
     query_loss: Loss = per_sample_loss,
+    workers: Workers | None = None,
     progress: Progress = iter,
 ) -> dict[str, Tensor]:
     """Compute q_k = sum over the query samples z of group k of grad query_loss(z).
@@ -124,6 +135,7 @@ def group_gradients(
         layers,
         batch_size,
         query_loss,
+        workers,
         progress,
     )
 
@@ -150,10 +162,29 @@ def _sums(
     layers: Iterable[str] | None,
     batch_size: int,
     query_loss: Loss,
+    workers: Workers | None,
     progress: Progress,
 ) -> dict[str, Tensor]:
     """Compute the summed gradient of each group, whose samples are ``members``."""
-    covered = select_layers(model, layers)
+    names = list(select_layers(model, layers))
+    options = (names, batch_size, query_loss)
+    parts = in_parts(workers, _group_sums, members, model, query, *options, progress=progress)
+    if len(parts) == 1:
+        return parts[0]
+    return {name: torch.cat([part[name] for part in parts]) for name in names}
+
+
+def _group_sums(
+    members: Sequence[Tensor],
+    model: nn.Module,
+    query: Samples,
+    names: list[str],
+    batch_size: int,
+    query_loss: Loss,
+    progress: Progress,
+) -> dict[str, Tensor]:
+    """Compute the summed gradients of some groups, in one process."""
+    covered = select_layers(model, names)
     ids = {id(part) for layer in covered.values() for part in own_parameters(layer)}
     parameters = {name: part for name, part in model.named_parameters() if id(part) in ids}
     sums = {
@@ -185,6 +216,7 @@ def directional_derivatives(
     *,
     batch_size: int,
     loss: Loss = per_sample_loss,
+    workers: Workers | None = None,
     progress: Progress = iter,
 ) -> Tensor:
     """Compute g_i . v_k for every sample and direction in one forward and backward pass: (n, k).
@@ -195,15 +227,30 @@ def directional_derivatives(
 
     Raises InputError where a gradient is not finite.
     """
-    train, first = as_samples(train, model, "train"), next(iter(v.values()))
-    n = len(train)
-    scores_nk = first.new_zeros(n, len(first))
-    layers = select_layers(model, v)
+    train = as_samples(train, model, "train")
+    batches = torch.arange(len(train), device=train.labels.device).split(batch_size)
+    parts = in_parts(workers, _derivatives, batches, model, train, v, loss, progress=progress)
+    return torch.cat(parts)
+
+
+def _derivatives(
+    batches: Sequence[Tensor],
+    model: nn.Module,
+    train: Samples,
+    v: dict[str, Tensor],
+    loss: Loss,
+    progress: Progress,
+) -> Tensor:
+    """Compute the derivatives of consecutive samples, in one process."""
+    layers, first = select_layers(model, v), int(batches[0][0])
+    scores_nk = next(iter(v.values())).new_zeros(
+        sum(map(len, batches)), len(next(iter(v.values())))
+    )
 
     def add(rows: Tensor, name: str, a: Tensor, g_nto: Tensor) -> None:
-        scores_nk[rows] += _products(a, g_nto, v[name])
+        scores_nk[rows - first] += _products(a, g_nto, v[name])
 
-    for rows in progress(torch.arange(n, device=first.device).split(batch_size)):
+    for rows in progress(batches):
         visit_layers(
             model, layers, partial(_summed, loss, model, train, rows), partial(add, rows), rows
         )

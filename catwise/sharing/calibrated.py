@@ -15,7 +15,7 @@ from catwise.core.errors import InputError
 from catwise.core.progress import Progress
 from catwise.fidelity.subsets import random_halves
 from catwise.improvement.own_training import TrainFunction
-from catwise.influence.factors import Logits
+from catwise.influence.fisher_passes import Logits
 from catwise.influence.layers import frozen
 from catwise.influence.samples import Samples
 from catwise.reweighting.joint_direction import joint_weights

@@ -2,15 +2,15 @@
 
 import copy
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 
 import numpy as np
 from torch import nn
 
 from catwise.core.errors import InputError
 from catwise.data.free_memory import free_memory
-from catwise.influence.factors import Kind, Logits
-from catwise.influence.layers import Layer
+from catwise.influence.duration import Work, estimated_seconds
 from catwise.influence.memory import MemoryPlan, plan_memory
 from catwise.influence.samples import Data, Samples, as_samples
 from catwise.influence.vectors import validation_bins
@@ -49,26 +49,35 @@ def checked_samples(name: str, data: Data, classes: Sequence[str], model: nn.Mod
     return samples
 
 
-def announced_plan(
-    model: nn.Module,
-    layers: Mapping[str, Layer],
-    train: Samples,
-    bins_m: np.ndarray,
-    logits: Logits,
-    kind: Kind,
-    batch_size: int,
-    memory: float | None,
-) -> MemoryPlan:
-    """Divide the work so that it fits in memory, and say so on stderr."""
+def announced_plan(work: Work, batch_size: int, memory: float | None) -> MemoryPlan:
+    """Divide the work so that it fits in memory; say so on stderr, and about how long it takes.
+
+    A few samples that cannot be differentiated are left to the work itself, which says why.
+    """
     plan = plan_memory(
-        model,
-        layers,
-        train.rows(slice(0, 2)),
-        logits,
-        kind=kind,
-        num_groups=int(bins_m.max()) + 1,
+        work.model,
+        work.layers,
+        work.train.rows(slice(0, 2)),
+        work.logits,
+        kind=work.kind,
+        num_groups=work.num_groups,
         batch_size=batch_size,
-        memory=memory or free_memory(train.labels.device) / 2,
+        memory=memory or free_memory(work.train.labels.device) / 2,
     )
-    print(plan, file=sys.stderr, flush=True)
+    line = str(plan)
+    with suppress(InputError):
+        line += f"; {duration(estimated_seconds(work, plan))}"
+    print(line, file=sys.stderr, flush=True)
     return plan
+
+
+def duration(seconds: float) -> str:
+    """Say about how long something takes, in the unit that suits.
+
+    >>> duration(0.2), duration(80), duration(9000)
+    ('less than a minute', 'about 1.3 minutes', 'about 2.5 hours')
+    """
+    if seconds < 60:
+        return "less than a minute"
+    value, unit = (seconds / 60, "minutes") if seconds < 5400 else (seconds / 3600, "hours")
+    return f"about {value:.2g} {unit}"

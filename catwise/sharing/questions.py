@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from catwise.core.errors import InputError
 from catwise.core.losses import QUERY_LOSSES, Loss, per_sample_loss
 from catwise.core.progress import Progress
+from catwise.core.spread import Workers
 from catwise.influence.curvature import Curvature
-from catwise.influence.factors import Logits
+from catwise.influence.fisher_passes import Logits
 from catwise.influence.layers import frozen
 from catwise.influence.samples import Samples
 from catwise.influence.vectors import influence_vectors
@@ -42,6 +43,7 @@ class Fitted:
         groups_m: np.ndarray,
         num_groups: int,
         measure: Loss,
+        workers: Workers | None = None,
         progress: Progress = iter,
     ) -> np.ndarray:
         """Compute P on groups of query samples, (n, k): a pass over the query and one over train.
@@ -60,6 +62,7 @@ class Fitted:
             loss=self.loss,
             query_loss=measure,
             at_once=self.at_once,
+            workers=workers,
             progress=progress,
         )
         return vectors.cpu().double().numpy()

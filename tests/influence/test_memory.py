@@ -1,6 +1,8 @@
 """A plan divides the work to fit the memory, and the division does not change the answer."""
 
 import re
+import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,13 +10,17 @@ import torch
 from torch import nn
 
 from catwise.core.errors import InputError
-from catwise.core.losses import logits_of
+from catwise.core.losses import logits_of, per_sample_loss
 from catwise.data.free_memory import free_memory
 from catwise.diagnosis import diagnose
+from catwise.influence import duration
+from catwise.influence.duration import Work, estimated_seconds
 from catwise.influence.factors import fit_factors
 from catwise.influence.layers import covered_layers
-from catwise.influence.memory import plan_memory
+from catwise.influence.memory import MemoryPlan, plan_memory
+from catwise.influence.samples import as_samples
 from catwise.influence.vectors import influence_vectors
+from catwise.sharing import given
 from tests.helpers import small
 
 GROUPS = 24
@@ -82,10 +88,54 @@ def test_a_diagnosis_in_little_memory_is_that_in_much(capsys):
     peak = 1e9 * float(re.search(r"about (\S+) GB", first)[1])
     parts = diagnose(model, train, query, "abc", memory=0.7 * peak)
     second = capsys.readouterr().err
-    assert re.fullmatch(r"memory: about .* GB at the peak, .* at once; one pass .*\n", first)
+    assert re.fullmatch(
+        r"memory: about .* GB at the peak, .* at once; one pass .*; less than a minute\n", first
+    )
     assert re.search(r"; \d+ passes over the training samples", second)
     np.testing.assert_allclose(parts.p_nk, whole.p_nk, rtol=1e-5, atol=1e-9)
 
 
 def test_the_free_memory_is_between_nothing_and_a_petabyte():
     assert 0 < free_memory(torch.device("cpu")) < 1e15
+
+
+def work(n=1000, pairs=1000, parts=1, kind="ekfac"):
+    model = small.conv_net()
+    layers = covered_layers(model)
+    groups_m = np.arange(40) % 4
+    about = (logits_of, per_sample_loss, kind, pairs, parts)
+    return Work(model, layers, as_samples(small.images(n), model), groups_m, *about)
+
+
+def test_the_estimate_grows_with_the_work_and_falls_with_the_processes(monkeypatch):
+    monkeypatch.setattr(duration, "SHORT", float("inf"))  # counted, and nothing is timed
+    plan = MemoryPlan(peak=0, batch_size=50, at_once=4, passes=1)
+    once = estimated_seconds(work(), plan)
+    assert estimated_seconds(work(parts=2), plan) == pytest.approx(once / 2)
+    assert estimated_seconds(work(2000, 2000), plan) == pytest.approx(2 * once, rel=0.05)
+    several = estimated_seconds(work(), replace(plan, passes=3))
+    kfac, none = (
+        estimated_seconds(work(**what), plan) for what in ({"kind": "kfac"}, {"pairs": 0})
+    )
+    assert none < kfac < once < several < 3 * once
+
+
+def test_what_would_take_long_is_timed(monkeypatch):
+    plan = MemoryPlan(peak=0, batch_size=50, at_once=4, passes=1)
+    monkeypatch.setattr(duration, "SHORT", 0.0)
+    start = time.perf_counter()
+    estimate = estimated_seconds(work(), plan)
+    spent = time.perf_counter() - start
+    assert estimate > 0
+    batches = 1000 / 50
+    assert estimate < 10 * batches * spent  # a batch is a part of what was timed
+    monkeypatch.setattr(duration, "SHORT", float("inf"))
+    assert estimated_seconds(work(), plan) != estimate
+
+
+def test_a_duration_is_said_in_words():
+    assert [given.duration(seconds) for seconds in (5, 90, 1e4)] == [
+        "less than a minute",
+        "about 1.5 minutes",
+        "about 2.8 hours",
+    ]

@@ -22,8 +22,8 @@ def never_fitted(monkeypatch):
     def refuse(*args, **kwargs):
         raise AssertionError("fitted again")
 
-    monkeypatch.setattr(factors, "_bases", refuse)
-    monkeypatch.setattr(factors, "_second_moments", refuse)
+    monkeypatch.setattr(factors, "squares", refuse)
+    monkeypatch.setattr(factors, "second_moments", refuse)
 
 
 @pytest.mark.usefixtures("never_fitted")
