@@ -1,11 +1,14 @@
 """Diagnose your own data: train a small classifier on them, and ask whether it is at its ceiling.
 
 DATA is a folder with a folder of images per class, or a CSV with the columns text and label. It is
-only read. The weights of the training samples, three figures and one page are written. ``improve``
-trains anew with other weights, which checks the verdict and says what it is good for.
+only read. The weights of the training samples, the labels that look wrong, three figures and one
+page are written. ``improve`` trains anew with other weights, which checks the verdict and says what
+it is good for.
 """
 
+import os
 import time
+from contextlib import nullcontext
 from functools import partial
 from math import ceil
 from pathlib import Path
@@ -23,6 +26,7 @@ from catwise.core.progress import progress
 from catwise.data import encoding, own_files, splits
 from catwise.data.dataset import SPLITS, Data
 from catwise.diagnosis import Diagnosis, diagnose
+from catwise.experiments.workers import open_workers
 from catwise.figures.counts import counts
 from catwise.figures.influence_plane import influence_plane
 from catwise.figures.style import png
@@ -50,7 +54,7 @@ def main(path: str, name: str = "mine", out: str | None = None, improve: bool = 
     sizes = count(path)
     data, classifier = read(path, sizes)
     batches = tensors(data)
-    model, history = train(classifier, batches, data)
+    model, history, margin_n = train(classifier, batches, data)
     is_text = bool(data.texts)
     retrain = partial(train_weighted, classifier, batches, data)
     options: dict[str, Any] = {
@@ -58,19 +62,23 @@ def main(path: str, name: str = "mine", out: str | None = None, improve: bool = 
         "mask": bert.real_positions if is_text else None,
         "batch_size": classifier.at_once,
     }
-    diagnosis = diagnose(
-        model,
-        batches["train"],
-        batches["validation_a"],
-        data.classes,
-        bins=bins(sizes),
-        retrain=retrain if improve else None,
-        progress=partial(progress, label="influence"),
-        **options,
-    )
+    many = open_workers() if os.environ.get("CATWISE_WORKERS") else nullcontext()
+    with many as workers:
+        diagnosis = diagnose(
+            model,
+            batches["train"],
+            batches["validation_a"],
+            data.classes,
+            bins=bins(sizes),
+            retrain=retrain if improve else None,
+            workers=workers,
+            progress=partial(progress, label="influence"),
+            **options,
+        )
     show(diagnosis, data, history)
     results, notes = folder(out or f"catwise_{name}"), [about(data, history)]
     write(results, diagnosis, data, history)
+    notes.append(wrong_labels(results, diagnosis, data, margin_n))
     if improve:
         notes.append(improved(results, retrain, batches, data, options))
     diagnosis.report(
@@ -227,6 +235,20 @@ def write(out: Path, diagnosis: Diagnosis, data: Data, history: list[dict[str, A
     noise = "" if diagnosis.verdict.answer == "room" else "; they may be noise"
     print(f"\nweights that raise every class to first order{noise}: {out / 'weights.csv'}")
     print(f"figures: {figures}")
+
+
+def wrong_labels(out: Path, diagnosis: Diagnosis, data: Data, margin_n: np.ndarray) -> str:
+    """Write which labels look wrong, the worst first, and return a sentence on how many do."""
+    table = diagnosis.label_issues(margin_n)
+    table.insert(0, "sample", data.names["train"])
+    table.insert(1, "running_margin", margin_n)
+    path, count = out / "label_issues.csv", int(table["is_label_issue"].sum())
+    write_csv(path, table.sort_values("label_quality").to_dict("records"))
+    print(f"labels that look wrong, by their margin during the training: {count}; {path}")
+    return (
+        f"The labels of {count} of {len(table)} training samples look wrong by their margin during"
+        " the training, which tells it better than influence does: see label_issues.csv."
+    )
 
 
 def write_weights(path: Path, weights_n: np.ndarray, data: Data, **more: np.ndarray) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from catwise.core.losses import Batch
+from catwise.core.losses import Batch, per_sample_margin
 from catwise.core.progress import progress
 from catwise.data.dataset import Data
 from catwise.training import bert, evaluate, models
@@ -70,16 +70,24 @@ def new_model(
 
 def train(
     classifier: Classifier, batches: dict[str, Batch], data: Data
-) -> tuple[nn.Module, list[dict[str, Any]]]:
-    """Return the trained classifier, and its accuracy and loss in each class after every epoch."""
-    model = new_model(classifier, batches, data)
-    recipe = classifier.recipe(len(batches["train"][0]))
+) -> tuple[nn.Module, list[dict[str, Any]], np.ndarray]:
+    """Return the trained classifier, its classes after every epoch, and the running margin.
+
+    The margin is the mean over the epochs of each training sample's logit of its label minus the
+    largest other logit, (n,): the lower, the likelier is its label wrong.
+    """
+    model, part = new_model(classifier, batches, data), batches["train"]
+    recipe = classifier.recipe(len(part[0]))
     history: list[dict[str, Any]] = []
-    for epoch in progress(train_epochs(model, batches["train"], recipe), "train", recipe.epochs):
+    margin_n = np.zeros(len(part[-1]))
+    for epoch in progress(train_epochs(model, part, recipe), "train", recipe.epochs):
         accuracy_k, loss_k = evaluate.per_class(model, batches["test"], len(data.classes))
         state = {"epoch": epoch, "split": "test"}
         history += evaluate.class_rows(accuracy_k, loss_k, data.classes, state)
-    return model, history
+        logits_nk = evaluate.logits(model, part)
+        margins = -per_sample_margin(nn.Identity(), (logits_nk, part[-1]))
+        margin_n += margins.double().cpu().numpy() / recipe.epochs
+    return model, history, margin_n
 
 
 def train_weighted(

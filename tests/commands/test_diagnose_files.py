@@ -85,6 +85,11 @@ def read_weights(out: str, name: str = "weights") -> list[dict[str, str]]:
     return rows
 
 
+def read_issues(out: str) -> list[dict[str, str]]:
+    with Path(out, "label_issues.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("folder")
 @pytest.mark.parametrize("colour", [False, True])
@@ -102,6 +107,12 @@ def test_a_folder_of_images_gives_a_verdict_and_the_files_that_are_in_the_wrong_
         trained_on = wrong & {row["sample"] for row in rows}
         first = {line.split("  ")[1] for line in samples[: len(trained_on)]}
         assert len(first & trained_on) > len(trained_on) / 2  # of all samples a tenth is wrong
+        issues = read_issues("catwise_tidy")
+        lowest = {row["sample"] for row in issues[: len(trained_on)]}
+        assert len(lowest & trained_on) > len(trained_on) / 2
+        margins = [float(row["running_margin"]) for row in issues]
+        assert margins == sorted(margins)
+        assert [row["is_label_issue"] == "True" for row in issues] == [m < 0 for m in margins]
     drawn = {path.stem for path in Path("catwise_tidy/figures").glob("*.png")}
     assert drawn == {"influence_plane", "counts", "training_curves"}
     page = Path("catwise_tidy/report.html").read_text()
@@ -228,7 +239,8 @@ def test_plain_weights_train_the_same_classifier_and_others_another(rng, folder)
     data, classifier = diagnose_files.read("bars", diagnose_files.count("bars"))
     batches, classifier = diagnose_files.tensors(data), replace(classifier, width=2, epochs=1)
     n = len(data.y["train"])
-    plain, _ = small_classifier.train(classifier, batches, data)
+    plain, _, margin_n = small_classifier.train(classifier, batches, data)
+    assert margin_n.shape == (n,)
     prints = [
         fingerprint(small_classifier.train_weighted(classifier, batches, data, weights_n, seed))
         for weights_n, seed in ((np.ones(n), 0), (np.ones(n), 1), (2.0 * (np.arange(n) % 2), 0))
