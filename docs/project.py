@@ -142,6 +142,40 @@ def budget() -> str:
     return table(["stage", "TFLOP", "wanted time", f"share of {peak} that this needs"], rows)
 
 
+def formats() -> str:
+    """Say what bfloat16 gains and what it changes, at each width of a ResNet-9."""
+    result = read_json(BENCHMARKS / "number_format.json")
+    heading = [
+        "width",
+        "training, times faster",
+        "factors and P, times faster",
+        "Spearman of P, mean and worst class",
+        "mean accuracy: float32, bfloat16, another seed",
+        "mean change of a class: bfloat16, another seed",
+    ]
+    rows = []
+    for width, row in result["widths"].items():
+        faster, rho, accuracy = row["times faster"], row["spearman of P"], row["accuracy"]
+        changes = [
+            f"{100 * accuracy[name]['mean absolute change of a class']:.1f}"
+            for name in ("bfloat16", "another seed")
+        ]
+        means = [f"{100 * values['mean']:.1f}" for values in accuracy.values()]
+        rows.append(
+            [
+                width,
+                f"{faster['training']:.1f}",
+                f"{faster['factors and P']:.1f}",
+                f"{rho['mean']:.4f}, {rho['worst class']:.4f}",
+                ", ".join(means),
+                ", ".join(changes),
+            ]
+        )
+    imitated = "; it imitates bfloat16" if result["imitated"] else ""
+    where = result["machine"]
+    return table(heading, rows) + f"\n\n({where['device']}, {where['threads']} threads{imitated})"
+
+
 def compatibility() -> str:
     """Say for each model whether influence goes through it, and at what price."""
     rows = []

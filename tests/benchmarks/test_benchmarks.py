@@ -51,6 +51,7 @@ def test_number_formats_are_compared_on_one_training(monkeypatch):
     result = number_format.compare("cpu", Case("resnet9", 1, 60, 40, 0, 0), 30)
     assert set(result["accuracy"]) == {"float32", "bfloat16", "another seed"}
     assert 0.5 < result["spearman of P"]["mean"] < 1
+    assert min(result["times faster"].values()) > 0
 
 
 def test_an_epoch_is_compared_with_a_bare_pass():
