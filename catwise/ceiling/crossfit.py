@@ -39,7 +39,7 @@ def crossfitted_headroom(p_nkb: np.ndarray) -> Estimate:
     left out: the gains of two bins share directions, and the plain deviation is too small.
 
     Differs from halves that are swapped, which this is with two bins: there are more samples for
-    each direction, and no split by chance.
+    each direction, and no split by chance. No share is larger than 1, and so is no end.
 
     >>> p_nk = np.array([[1.0, -2.0], [-1.0, 2.0]])
     >>> crossfitted_headroom(np.repeat(p_nk[:, :, None], 3, axis=2))
@@ -62,7 +62,7 @@ def crossfitted_headroom(p_nkb: np.ndarray) -> Estimate:
     without_bk = (gain_bbk.sum(axis=0) - own_bk) / (count - 1)
     margin_k = jackknife_half_width(without_bk)
     low, high = (gain_k - margin_k).min(), (gain_k + margin_k).min()
-    return Estimate(float(gain_k.min()), float(low), float(high))
+    return Estimate(float(gain_k.min()), float(low), min(float(high), 1.0))
 
 
 def permutation_null(p_nkb: np.ndarray, draws: int, rng: np.random.Generator) -> np.ndarray:

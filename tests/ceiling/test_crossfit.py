@@ -58,3 +58,11 @@ def test_the_same_generator_gives_the_same_null():
 def test_too_few_bins_are_named(rng):
     with pytest.raises(InputError, match=r"at least 3 bins; got \(20, 2, 2\)"):
         crossfitted_headroom(rng.normal(size=(20, 2, 2)))
+
+
+def test_no_end_is_larger_than_the_whole_influence(rng):
+    """All gains of three unlike bins are near 1, and their jackknife interval would reach beyond."""
+    p_nkb = np.abs(rng.normal(size=(4, 2, 3))) * np.array([1.0, 5.0, 25.0])
+    estimate = crossfitted_headroom(p_nkb)
+    assert estimate.high == 1
+    assert estimate.low <= estimate.value <= 1
