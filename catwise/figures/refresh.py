@@ -1,16 +1,14 @@
 """Draw what refreshed statistics of batch norm do to every class, beside weights and controls."""
 
-from itertools import cycle
-
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from catwise.core.statistics import student_half_width
+from catwise.figures.by_class import class_axis, side_by_side
 from catwise.figures.labels import case_labels, method_labels
-from catwise.figures.style import COLOURS, Picture, styled
-from catwise.figures.table1 import LINES, MARKERS
+from catwise.figures.style import Picture, styled
 
 __all__ = ["refresh"]
 
@@ -45,22 +43,15 @@ def refresh(cases: pd.DataFrame, table: pd.DataFrame) -> Picture:
 
 def _panel(axes: Axes, table: pd.DataFrame) -> None:
     classes = table.drop_duplicates("class")
-    at, methods = np.arange(len(classes)), method_labels(table)
+    at = np.arange(len(classes))
     axes.hlines(classes["before"], at - 0.4, at + 0.4, color="black", label="before")
-    offsets = np.linspace(-0.3, 0.3, len(methods))
-    marks = zip(methods.items(), offsets, cycle(LINES), cycle(MARKERS), strict=False)
-    for (key, label), offset, colour, marker in marks:
+    for key, offset, style in side_by_side(method_labels(table)):
         rows = table[table["method"] == key]
         after_sk = rows.pivot(index="seed", columns="class", values="after")[classes["class"]]
         mean_k, half_k = after_sk.mean().to_numpy(), student_half_width(after_sk.to_numpy())
-        style = {"fmt": marker, "color": colour, "markersize": 4, "linewidth": 1}
-        axes.errorbar(at + offset, mean_k, half_k, label=label, **style)
-    slant = 30 if max(map(len, classes["class"])) > 3 else 0
-    axes.set_xticks(at, classes["class"], rotation=slant)
-    for tick, target in zip(axes.get_xticklabels(), classes["target"], strict=True):
-        if target:
-            tick.set(color=COLOURS[3], fontweight="bold")
-    axes.set(xlabel="class", ylabel="test accuracy", ylim=(-0.04, 1.04))
+        axes.errorbar(at + offset, mean_k, half_k, **style)
+    class_axis(axes, classes)
+    axes.set(ylabel="test accuracy", ylim=(-0.04, 1.04))
 
 
 def _means(table: pd.DataFrame) -> str:

@@ -8,9 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from catwise.figures.by_class import LINES
 from catwise.figures.labels import case_labels, method_label
 from catwise.figures.style import Picture, styled
-from catwise.figures.table1 import LINES
 
 __all__ = ["searches"]
 

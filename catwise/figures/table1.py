@@ -1,20 +1,17 @@
 """Draw Table 1 with intervals: what reweighting an epoch gains beyond plain training."""
 
-from itertools import cycle
-
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from catwise.figures.by_class import class_axis, side_by_side
 from catwise.figures.labels import case_labels, method_labels
-from catwise.figures.style import COLOURS, GREY, Picture, styled
+from catwise.figures.style import GREY, Picture, styled
 
-__all__ = ["LINES", "MARKERS", "UNITS", "rivals", "table_one"]
+__all__ = ["UNITS", "rivals", "table_one"]
 
 UNITS = {"accuracy": (100, "points"), "loss": (1, "nats")}
-MARKERS = "osD^vPX*"
-LINES = COLOURS[:3] + COLOURS[4:8]  # without red, which marks the targets
 
 
 def rivals(table: pd.DataFrame) -> dict[str, str]:
@@ -71,21 +68,14 @@ def _dots(axes: Axes, table: pd.DataFrame, methods: dict[str, str], measure: str
     """Draw the gains of each class by the methods, side by side."""
     factor, unit = UNITS[measure]
     classes = table.drop_duplicates("class")
-    offsets = np.linspace(-0.3, 0.3, len(methods))
-    marks = zip(methods.items(), offsets, cycle(LINES), cycle(MARKERS), strict=False)
-    for (key, label), offset, colour, marker in marks:
+    for key, offset, style in side_by_side(methods):
         rows = table[table["method"] == key]
         gain, low, high = (factor * rows[name].to_numpy() for name in ("gain", "low", "high"))
-        style = {"fmt": marker, "color": colour, "markersize": 4, "linewidth": 1}
         at = np.arange(len(classes)) + offset
-        axes.errorbar(at, gain, [gain - low, high - gain], label=label, **style)
+        axes.errorbar(at, gain, [gain - low, high - gain], **style)
     axes.axhline(0, color=GREY, linewidth=1)
-    slant = 30 if max(map(len, classes["class"])) > 3 else 0
-    axes.set_xticks(np.arange(len(classes)), classes["class"], rotation=slant)
-    for tick, target in zip(axes.get_xticklabels(), classes["target"], strict=True):
-        if target:
-            tick.set(color=COLOURS[3], fontweight="bold")
-    axes.set(xlabel="class", ylabel=f"net gain in {measure}, {unit}")
+    class_axis(axes, classes)
+    axes.set(ylabel=f"net gain in {measure}, {unit}")
 
 
 def _counts(summary: pd.DataFrame, methods: dict[str, str]) -> str:

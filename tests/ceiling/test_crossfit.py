@@ -61,7 +61,7 @@ def test_too_few_bins_are_named(rng):
 
 
 def test_no_end_is_larger_than_the_whole_influence(rng):
-    """All gains of three unlike bins are near 1, and their jackknife interval would reach beyond."""
+    """All gains of three unlike bins are near 1, where their jackknife reaches beyond."""
     p_nkb = np.abs(rng.normal(size=(4, 2, 3))) * np.array([1.0, 5.0, 25.0])
     estimate = crossfitted_headroom(p_nkb)
     assert estimate.high == 1
