@@ -7,9 +7,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from catwise.figures.by_class import LINES, MARKERS, UNITS
+from catwise.figures.by_class import LINES, MARKERS
 from catwise.figures.labels import case_labels, method_labels
 from catwise.figures.style import GREY, Picture, styled
+from catwise.figures.table1 import UNITS
 
 __all__ = ["tradeoff"]
 
