@@ -23,6 +23,7 @@ import torch
 
 from catwise.core.device import torch_device
 from catwise.core.errors import InputError
+from catwise.core.precision import resolve_precision
 from catwise.experiments.workers import Spread
 from catwise.pipeline.artifacts import card_text
 from catwise.pipeline.files import write_whole
@@ -102,7 +103,8 @@ def job_key(
     ``module`` is the name of the one that does the work, with ``others``; ``state`` is JSON, and
     ``values`` are the rows or weights that the job trains with.
     """
-    here = [torch_device(device).type, torch.__version__, threads, card_text(dataset)]
+    kind = torch_device(device).type
+    here = [kind, resolve_precision("auto", kind), torch.__version__, threads, card_text(dataset)]
     text = json.dumps([_code(module, *others), *here, state])
     return hashlib.sha256(text.encode() + values.tobytes()).hexdigest()
 

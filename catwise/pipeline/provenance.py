@@ -10,6 +10,7 @@ import torch
 
 from catwise.core.device import torch_device
 from catwise.core.errors import InputError
+from catwise.core.precision import resolve_precision
 from catwise.pipeline.environment import processor, versions
 from catwise.pipeline.results import CARRIED, hashes
 
@@ -20,12 +21,16 @@ ROOT = Path(__file__).parents[2]
 
 
 def machine(device: str) -> dict[str, Any]:
-    """Describe the processor, the cores in use, the versions, and the GPU if ``device`` uses it."""
-    on_gpu = torch_device(device).type == "cuda"
+    """Describe the processor, the cores in use, the versions, and the GPU if ``device`` uses it.
+
+    ``auto`` is the number format that ``precision: auto`` means there.
+    """
+    kind = torch_device(device).type
     return {
         "processor": processor(),
         "cores": joblib.cpu_count(),
-        "gpu": torch.cuda.get_device_name() if on_gpu else None,
+        "gpu": torch.cuda.get_device_name() if kind == "cuda" else None,
+        "auto": resolve_precision("auto", kind),
         "versions": versions(),
     }
 

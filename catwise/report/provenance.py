@@ -11,15 +11,17 @@ Provenance = Mapping[str, Any]  # provenance.json of a carried data set
 def machines(provenance: Provenance) -> str:
     """Name machine and date of each run, then the time of all of them.
 
+    A machine that computes in bfloat16 where it may is said to, if the run has noted it.
+
     >>> run = {"gpu": None, "processor": "a processor", "cores": 2, "date": "2025-01-31"}
     >>> machines({"runs": [run], "seconds": 720})
     'a processor, 2 cores, 2025-01-31; 12 minutes'
     """
-    runs = [
-        f"{run['gpu'] + ' and ' if run['gpu'] else ''}{run['processor']}, {run['cores']} cores,"
-        f" {run['date']}"
-        for run in provenance["runs"]
-    ]
+    runs = []
+    for run in provenance["runs"]:
+        gpu = f"{run['gpu']} and " if run["gpu"] else ""
+        rounded = " with bfloat16" if run.get("auto") == "bfloat16" else ""
+        runs.append(f"{gpu}{run['processor']}{rounded}, {run['cores']} cores, {run['date']}")
     return f"{', then '.join(dict.fromkeys(runs))}; {duration(provenance['seconds'])}"
 
 

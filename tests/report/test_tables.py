@@ -142,6 +142,9 @@ def test_times_add_up_over_runs_on_several_machines():
     ]
     first, second = "a processor, 2 cores, 2025-01-31", "a GPU and another, 2 cores, 2025-01-31"
     assert provenance.machines(about) == f"{first}, then {second}; 11 minutes"
+    rounded = PROVENANCE | {"runs": [RUN | {"auto": "bfloat16"}], "seconds": 680.0}
+    said = "a processor with bfloat16, 2 cores, 2025-01-31; 11 minutes"
+    assert provenance.machines(rounded) == said
 
 
 @pytest.mark.parametrize(
