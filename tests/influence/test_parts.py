@@ -1,5 +1,7 @@
 """A pass that is divided among processes gives what one process gives."""
 
+from contextlib import contextmanager
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ from catwise import open_workers
 from catwise.core.errors import InputError
 from catwise.core.spread import Workers
 from catwise.diagnosis import diagnose
+from catwise.experiments import workers as workers_module
 from catwise.influence.factors import fit_factors
 from catwise.influence.vectors import group_gradients, influence_vectors
 from tests.helpers.diagnoses import CLASSES, noisy
@@ -83,3 +86,21 @@ def test_a_diagnosis_by_processes_is_that_of_one(monkeypatch, backend):
     close(found.p_nk, alone.p_nk)
     close(asked.p_nk, alone.ask(query, measure="margin").p_nk)
     assert str(found) == str(alone)
+
+
+def test_there_is_a_process_for_each_gpu(monkeypatch):
+    opened = []
+
+    @contextmanager
+    def pool(device, threads, workers):
+        opened.append((device.type, workers))
+        yield None
+
+    monkeypatch.setattr(workers_module, "pool", pool)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with open_workers("cuda") as workers:
+        assert workers.devices == ("cuda:0", "cuda:1")
+    monkeypatch.setenv("CATWISE_WORKERS", "3")
+    with open_workers() as workers:
+        assert workers.devices == ("cpu",) * 3
+    assert opened == [("cuda", 2), ("cpu", 3)]
