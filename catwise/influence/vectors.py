@@ -95,6 +95,7 @@ def influence_vectors(
                 progress=progress,
             )
         )
+        del v  # before the next groups have theirs
     return columns[0] if len(columns) == 1 else torch.cat(columns, dim=1)
 
 

@@ -80,6 +80,9 @@ def visit_layers(
             if not isinstance(module, (nn.Linear, nn.MultiheadAttention)):
                 hook = partial(visitor.called, name)
                 hooks.callback(module.register_forward_hook(hook).remove)
+        # The ends hold the visitor by their hooks: a circle, in which all that ``visit`` holds
+        # would wait for the garbage collector.
+        hooks.callback(visitor.ends.clear)
         with _LinearCalls(model, layers, visitor):
             value = loss()
         if visitor.ends:

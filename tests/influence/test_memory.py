@@ -1,7 +1,10 @@
 """A plan divides the work to fit the memory, and the division does not change the answer."""
 
+import gc
 import re
 import time
+import weakref
+from contextlib import nullcontext
 from dataclasses import replace
 
 import numpy as np
@@ -19,7 +22,11 @@ from catwise.influence.factors import fit_factors
 from catwise.influence.layers import covered_layers
 from catwise.influence.memory import MemoryPlan, plan_memory
 from catwise.influence.samples import as_samples
-from catwise.influence.vectors import influence_vectors
+from catwise.influence.vectors import (
+    directional_derivatives,
+    group_gradients,
+    influence_vectors,
+)
 from catwise.sharing import given
 from tests.helpers import small
 
@@ -93,6 +100,24 @@ def test_a_diagnosis_in_little_memory_is_that_in_much(capsys):
     )
     assert re.search(r"; \d+ passes over the training samples", second)
     np.testing.assert_allclose(parts.p_nk, whole.p_nk, rtol=1e-5, atol=1e-9)
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_a_pass_leaves_nothing_to_the_garbage_collector(broken):
+    """Directions are as large as the model: those of the last pass are gone before the next."""
+    model, (x, y) = small.conv_net(), small.images(6)
+    if broken:
+        x[3] = torch.nan
+    v = group_gradients(model, small.images(6), y, 3, batch_size=2)
+    kept = [weakref.ref(direction) for direction in v.values()]
+    gc.disable()
+    try:
+        with pytest.raises(InputError) if broken else nullcontext():
+            directional_derivatives(model, (x, y), v, batch_size=2)
+        del v
+        assert not any(reference() is not None for reference in kept)
+    finally:
+        gc.enable()
 
 
 def test_the_free_memory_is_between_nothing_and_a_petabyte():
