@@ -31,7 +31,7 @@ from catwise.training import epochs, evaluate, models
 __all__ = ["compare"]
 
 CASE = Case("resnet9", 8, 3_000, 2_000, 0, 0)
-WIDTHS = (8, 16, 32)
+WIDTHS = (8, 16)
 RANKED = 1_000  # training samples whose vectors are compared
 SGD = epochs.Recipe(
     seed=0, epochs=5, batch_size=64, optimizer="sgd", learning_rate=0.4, weight_decay=0.001
