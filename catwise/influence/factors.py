@@ -131,8 +131,8 @@ def layers_of_logits(
     """Find the layers that a fit covers, and warn of what is left out: see ``checked_layers``."""
     few = train.rows(slice(0, 2))
     samples = torch.arange(len(few[-1]), device=few[-1].device)
-    logits_of_few = partial(logits, model, few)
-    return checked_layers(model, logits_of_few, samples, embeddings=embeddings, norms=norms)
+    call = partial(logits, model, few)
+    return checked_layers(model, call, samples, embeddings=embeddings, norms=norms)
 
 
 def _require_options(kind: str, draw: str, samples: int | None, n: int) -> None:
