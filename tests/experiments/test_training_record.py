@@ -17,7 +17,9 @@ from stages import train
 
 ROOT = Path(__file__).parents[2]
 SETS = params.load(ROOT / "params.yaml").datasets
-SECTION = SETS["cifar10_rehearsal"].train.model_copy(update={"epochs": 4, "batch_size": 10})
+SECTION = SETS["cifar10_rehearsal"].train.model_copy(
+    update={"epochs": 4, "batch_size": 10, "precision": "float32"}
+)
 CARD = {"name": "mine", "classes": ["a", "b"], "sha256": "0"}
 COUNTS = {"train": 30, "validation_a": 20, "validation_b": 20, "test": 20}
 
