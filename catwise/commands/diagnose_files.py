@@ -62,8 +62,8 @@ def main(path: str, name: str = "mine", out: str | None = None, improve: bool = 
         "mask": bert.real_positions if is_text else None,
         "batch_size": classifier.at_once,
     }
-    many = open_workers() if os.environ.get("CATWISE_WORKERS") else nullcontext()
-    with many as workers:
+    pool = open_workers() if os.environ.get("CATWISE_WORKERS") else nullcontext()
+    with pool as workers:
         diagnosis = diagnose(
             model,
             batches["train"],

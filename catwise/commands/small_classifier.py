@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from catwise.core.losses import Batch, per_sample_margin
+from catwise.core.losses import Batch
 from catwise.core.progress import progress
 from catwise.data.dataset import Data
 from catwise.training import bert, evaluate, models
@@ -85,7 +85,7 @@ def train(
         state = {"epoch": epoch, "split": "test"}
         history += evaluate.class_rows(accuracy_k, loss_k, data.classes, state)
         logits_nk = evaluate.logits(model, part)
-        margins = -per_sample_margin(nn.Identity(), (logits_nk, part[-1]))
+        margins = evaluate.margins(logits_nk, part[-1])
         margin_n += margins.double().cpu().numpy() / recipe.epochs
     return model, history, margin_n
 

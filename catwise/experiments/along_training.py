@@ -20,7 +20,7 @@ from catwise.config.schema import Factored, Trained
 from catwise.core.errors import InputError
 from catwise.core.losses import Batch
 from catwise.core.precision import Precision, precision
-from catwise.experiments.resume import INFLUENCE, job_key, packed, resumable_map, unpacked
+from catwise.experiments.resume import INFLUENCE_CODE, job_key, pack, resumable_map, unpack
 from catwise.experiments.workers import Spread
 from catwise.influence.segments import Segment, influence_by_segments
 from catwise.influence.trajectory import Stretch, adam_scales, cut, tracin
@@ -85,7 +85,7 @@ def vectors_along(
     """
     jobs = [(along, tuple(kinds), run) for run in runs]
     results = list(resumable_map(stage, along.dataset, _compute, _key, jobs, spread))
-    return {kind: [unpacked(result[kind]) for result in results] for kind in kinds}
+    return {kind: [unpack(result[kind]) for result in results] for kind in kinds}
 
 
 def _compute(along: Along, kinds: tuple[str, ...], run: int) -> dict[str, Any]:
@@ -114,7 +114,7 @@ def _compute(along: Along, kinds: tuple[str, ...], run: int) -> dict[str, Any]:
                 p_nk = _tracin(along, states, *about)
             else:
                 p_nk = _exact(along, train, *about)
-        answers[kind] = packed(p_nk)
+        answers[kind] = pack(p_nk)
     return answers
 
 
@@ -206,7 +206,7 @@ def _key(along: Along, kinds: tuple[str, ...], run: int) -> str:
     hashes = [_sha256(file.resolve(), file.stat().st_mtime_ns) for file in files if run == 0]
     state = [*sections, *how, kinds, run, hashes]
     return job_key(
-        __name__, along.dataset, along.device, along.threads, state, np.zeros(0), *INFLUENCE
+        __name__, along.dataset, along.device, along.threads, state, np.zeros(0), *INFLUENCE_CODE
     )
 
 

@@ -12,13 +12,13 @@ from catwise.config.schema import Factored, Influence, Unrolled
 from catwise.core.losses import QUERY_LOSSES, Batch
 from catwise.core.precision import precision
 from catwise.experiments.resume import (
-    INFLUENCE,
+    INFLUENCE_CODE,
     job_key,
     keep,
     kept_path,
-    packed,
+    pack,
     read_kept,
-    unpacked,
+    unpack,
 )
 from catwise.experiments.reweighted_epoch import Start, checkpoint_hashes, next_epoch
 from catwise.experiments.unrolled_epoch import Query, unrolled_vectors
@@ -34,7 +34,7 @@ __all__ = ["KEPT", "AnchoredInfluence"]
 
 KEPT = "reweight_influence"  # the folder of kept vectors, beside that of the epochs
 
-OTHERS = (next_epoch.__module__, *INFLUENCE)  # modules that decide too
+OTHERS = (next_epoch.__module__, *INFLUENCE_CODE)  # modules that decide too
 
 
 class AnchoredInfluence:
@@ -116,9 +116,9 @@ class AnchoredInfluence:
         kept = read_kept(path)
         if kept is None:
             begin = time.perf_counter()
-            vectors = packed(self._computed(anchor, filter, query, split, groups_m, count))
+            vectors = pack(self._compute(anchor, filter, query, split, groups_m, count))
             kept = keep(path, vectors, time.perf_counter() - begin)
-        return unpacked(kept).astype(np.float64)
+        return unpack(kept).astype(np.float64)
 
     def _key(self, about: list[str | int], groups_m: np.ndarray) -> str:
         start = self.start
@@ -128,7 +128,7 @@ class AnchoredInfluence:
         where = (start.dataset, start.device, start.threads)
         return job_key(__name__, *where, state, groups_m, *OTHERS)
 
-    def _computed(
+    def _compute(
         self, anchor: str, filter: str, query: str, split: str, groups_m: np.ndarray, count: int
     ) -> Tensor:
         part = self.splits["train"]

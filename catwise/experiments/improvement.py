@@ -166,8 +166,8 @@ def _add_methods(experiment: Experiment, trainer: Trainer, flipped_n: np.ndarray
         "inverse_frequency": lambda: baselines.inverse_frequency(labels_n),
         "square_root": lambda: baselines.inverse_frequency(labels_n, 0.5),
         "effective_number": lambda: baselines.effective_number(labels_n),
-        "lowest_margins": lambda: trainer.pruned("lowest_margins", flips),
-        "cleanlab": lambda: trainer.pruned("cleanlab"),
+        "lowest_margins": lambda: trainer.pruning_weights("lowest_margins", flips),
+        "cleanlab": lambda: trainer.pruning_weights("cleanlab"),
         "program_at_random": lambda: baselines.program_at_random(
             first.p_nk, lowest, rng, section.w_max
         ),
@@ -193,8 +193,8 @@ def _class_search(trainer: Trainer) -> np.ndarray:
     """Search class weights alone by the genetic algorithm, for the mean and the worst class."""
 
     def fitness(candidates: list[np.ndarray]) -> list[float]:
-        measured = trainer.class_accuracy(candidates)
-        return [float(accuracy_k.mean() + accuracy_k.min()) for accuracy_k in measured]
+        accuracies = trainer.class_accuracy(candidates)
+        return [float(accuracy_k.mean() + accuracy_k.min()) for accuracy_k in accuracies]
 
     return baselines.searched_class_weights(
         trainer.labels["train"], fitness, w_max=trainer.section.w_max, **trainer.search_budget

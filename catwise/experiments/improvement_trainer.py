@@ -61,8 +61,8 @@ class Trainer:
         """Measure the classes on validation B after one training of each candidate, (k,)."""
         if not len(candidates):
             return []
-        found = self.right(candidates, range(SEARCH, SEARCH + 1), "search")
-        return [by_class(right_sm, self.labels["validation_b"])[0] for right_sm in found]
+        answers = self.right(candidates, range(SEARCH, SEARCH + 1), "search")
+        return [by_class(right_sm, self.labels["validation_b"])[0] for right_sm in answers]
 
     @property
     def search_budget(self) -> dict[str, int]:
@@ -77,7 +77,9 @@ class Trainer:
         """Return the proposals that the section names; a pruning goes by the estimated flips."""
         names, sizes = self.section.proposals, self.section.sizes
         proposals = named_proposals([name for name in names if name not in PRUNINGS], sizes)
-        return proposals | {name: _always(self.pruned(name)) for name in names if name in PRUNINGS}
+        return proposals | {
+            name: _always(self.pruning_weights(name)) for name in names if name in PRUNINGS
+        }
 
     def baseline_names(self) -> list[str]:
         """Name the baselines that the section asks for, and that can be had here.
@@ -88,7 +90,7 @@ class Trainer:
         missing = {"cleanlab": not baselines.CLEANLAB, FOCAL: not self.has_epochs}
         return [name for name in names if not missing.get(name)]
 
-    def pruned(self, name: str, flips: int = 0) -> np.ndarray:
+    def pruning_weights(self, name: str, flips: int = 0) -> np.ndarray:
         """Return weights without the samples whose labels look wrong: (n,).
 
         As many of the lowest margins are left out as there are ``flips``, or are estimated where it

@@ -29,21 +29,24 @@ from catwise.pipeline.artifacts import card_text
 from catwise.pipeline.files import write_whole
 
 __all__ = [
-    "INFLUENCE",
+    "INFLUENCE_CODE",
     "clear",
     "job_key",
     "keep",
     "kept_path",
     "kept_results",
-    "packed",
+    "pack",
     "read_kept",
     "resumable_map",
-    "unpacked",
+    "unpack",
 ]
 
 PACKAGE = Path(__file__).parents[1]
 DECIDING = ("core", "training")  # packages that a training and its measurement run
-INFLUENCE = ("catwise.influence", "catwise.pipeline.fitted_factors")  # and that P is computed by
+INFLUENCE_CODE = (
+    "catwise.influence",
+    "catwise.pipeline.fitted_factors",
+)  # and that P is computed by
 
 _asked_for: set[Path] = set()  # an experiment beside this one keeps its results in the same folder
 
@@ -141,14 +144,14 @@ def keep(path: Path, value: Any, seconds: float) -> Any:
     return json.loads(text)
 
 
-def packed(values: torch.Tensor) -> dict[str, Any]:
+def pack(values: torch.Tensor) -> dict[str, Any]:
     """Return an array as JSON, in float32."""
     array = values.detach().float().cpu().numpy()
     return {"shape": array.shape, "float32": base64.b64encode(array.tobytes()).decode()}
 
 
-def unpacked(part: dict[str, Any]) -> np.ndarray:
-    """Return the array that ``packed`` made JSON of."""
+def unpack(part: dict[str, Any]) -> np.ndarray:
+    """Return the array that ``pack`` made JSON of."""
     values = np.frombuffer(base64.b64decode(part["float32"]), np.float32)
     return values.reshape(part["shape"])
 

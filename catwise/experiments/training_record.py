@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from catwise.config.schema import DataSet, Epochs
-from catwise.core.losses import Batch, per_sample_margin
+from catwise.core.losses import Batch
 from catwise.core.progress import progress
 from catwise.experiments.resume import job_key, keep, kept_path, read_kept
 from catwise.pipeline.artifacts import (
@@ -51,7 +51,7 @@ class TrainingRecord:
             if split == "train":
                 self._logits_nk = logits_nk
                 if epoch:
-                    margin_n = -per_sample_margin(nn.Identity(), (logits_nk, batch[-1]))
+                    margin_n = evaluate.margins(logits_nk, batch[-1])
                     self._margin_n += margin_n.double().cpu().numpy()
 
     def add_raw(self, model: nn.Module, epoch: int) -> None:

@@ -13,8 +13,7 @@ from catwise.core.device import torch_device
 from catwise.core.losses import TRAINING_LOSSES
 from catwise.core.precision import precision
 from catwise.core.progress import progress
-from catwise.experiments.resume import INFLUENCE as DECIDING
-from catwise.experiments.resume import job_key, packed, resumable_map, unpacked
+from catwise.experiments.resume import INFLUENCE_CODE, job_key, pack, resumable_map, unpack
 from catwise.experiments.retraining import train_anew
 from catwise.experiments.workers import pool
 from catwise.influence.vectors import influence_vectors, validation_bins
@@ -24,7 +23,7 @@ from catwise.training import evaluate
 
 __all__ = ["INFLUENCE", "Outputs", "WeightedJob", "weighted_trainings"]
 
-OTHERS = (train_anew.__module__, *DECIDING)  # modules that decide too
+OTHERS = (train_anew.__module__, *INFLUENCE_CODE)  # modules that decide too
 INFLUENCE = "influence"  # asks for P by bins, from validation A, and for logits of the training set
 
 
@@ -71,8 +70,8 @@ def weighted_trainings(dataset: str, parameters: DataSet, stage: str) -> Iterato
             tasks = [(setting, job.question, job.weights_n, job.seed, job.loss) for job in jobs]
             results = resumable_map(stage, dataset, _ask, _key, tasks, spread)
             return [
-                _outputs(packed)
-                for packed in progress(results, f"{stage} {dataset}, {label}", len(jobs))
+                _outputs(kept)
+                for kept in progress(results, f"{stage} {dataset}, {label}", len(jobs))
             ]
 
         yield run
@@ -89,7 +88,7 @@ def _ask(
     model = train_anew(setting.train, setting.dataset, part, seed, weights_n, function).eval()
     recipe = training_recipe(setting.train) if isinstance(setting.train, Epochs) else None
     split = "train" if question == INFLUENCE else question
-    outputs = {"logits": packed(evaluate.logits(model, splits[split], recipe))}
+    outputs = {"logits": pack(evaluate.logits(model, splits[split], recipe))}
     if question == INFLUENCE:
         section, query = setting.influence, splits["validation_a"]
         labels_m = query[-1].cpu().numpy()
@@ -104,7 +103,7 @@ def _ask(
                 len(classes) * section.bins,
                 batch_size=section.batch_size,
             )
-        outputs["P"] = packed(p.reshape(len(p), len(classes), section.bins))
+        outputs["P"] = pack(p.reshape(len(p), len(classes), section.bins))
     return outputs
 
 
@@ -117,5 +116,5 @@ def _key(setting: _Setting, question: str, weights_n: np.ndarray, seed: int, los
 
 
 def _outputs(kept: dict[str, Any]) -> Outputs:
-    arrays = {name: unpacked(part) for name, part in kept.items()}
+    arrays = {name: unpack(part) for name, part in kept.items()}
     return Outputs(arrays["logits"], arrays.get("P"))

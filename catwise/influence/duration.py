@@ -12,7 +12,7 @@ from catwise.core.losses import Loss
 from catwise.influence.factors import Kind
 from catwise.influence.fisher_passes import Logits
 from catwise.influence.layers import Layer, groups_of, matrix_shape, weight_of
-from catwise.influence.memory import MemoryPlan, measured
+from catwise.influence.memory import MemoryPlan, measure_activations
 from catwise.influence.samples import Samples
 from catwise.influence.vectors import directional_derivatives
 
@@ -99,7 +99,7 @@ def estimated_seconds(work: Work, plan: MemoryPlan) -> float:
 
 def _counted(work: Work) -> _Counts:
     few = work.train.rows(slice(0, 2))
-    positions, _ = measured(work.model, work.layers, few, work.logits)
+    positions, _ = measure_activations(work.model, work.layers, few, work.logits)
     most = max(positions.values(), default=1)
     visit = squares = gradient = rotation = direction = 0.0
     for name, layer in work.layers.items():

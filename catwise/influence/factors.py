@@ -115,12 +115,12 @@ def fit_factors(
     about = About(pairs, logits, mask or attention_mask, list(layers))
     batches = torch.arange(len(pairs.rows)).split(batch_size)
 
-    passed = partial(_passed, workers, batches, model, source, about, progress)
+    pass_over = partial(_pass_over, workers, batches, model, source, about, progress)
     factors: Factors = {name: {} for name in layers}
     if kind != "diagonal":
-        factors = _bases(layers, passed(squares), kind)
+        factors = _bases(layers, pass_over(squares), kind)
     if kind != "kfac":
-        for name, eigenvalues in passed(second_moments, factors).items():
+        for name, eigenvalues in pass_over(second_moments, factors).items():
             factors[name]["eigenvalues"] = eigenvalues
     return FactoredCurvature(n, damping, factors)
 
@@ -143,12 +143,12 @@ def _require_options(kind: str, draw: str, samples: int | None, n: int) -> None:
         raise InputError(f"samples: expected 1 to {n}, the training samples; got {samples}")
 
 
-def _passed(
+def _pass_over(
     workers: Workers | None,
     batches: Sequence[Tensor],
     model: nn.Module,
     source: Samples,
-    about: "About",
+    about: About,
     progress: Progress,
     function: Callable[..., dict[Any, Any]],
     *others: Any,
@@ -168,14 +168,14 @@ def _probabilities(
 ) -> Tensor:
     """Predict the probability of every label for every sample: (n, k)."""
     starts = range(0, len(train), batch_size)
-    parts = in_parts(workers, _predicted, starts, model, train, logits, batch_size)
+    parts = in_parts(workers, _predict, starts, model, train, logits, batch_size)
     probability_nk = torch.cat(parts)
     axes = ("training sample", "class")
     require_finite(probability_nk.float().cpu().numpy(), "predicted probabilities", axes)
     return probability_nk
 
 
-def _predicted(
+def _predict(
     starts: Sequence[int],
     model: nn.Module,
     train: Samples,

@@ -13,7 +13,7 @@ from catwise.influence.factors import Kind
 from catwise.influence.fisher_passes import Logits
 from catwise.influence.layers import Layer, frozen, groups_of, matrix_shape, weight_of
 
-__all__ = ["MemoryPlan", "measured", "plan_memory"]
+__all__ = ["MemoryPlan", "measure_activations", "plan_memory"]
 
 GIGABYTE = 1e9
 
@@ -72,7 +72,7 @@ def plan_memory(
 
     Raises InputError where one sample and one group do not fit, with the bytes that they need.
     """
-    positions, activations = measured(model, layers, few, logits)
+    positions, activations = measure_activations(model, layers, few, logits)
     most = max(positions.values(), default=1)  # for layers that are not called as modules
     sizes = [_sizes(layer, positions.get(name, most), kind) for name, layer in layers.items()]
     width = weight_of(next(iter(layers.values()))).element_size()
@@ -107,7 +107,7 @@ def _sizes(layer: Layer, positions: int, kind: Kind) -> _Sizes:
     return _Sizes(o * i, o * i + bases, eigen * groups, 2 * (gradient + patches))
 
 
-def measured(
+def measure_activations(
     model: nn.Module, layers: Mapping[str, Layer], few: Batch, logits: Logits
 ) -> tuple[dict[str, int], int]:
     """Count the positions of each layer, and the values that leave all modules, for one sample."""

@@ -7,11 +7,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from catwise.core.losses import Batch
+from catwise.core.losses import Batch, per_sample_margin
 from catwise.core.precision import Precision, precision
 from catwise.training.epochs import Recipe
 
-__all__ = ["class_means", "class_rows", "logits", "per_class", "predict"]
+__all__ = ["class_means", "class_rows", "logits", "margins", "per_class", "predict"]
 
 
 def per_class(
@@ -62,6 +62,15 @@ def predict(logits_nk: Tensor) -> tuple[Tensor, Tensor]:
     """
     probability_n, label_n = logits_nk.softmax(1).max(1)
     return label_n.cpu(), probability_n.cpu()
+
+
+def margins(logits_nk: Tensor, labels: Tensor) -> Tensor:
+    """Compute z_y - max of the other logits of each sample: (n,).
+
+    >>> margins(torch.tensor([[1.0, 3.0], [2.0, 0.0]]), torch.tensor([0, 0]))
+    tensor([-2.,  2.])
+    """
+    return -per_sample_margin(nn.Identity(), (logits_nk, labels))
 
 
 @torch.no_grad()

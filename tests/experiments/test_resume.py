@@ -23,7 +23,7 @@ from catwise.experiments import (
     unrolled_epoch,
     weighted_training,
 )
-from catwise.experiments.resume import INFLUENCE, deciding_files, job_key, resumable_map
+from catwise.experiments.resume import INFLUENCE_CODE, deciding_files, job_key, resumable_map
 from catwise.pipeline.files import write_json
 from tests.test_architecture import ROOT, closure
 
@@ -205,7 +205,7 @@ def group_is_alive(leader):
         (retraining, ()),
         (reweighted_epoch, ()),
         (unrolled_epoch, unrolled_epoch.OTHERS),
-        (along_training, INFLUENCE),
+        (along_training, INFLUENCE_CODE),
         (weighted_training, weighted_training.OTHERS),
         (anchored_influence, anchored_influence.OTHERS),
     ],
