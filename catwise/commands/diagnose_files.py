@@ -41,13 +41,21 @@ FEWEST = 20  # samples of a class; a quarter of them are its noise
 MAX_LENGTH, VOCABULARY = 64, 4000  # tokens of a text, and of the vocabulary
 
 
-def main(path: str, name: str = "mine", out: str | None = None, improve: bool = False) -> None:
+def main(
+    path: str,
+    name: str = "mine",
+    out: str | None = None,
+    improve: bool = False,
+    allowed_loss: float = 0.0,
+) -> None:
     """Diagnose the data at ``path``; write the results to ``out``, by default catwise_NAME.
 
     With ``improve`` the verdict is checked by trainings on random halves, and better weights are
-    looked for (``catwise.improve``).
+    looked for, with which a class may lose ``allowed_loss`` points (``catwise.improve``).
     """
     start = time.perf_counter()
+    if not allowed_loss >= 0:
+        raise InputError(f"--allowed-loss: expected 0 or more points; got {allowed_loss}")
     if not name.isidentifier():
         raise InputError(f"NAME: expected letters, digits and _; got {name!r}")
     torch.set_num_threads(1)  # as in the pipeline: the number changes the last digits
@@ -80,7 +88,9 @@ def main(path: str, name: str = "mine", out: str | None = None, improve: bool = 
     write(results, diagnosis, data, history)
     notes.append(wrong_labels(results, diagnosis, data, margin_n))
     if improve:
-        notes.append(improved(results, retrain, batches, data, options))
+        notes.append(
+            improved(results, retrain, batches, data, options | {"allowed_loss": allowed_loss})
+        )
     diagnosis.report(
         results / "report.html",
         inputs=None if is_text else data.x["train"],

@@ -283,6 +283,7 @@ class Improve(Section):
     fresh: Annotated[int, Field(ge=2)]
     rounds: Count
     level: Annotated[float, Field(gt=0, lt=1)]
+    allowed_loss: Annotated[float, Field(ge=0)]
     w_max: Annotated[float, Field(ge=1)]
     trust: Positive
     proposals: Annotated[list[Sized | Unsized], Field(min_length=1)]

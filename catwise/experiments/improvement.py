@@ -94,6 +94,7 @@ def run_improvement(dataset: str, parameters: DataSet) -> Experiment:
             region=Region(section.w_max, section.trust),
             rounds=section.rounds,
             level=section.level,
+            allowed_loss=section.allowed_loss,
             judge=_Judge(dataset, classes, labels, parameters.ceiling.small_gain),
         )
         ones_n = np.ones(len(labels["train"]))

@@ -29,6 +29,8 @@ from catwise.core.statistics import Estimate
 
 __all__ = ["Gain", "accepted", "choice", "crossfitted_choice", "gain"]
 
+POINTS = 100  # of accuracy, in a share of right answers of 1
+
 
 @dataclass(frozen=True)
 class Gain:
@@ -107,34 +109,54 @@ def _gain(right_sm: np.ndarray, before_sm: np.ndarray, labels_m: np.ndarray, lev
 def accepted(gain: Gain) -> bool:
     """Tell whether the mean or the worst class gains significantly while neither of them falls.
 
-    It is the rule of every round, for the gain of the ``crossfitted_choice``. That no class falls
-    significantly is asked of the ``choice`` itself.
+    It is the rule of every round, for the gain of the ``crossfitted_choice``. What a class may lose
+    is asked of the ``choice`` itself.
     """
     return (gain.mean.low > 0 or gain.worst.low > 0) and _no_fall(gain)
 
 
 def choice(
-    trials: Sequence[np.ndarray], before_sm: np.ndarray, labels_m: np.ndarray, level: float = 0.05
+    trials: Sequence[np.ndarray],
+    before_sm: np.ndarray,
+    labels_m: np.ndarray,
+    level: float = 0.05,
+    *,
+    plain_sm: np.ndarray | None = None,
+    allowed_loss: float = 0.0,
 ) -> int | None:
     """Number the trial with the largest sum of both gains, mean and worst; None without one.
 
-    Neither of the two may fall, nor any class significantly. ``trials`` are right answers (s, m)
-    like those ``before``; one seed is enough.
+    Neither of the two may fall. No class may lie significantly more than ``allowed_loss``, in
+    points of accuracy, below what it has with plain weights, so that many small losses do not add
+    up over the rounds. ``trials`` are right answers (s, m) like those ``before`` and of ``plain``
+    training, which is ``before`` where it is left out; one seed is enough.
     """
     before_sm = np.asarray(before_sm, float)
-    gains = [_gain(right_sm, before_sm, labels_m, level) for right_sm in trials]
-    numbers = [number for number, one in enumerate(gains) if _no_fall(one) and not len(one.worse)]
-    worth = [gains[number].mean.value + gains[number].worst.value for number in numbers]
+    numbers, worth = [], []
+    for number, right_sm in enumerate(trials):
+        step = net = _gain(right_sm, before_sm, labels_m, level)
+        if plain_sm is not None:
+            net = _gain(right_sm, np.asarray(plain_sm, float), labels_m, level)
+        if _no_fall(step) and (net.high_k >= -allowed_loss / POINTS).all():
+            numbers.append(number)
+            worth.append(step.mean.value + step.worst.value)
     return numbers[int(np.argmax(worth))] if numbers else None
 
 
 def crossfitted_choice(
-    trials: Sequence[np.ndarray], before_sm: np.ndarray, labels_m: np.ndarray, level: float = 0.05
+    trials: Sequence[np.ndarray],
+    before_sm: np.ndarray,
+    labels_m: np.ndarray,
+    level: float = 0.05,
+    *,
+    plain_sm: np.ndarray | None = None,
+    allowed_loss: float = 0.0,
 ) -> np.ndarray:
     """Return the answers (s, m) of the ``choice`` in the opposite quarter, ``before`` without one.
 
     A half of the samples holds every second one of each class.
     """
+    plain_sm = before_sm if plain_sm is None else plain_sm
     rank_m = np.empty(len(labels_m), dtype=int)
     for k in np.unique(labels_m):
         rank_m[labels_m == k] = np.arange((labels_m == k).sum())
@@ -143,8 +165,14 @@ def crossfitted_choice(
     for seeds in (0, 1):
         for samples in (0, 1):
             rest = np.ix_(half_s != seeds, half_m != samples)
-            answers = [right_sm[rest] for right_sm in trials]
-            number = choice(answers, before_sm[rest], labels_m[half_m != samples], level)
+            number = choice(
+                [right_sm[rest] for right_sm in trials],
+                before_sm[rest],
+                labels_m[half_m != samples],
+                level,
+                plain_sm=plain_sm[rest],
+                allowed_loss=allowed_loss,
+            )
             if number is not None:
                 cell = np.ix_(half_s == seeds, half_m == samples)
                 choice_sm[cell] = trials[number][cell]

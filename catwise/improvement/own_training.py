@@ -80,6 +80,7 @@ def improve(
     proposals: Mapping[str, Proposal] = PROPOSALS,
     region: Region = Region(),  # noqa: B008  (frozen)
     rounds: int = 2,
+    allowed_loss: float = 0.0,
     runs: int = 4,
     seeds: int = 8,
     bins: int = 8,
@@ -98,6 +99,8 @@ def improve(
     P is averaged over ``runs`` trainings, a trial is judged over ``seeds`` others, and the gain at
     the end over as many that are fresh. ``options`` are those of ``averaged_influence``; the
     path's are described at ``retrain_to_the_ceiling``.
+
+    ``allowed_loss`` is how many points of accuracy a class may lose for the gain of the others.
 
     The price is runs + seeds trainings, seeds for each trial, runs for each further round, and
     twice seeds for the gain.
@@ -148,6 +151,7 @@ def improve(
         part_b[-1].cpu().numpy(),
         region=region,
         rounds=rounds,
+        allowed_loss=allowed_loss,
     )
     net = None
     if not (path.weights_n == 1).all():

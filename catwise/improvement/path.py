@@ -4,11 +4,12 @@ A round takes P at the model of the current weights, averaged over trainings, an
 At a ceiling the path ends. Else every proposal is trained from the initial weights with the same
 seeds, judged on validation B against the current weights, and the best of those that the rule of
 ``catwise.improvement.acceptance`` takes becomes the current one. The path ends too where none is
-taken, and after the last round.
+taken, and after the last round. What a class may lose is counted from plain weights in every round.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -101,6 +102,26 @@ def judge_by_headroom(p_nkb: np.ndarray) -> Judgement:
     return Judgement(verdict.answer, verdict.sentence)
 
 
+@dataclass(frozen=True)
+class _Rule:
+    """Judge the answers of a round against those before it, and its losses against plain ones."""
+
+    plain_sm: np.ndarray
+    labels_m: np.ndarray
+    level: float
+    allowed_loss: float
+
+    def gain(self, right_sm: np.ndarray, before_sm: np.ndarray) -> Gain:
+        return gain(right_sm, before_sm, self.labels_m, self.level)
+
+    def taken(self, answers: list[np.ndarray], before_sm: np.ndarray) -> int | None:
+        """Number the choice where the rule accepts it, judged as it is made elsewhere."""
+        given = (answers, before_sm, self.labels_m, self.level)
+        limit: dict[str, Any] = {"plain_sm": self.plain_sm, "allowed_loss": self.allowed_loss}
+        choice_sm = crossfitted_choice(*given, **limit)
+        return choice(*given, **limit) if accepted(self.gain(choice_sm, before_sm)) else None
+
+
 def retrain_to_the_ceiling(
     train: Train,
     influence: Influence,
@@ -111,20 +132,26 @@ def retrain_to_the_ceiling(
     region: Region,
     rounds: int = 3,
     level: float = 0.05,
+    allowed_loss: float = 0.0,
     judge: Callable[[np.ndarray], Judgement] = judge_by_headroom,
 ) -> Path:
     """Improve the weights of the training samples round by round, from ones.
 
     ``labels_n`` are those of the training samples, ``labels_m`` those of validation B. Trials of
     the same weights as the current ones, or as an earlier trial, are left out. The ``choice`` among
-    the others is accepted where the rule takes it.
+    the others is accepted where the rule takes it. ``allowed_loss`` is how many points of accuracy
+    a class may lose for the gain of the others; with 0 no class may lose significantly. It is a
+    question of what the classes are worth to the user, which no statistics can answer.
 
     Differs from the paper: a step is a whole training, not one more epoch of it.
     """
     if rounds < 1:
         raise InputError(f"rounds: expected 1 or more; got {rounds}")
+    if not allowed_loss >= 0:
+        raise InputError(f"allowed_loss: expected 0 or more points; got {allowed_loss}")
     weights_n = np.ones(len(labels_n))
-    right_sm = train([weights_n])[0]
+    plain_sm = right_sm = train([weights_n])[0]
+    rule = _Rule(plain_sm, labels_m, level, allowed_loss)
     done: list[Round] = []
     end = "last round"
     for number in range(1, rounds + 1):
@@ -134,7 +161,7 @@ def retrain_to_the_ceiling(
         trials: tuple[Trial, ...] = ()
         if not judgement.ceiling:
             evidence = Evidence(p_nk, labels_n, weights_n)
-            trials = _trials(evidence, proposals, region, train, right_sm, labels_m, level)
+            trials = _trials(evidence, proposals, region, train, right_sm, rule)
         done.append(Round(number, weights_n, right_sm, p_nk, judgement, trials))
         taken = [trial for trial in trials if trial.accepted]
         if not taken:
@@ -162,8 +189,7 @@ def _trials(
     region: Region,
     train: Train,
     before_sm: np.ndarray,
-    labels_m: np.ndarray,
-    level: float,
+    rule: _Rule,
 ) -> tuple[Trial, ...]:
     """Train and judge what is proposed; at most one trial is accepted.
 
@@ -171,12 +197,10 @@ def _trials(
     """
     weights, trials = proposed(evidence, proposals, region), []
     for (name, new_n), right_sm in zip(weights.items(), train(list(weights.values())), strict=True):
-        net = gain(right_sm, before_sm, labels_m, level)
+        net = rule.gain(right_sm, before_sm)
         predicted_k = (new_n - evidence.weights_n) @ evidence.p_nk
         trials.append(Trial(name, new_n, net, predicted_k, right_sm))
-    answers = [trial.right_sm for trial in trials]
-    number = choice(answers, before_sm, labels_m, level)
-    choice_sm = crossfitted_choice(answers, before_sm, labels_m, level)
-    if number is not None and accepted(gain(choice_sm, before_sm, labels_m, level)):
+    number = rule.taken([trial.right_sm for trial in trials], before_sm)
+    if number is not None:
         trials[number] = replace(trials[number], accepted=True)
     return tuple(trials)

@@ -185,6 +185,8 @@ def test_what_is_wrong_with_the_data_is_one_line_and_nothing_is_written(folder):
             diagnose_files.main(path, out="results")
         assert str(caught.value).startswith(message)
         assert "\n" not in str(caught.value)
+    with pytest.raises(InputError, match=r"--allowed-loss: expected 0 or more points; got -1"):
+        diagnose_files.main("one.csv", improve=True, allowed_loss=-1)
     with pytest.raises(InputError, match=r"NAME: expected letters, digits and _; got '../up'"):
         diagnose_files.main("few", "../up")
     assert not Path("results").exists()

@@ -51,6 +51,29 @@ def test_a_gain_at_the_price_of_a_class_is_not_chosen(rng):
     assert choice([after, sound, before], before, LABELS) == 1
 
 
+def test_a_loss_within_what_is_allowed_is_chosen(rng):
+    before = answers(rng, [0.3, 0.9, 0.9, 0.9])
+    lost = (LABELS == 3) & (rng.random(len(LABELS)) < 0.3)
+    after = (before | (LABELS == 0)) & ~lost
+    loss = -100 * gain(after, before, LABELS).high_k[3]  # of which the interval is sure, in points
+    assert choice([after], before, LABELS, allowed_loss=1.01 * loss) == 0
+    assert choice([after], before, LABELS, allowed_loss=0.99 * loss) is None
+    chosen = crossfitted_choice([after], before, LABELS, allowed_loss=100)
+    np.testing.assert_array_equal(chosen, after)
+
+
+def test_losses_are_counted_from_plain_weights(rng):
+    """A step that takes nothing from the last model is refused where that one has lost already."""
+    plain = answers(rng, [0.3, 0.9, 0.9, 0.9])
+    before = plain & ~((LABELS == 3) & (rng.random(len(LABELS)) < 0.3))
+    after = before | (LABELS == 0)
+    assert choice([after], before, LABELS) == 0
+    assert choice([after], before, LABELS, plain_sm=plain) is None
+    np.testing.assert_array_equal(
+        crossfitted_choice([after], before, LABELS, plain_sm=plain), before
+    )
+
+
 def test_other_samples_cover_the_truth_as_often_as_promised():
     """Truth: each class gains .05 in expectation; of 400 draws 95 % of the lower ends lie below.
 

@@ -136,10 +136,12 @@ def test_trainings_are_counted():
     assert path.trainings == SEEDS * (1 + len(path.rounds[0].trials))
 
 
-def test_rounds_below_one_and_vectors_that_are_not_finite_are_refused():
+def test_bad_rounds_losses_and_vectors_that_are_not_finite_are_refused():
     problem = LeastSquares(np.random.default_rng(3))
     with pytest.raises(InputError, match="rounds: expected 1 or more; got 0"):
         problem.path(rounds=0)
+    with pytest.raises(InputError, match="allowed_loss: expected 0 or more points; got -1"):
+        problem.path(allowed_loss=-1)
     problem.influence = lambda weights_n: np.full((200, CLASSES, BINS), np.nan)
     with pytest.raises(InputError, match="influence vectors: expected finite values"):
         problem.path()
