@@ -265,6 +265,7 @@ Baseline = Literal[
     "inverse_frequency",
     "square_root",
     "effective_number",
+    "logit_adjustment",
     "lowest_margins",
     "cleanlab",
     "program_at_random",

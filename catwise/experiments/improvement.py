@@ -35,6 +35,7 @@ from catwise.reweighting.targets import lowest_classes
 __all__ = ["PATH", "PLAIN", "PROPOSED", "Experiment", "Measured", "run_improvement"]
 
 PLAIN, PATH, BEST_SEED = "plain", "ceiling_path", "best_seed"
+ADJUSTED = "logit_adjustment"  # plain training, whose logits are shifted
 PROPOSED = "proposed "  # heads the name of a proposal that is measured whether accepted or not
 SEED_CHOICE = 3000  # the first seed of those among which the best is chosen
 
@@ -175,6 +176,7 @@ def _add_methods(experiment: Experiment, trainer: Trainer, flipped_n: np.ndarray
         "lp_ga": lambda: _lp_ga(first.p_nk, trainer, lowest),
         "class_search": lambda: _class_search(trainer),
         FOCAL: lambda: ones_n,
+        ADJUSTED: lambda: ones_n,
         BEST_SEED: lambda: ones_n,
     }
     weights |= {name: makers[name]() for name in trainer.baseline_names()}
@@ -218,14 +220,18 @@ def _measure(experiment: Experiment, trainer: Trainer) -> None:
     ]
     series = [*jobs.values(), *steps]
     outputs = iter(trainer.run([job for of_method in series for job in of_method], "test"))
-    measured = [_on_test([next(outputs) for _ in of_method], trainer) for of_method in series]
+    shifts = {ADJUSTED: baselines.logit_adjustment(trainer.labels["train"])}
+    measured = [
+        _on_test([next(outputs) for _ in of_method], trainer, shifts.get(method, 0.0))
+        for method, of_method in zip([*jobs, *[""] * len(steps)], series, strict=True)
+    ]
     experiment.measured = dict(zip(jobs, measured, strict=False))
     experiment.steps = measured[len(jobs) :]
 
 
-def _on_test(outputs: list[Outputs], trainer: Trainer) -> Measured:
+def _on_test(outputs: list[Outputs], trainer: Trainer, shift_k: np.ndarray | float) -> Measured:
     labels_m = trainer.labels["test"]
-    logits_smk = np.stack([one.logits_mk for one in outputs])
+    logits_smk = np.stack([one.logits_mk for one in outputs]) + shift_k
     loss_sm = -log_probabilities(logits_smk)[:, np.arange(len(labels_m)), labels_m]
     right_sm = logits_smk.argmax(2) == labels_m
     return Measured(by_class(right_sm, labels_m), by_class(loss_sm, labels_m))

@@ -15,6 +15,7 @@ from catwise.figures.improvement import (
     predicted_gains,
 )
 from catwise.figures.influence_plane import influence_plane
+from catwise.figures.price_of_gains import price_of_gains
 from catwise.figures.refresh import refresh
 from catwise.figures.removal import removal
 from catwise.figures.searches import searches
@@ -79,6 +80,7 @@ def draw(results: "Results") -> dict[str, Picture]:
     improved = results.improve
     if improved is not None and len(improved.table):
         pictures["improve_table.png"] = improvement_table(improved.table)
+        pictures["improve_price.png"] = price_of_gains(improved.table, improved.classes)
         pictures["improve_path.png"] = improvement_path(improved.steps, classes)
         pictures["improve_gains.png"] = predicted_gains(improved.classes)
         pictures["improve_classes.png"] = class_matrix(improved.class_matrix, classes)

@@ -1,7 +1,8 @@
 """Make the weights that a path to the ceiling is compared with.
 
 Each function returns weights (n,) with mean 1, or the mask of what is kept, which ``kept_weights``
-turns into weights. Focal loss is no weighting: see ``catwise.core.losses.focal_loss``.
+turns into weights. Two are no weighting: focal loss (``catwise.core.losses.focal_loss``), and
+``logit_adjustment``, which needs no training of its own.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,6 +22,7 @@ __all__ = [
     "estimated_flips",
     "inverse_frequency",
     "kept_weights",
+    "logit_adjustment",
     "lowest_margins_kept",
     "program_at_random",
     "searched_class_weights",
@@ -50,6 +52,18 @@ def effective_number(labels_n: np.ndarray, beta: float = 0.999) -> np.ndarray:
     counts_k = np.bincount(labels_n)
     weights_n = ((1 - beta) / (1 - beta ** np.maximum(counts_k, 1)))[labels_n]
     return weights_n / weights_n.mean()
+
+
+def logit_adjustment(labels_n: np.ndarray) -> np.ndarray:
+    """Compute what to add to the logits of plain training, - log(n_k / n): (k,).
+
+    The model then answers as if all classes were equally frequent. A class without a sample counts
+    as one sample. Source: Menon et al. 2021, arXiv 2007.07314, equation 9 with tau = 1.
+
+    >>> logit_adjustment(np.array([0, 0, 0, 1])).round(3).tolist()
+    [0.288, 1.386]
+    """
+    return -np.log(np.maximum(np.bincount(labels_n), 1) / len(labels_n))
 
 
 def kept_weights(kept_n: np.ndarray) -> np.ndarray:

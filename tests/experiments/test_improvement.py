@@ -20,7 +20,8 @@ from stages import improve as stage
 
 ROOT = Path(__file__).parents[2]
 SECTION = Improve(
-    **{"runs": 1, "seeds": 2, "fresh": 2, "rounds": 1, "level": 0.05, "w_max": 2.0, "trust": 1.0},
+    **{"runs": 1, "seeds": 2, "fresh": 2, "rounds": 1, "level": 0.05, "allowed_loss": 0.0},
+    **{"w_max": 2.0, "trust": 1.0},
     **{
         "proposals": ["direction", "square_root"],
         "sizes": [0.5],
@@ -142,6 +143,8 @@ def test_the_stage_writes_what_its_schema_says_and_noise_for_test_labels_changes
         assert weights_n.min() >= 0
     plain = table[table["method"] == "plain"]
     assert (plain[["net", "low", "high"]] == 0).all(axis=None)
+    adjusted = table[table["method"] == "logit_adjustment"]  # classes are equally frequent here
+    np.testing.assert_allclose(adjusted[["net", "low", "high"]], 0, atol=1e-9)
     assert not list(Path("scratch").rglob("*.json"))  # the outputs hold all that was kept
 
     arrays = read_npz(Path("data/mine/arrays.npz"))

@@ -23,6 +23,16 @@ def test_class_balances_lie_between_plain_and_inverse_frequency():
         assert weights_n[-1] > weights_n[60] > weights_n[0]
 
 
+def test_adjusted_logits_choose_as_if_classes_were_equally_frequent(rng):
+    """Of the true posterior of frequent and rare classes, the shift leaves the likelihood alone."""
+    likelihood_mk = rng.dirichlet(np.ones(3), size=40)
+    posterior_mk = likelihood_mk * np.bincount(LABELS) / len(LABELS)
+    logits_mk = np.log(posterior_mk / posterior_mk.sum(axis=1, keepdims=True))
+    adjusted_mk = logits_mk + baselines.logit_adjustment(LABELS)
+    assert (adjusted_mk.argmax(1) == likelihood_mk.argmax(1)).all()
+    assert (logits_mk.argmax(1) != likelihood_mk.argmax(1)).any()
+
+
 def test_the_lowest_margins_are_left_out_and_their_weight_goes_to_the_others(rng):
     margin_n = rng.normal(size=50)
     kept_n = baselines.lowest_margins_kept(margin_n, 8)
