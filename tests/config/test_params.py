@@ -218,7 +218,7 @@ def test_the_projects_own_file_is_valid():
         (
             "datasets.digits.reweight.cases.1.budget.searches",
             5,
-            "reweight: expected budgets of at most 4 searches, as many as are listed; got",
+            "reweight: expected budgets of at most 2 searches, as many as are listed; got",
         ),
         (
             "datasets.digits.reweight.searches",
@@ -233,7 +233,7 @@ def test_the_projects_own_file_is_valid():
         (
             "datasets.digits.train.optimizer",
             "adamw",
-            "searches.3.anchor: expected start or end with optimizer adamw; got 'unrolled'",
+            "directions.1.anchor: expected start or end with optimizer adamw; got 'unrolled'",
         ),
         (
             "datasets.digits.reweight.unrolled.orders",

@@ -342,7 +342,7 @@ def test_cases_of_a_kind_are_told_apart_by_a_number_and_keep_it_when_auto_moves(
 
 
 def test_a_budget_of_its_own_takes_so_many_of_the_first_searches_and_directions():
-    section = params.load(ROOT / "params.yaml").datasets["digits"].reweight
+    section = params.load(ROOT / "params.yaml").datasets["digits_noisy10"].reweight
     full, shown_once = (
         within_budget(section, section.cases[0].budget),
         within_budget(section, section.cases[1].budget),
@@ -356,7 +356,7 @@ def test_a_budget_of_its_own_takes_so_many_of_the_first_searches_and_directions(
 
 
 def test_the_recipe_of_table_2_is_a_constant_rate(start):
-    recipe = params.load(ROOT / "params.yaml").datasets["digits"].reweight.cases[1].recipe
+    recipe = params.load(ROOT / "params.yaml").datasets["digits_noisy10"].reweight.cases[1].recipe
     expected = replace(
         training_recipe(start.train),
         schedule="constant",
