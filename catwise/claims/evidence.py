@@ -126,10 +126,12 @@ def size(results: "Results", full: dict[str, Any] | None) -> tuple[str, bool]:
         words.append(f"{train['epochs']} epochs")
     if search:
         words.append(f"search of {search['generations']} generations of {search['population']}")
+    pairs: list[tuple[Any, Any]] = []
     if full is None:
-        return ", ".join([*words, "not in the paper"]), False
-    pairs = [(results.parameters["prepare"].get("train"), full["prepare"].get("train"))]
-    pairs += [(train.get(key), full["train"].get(key)) for key in ("model", "width", "epochs")]
+        words.append("not in the paper")
+    else:
+        pairs += [(results.parameters["prepare"].get("train"), full["prepare"].get("train"))]
+        pairs += [(train.get(key), full["train"].get(key)) for key in ("model", "width", "epochs")]
     if search:
         pairs += [(search[key], SEARCH[key]) for key in ("generations", "population")]
     return ", ".join(words), any(_less(here, paper) for here, paper in pairs)

@@ -422,6 +422,8 @@ def test_size_says_reduced_only_of_what_is_less_than_the_paper():
         "10 training samples, resnet9, width 8, 25 epochs, not in the paper",
         False,
     )
+    assert not sized(less | {"reweight": search}, None)[1]
+    assert sized(less | {"reweight": search | {"population": 8}}, None)[1]
 
 
 def test_a_record_says_in_words_what_it_holds_in_numbers():
