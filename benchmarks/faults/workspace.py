@@ -35,6 +35,8 @@ SMALL: dict[str, Any] = {  # sizes at which the pipeline of two data sets takes 
     "run.datasets": ["linear", "digits"],
     "datasets.linear.prepare.train": 60,
     "datasets.linear.prepare.flips": [10, 4],
+    "datasets.linear.fidelity.halves": 10,
+    "datasets.linear.fidelity.removals": 10,
     "datasets.linear.removal.seeds": 2,
     "datasets.linear.ceiling.permutations": 20,
     "datasets.digits.prepare.test": 1000,  # of the 1,797 images: 197 are left to train on
@@ -46,8 +48,10 @@ SMALL: dict[str, Any] = {  # sizes at which the pipeline of two data sets takes 
     "datasets.digits.removal.seeds": 2,
     "datasets.digits.removal.controls": 1,
     "datasets.digits.improve": {
-        **{"runs": 1, "seeds": 2, "fresh": 2, "rounds": 1, "level": 0.05, "allowed_loss": 0.0, "w_max": 2.0},
+        **{"runs": 1, "seeds": 2, "fresh": 2, "rounds": 1, "level": 0.05},
         **{
+            "allowed_loss": 0.0,
+            "w_max": 2.0,
             "trust": 1.0,
             "proposals": ["direction"],
             "sizes": [0.5],
