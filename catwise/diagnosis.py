@@ -1,16 +1,15 @@
 """Diagnose a trained classifier in one call: curvature, influence, ceiling and weights."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 from torch import nn
 
-from catwise.ceiling.check import CeilingCheck, check_ceiling
+from catwise.ceiling.check import check_ceiling
 from catwise.ceiling.decision import SIZE, SMALL_GAIN, uncalibrated_verdict
-from catwise.ceiling.verdict import Verdict
 from catwise.core.errors import InputError, optional_packages
 from catwise.core.losses import Loss, logits_of, per_sample_loss
 from catwise.core.progress import Progress
@@ -25,6 +24,7 @@ from catwise.influence.samples import Data, Samples, as_samples
 from catwise.reweighting.joint_direction import joint_weights
 from catwise.sharing import folder, frames
 from catwise.sharing.calibrated import retrained_verdict
+from catwise.sharing.findings import Findings
 from catwise.sharing.given import announced_plan, checked_samples, dealt_bins, in_float32
 from catwise.sharing.questions import Fitted, numbered_groups, predicted_labels, query_loss
 from catwise.training.models import fingerprint
@@ -37,8 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["Diagnosis", "diagnose", "load_diagnosis"]
 
 
-@dataclass(frozen=True)
-class Diagnosis:
+class Diagnosis(Findings):
     """Hold whether there is room, which samples stand in the way, and which weights use the room.
 
     verdict     the answer, ``verdict.answer``: room, ceiling, too_few_samples or not_predictive;
@@ -55,25 +54,10 @@ class Diagnosis:
     predicted_n the labels that the model gives to them
     measure     what P is about: loss, or what was asked for
     fitted      the model, its training samples and the fitted curvature, for further questions
+    detrimental the numbers of the training samples, those that most harm all classes together first
 
     ``print(diagnosis)`` writes the answer in words.
     """
-
-    verdict: Verdict
-    ceiling: CeilingCheck
-    p_nk: np.ndarray = field(repr=False)
-    weights_n: np.ndarray = field(repr=False)
-    coverage: float
-    label_names: tuple[str, ...] = field(repr=False)
-    labels_n: np.ndarray = field(repr=False)
-    predicted_n: np.ndarray = field(repr=False)
-    measure: str = "loss"
-    fitted: Fitted | None = field(default=None, repr=False)
-
-    @property
-    def detrimental(self) -> np.ndarray:
-        """Number the training samples, those that most harm all classes together first."""
-        return self.p_nk.sum(axis=1).argsort(kind="stable")
 
     def __str__(self) -> str:
         lines = [f"verdict: {self.verdict}", f"{self.verdict.scope} {self.verdict.remedy}"]
@@ -208,7 +192,7 @@ def load_diagnosis(
     if model is not None and train is not None:
         model = in_float32(model)
         train = as_samples(train, model, "train")
-    return Diagnosis(**folder.load(Diagnosis, path, model, train, loss, batch_size))
+    return Diagnosis(**folder.load(path, model, train, loss, batch_size))
 
 
 def diagnose(

@@ -17,14 +17,13 @@ from catwise.core.errors import InputError, optional_packages
 from catwise.core.losses import Loss
 from catwise.influence.curvature import from_tensors
 from catwise.influence.samples import Samples
+from catwise.sharing.findings import Findings
 from catwise.sharing.frames import INFLUENCE, to_frame
 from catwise.sharing.questions import Fitted, require_model
 from catwise.training.models import checksum
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from catwise.diagnosis import Diagnosis
 
 __all__ = ["load", "save", "write_text"]
 
@@ -34,7 +33,7 @@ IN_TABLE = ("p_nk", "weights_n", "labels_n", "predicted_n")  # fields that are c
 Write = Callable[[Path], object]
 
 
-def save(diagnosis: "Diagnosis", path: str | Path) -> None:
+def save(diagnosis: Findings, path: str | Path) -> None:
     """Write the files that ``Diagnosis.save`` describes, all of them or none."""
     table = to_frame(diagnosis, None)
     name = TABLES[0] if find_spec("pyarrow") else TABLES[1]
@@ -92,14 +91,13 @@ def write_all(folder: Path, files: dict[str, Write]) -> None:
 
 
 def load(
-    kind: type,
     path: str | Path,
     model: nn.Module | None,
     train: Samples | None,
     loss: Loss,
     size: int,
 ) -> dict[str, Any]:
-    """Read the fields of a diagnosis, whose class is ``kind``.
+    """Read the fields of a diagnosis.
 
     Raises InputError for a file that is missing or damaged, and for a model or for training samples
     other than those of the diagnosis.
@@ -107,7 +105,7 @@ def load(
     folder = Path(path)
     with _reading(folder / RECORD):
         record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-        hints = get_type_hints(kind)
+        hints = get_type_hints(Findings)
         known = {name: restored(hints[name], record[name]) for name in hints if name in record}
         names = list(known["label_names"])
         fingerprint = record["fingerprint"]

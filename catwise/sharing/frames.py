@@ -6,18 +6,17 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from catwise.core.errors import InputError, optional_packages
+from catwise.sharing.findings import Findings
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from catwise.diagnosis import Diagnosis
 
 __all__ = ["INFLUENCE", "label_issues", "to_frame"]
 
 INFLUENCE = "influence on "  # and the name of a class: a column
 
 
-def to_frame(diagnosis: "Diagnosis", running_margin: ArrayLike | None) -> "pd.DataFrame":
+def to_frame(diagnosis: Findings, running_margin: ArrayLike | None) -> "pd.DataFrame":
     """Make the table that ``Diagnosis.to_frame`` describes."""
     with optional_packages("to_frame"):
         import pandas as pd
@@ -34,7 +33,7 @@ def to_frame(diagnosis: "Diagnosis", running_margin: ArrayLike | None) -> "pd.Da
     return pd.DataFrame(columns)
 
 
-def label_issues(diagnosis: "Diagnosis", running_margin: ArrayLike | None) -> "pd.DataFrame":
+def label_issues(diagnosis: Findings, running_margin: ArrayLike | None) -> "pd.DataFrame":
     """Make the table that ``Diagnosis.label_issues`` describes."""
     with optional_packages("label_issues"):
         import pandas as pd

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,10 +13,8 @@ from catwise.figures.class_matrix import class_matrix, class_shares
 from catwise.figures.influence_plane import influence_plane
 from catwise.figures.labels import ANSWERS
 from catwise.sharing import html
+from catwise.sharing.findings import Findings
 from catwise.sharing.looks import Look, image_looks, looks
-
-if TYPE_CHECKING:
-    from catwise.diagnosis import Diagnosis
 
 __all__ = ["render"]
 
@@ -44,7 +42,7 @@ class Sample:
 
 
 def render(
-    diagnosis: "Diagnosis",
+    diagnosis: Findings,
     title: str,
     inputs: Any = None,
     texts: Sequence[str] | None = None,
@@ -90,7 +88,7 @@ def render(
     )
 
 
-def trust(diagnosis: "Diagnosis") -> list[str]:
+def trust(diagnosis: Findings) -> list[str]:
     """Say what the verdict rests on and how far it carries."""
     verdict = diagnosis.verdict
     if verdict.calibrated:
@@ -119,7 +117,7 @@ def trust(diagnosis: "Diagnosis") -> list[str]:
     ]
 
 
-def advice(diagnosis: "Diagnosis") -> list[str]:
+def advice(diagnosis: Findings) -> list[str]:
     """Say what to do next, the cheapest first."""
     total_n = diagnosis.p_nk.sum(axis=1)
     contradicted_n = (total_n < 0) & (diagnosis.predicted_n != diagnosis.labels_n)
@@ -155,7 +153,7 @@ def advice(diagnosis: "Diagnosis") -> list[str]:
     return lines
 
 
-def pairs(diagnosis: "Diagnosis") -> list[tuple[str, str, float]]:
+def pairs(diagnosis: Findings) -> list[tuple[str, str, float]]:
     """Return (label, class, % of its influence mass) where label and class differ.
 
     The pairs are those with the largest losses and gains, the largest first.
@@ -171,7 +169,7 @@ def pairs(diagnosis: "Diagnosis") -> list[tuple[str, str, float]]:
     return sorted(found, key=lambda pair: -abs(pair[2]))[:PAIRS]
 
 
-def plane(diagnosis: "Diagnosis") -> Any:
+def plane(diagnosis: Findings) -> Any:
     """Draw the influence plane of the two classes that block each other most."""
     classes, labels_n = diagnosis.ceiling.classes, diagnosis.labels_n
     if classes != diagnosis.label_names:  # the groups of the query are not labels
@@ -180,7 +178,7 @@ def plane(diagnosis: "Diagnosis") -> Any:
     return influence_plane(diagnosis.p_nk, labels_n, wrong_n, classes, diagnosis.ceiling.blocking)
 
 
-def _own_looks(diagnosis: "Diagnosis", rows: np.ndarray) -> list[Look]:
+def _own_looks(diagnosis: Findings, rows: np.ndarray) -> list[Look]:
     """Show the inputs of the model, if these are there and images or features."""
     if diagnosis.fitted is None:
         return []
@@ -195,7 +193,7 @@ def _own_looks(diagnosis: "Diagnosis", rows: np.ndarray) -> list[Look]:
     return []
 
 
-def _sample(diagnosis: "Diagnosis", row: int, names: Sequence[str] | None, look: Look) -> Sample:
+def _sample(diagnosis: Findings, row: int, names: Sequence[str] | None, look: Look) -> Sample:
     vector_k = diagnosis.p_nk[row]
     total = float(vector_k.sum())
     most = int(vector_k.argmin() if total < 0 else vector_k.argmax())
