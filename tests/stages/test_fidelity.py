@@ -22,7 +22,12 @@ from stages import curvature, fidelity, influence, prepare, removal, train
 pytestmark = pytest.mark.slow
 
 KINDS = ["ekfac", "ekfac_runs", "segments", "segments_runs", "exact_runs", "tracin", "label_counts"]
-SIZES = SMALL | {"datasets.digits.fidelity.seeds": 2, "datasets.digits.fidelity.kinds": KINDS}
+VECTORS = ["endpoint", "endpoint_runs", "segments"]
+SIZES = SMALL | {
+    "datasets.digits.fidelity.seeds": 2,
+    "datasets.digits.fidelity.kinds": KINDS,
+    "datasets.digits.removal.influence": VECTORS,
+}
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +145,7 @@ def test_a_missing_checkpoint_is_named_in_one_line(ran):
 
 def test_removal_ranks_by_every_p_and_shows_the_first(ran):
     tables = Results.live("digits", {"removal": {"method": "top_share"}}).top_share
-    assert list(tables.rankings["vectors"].unique()) == ["endpoint", "endpoint_runs", "segments"]
+    assert list(tables.rankings["vectors"].unique()) == VECTORS
     first = tables.rankings[tables.rankings["vectors"] == "endpoint"].drop(columns="vectors")
     pd.testing.assert_frame_equal(first.reset_index(drop=True), tables.correlations)
     p_nk = np.load(ran / "reports/influence/digits/vectors.npz")["P"].astype(float)
