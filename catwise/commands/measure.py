@@ -133,7 +133,7 @@ def copy_parameters(dataset: str, work: Path) -> None:
 def add_time(log: dict[str, Any], surroundings: dict[str, Any], stage: str, seconds: float) -> None:
     """Add the time of a stage to the last run; a new run begins on another machine or code."""
     runs = log["runs"]
-    if not runs or {key: runs[-1][key] for key in surroundings} != surroundings:
+    if not runs or {key: runs[-1].get(key) for key in surroundings} != surroundings:
         runs.append({"date": f"{datetime.now(UTC):%Y-%m-%d}", **surroundings, "seconds": {}})
     spent = runs[-1]["seconds"]
     spent[stage] = round(spent.get(stage, 0) + seconds, 2)

@@ -126,9 +126,9 @@ def choice(
 ) -> int | None:
     """Number the trial with the largest sum of both gains, mean and worst; None without one.
 
-    Neither of the two may fall. No class may lie significantly more than ``allowed_loss``, in
-    points of accuracy, below what it has with plain weights, so that many small losses do not add
-    up over the rounds. ``trials`` are right answers (s, m) like those ``before`` and of ``plain``
+    Neither of the two may fall. A class that loses significantly may lose ``allowed_loss`` points of
+    accuracy at most, counted from what it has with plain weights, so that many small losses do not
+    add up over the rounds. ``trials`` are right answers (s, m) like those ``before`` and of ``plain``
     training, which is ``before`` where it is left out; one seed is enough.
     """
     before_sm = np.asarray(before_sm, float)
@@ -137,7 +137,7 @@ def choice(
         step = net = _gain(right_sm, before_sm, labels_m, level)
         if plain_sm is not None:
             net = _gain(right_sm, np.asarray(plain_sm, float), labels_m, level)
-        if _no_fall(step) and (net.high_k >= -allowed_loss / POINTS).all():
+        if _no_fall(step) and (POINTS * net.class_k[net.worse] >= -allowed_loss).all():
             numbers.append(number)
             worth.append(step.mean.value + step.worst.value)
     return numbers[int(np.argmax(worth))] if numbers else None

@@ -55,7 +55,7 @@ def test_a_loss_within_what_is_allowed_is_chosen(rng):
     before = answers(rng, [0.3, 0.9, 0.9, 0.9])
     lost = (LABELS == 3) & (rng.random(len(LABELS)) < 0.3)
     after = (before | (LABELS == 0)) & ~lost
-    loss = -100 * gain(after, before, LABELS).high_k[3]  # of which the interval is sure, in points
+    loss = -100 * gain(after, before, LABELS).class_k[3]  # in points
     assert choice([after], before, LABELS, allowed_loss=1.01 * loss) == 0
     assert choice([after], before, LABELS, allowed_loss=0.99 * loss) is None
     chosen = crossfitted_choice([after], before, LABELS, allowed_loss=100)
