@@ -126,10 +126,10 @@ def choice(
 ) -> int | None:
     """Number the trial with the largest sum of both gains, mean and worst; None without one.
 
-    Neither of the two may fall. A class that loses significantly may lose ``allowed_loss`` points of
-    accuracy at most, counted from what it has with plain weights, so that many small losses do not
-    add up over the rounds. ``trials`` are right answers (s, m) like those ``before`` and of ``plain``
-    training, which is ``before`` where it is left out; one seed is enough.
+    Neither of the two may fall. A class that loses significantly may lose ``allowed_loss`` points
+    of accuracy at most, counted from what it has with plain weights, so that many small losses do
+    not add up over the rounds. ``trials`` are right answers (s, m) like those ``before`` and of
+    ``plain`` training, which is ``before`` where it is left out; one seed is enough.
     """
     before_sm = np.asarray(before_sm, float)
     numbers, worth = [], []

@@ -140,7 +140,7 @@ def retrain_to_the_ceiling(
     ``labels_n`` are those of the training samples, ``labels_m`` those of validation B. Trials of
     the same weights as the current ones, or as an earlier trial, are left out. The ``choice`` among
     the others is accepted where the rule takes it. ``allowed_loss`` is how many points of accuracy
-    a class may lose for the gain of the others; with 0 no class may lose significantly. It is a
+    a class that loses significantly may lose for the gain of the others; with 0 none may. It is a
     question of what the classes are worth to the user, which no statistics can answer.
 
     Differs from the paper: a step is a whole training, not one more epoch of it.
