@@ -6,6 +6,7 @@ The seeds are those of ``catwise.experiments.improvement_trainer``.
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import zip_longest
 from pathlib import Path as File
 
 import numpy as np
@@ -222,8 +223,8 @@ def _measure(experiment: Experiment, trainer: Trainer) -> None:
     outputs = iter(trainer.run([job for of_method in series for job in of_method], "test"))
     shifts = {ADJUSTED: baselines.logit_adjustment(trainer.labels["train"])}
     measured = [
-        _on_test([next(outputs) for _ in of_method], trainer, shifts.get(method, 0.0))
-        for method, of_method in zip([*jobs, *[""] * len(steps)], series, strict=True)
+        _on_test([next(outputs) for _ in of_method], trainer, shifts.get(method or PLAIN, 0.0))
+        for method, of_method in zip_longest(jobs, series)  # the steps have no name
     ]
     experiment.measured = dict(zip(jobs, measured, strict=False))
     experiment.steps = measured[len(jobs) :]

@@ -85,8 +85,8 @@ def _marks(axes: Axes, points: pd.DataFrame) -> None:
         "plain training": (points["method"] == PLAIN, "D", "black"),
         "oracle": (points["method"] == ORACLE, "*", GREY),
     }
-    for label, (chosen, marker, colour) in kinds.items():
-        rows = points[chosen]
+    for label, (mask, marker, colour) in kinds.items():
+        rows = points[mask]
         if len(rows):
             half = (rows["high"] - rows["low"]) / 2
             style = {"fmt": marker, "color": colour, "elinewidth": 0.6, "markersize": 5}

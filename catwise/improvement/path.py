@@ -114,12 +114,13 @@ class _Rule:
     def gain(self, right_sm: np.ndarray, before_sm: np.ndarray) -> Gain:
         return gain(right_sm, before_sm, self.labels_m, self.level)
 
-    def taken(self, answers: list[np.ndarray], before_sm: np.ndarray) -> int | None:
-        """Number the choice where the rule accepts it, judged as it is made elsewhere."""
-        given = (answers, before_sm, self.labels_m, self.level)
-        limit: dict[str, Any] = {"plain_sm": self.plain_sm, "allowed_loss": self.allowed_loss}
-        choice_sm = crossfitted_choice(*given, **limit)
-        return choice(*given, **limit) if accepted(self.gain(choice_sm, before_sm)) else None
+    def accept(self, answers: list[np.ndarray], before_sm: np.ndarray) -> int | None:
+        """Number the choice if choosing so, judged by cross-fitting, gains; None otherwise."""
+        limits: dict[str, Any] = {"plain_sm": self.plain_sm, "allowed_loss": self.allowed_loss}
+        choice_sm = crossfitted_choice(answers, before_sm, self.labels_m, self.level, **limits)
+        if not accepted(self.gain(choice_sm, before_sm)):
+            return None
+        return choice(answers, before_sm, self.labels_m, self.level, **limits)
 
 
 def retrain_to_the_ceiling(
@@ -200,7 +201,7 @@ def _trials(
         net = rule.gain(right_sm, before_sm)
         predicted_k = (new_n - evidence.weights_n) @ evidence.p_nk
         trials.append(Trial(name, new_n, net, predicted_k, right_sm))
-    number = rule.taken([trial.right_sm for trial in trials], before_sm)
+    number = rule.accept([trial.right_sm for trial in trials], before_sm)
     if number is not None:
         trials[number] = replace(trials[number], accepted=True)
     return tuple(trials)
