@@ -22,10 +22,10 @@ doctor: $(SETUP) ## look for what would stop the pipeline on this machine, and s
 	@python -m catwise doctor
 
 test: $(SETUP) ## set up, run all tests; OPTIONS="--durations 20" goes to pytest
-	pytest -n 2 --dist loadfile $(OPTIONS)
+	pytest -n 2 --dist loadfile --no-loadscope-reorder $(OPTIONS)
 
 quick: $(SETUP) ## the tests that are not marked slow, two or three minutes
-	pytest -n 2 --dist loadfile -m "not slow" $(OPTIONS)
+	pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow" $(OPTIONS)
 
 check: format lint types test ## format, lint, types and tests: what CI runs first
 

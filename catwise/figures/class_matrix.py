@@ -52,6 +52,7 @@ def class_matrix(
             percent
         )
     style = {"cmap": "vlag_r", "cbar_kws": {"label": "% of the influence mass"}}
+    style["annot_kws"] = {"in_layout": False}  # a number is inside of its cell
     sns.heatmap(percent, ax=axes, vmin=-bound, vmax=bound, annot=numbers, fmt="", **style)
     slanted: dict[str, Any] = {"rotation": 0}
     if max(map(len, classes)) > 2:

@@ -109,8 +109,9 @@ def _heat(axes: Axes, grid: pd.DataFrame, bound: float, diagonal: bool) -> None:
     """Draw a heat map with its numbers; where classes are aimed at, the diagonal is marked."""
     decimals = int(bound < 10) + int(bound < 1)
     numbers = grid.map(lambda value: f"{round(value, decimals) + 0.0:.{decimals}f}")  # + 0: no -0
-    font = {"size": 6.5 if len(grid.columns) > 6 else 8}
-    style = {"cmap": "vlag", "cbar_kws": {"extend": "both"}, "annot_kws": font}
+    # the layout need not look at a number, which is inside of its cell
+    text = {"size": 6.5 if len(grid.columns) > 6 else 8, "in_layout": False}
+    style = {"cmap": "vlag", "cbar_kws": {"extend": "both"}, "annot_kws": text}
     sns.heatmap(grid, ax=axes, vmin=-bound or -1, vmax=bound or 1, annot=numbers, fmt="", **style)
     slanted: dict[str, Any] = {}
     if max(map(len, grid.columns)) > 2:
