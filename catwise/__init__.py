@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from catwise.ceiling.pca_rule import first_component_ratio
     from catwise.core.errors import InputError
     from catwise.diagnosis import Diagnosis, diagnose, load_diagnosis
-    from catwise.experiments.workers import open_workers
     from catwise.fidelity.scores import linear_datamodeling_score
     from catwise.improvement.estimators import sklearn_training
     from catwise.improvement.own_training import Improvement, improve
@@ -50,6 +49,7 @@ if TYPE_CHECKING:
     from catwise.influence.segments import Segment, influence_by_segments
     from catwise.influence.unrolled import Step, unrolled_influence
     from catwise.influence.vectors import group_gradients, influence_vectors, validation_bins
+    from catwise.pipeline.workers import open_workers
     from catwise.reweighting.joint_direction import direction_weights, joint_direction
     from catwise.reweighting.pareto_lp_ga import pareto_lp_ga
 
@@ -103,7 +103,7 @@ _HOMES = {  # public name -> its module
     "joint_direction": "catwise.reweighting.joint_direction",
     "linear_datamodeling_score": "catwise.fidelity.scores",
     "load_diagnosis": "catwise.diagnosis",
-    "open_workers": "catwise.experiments.workers",
+    "open_workers": "catwise.pipeline.workers",
     "pareto_lp_ga": "catwise.reweighting.pareto_lp_ga",
     "sklearn_training": "catwise.improvement.estimators",
     "unrolled_influence": "catwise.influence.unrolled",

@@ -14,13 +14,13 @@ from catwise.core.precision import precision
 from catwise.core.progress import progress
 from catwise.experiments import resume
 from catwise.experiments.along_training import Along, vectors_along
-from catwise.experiments.workers import pool
 from catwise.influence.curvature import from_tensors
 from catwise.influence.trajectory import average
 from catwise.influence.vectors import influence_vectors, validation_bins
 from catwise.pipeline.artifacts import load_model, read_splits, read_tensors
 from catwise.pipeline.files import folder, read_json, read_npz, write_json, write_npz
 from catwise.pipeline.stage import run, section_errors, settings
+from catwise.pipeline.workers import pool
 from catwise.training.models import fingerprint
 
 FILES = {"endpoint": "endpoint_runs", "segments": "segments"}  # of bins, by kind

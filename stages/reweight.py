@@ -19,11 +19,11 @@ from catwise.experiments.anchored_influence import KEPT, AnchoredInfluence
 from catwise.experiments.cases import Case, resolve_cases
 from catwise.experiments.table1 import Table1Experiment
 from catwise.experiments.table1_rows import NAMES, headline_metrics, table_rows
-from catwise.experiments.workers import pool
 from catwise.pipeline.artifacts import read_splits
 from catwise.pipeline.files import folder, read_npz, write_csv, write_json, write_npz
 from catwise.pipeline.stage import run, section_errors, settings
 from catwise.pipeline.tables import TABLES, read_table
+from catwise.pipeline.workers import pool
 
 
 def main(dataset: str) -> None:

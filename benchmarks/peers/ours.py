@@ -11,8 +11,8 @@ import torch
 from benchmarks.peers.case import Work
 from catwise.experiments import resume
 from catwise.experiments.along_training import Along, vectors_along
-from catwise.experiments.workers import pool
 from catwise.influence.trajectory import average
+from catwise.pipeline.workers import pool
 
 __all__ = ["OURS"]
 

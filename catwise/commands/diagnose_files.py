@@ -26,13 +26,13 @@ from catwise.core.progress import progress
 from catwise.data import encoding, own_files, splits
 from catwise.data.dataset import SPLITS, Data
 from catwise.diagnosis import Diagnosis, diagnose
-from catwise.experiments.workers import open_workers
 from catwise.figures.counts import counts
 from catwise.figures.influence_plane import influence_plane
 from catwise.figures.style import png
 from catwise.figures.training_curves import training_curves
 from catwise.improvement import own_training
 from catwise.pipeline.files import folder, write_csv
+from catwise.pipeline.workers import open_workers
 from catwise.training import bert
 
 __all__ = ["main"]

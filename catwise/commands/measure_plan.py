@@ -9,8 +9,8 @@ from catwise.core.device import torch_device
 from catwise.core.errors import InputError
 from catwise.experiments.plan import Pieces, Speed, hours_left, pieces, time_steps
 from catwise.experiments.resume import kept_results
-from catwise.experiments.workers import worker_count
 from catwise.pipeline.files import read_json
+from catwise.pipeline.workers import worker_count
 
 __all__ = ["show"]
 

@@ -21,7 +21,6 @@ from catwise.core.errors import InputError
 from catwise.core.losses import Batch
 from catwise.core.precision import Precision, precision
 from catwise.experiments.resume import INFLUENCE_CODE, job_key, pack, resumable_map, unpack
-from catwise.experiments.workers import Spread
 from catwise.influence.segments import Segment, influence_by_segments
 from catwise.influence.trajectory import Stretch, adam_scales, cut, tracin
 from catwise.influence.unrolled import Step, unrolled_influence
@@ -37,6 +36,7 @@ from catwise.pipeline.artifacts import (
 )
 from catwise.pipeline.files import read_json
 from catwise.pipeline.fitted_factors import fit_own_factors
+from catwise.pipeline.workers import Spread
 from catwise.training import epochs
 from catwise.training.epochs import epoch_rates
 

@@ -22,11 +22,11 @@ from catwise.experiments.resume import (
 )
 from catwise.experiments.reweighted_epoch import Start, checkpoint_hashes, next_epoch
 from catwise.experiments.unrolled_epoch import Query, unrolled_vectors
-from catwise.experiments.workers import Spread
 from catwise.influence.curvature import FactoredCurvature
 from catwise.influence.vectors import influence_vectors, validation_bins
 from catwise.pipeline.artifacts import load_model
 from catwise.pipeline.fitted_factors import fit_own_factors
+from catwise.pipeline.workers import Spread
 from catwise.training.batch_norm import has_batch_norm
 from catwise.training.epochs import learning_rates
 

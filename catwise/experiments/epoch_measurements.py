@@ -8,7 +8,7 @@ import pandas as pd
 
 from catwise.experiments.cases import Case
 from catwise.experiments.reweighted_epoch import Job, Measured, Weights, measure_epochs
-from catwise.experiments.workers import Spread
+from catwise.pipeline.workers import Spread
 from catwise.reweighting.table1 import Net, net_effect
 
 __all__ = ["MEASURES", "EpochMeasurements"]

@@ -24,9 +24,9 @@ import torch
 from catwise.core.device import torch_device
 from catwise.core.errors import InputError
 from catwise.core.precision import resolve_precision
-from catwise.experiments.workers import Spread
 from catwise.pipeline.artifacts import card_text
 from catwise.pipeline.files import write_whole
+from catwise.pipeline.workers import Spread
 
 __all__ = [
     "INFLUENCE_CODE",
@@ -66,7 +66,7 @@ def resumable_map(
     ``key(*job)`` names all that the result depends on. A result is kept as soon as it is there, and
     a job whose result is kept, or which is given twice, is done once. So a stage that was killed
     repeats what it asked for, is given it, and goes on to the same answer. ``spread`` is that of
-    ``catwise.experiments.workers``; both functions must be those of a module, as workers import
+    ``catwise.pipeline.workers``; both functions must be those of a module, as workers import
     them.
     """
     paths = [kept_path(stage, dataset, key(*job)) for job in jobs]

@@ -11,13 +11,13 @@ from catwise.config.schema import Epochs, Train
 from catwise.core.device import torch_device
 from catwise.core.losses import Batch, Loss, per_sample_loss
 from catwise.experiments.resume import job_key, resumable_map
-from catwise.experiments.workers import pool
 from catwise.pipeline.artifacts import (
     cached_splits,
     new_model,
     training_recipe,
 )
 from catwise.pipeline.stage import section_errors
+from catwise.pipeline.workers import pool
 from catwise.training import convex, epochs, evaluate
 
 __all__ = ["Job", "retrain", "retrained", "train_anew"]

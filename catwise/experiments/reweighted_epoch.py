@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from catwise.config.schema import Logistic, Train
 from catwise.core.losses import Batch
 from catwise.experiments.resume import job_key, resumable_map
-from catwise.experiments.workers import Spread
 from catwise.pipeline.artifacts import (
     cached_splits,
     checkpoint_path,
@@ -22,6 +21,7 @@ from catwise.pipeline.artifacts import (
     read_tensors,
     training_recipe,
 )
+from catwise.pipeline.workers import Spread
 from catwise.training import epochs, evaluate
 from catwise.training.epochs import Recipe
 

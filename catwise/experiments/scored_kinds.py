@@ -10,9 +10,9 @@ from catwise.config.schema import Curvature, DataSet, Exact, Factored, Fidelity,
 from catwise.core.device import torch_device
 from catwise.core.errors import InputError
 from catwise.experiments.along_training import Along, vectors_along
-from catwise.experiments.workers import pool
 from catwise.fidelity.cost import Work, trainings
 from catwise.influence.trajectory import average
+from catwise.pipeline.workers import pool
 
 __all__ = ["costs", "curvature_section", "vectors_by_kind"]
 

@@ -14,7 +14,7 @@ from catwise.experiments.anchored_influence import AnchoredInfluence
 from catwise.experiments.cases import Case
 from catwise.experiments.epoch_measurements import EpochMeasurements, stack
 from catwise.experiments.reweighted_epoch import Measured
-from catwise.experiments.workers import Spread
+from catwise.pipeline.workers import Spread
 from catwise.reweighting.candidates import CandidateProgram, sweep_thresholds
 from catwise.reweighting.controls import oracle_weights, shuffle_weights
 from catwise.reweighting.fitness import fitness, relative_change

@@ -15,10 +15,10 @@ from catwise.core.precision import precision
 from catwise.core.progress import progress
 from catwise.experiments.resume import INFLUENCE_CODE, job_key, pack, resumable_map, unpack
 from catwise.experiments.retraining import train_anew
-from catwise.experiments.workers import pool
 from catwise.influence.vectors import influence_vectors, validation_bins
 from catwise.pipeline.artifacts import cached_splits, training_recipe
 from catwise.pipeline.fitted_factors import fit_curvature
+from catwise.pipeline.workers import pool
 from catwise.training import evaluate
 
 __all__ = ["INFLUENCE", "Outputs", "WeightedJob", "weighted_trainings"]

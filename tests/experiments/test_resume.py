@@ -150,7 +150,7 @@ import sys, time
 sys.path.insert(0, sys.argv.pop(1))
 import torch
 from catwise.experiments.resume import resumable_map
-from catwise.experiments.workers import pool
+from catwise.pipeline.workers import pool
 from catwise.pipeline.stage import run
 
 def work(number):
@@ -218,7 +218,7 @@ def test_all_code_that_decides_is_in_the_key(module, others):
         "catwise/pipeline/files.py",
         "catwise/pipeline/stage.py",
         "catwise/experiments/resume.py",
-        "catwise/experiments/workers.py",
+        "catwise/pipeline/workers.py",
         "catwise/experiments/unrolled_epoch.py",  # keeps what it unrolls under a key of its own
         "catwise/influence/kronfluence_reference.py",  # a fit that no experiment uses
     }

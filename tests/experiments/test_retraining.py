@@ -169,7 +169,7 @@ def test_whatever_a_result_depends_on_is_in_its_key():
     ],
 )
 def test_a_mistake_in_the_environment_is_named(name, value, said, monkeypatch):
-    monkeypatch.setattr("catwise.experiments.workers.find_spec", lambda _: None)
+    monkeypatch.setattr("catwise.pipeline.workers.find_spec", lambda _: None)
     monkeypatch.setenv(name, value)
     with pytest.raises(InputError) as caught:
         results()

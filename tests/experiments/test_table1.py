@@ -22,13 +22,13 @@ from catwise.experiments.unrolled_epoch import (
     unrolled_epoch,
     unrolled_vectors,
 )
-from catwise.experiments.workers import pool
 from catwise.figures import searches, table1, tradeoff
 from catwise.figures.style import png
 from catwise.pipeline.artifacts import load_model, read_splits, training_recipe
 from catwise.pipeline.files import read_json, read_npz
 from catwise.pipeline.results import Results
 from catwise.pipeline.tables import TABLES
+from catwise.pipeline.workers import pool
 from catwise.training import evaluate
 from catwise.training.models import fingerprint
 from stages import prepare, reweight, train

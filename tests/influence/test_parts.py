@@ -11,9 +11,9 @@ from catwise import open_workers
 from catwise.core.errors import InputError
 from catwise.core.spread import Workers
 from catwise.diagnosis import diagnose
-from catwise.experiments import workers as workers_module
 from catwise.influence.factors import fit_factors
 from catwise.influence.vectors import group_gradients, influence_vectors
+from catwise.pipeline import workers as workers_module
 from tests.helpers.diagnoses import CLASSES, noisy
 from tests.helpers.small import conv_net, images
 

@@ -10,11 +10,11 @@ from catwise.core.errors import InputError
 from catwise.experiments import resume
 from catwise.experiments.along_training import Along, vectors_along
 from catwise.experiments.retraining import retrain
-from catwise.experiments.workers import pool
 from catwise.fidelity.scores import linear_datamodeling_score
 from catwise.pipeline.artifacts import read_splits
 from catwise.pipeline.results import Results
 from catwise.pipeline.stage import settings
+from catwise.pipeline.workers import pool
 from catwise.removal.top_share import plan
 from catwise.training import evaluate
 from stages import curvature, fidelity, influence, prepare, removal, train
