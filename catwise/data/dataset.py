@@ -3,7 +3,8 @@
 Differs from the paper: its experiments use one held-out split for what three splits do here.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
@@ -52,6 +53,27 @@ class Data:
         for split, names in self.names.items():
             arrays[f"{split}/name"], arrays[f"{split}/name_offsets"] = pack(names)
         return arrays
+
+    def reordered(self, rows: Mapping[str, np.ndarray]) -> "Data":
+        """Return the same samples in another order: those of each split by their ``rows``."""
+
+        def taken(parts: dict[str, Any]) -> dict[str, Any]:
+            return {
+                split: [values[row] for row in rows[split]]
+                if isinstance(values, list)
+                else values[rows[split]]
+                for split, values in parts.items()
+            }
+
+        return replace(
+            self,
+            x=taken(self.x),
+            y=taken(self.y),
+            flipped=self.flipped[rows["train"]],
+            mask=taken(self.mask),
+            texts=taken(self.texts),
+            names=taken(self.names),
+        )
 
 
 def pack(texts: list[str]) -> tuple[np.ndarray, np.ndarray]:

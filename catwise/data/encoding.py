@@ -30,9 +30,11 @@ def measure_channels(data: Data) -> Data:
 
 
 def encode_texts(data: Data, max_length: int, vocabulary_size: int, tokenizer: str | None) -> Data:
-    """Encode texts as token ids by ``tokenizer``, in JSON.
+    """Encode texts as token ids by ``tokenizer``, in JSON, and sort each split by length.
 
     Without one, a vocabulary of at most ``vocabulary_size`` is learned from the training texts.
+    The length is in characters, which no vocabulary changes. Whatever goes through a split in order
+    has texts of one length in a batch then, and little padding; a training shuffles them.
     """
     tokenizer = tokenizer or wordpiece.learn(data.texts["train"], vocabulary_size)
     encoded = {
@@ -42,10 +44,12 @@ def encode_texts(data: Data, max_length: int, vocabulary_size: int, tokenizer: s
         "vocabulary_size": wordpiece.size(tokenizer),
         "cut_at_max_length": {split: cut for split, (_, _, cut) in encoded.items()},
     }
-    return replace(
+    whole = replace(
         data,
         x={split: ids for split, (ids, _, _) in encoded.items()},
         mask={split: mask for split, (_, mask, _) in encoded.items()},
         tokenizer=tokenizer,
         card=data.card | card,
     )
+    characters = {split: np.array([len(text) for text in data.texts[split]]) for split in SPLITS}
+    return whole.reordered({split: n.argsort(kind="stable") for split, n in characters.items()})

@@ -1,4 +1,5 @@
 import hashlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -185,6 +186,23 @@ def test_held_out_splits_depend_neither_on_the_training_size_nor_on_flips(raw):
         assert samples(one, split) == samples(other, split)
         np.testing.assert_array_equal(one.y[split], other.y[split])
     assert other.flipped.sum() == 12
+
+
+def test_texts_are_sorted_by_length_with_all_that_belongs_to_them(rng):
+    texts = ["word " * count for count in rng.permutation(120) + 1]
+    raw = Raw(("a", "b"), "none", "here", {"all": (texts, np.arange(120) % 2)})
+    split = split_in_four(rng, raw, SIZES | {"test": 10}, Spoiling(flip_share=0.2))
+    split = replace(split, names=split.texts)
+    encoded = encode_texts(split, 200, 80, None)
+    for part in SPLITS:
+        lengths = encoded.mask[part].sum(axis=1)
+        assert (np.diff(lengths) > 0).all()
+        assert encoded.names[part] == encoded.texts[part] == sorted(split.texts[part], key=len)
+        given = dict(zip(split.texts[part], split.y[part], strict=True))
+        assert [given[text] for text in encoded.texts[part]] == encoded.y[part].tolist()
+    flipped = dict(zip(split.texts["train"], split.flipped, strict=True))
+    assert [flipped[text] for text in encoded.texts["train"]] == encoded.flipped.tolist()
+    assert 0 < encoded.flipped.sum() < len(encoded.flipped)
 
 
 def planted(raw, *pairs):
