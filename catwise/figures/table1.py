@@ -1,5 +1,7 @@
 """Draw Table 1 with intervals: what reweighting an epoch gains beyond plain training."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -41,16 +43,19 @@ def table_one(cases: pd.DataFrame, table: pd.DataFrame, summary: pd.DataFrame) -
     labels = case_labels(cases)
     figure = Figure(figsize=(12, 3.1 * len(labels)), layout="constrained")
     words = []
+    methods = rivals(table)  # of all cases, so that each looks the same in all
+    handles: dict[str, Any] = {}
     grid = figure.subplots(len(labels), 2, squeeze=False)
     for row, (case, label) in zip(grid, labels.items(), strict=True):
         in_case = table[table["case"] == case]
-        methods = rivals(in_case)
         for axes, measure in zip(row, UNITS, strict=True):
             _dots(axes, in_case[in_case["measure"] == measure], methods, measure)
         row[0].set_title(label, loc="left", fontweight="bold")
         words.append(f"{label}: {_counts(summary[summary['case'] == case], methods)}")
-    handles, names = row[0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside lower center", ncols=3, frameon=False)
+        drawn, names = row[0].get_legend_handles_labels()
+        handles |= dict(zip(names, drawn, strict=True))
+    entries = list(handles.values()), list(handles)
+    figure.legend(*entries, loc="outside lower center", ncols=3, frameon=False)
     return Picture(
         figure,
         "Table 1",
@@ -70,6 +75,8 @@ def _dots(axes: Axes, table: pd.DataFrame, methods: dict[str, str], measure: str
     classes = table.drop_duplicates("class")
     for key, offset, style in side_by_side(methods):
         rows = table[table["method"] == key]
+        if rows.empty:  # not every case has every method
+            continue
         gain, low, high = (factor * rows[name].to_numpy() for name in ("gain", "low", "high"))
         at = np.arange(len(classes)) + offset
         axes.errorbar(at, gain, [gain - low, high - gain], **style)
@@ -83,6 +90,8 @@ def _counts(summary: pd.DataFrame, methods: dict[str, str]) -> str:
     words = []
     for key, label in methods.items():
         rows = summary[summary["method"] == key].set_index("measure")
+        if rows.empty:
+            continue
         counts = [f"{rows.loc[name, 'better']}/{rows.loc[name, 'worse']}" for name in UNITS]
         words.append(f"{label} {' and '.join(counts)}")
     return "; ".join(words)

@@ -1,5 +1,6 @@
 """The laws of the figures of Table 1: whom they show, and that they count nothing themselves."""
 
+import pandas as pd
 import pytest
 
 from catwise.figures import refresh, searches, table1, tradeoff
@@ -29,6 +30,25 @@ def test_targets_alone_are_red(tables):
     axes = table1.table_one(tables.cases, tables.table, tables.summary).figure.axes[0]
     red = [tick.get_text() for tick in axes.get_xticklabels() if tick.get_color() == COLOURS[3]]
     assert red == ["a"]
+
+
+def test_a_method_that_one_case_lacks_is_in_the_legend_and_looks_the_same_in_all(tables):
+    case = tables.cases["case"].iloc[0]
+    cases = pd.concat([tables.cases, tables.cases.assign(case="course_correction")])
+    fewer = [table[table["method"] != SEARCH.key] for table in (tables.table, tables.summary)]
+    both = [
+        pd.concat([whole[whole["case"] == case], few.assign(case="course_correction")])
+        for whole, few in zip((tables.table, tables.summary), fewer, strict=True)
+    ]
+    figure = table1.table_one(cases.assign(kind=cases["case"]), *both).figure
+    first, second = figure.axes[0], figure.axes[2]
+    assert labels(second) == labels(first)[1:]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == labels(first)
+    colours = [
+        {label: handle[0].get_color() for handle, label in zip(*drawn, strict=True)}
+        for drawn in (first.get_legend_handles_labels(), second.get_legend_handles_labels())
+    ]
+    assert colours[1].items() < colours[0].items()
 
 
 def test_the_caption_tells_the_counts_of_the_stage(tables):
