@@ -57,7 +57,7 @@ class Data:
     def reordered(self, rows: Mapping[str, np.ndarray]) -> "Data":
         """Return the same samples in another order: those of each split by their ``rows``."""
 
-        def taken(parts: dict[str, Any]) -> dict[str, Any]:
+        def reorder(parts: dict[str, Any]) -> dict[str, Any]:
             return {
                 split: [values[row] for row in rows[split]]
                 if isinstance(values, list)
@@ -67,12 +67,12 @@ class Data:
 
         return replace(
             self,
-            x=taken(self.x),
-            y=taken(self.y),
+            x=reorder(self.x),
+            y=reorder(self.y),
             flipped=self.flipped[rows["train"]],
-            mask=taken(self.mask),
-            texts=taken(self.texts),
-            names=taken(self.names),
+            mask=reorder(self.mask),
+            texts=reorder(self.texts),
+            names=reorder(self.names),
         )
 
 

@@ -51,5 +51,5 @@ def encode_texts(data: Data, max_length: int, vocabulary_size: int, tokenizer: s
         tokenizer=tokenizer,
         card=data.card | card,
     )
-    characters = {split: np.array([len(text) for text in data.texts[split]]) for split in SPLITS}
-    return whole.reordered({split: n.argsort(kind="stable") for split, n in characters.items()})
+    lengths = {split: np.array([len(text) for text in data.texts[split]]) for split in SPLITS}
+    return whole.reordered({split: lengths[split].argsort(kind="stable") for split in SPLITS})

@@ -15,16 +15,13 @@ __all__ = ["Bert", "pretrained", "real_positions", "small"]
 
 # plain products and a softmax, which can be differentiated as often as the curvature needs
 ATTENTION = "eager"
-PARTS, PART = 8, 8  # at most so many parts of a batch, each of at least so many texts
 
 
 class Bert(nn.Module):
     """Map token ids and their mask to logits (n, k).
 
     The mask is 1 on tokens and 0 on the padding at the right. A batch is cut to its longest text,
-    which gives the same logits for less work. In training and in evaluation it goes through the
-    layers in parts of similar length, for the same reason: half of the work on short messages.
-    Influence is computed in one part, because it looks into the layers.
+    which gives the same logits for less work.
     """
 
     def __init__(self, classifier: "BertForSequenceClassification"):
@@ -32,14 +29,6 @@ class Bert(nn.Module):
         self.classifier = classifier
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
-        if not self.training and torch.is_grad_enabled():
-            return self._logits(ids, mask)
-        order = mask.sum(1).argsort(stable=True)
-        size = max(PART, -(-len(order) // PARTS))
-        parts = [self._logits(ids[rows], mask[rows]) for rows in order.split(size)]
-        return torch.cat(parts)[order.argsort()]
-
-    def _logits(self, ids: Tensor, mask: Tensor) -> Tensor:
         mask = _cut(mask)
         ids = ids[:, : mask.shape[1]]
         # each sample has an input of its own to every embedding, and so a gradient of its own

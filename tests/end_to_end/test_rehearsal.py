@@ -90,6 +90,7 @@ def test_the_papers_configuration_runs_from_data_to_figures(tmp_path, monkeypatc
     sizes = {f"datasets.cifar10_rehearsal.{key}": size for key, size in SMALLER.items()}
     tree = YAML(typ="safe", pure=True).load((ROOT / "params.yaml").read_text())
     cases = tree["datasets"]["cifar10_rehearsal"]["reweight"]["cases"]
+    # both kinds, both rates, and targets that are named
     sizes["datasets.cifar10_rehearsal.reweight.cases"] = [cases[0], cases[2], cases[4]]
     resize(tmp_path / "params.yaml", sizes)
     monkeypatch.delenv("DVC_ROOT", raising=False)

@@ -72,40 +72,6 @@ def test_no_padding_is_computed(reader):
     assert seen == [max(LENGTHS)] * 2
 
 
-@pytest.fixture
-def lengths_seen(reader):
-    """Notes how long the texts are that the layers see, a number per part of a batch."""
-    seen = []
-    reader.classifier.bert.encoder.register_forward_hook(
-        lambda _, inputs, __: seen.append(inputs[0].shape[1])
-    )
-    return seen
-
-
-def test_evaluation_takes_texts_of_similar_length_together(reader, lengths_seen):
-    lengths = [9, 1, 9, 2, 1, 9, 2, 9, 1, 2, 9, 1, 1, 9, 2, 2, 9, 1]
-    ids, mask, _ = texts(9, lengths)
-    whole = reader(ids, mask)
-    with torch.no_grad():
-        in_parts = reader(ids, mask)
-    assert lengths_seen == [9, 2, 9, 9]
-    assert_close(in_parts, whole)
-
-
-def test_a_step_of_training_in_parts_has_the_gradient_of_the_whole_batch(reader, lengths_seen):
-    for module in reader.modules():
-        if isinstance(module, torch.nn.Dropout):
-            module.p = 0.0
-    ids, mask, labels = texts(9)
-    gradients = []
-    for training in (False, True):
-        loss = torch.nn.functional.cross_entropy(reader.train(training)(ids, mask), labels)
-        parts = torch.autograd.grad(loss, list(reader.parameters()))
-        gradients.append(torch.cat([part.flatten() for part in parts]))
-    assert lengths_seen == [7, 5, 7]
-    assert_close(*gradients)
-
-
 def test_ids_of_32_bits_are_ids(reader):
     assert torch.equal(reader(*texts(9, dtype=torch.int32)[:-1]), reader(*texts(9)[:-1]))
 
