@@ -2,20 +2,17 @@
 
 from pathlib import Path
 
-import torch
-
 from catwise.figures.gallery import draw
 from catwise.pipeline.files import folder, write_json
 from catwise.pipeline.pictures import write_pictures
-from catwise.pipeline.provenance import check
-from catwise.pipeline.results import Results, names, record
+from catwise.pipeline.results import Results, check, names, record
 from catwise.pipeline.stage import run
 from catwise.pipeline.workers import pool, worker_count
 
 
 def main() -> None:
-    out, datasets, cpu = folder("reports", "carried"), names(), torch.device("cpu")
-    with pool(cpu, 1, max(1, min(worker_count(cpu, 1), len(datasets)))) as spread:
+    out, datasets = folder("reports", "carried"), names()
+    with pool("cpu", 1, max(1, min(worker_count("cpu", 1), len(datasets)))) as spread:
         counts = list(spread(check_and_draw, [(dataset, out) for dataset in datasets]))
     # the number of files; DVC warns of an empty folder
     write_json(out / "checked.json", dict(zip(datasets, counts, strict=True)))

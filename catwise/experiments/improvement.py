@@ -10,6 +10,7 @@ from itertools import zip_longest
 from pathlib import Path as File
 
 import numpy as np
+import torch
 
 from catwise.ceiling.calibration import Calibration, calibrate_from
 from catwise.ceiling.check import check_ceiling
@@ -81,6 +82,7 @@ def run_improvement(dataset: str, parameters: DataSet) -> Experiment:
     """Follow the path to the ceiling, and measure it and every baseline on the test split."""
     section = parameters.improve
     assert section is not None
+    torch.set_num_threads(parameters.threads)
     splits, classes = read_splits(dataset, parameters.device)
     labels = {split: batch[-1].cpu().numpy() for split, batch in splits.items()}
     flipped_n = read_npz(File("data", dataset, "arrays.npz"))["flipped"].astype(bool)

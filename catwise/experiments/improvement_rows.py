@@ -9,15 +9,14 @@ from catwise.core.statistics import student_half_width
 from catwise.experiments.improvement import PATH, PLAIN, PROPOSED, Experiment, Measured
 from catwise.improvement.path import Round
 
-__all__ = ["NAMES", "headline_metrics", "table_rows"]
+__all__ = ["headline_metrics", "table_rows"]
 
-NAMES = ("path", "table", "classes", "steps", "class_matrix")
 LEVEL = 0.05  # of the table's error counts, shared by the methods that could gain
 POINTS = 100  # accuracies are shares; the tables of gains are in points
 
 
 def table_rows(experiment: Experiment) -> dict[str, list[dict[str, Any]]]:
-    """Return the rows of each table of ``NAMES``."""
+    """Return the rows of each table of the stage."""
     return {
         "path": [row for round_ in experiment.path.rounds for row in _path_rows(round_)],
         "table": list(_method_rows(experiment)),

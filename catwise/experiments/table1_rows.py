@@ -19,7 +19,7 @@ from catwise.reweighting.table1 import (
     tradeoff_row,
 )
 
-__all__ = ["NAMES", "headline_metrics", "table_rows"]
+__all__ = ["headline_metrics", "table_rows"]
 
 # The anchor and filter of the headroom as printed, and of that beyond plain training.
 ROOMS = (("start", "damped"), ("end", "horizon"))
@@ -27,10 +27,6 @@ ROOMS = (("start", "damped"), ("end", "horizon"))
 # The directions of the same query that are compared, with P of the whole epoch and of its end.
 UNROLLED = Method("direction", anchor="unrolled", filter="exact", query="loss")
 END = Method("direction", anchor="end", filter="horizon", query="loss")
-
-NAMES = (  # of the tables
-    *("cases", "table", "summary", "printed", "refresh", "room", "tradeoff", "history"),
-)
 
 
 def table_rows(experiment: Table1Experiment, classes: list[str]) -> dict[str, list[dict[str, Any]]]:
@@ -46,7 +42,7 @@ def table_rows(experiment: Table1Experiment, classes: list[str]) -> dict[str, li
         "tradeoff": _tradeoff_rows(experiment),
         "history": experiment.history,
     }
-    return {name: [{"case": case.key, **row} for row in rows[name]] for name in NAMES}
+    return {name: [{"case": case.key, **row} for row in table] for name, table in rows.items()}
 
 
 def _class_rows(experiment: Table1Experiment, classes: list[str]) -> list[dict[str, Any]]:

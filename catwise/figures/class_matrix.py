@@ -7,7 +7,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from catwise.core.errors import InputError
-from catwise.figures.style import Picture, styled
+from catwise.figures.style import UNLABELLED, Picture, styled
 
 __all__ = ["class_matrix", "class_shares"]
 
@@ -51,7 +51,8 @@ def class_matrix(
         numbers = np.vectorize(lambda value: f"{round(value, decimals) + 0.0:.{decimals}f}")(
             percent
         )
-    style = {"cmap": "vlag_r", "cbar_kws": {"label": "% of the influence mass"}}
+    style: dict[str, Any] = {"cmap": "vlag_r", "cbar_kws": {"label": "% of the influence mass"}}
+    style |= UNLABELLED
     style["annot_kws"] = {"in_layout": False}  # a number is inside of its cell
     sns.heatmap(percent, ax=axes, vmin=-bound, vmax=bound, annot=numbers, fmt="", **style)
     slanted: dict[str, Any] = {"rotation": 0}

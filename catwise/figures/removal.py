@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from catwise.figures.labels import vectors_label
-from catwise.figures.style import BLUE, GREY, Picture, styled
+from catwise.figures.style import BLUE, GREY, UNLABELLED, Picture, styled
 
 __all__ = ["removal"]
 
@@ -111,13 +111,13 @@ def _heat(axes: Axes, grid: pd.DataFrame, bound: float, diagonal: bool) -> None:
     numbers = grid.map(lambda value: f"{round(value, decimals) + 0.0:.{decimals}f}")  # + 0: no -0
     # the layout need not look at a number, which is inside of its cell
     text = {"size": 6.5 if len(grid.columns) > 6 else 8, "in_layout": False}
-    style = {"cmap": "vlag", "cbar_kws": {"extend": "both"}, "annot_kws": text}
+    style = {"cmap": "vlag", "cbar_kws": {"extend": "both"}, "annot_kws": text, **UNLABELLED}
     sns.heatmap(grid, ax=axes, vmin=-bound or -1, vmax=bound or 1, annot=numbers, fmt="", **style)
     slanted: dict[str, Any] = {}
     if max(map(len, grid.columns)) > 2:
         slanted = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
-    axes.set_xticks(axes.get_xticks(), list(grid.columns), **slanted)
-    axes.set_yticks(axes.get_yticks(), list(grid.index), rotation=0)
+    axes.set_xticks(np.arange(len(grid.columns)) + 0.5, list(grid.columns), **slanted)
+    axes.set_yticks(np.arange(len(grid)) + 0.5, list(grid.index), rotation=0)
     if diagonal:
         _mark_diagonal(axes, len(grid))
 

@@ -9,12 +9,10 @@ import joblib
 import torch
 
 from catwise.core.device import torch_device
-from catwise.core.errors import InputError
 from catwise.core.precision import resolve_precision
 from catwise.pipeline.environment import processor, versions
-from catwise.pipeline.results import CARRIED, hashes
 
-__all__ = ["ROOT", "check", "code", "machine"]
+__all__ = ["ROOT", "code", "machine"]
 
 
 ROOT = Path(__file__).parents[2]
@@ -48,20 +46,6 @@ def code() -> dict[str, Any]:
     commit = _git("rev-parse", "HEAD") if is_ours else None
     clean = None if commit is None else _git("status", "--porcelain", "catwise", "stages") == ""
     return {"commit": commit, "clean": clean, "code_sha256": digest.hexdigest()}
-
-
-def check(dataset: str, expected: dict[str, str]) -> None:
-    """Raise InputError unless the carried files are those that were measured, byte for byte.
-
-    ``expected`` is the sha256 of each file, by name; there must be no other file.
-    """
-    actual = hashes(CARRIED / dataset)
-    for name in sorted({*expected, *actual}):
-        if expected.get(name) != actual.get(name):
-            wanted = expected.get(name, "no such file")[:12]
-            got = actual.get(name, "no such file")[:12]
-            path = CARRIED / dataset / name
-            raise InputError(f"{path}: expected sha256 {wanted} as measured; got {got}")
 
 
 def _git(*arguments: str) -> str | None:

@@ -19,6 +19,7 @@ import pandas as pd
 
 from catwise.ceiling.decision import Blocked, uncalibrated_verdict
 from catwise.ceiling.verdict import Verdict
+from catwise.core.errors import InputError
 from catwise.core.statistics import Estimate
 from catwise.pipeline.files import read_json, read_npz
 from catwise.pipeline.records import (
@@ -48,6 +49,7 @@ __all__ = [
     "TopShare",
     "Trimming",
     "TrimmingState",
+    "check",
     "hashes",
     "live",
     "names",
@@ -335,3 +337,17 @@ def hashes(root: Path) -> dict[str, str]:
         path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in files
     }
+
+
+def check(dataset: str, expected: dict[str, str]) -> None:
+    """Raise InputError unless the carried files are those that were measured, byte for byte.
+
+    ``expected`` is the sha256 of each file, by name; there must be no other file.
+    """
+    actual = hashes(CARRIED / dataset)
+    for name in sorted({*expected, *actual}):
+        if expected.get(name) != actual.get(name):
+            wanted = expected.get(name, "no such file")[:12]
+            got = actual.get(name, "no such file")[:12]
+            path = CARRIED / dataset / name
+            raise InputError(f"{path}: expected sha256 {wanted} as measured; got {got}")

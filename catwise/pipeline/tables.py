@@ -9,14 +9,15 @@ import io
 from collections.abc import Mapping
 from pathlib import Path
 from types import UnionType
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from catwise.core.errors import InputError
-from catwise.pipeline.files import reading
+from catwise.pipeline.files import folder, reading, write_csv, write_json, write_npz
 
-__all__ = ["METHOD", "TABLES", "Schema", "read_table"]
+__all__ = ["METHOD", "TABLES", "Schema", "read_table", "table_names", "write_outputs"]
 
 Schema = Mapping[str, type | UnionType]
 
@@ -148,6 +149,31 @@ def read_table(path: Path, schema: Schema) -> pd.DataFrame:
                 f"{path}: expected a column {name!r}; got {', '.join(text)}; run `dvc repro`"
             )
     return pd.DataFrame({name: _typed(path, text[name], kind) for name, kind in schema.items()})
+
+
+def table_names(stage: str) -> list[str]:
+    """List the tables that a stage writes."""
+    return [name.removeprefix(f"{stage}/") for name in TABLES if name.startswith(f"{stage}/")]
+
+
+def write_outputs(
+    stage: str,
+    dataset: str,
+    tables: Mapping[str, list[dict[str, Any]]] | None = None,
+    weights: Mapping[str, np.ndarray] | None = None,
+    metrics: Mapping[str, Any] | None = None,
+) -> None:
+    """Write the tables of a stage, the weights of samples that it found, and its metrics.
+
+    Without them, where a data set leaves the stage out, all files are there and empty.
+    """
+    out = folder("reports", stage, dataset)
+    for name in table_names(stage):
+        rows = tables[name] if tables else []
+        write_csv(out / f"{name}.csv", rows, list(TABLES[f"{stage}/{name}"]))
+    as_written = {name: values.astype(np.float32) for name, values in (weights or {}).items()}
+    write_npz(out / "weights.npz", **as_written)
+    write_json(out / "metrics.json", dict(metrics or {}))
 
 
 def _typed(path: Path, column: pd.Series, kind: type | UnionType) -> pd.Series:

@@ -15,18 +15,21 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from catwise.core.errors import InputError, optional_packages
 from catwise.core.spread import Spread, Workers
+
+if TYPE_CHECKING:
+    import torch
 
 __all__ = ["Spread", "open_workers", "pool", "worker_count"]
 
 
 @contextmanager
-def pool(device: torch.device, threads: int, workers: int | None = None) -> Iterator[Spread]:
+def pool(
+    device: "torch.device | str", threads: int, workers: int | None = None
+) -> Iterator[Spread]:
     """Open the workers and give ``spread(function, calls)``, which yields function(*call) in order.
 
     Each worker may use ``threads`` threads; a single worker of loky is this process itself. The
@@ -53,7 +56,7 @@ def pool(device: torch.device, threads: int, workers: int | None = None) -> Iter
 
 
 @contextmanager
-def open_workers(device: torch.device | str = "cpu", threads: int = 1) -> Iterator[Workers]:
+def open_workers(device: "torch.device | str" = "cpu", threads: int = 1) -> Iterator[Workers]:
     """Open the pool, and give what ``diagnose`` and ``influence_vectors`` take as ``workers``.
 
     There is a process for each GPU where ``device`` is CUDA, else as many as ``worker_count`` says.
@@ -63,6 +66,8 @@ def open_workers(device: torch.device | str = "cpu", threads: int = 1) -> Iterat
     """
     with optional_packages("open_workers", "cluster"):
         import joblib  # noqa: F401
+    import torch
+
     device = torch.device(device)
     gpus = torch.cuda.device_count() if device.type == "cuda" else 0
     count = gpus or worker_count(device, threads)
@@ -83,13 +88,14 @@ def _backend() -> str:
     return name
 
 
-def worker_count(device: torch.device, threads: int) -> int:
+def worker_count(device: "torch.device | str", threads: int) -> int:
     """Return how many processes work on a map: those of CATWISE_WORKERS, or one for each core."""
     count = os.environ.get("CATWISE_WORKERS")
     if not count:
         import joblib
 
-        return 1 if device.type == "cuda" else max(1, joblib.cpu_count() // threads)
+        one = str(device).startswith("cuda")
+        return 1 if one else max(1, joblib.cpu_count() // threads)
     if not (count.isdecimal() and int(count)):
         raise InputError(f"CATWISE_WORKERS: expected a whole number of at least 1; got {count!r}")
     return int(count)

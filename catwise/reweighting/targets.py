@@ -1,7 +1,6 @@
 """Choose the epoch that is taken again and the classes that are its targets (section 3.4)."""
 
 import numpy as np
-from scipy.stats import hypergeom
 
 from catwise.core.errors import InputError
 
@@ -33,6 +32,8 @@ def fallen_classes(
     samples each. The two epochs judge the same samples, which agree more than independent ones
     would, so it errs on the side of no fall.
     """
+    from scipy.stats import hypergeom  # a second to import
+
     counts_k = np.asarray(counts_k)
     right_before_k, right_after_k = np.rint(before_k * counts_k), np.rint(after_k * counts_k)
     right_k = right_before_k + right_after_k

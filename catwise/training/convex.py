@@ -1,11 +1,13 @@
 """Train a convex model to its optimum, with one weight per sample."""
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
 from scipy.optimize import minimize
 from torch import Tensor, nn
+from torch.autograd.functional import hessian, jacobian
 from torch.func import functional_call
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
@@ -26,7 +28,8 @@ def fit_convex(model: nn.Module, train: Batch, l2: float, weights: Tensor | None
     """
     dtype = train[0].dtype
     objective = _objective(model, train, l2, weights)
-    gradient, hessian = torch.func.grad(objective), torch.func.hessian(objective)
+    gradient = partial(jacobian, objective)
+    curvature = partial(hessian, objective, vectorize=True)  # a quarter of torch.func's time
 
     def in_numpy(function: Callable[[Tensor], Tensor]) -> Callable[[np.ndarray], np.ndarray]:
         return lambda theta: function(torch.from_numpy(theta).to(dtype)).detach().numpy()
@@ -36,7 +39,7 @@ def fit_convex(model: nn.Module, train: Batch, l2: float, weights: Tensor | None
         in_numpy(objective),
         start,
         jac=in_numpy(gradient),
-        hess=in_numpy(hessian),
+        hess=in_numpy(curvature),
         method="trust-exact",
         options={"gtol": 1e-12},
     ).x
@@ -44,7 +47,7 @@ def fit_convex(model: nn.Module, train: Batch, l2: float, weights: Tensor | None
     # steps go on. On separable data without a penalty the gradient vanishes too, but the steps do
     # not, because the optimum is at infinity.
     for _ in range(3):
-        step = np.linalg.lstsq(in_numpy(hessian)(theta), in_numpy(gradient)(theta))[0]
+        step = np.linalg.lstsq(in_numpy(curvature)(theta), in_numpy(gradient)(theta))[0]
         theta = theta - step
     norm = float(np.linalg.norm(in_numpy(gradient)(theta)))
     if not (norm <= 1e-8 and np.linalg.norm(step) <= 1e-6 * (1 + np.linalg.norm(theta))):

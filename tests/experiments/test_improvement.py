@@ -9,12 +9,11 @@ from benchmarks.science import weight_sources
 from catwise.config import params
 from catwise.config.schema import Improve
 from catwise.experiments import weighted_training
-from catwise.experiments.improvement_rows import NAMES
 from catwise.experiments.retraining import retrain, train_anew
 from catwise.experiments.weighted_training import INFLUENCE, WeightedJob, weighted_trainings
 from catwise.pipeline.artifacts import read_splits
 from catwise.pipeline.files import read_json, read_npz, write_json, write_npz
-from catwise.pipeline.tables import TABLES, read_table
+from catwise.pipeline.tables import TABLES, read_table, table_names
 from catwise.training.models import fingerprint
 from stages import improve as stage
 
@@ -125,7 +124,7 @@ def test_other_weights_losses_and_questions_have_other_keys():
 def test_the_stage_writes_what_its_schema_says_and_noise_for_test_labels_changes_no_weight():
     stage.main("mine")
     out = Path("reports/improve/mine")
-    for name in NAMES:
+    for name in table_names("improve"):
         assert len(read_table(out / f"{name}.csv", TABLES[f"improve/{name}"]))
     first = read_npz(out / "weights.npz")
     table = read_table(out / "table.csv", TABLES["improve/table"])

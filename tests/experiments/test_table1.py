@@ -15,7 +15,6 @@ from catwise.experiments import unrolled_epoch as unrolled_epochs
 from catwise.experiments.cases import epoch_recipe, resolve_cases, within_budget
 from catwise.experiments.plan import extra_epochs
 from catwise.experiments.reweighted_epoch import Start, measure_epochs, next_epoch
-from catwise.experiments.table1_rows import NAMES
 from catwise.experiments.unrolled_epoch import (
     FIRST_ORDER,
     Query,
@@ -27,7 +26,7 @@ from catwise.figures.style import png
 from catwise.pipeline.artifacts import load_model, read_splits, training_recipe
 from catwise.pipeline.files import read_json, read_npz
 from catwise.pipeline.results import Results
-from catwise.pipeline.tables import TABLES
+from catwise.pipeline.tables import TABLES, table_names
 from catwise.pipeline.workers import pool
 from catwise.training import evaluate
 from catwise.training.models import fingerprint
@@ -55,7 +54,7 @@ TINY = {
     "tradeoff": 2,
 }
 BUDGET = 8 + 2 * 6
-OUTPUTS = (*(f"{name}.csv" for name in NAMES), "weights.npz", "metrics.json")
+OUTPUTS = (*(f"{name}.csv" for name in table_names("reweight")), "weights.npz", "metrics.json")
 
 
 @pytest.fixture(scope="module")
@@ -206,7 +205,7 @@ def test_without_cases_the_tables_are_empty_but_whole(tmp_path, monkeypatch):
     (tmp_path / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
     for stage in (prepare, train, reweight):
         stage.main("linear")
-    for name in NAMES:
+    for name in table_names("reweight"):
         table = pd.read_csv(f"reports/reweight/linear/{name}.csv")
         assert list(table.columns) == list(TABLES[f"reweight/{name}"])
         assert table.empty

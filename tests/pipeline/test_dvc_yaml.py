@@ -46,7 +46,7 @@ def file_of_function(path: Path, tree: ast.Module, call: ast.AST, argument: ast.
     assert isinstance(call, ast.Call), "the parameters are used whole"
     assert isinstance(call.func, ast.Name), "the parameters are handed to a method"
     function = call.func.id
-    for node in tree.body:
+    for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and function in {alias.name for alias in node.names}:
             path = ROOT / f"{(node.module or '').replace('.', '/')}.py"
     assert path.is_file(), "the parameters are handed to another library"

@@ -11,8 +11,7 @@ from catwise.claims.judge import claims
 from catwise.core.errors import InputError
 from catwise.figures import gallery
 from catwise.pipeline.files import write_json
-from catwise.pipeline.provenance import check
-from catwise.pipeline.results import Results, names, record
+from catwise.pipeline.results import Results, check, names, record
 from catwise.pipeline.tables import TABLES, read_table
 from tests.helpers.reports import changed, write_results, write_table
 
