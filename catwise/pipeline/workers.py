@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,10 +33,10 @@ def pool(
 ) -> Iterator[Spread]:
     """Open the workers and give ``spread(function, calls)``, which yields function(*call) in order.
 
-    Each worker may use ``threads`` threads; a single worker of loky is this process itself. The
-    workers serve every map of the block, because a new one needs seconds to import torch, and they
-    are gone when the block ends or fails. ``workers`` is their number, by default that of
-    ``worker_count``.
+    Each worker may use ``threads`` threads; a single worker of loky is this process itself, which
+    also does a single call. The workers serve every map of the block, because a new one needs
+    seconds to import torch, and they are gone when the block ends or fails. ``workers`` is their
+    number, by default that of ``worker_count``.
     """
     backend, workers = _backend(), workers or worker_count(device, threads)
     if backend == "loky" and workers == 1:
@@ -46,11 +47,16 @@ def pool(
         def spread(
             function: Callable[..., Any], calls: Iterable[tuple[Any, ...]]
         ) -> Generator[Any]:
+            calls = iter(calls)
+            first = list(islice(calls, 2))
+            if backend == "loky" and len(first) < 2:
+                yield from (function(*call) for call in first)
+                return
             import joblib
 
             with joblib.parallel_config(backend, n_jobs=workers, **options):
                 parallel = joblib.Parallel(return_as="generator")
-            yield from parallel(joblib.delayed(function)(*call) for call in calls)
+            yield from parallel(joblib.delayed(function)(*call) for call in chain(first, calls))
 
         yield spread
 

@@ -25,6 +25,7 @@ from catwise.experiments import (
 )
 from catwise.experiments.resume import INFLUENCE_CODE, deciding_files, job_key, resumable_map
 from catwise.pipeline.files import write_json
+from catwise.pipeline.workers import pool
 from tests.test_architecture import ROOT, closure
 
 done = []  # the jobs that were really worked on
@@ -167,6 +168,16 @@ def main(dataset):
 if __name__ == "__main__":
     run(main, "")
 """
+
+
+@pytest.mark.slow
+def test_a_single_call_is_done_here_and_several_by_the_workers(monkeypatch):
+    monkeypatch.setenv("CATWISE_WORKERS", "2")
+    monkeypatch.setenv("CATWISE_BACKEND", "loky")
+    with pool("cpu", 1) as spread:
+        assert list(spread(os.getpid, [])) == []
+        assert list(spread(os.getpid, [()])) == [os.getpid()]
+        assert os.getpid() not in list(spread(os.getpid, [(), ()]))
 
 
 @pytest.mark.slow
