@@ -5,7 +5,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -13,7 +12,7 @@ from matplotlib.figure import Figure
 from catwise.config import params
 from catwise.core.errors import InputError
 from catwise.figures.labels import ANSWERS, case_labels, method_label
-from catwise.figures.scatter import draw_samples, plane_axes, shared_legend
+from catwise.figures.scatter import draw_samples, logarithmic_plane, shared_legend
 from catwise.figures.style import png
 from catwise.pipeline.files import read_json
 from catwise.pipeline.results import Results, names
@@ -185,10 +184,7 @@ def all_results_of(*datasets: str) -> list[Results]:
 def draw_plane(axes: Axes, results: Results) -> None:
     """Draw the influence of every training sample on both classes; the scale is symlog."""
     first, second = results.classes
-    largest = np.abs(results.vectors).max()
-    for set_scale in (axes.set_xscale, axes.set_yscale):
-        set_scale("symlog", linthresh=largest / 100)
-    plane_axes(axes, 4 * largest, (first, second))
+    logarithmic_plane(axes, results.vectors, (first, second))
     labels = (f"label {first}", f"label {second}")
     draw_samples(axes, results.vectors, results.labels_n, results.flipped_n, labels)
     corners = [((0.98, 0.98), "right", "top", "helps both")]

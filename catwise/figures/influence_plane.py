@@ -10,7 +10,7 @@ from catwise.core.errors import InputError
 from catwise.figures.scatter import (
     PALE_BOX,
     draw_samples,
-    plane_axes,
+    logarithmic_plane,
     regions,
     shared_legend,
     size_label,
@@ -30,7 +30,7 @@ def influence_plane(
 ) -> Picture:
     """Draw the influence of every sample on the two classes of the pair.
 
-    The scale is logarithmic beyond 1 % of the largest value, which leaves y = -x straight.
+    The scale is that of ``logarithmic_plane``.
     """
     check_vectors(p_nk, y_n, classes)
     if len(pair) != 2 or len(set(pair)) != 2 or not set(pair) <= set(classes):
@@ -40,10 +40,7 @@ def influence_plane(
     p_n2 = p_nk[:, [first, second]]
     figure = Figure(figsize=(8, 8.4), layout="constrained")
     axes = figure.subplots()
-    largest = np.abs(p_n2).max() or 1.0
-    axes.set_xscale("symlog", linthresh=largest / 100)
-    axes.set_yscale("symlog", linthresh=largest / 100)
-    plane_axes(axes, 4 * largest, pair)
+    logarithmic_plane(axes, p_n2, pair)
     group_n = np.select([y_n == first, y_n == second], [0, 1], 2)
     others = "other label" if (group_n < 2).any() else "training sample"
     names = (f"label {pair[0]}", f"label {pair[1]}", others)
@@ -62,7 +59,7 @@ def influence_plane(
         f"Influence of every training sample on {pair[0]} and {pair[1]}",
         f"{len(p_n2)} training samples; a positive influence helps the class. {'; '.join(sizes)}."
         f"{noise} At a ceiling all samples lie close to the dashed line. The scale is linear within"
-        " 1 % of the largest value and logarithmic beyond.",
+        " about 1 % of the largest value and logarithmic beyond.",
         f"Scatter plot of the influence on {pair[0]} against the influence on {pair[1]}, in four"
         " regions.",
     )

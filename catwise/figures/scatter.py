@@ -17,6 +17,7 @@ __all__ = [
     "accuracy_label",
     "draw_boundary",
     "draw_samples",
+    "logarithmic_plane",
     "plane_axes",
     "regions",
     "sample_map",
@@ -79,6 +80,18 @@ def plane_axes(axes: Axes, limit: float, classes: tuple[str, ...]) -> None:
     axes.plot([-limit, limit], [limit, -limit], "--", label="y = -x", **style)
     axes.set(xlim=(-limit, limit), ylim=(-limit, limit), box_aspect=1)
     axes.set(xlabel=f"influence on {classes[0]}", ylabel=f"influence on {classes[1]}")
+
+
+def logarithmic_plane(axes: Axes, p_n2: np.ndarray, classes: tuple[str, ...]) -> None:
+    """Draw the axes of ``plane_axes`` in a scale that is logarithmic but near 0.
+
+    It begins at a power of ten near a hundredth of the largest influence, so that no number stands
+    between it and 0. It leaves y = -x straight.
+    """
+    largest = np.abs(p_n2).max() or 1.0
+    for set_scale in (axes.set_xscale, axes.set_yscale):
+        set_scale("symlog", linthresh=10.0 ** np.floor(np.log10(largest / 30)))
+    plane_axes(axes, 4 * largest, classes)
 
 
 def sample_map(axes: Axes, x_n2: np.ndarray) -> None:

@@ -72,10 +72,12 @@ def _case_row(results: Results) -> list[str]:
 
 
 def _net(row: pd.Series) -> str:
-    """Write a net gain with its interval; 0 where no seed differs, as without any step.
+    """Write a net gain with its interval, without one where no seed differs.
 
     >>> _net(pd.Series({"net": 1.26, "low": -0.5, "high": 3.0}))
     '+1.3 (-0.5 to +3.0)'
     """
     net, low, high = (float(row[key]) for key in ("net", "low", "high"))
-    return f"{net:+.1f} ({low:+.1f} to {high:+.1f})" if low < high else f"{net:.3g}"
+    if low < high:
+        return f"{net:+.1f} ({low:+.1f} to {high:+.1f})"
+    return f"{net:+.3g}" if net else "0"
