@@ -32,8 +32,8 @@ FAMILIES = {  # how the keys of the claims begin: what is claimed, and where
     "ratio.rule": ("A ratio above 0.2 tells of room", "section 5.2"),
     "direct": ("Direct Improvement: targets gain, others hardly lose", "Table 1"),
     "course": ("Course Correction: targets gain, others hardly lose", "Table 1"),
-    "acting": ("Our claim: new trainings bear the verdict out", "section 1"),
-    "refresh": ("Our claim: refreshed batch norm gives such gains alone", "Table 1"),
+    "acting": ("Our claim: a new training bears the verdict out", "section 1"),
+    "refresh": ("Our claim: refreshing batch norm alone gives Table 1's gains", "Table 1"),
 }
 VERDICTS = ("holds", "holds in part", "does not hold")
 SHOWN = [  # the methods of Table 1 that the docs show, of more on the page

@@ -90,6 +90,9 @@ def test_what_is_wrong_with_the_samples_is_one_line(noisy):
         (train[0][:-1], train[1]),
         query,
     )
+    for labels in (train[1].float(), torch.eye(3)[train[1]].long()):
+        said("train: expected labels as whole numbers, int64", (train[0], labels), query)
+    said("gradients: expected .* look for NaN", (train[0] * float("nan"), train[1]), query)
     few = torch.cat([(query[1] < 2).nonzero()[:, 0], (query[1] == 2).nonzero()[:2, 0]])
     said(
         "query: expected 3 samples or more of every class; got 2 of 'c'",

@@ -168,8 +168,9 @@ def _points(
     open_k |= not open_k.any()
     value_k, low_k, _ = ends
     capped = [np.minimum(end_k, errors_k) for end_k in (value_k, low_k, 2 * value_k - low_k)]
+    smallest = [np.minimum(end_k, errors_k)[open_k].min() for end_k in ends]
     return (
-        Estimate(*(float(end_k[open_k].min()) for end_k in ends)),
+        Estimate(*map(float, smallest)),
         Estimate(*(float(end_k.mean()) for end_k in capped)),
     )
 

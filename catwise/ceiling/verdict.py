@@ -64,7 +64,7 @@ class Verdict:
         if self.slope is None or self.lds is None or self.loss is None or self.points is None:
             return self._of_the_mass
         gain = (
-            f"{self.loss.value:.2g} nats ({_ends(self.loss)}) and"
+            f"{self.loss.value:.2g} nats ({_ends(self.loss)}); the smallest gain in accuracy is"
             f" {self.points.value:.2g} points ({_ends(self.points)})"
         )
         if self.answer == "not_predictive":
@@ -86,8 +86,11 @@ class Verdict:
     @property
     def scope(self) -> str:
         """Say what the verdict does not speak of."""
-        checked = "" if self.calibrated else "not checked by retraining, and "
-        return f"It is {checked}not about new samples, another model or longer training."
+        checked = "" if self.calibrated else ", and not checked by retraining"
+        return (
+            f"It is about other weights for these training samples{checked}. New samples, another"
+            " model or longer training may still help."
+        )
 
     @property
     def remedy(self) -> str:

@@ -1,1 +1,1 @@
-"""Hold what every other package uses: errors, losses, number formats, statistics, progress."""
+"""Hold what every other package uses: errors, losses, statistics, progress."""

@@ -1,1 +1,1 @@
-"""Run the long experiments of the stages: trainings and epochs, spread over workers, resumable."""
+"""Run the long experiments of the stages, spread over workers, resumable."""

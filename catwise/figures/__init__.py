@@ -1,1 +1,1 @@
-"""Draw the figures: typed results in, pictures with their words out."""
+"""Draw the figures, with the words that go with them."""

@@ -104,7 +104,8 @@ def _beside_counting(differences: pd.DataFrame) -> str:
                 f"{_interval(row)} on {DESIGNS[row['design']]}" for row in own.to_dict("records")
             ]
             words = ", ".join(by_design)
-            return f" In accuracy {kind_label(kind)} is ahead of counting labels by {words}."
+            scores = f"the score of {kind_label(kind)} less that of counting labels"
+            return f" In accuracy {scores} is {words}."
     return ""
 
 

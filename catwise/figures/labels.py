@@ -105,8 +105,12 @@ def case_label(row: Row) -> str:
 
 
 def case_labels(cases: pd.DataFrame) -> dict[str, str]:
-    """Name every case, by its key."""
-    return {row["case"]: case_label(row) for row in cases.to_dict("records")}
+    """Name every case, by its key; one that differs from an earlier one in its targets says so."""
+    labels: dict[str, str] = {}
+    for row in cases.to_dict("records"):
+        label = case_label(row)
+        labels[row["case"]] = f"{label}, other targets" if label in labels.values() else label
+    return labels
 
 
 IMPROVEMENTS = {  # methods of the stage improve

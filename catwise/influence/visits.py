@@ -309,6 +309,8 @@ def _require_finite(name: str, samples: Tensor | None, *parts: Tensor) -> None:
     wrong = torch.stack([~part.reshape(count, -1).isfinite().all(1) for part in parts]).any(0)
     row = int(wrong.nonzero()[0])
     number = row if samples is None else int(samples[row])
+    where = f"in layer {name}" if name else "in the model"
     raise InputError(
-        f"gradients: expected finite values; got others for sample {number} in layer {name}"
+        f"gradients: expected finite values; got others for sample {number} {where}; look for NaN "
+        f"among its inputs"
     )

@@ -1,1 +1,1 @@
-"""Write the page that shows all results: tables and sentences from results, then HTML."""
+"""Write the page that shows all results."""

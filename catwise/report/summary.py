@@ -61,8 +61,11 @@ def label_advice(results: Results) -> str:
             f" {auc:.3f} (AUC)."
         )
     if share == 0:
-        return "No training sample harms every class, so removing samples is never free of cost."
-    return f"Look first at the {100 * share:.2g} % of the training samples that harm every class."
+        return "No training sample harms every class: by P, removing any costs some class."
+    part = f"{100 * share:.2g} % of the training samples"
+    if results.ceiling.verdict.answer == "ceiling":
+        return f"By P {part} harm every class, but at a ceiling that is little or noise."
+    return f"Look first at the {part} that harm every class."
 
 
 def removal_advice(results: Results) -> list[str]:
@@ -85,12 +88,12 @@ def top_share_advice(results: Results, removal: TopShare) -> str:
         return f"{removed} made no class significantly better than removing as many at random."
     best = gained.loc[gained["net_mean"].idxmax()]
     mean, low, high = (100 * best[f"net_{end}"] for end in ("mean", "low", "high"))
+    spread = f"95 % interval {low:.1f} to {high:.1f}" if low < high else "the same in all seeds"
     count = results.metrics("removal")["net_significant_accuracy_detrimental"]
     return (
         f"{removed} raises its accuracy significantly more than removing as many at random for"
         f" {count} of {len(results.classes)} classes. Class {best['class']} gains most:"
-        f" {mean:.1f} points (95 % interval {low:.1f} to {high:.1f}). The heat map shows what the"
-        " other classes lose by it."
+        f" {mean:.1f} points ({spread}). The heat map shows what the other classes lose by it."
     )
 
 
@@ -102,8 +105,11 @@ def trimming_advice(removal: Trimming) -> list[str]:
         return []
     before, after = 100 * ours.groupby("round")["accuracy"].mean().iloc[[0, -1]]
     end = ours[ours["round"] == last].iloc[0]
+    advice = "Remove the samples that harm both classes and train again, round after round."
+    if after <= before:
+        advice = "Removing the samples that harm both classes does not help here."
     return [
-        "Remove the samples that harm both classes and train again, round after round. After round"
+        f"{advice} After round"
         f" {last}, {end['removed']} samples are gone, {end['flipped_removed']} of them with a"
         " flipped label, and the mean test accuracy of the classes has gone from"
         f" {before:.2f} to {after:.2f} %."

@@ -32,11 +32,12 @@ def method_rows(reweight: Reweight, case: str) -> list[list[str]]:
 
 
 def signed(value: float, digits: int) -> str:
-    """Write a number with its sign, and so that only 0 looks like 0.
+    """Write a number with its sign, and so that only 0 looks like 0, rounding errors aside.
 
-    >>> signed(0.25, 2), signed(-3e-5, 4), signed(0.0, 2)
+    >>> signed(0.25, 2), signed(-3e-5, 4), signed(6e-15, 2)
     ('+0.25', '-3e-05', '+0.00')
     """
+    value = value if abs(value) > 1e-12 else 0.0
     if value != 0 and round(value, digits) == 0:
         return f"{value:+.0e}"
     return f"{value:+.{digits}f}"

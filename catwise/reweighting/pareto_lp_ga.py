@@ -17,7 +17,7 @@ from catwise.reweighting.genetic_search import Genes, GeneticSearch
 
 __all__ = ["ParetoLpGa", "TrainOneEpoch", "pareto_lp_ga"]
 
-ROUNDING = 5e-7  # the share of the weight below which weights are equal, whatever is asked for
+ROUNDING = 5e-7  # the least ``merge``: by a smaller share of the weight, rounding alone differs
 
 # Weights (n,) of several candidates -> the accuracy (k,) of every class after an epoch with each.
 TrainOneEpoch = Callable[[list[np.ndarray]], list[np.ndarray]]
@@ -57,20 +57,21 @@ def pareto_lp_ga(
     first population, from which ``generations`` more are bred.
 
     Differs from the paper: fitness has two more keys, which decide where the paper's is equal; and
-    ``keep`` different weights are returned, because the best of many noisy measurements is partly
-    the luckiest: measure them anew before one is chosen. Candidates that differ in
-    the share ``merge`` of the weight or less are one, the first of them, and are trained once: an
-    epoch moves more by chance than by so little weight, so that the search would choose by luck.
+    the ``keep`` best weights are returned, because the best of many noisy measurements is partly
+    the luckiest: the caller measures them anew before it chooses. Candidates that differ by at most
+    the share ``merge`` of the weight count as one and are trained once: an epoch moves more by
+    chance than by so little weight, so that the search would choose by luck. What the program of
+    line 4 does otherwise is said in ``catwise.reweighting.linear_program``.
     """
     solve_linear_program, train_once = program.solver(), _TrainOnce(train_one_epoch, merge)
     number_of: dict[Genes, int] = {}
     history = []
     # 1: initialize the population alpha^0 randomly
     search = GeneticSearch(len(before_k), population=population, seed=seed)
-    # 2: for g in [G] do
+    # 2: for g in [G] do, after the first population
     for generation in range(generations + 1):
         if generation > 0:
-            # 9: apply selection, crossover, and mutation operations on the population
+            # 9, of the generation before: apply selection, crossover, and mutation
             search.breed()
         # 3: for each candidate threshold set alpha in the current population do
         candidates = search.unrated()
@@ -81,7 +82,7 @@ def pareto_lp_ga(
         accuracies = [train_once.accuracies[number] for number in numbers]
         # 6: compute the relative change Delta of every class
         changes = [relative_change(before_k, after_k) for after_k in accuracies]
-        # 7: compute the fitness F(alpha); 8: end for
+        # 7: compute the fitness F(alpha), the first of three keys; 8: end for
         search.rate([fitness(change_k, program.targets) for change_k in changes])
         number_of.update(zip(candidates, numbers, strict=True))
         members = [train_once.weights[number_of[alpha_k]] for alpha_k in search.members()]
@@ -98,7 +99,8 @@ def pareto_lp_ga(
 class _TrainOnce:
     """Train an epoch with each of the weights, once for those that are nearly the same.
 
-    ``weights`` and ``accuracies`` hold what was trained, by number.
+    Epochs are numbered in the order in which they were trained; ``weights`` and ``accuracies`` hold
+    what they were trained with and what came of it, by this number.
     """
 
     def __init__(self, train_one_epoch: TrainOneEpoch, merge: float) -> None:

@@ -47,6 +47,11 @@ def test_room_is_a_gain_of_every_class_in_nats_and_points():
     assert "2.4 points (95 % 1.7" in verdict.sentence
 
 
+def test_no_class_is_said_to_gain_more_than_it_has_errors():
+    verdict = decide([1, 0.8, 2], accuracy=[0.99, 0.999, 0.9])
+    assert (verdict.points.value, verdict.points.high) == pytest.approx((1, 1))
+
+
 def test_a_ceiling_is_a_worst_class_that_gains_less_than_a_small_gain():
     verdict = decide([1, -0.1, 2], error=0.02)
     assert (verdict.answer, verdict.worst) == ("ceiling", "dog")

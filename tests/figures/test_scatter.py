@@ -318,7 +318,7 @@ def test_the_fidelity_names_the_best_kind_how_far_it_is_ahead_and_the_ceiling(ce
     picture = fidelity.fidelity(**fidelity_tables(ceiling), flipped_label_auc={"ekfac": 0.9})
     ahead = "ekfac 0.700, ahead of labels counted by 0.200 (95 % 0.100 to 0.300)"
     assert f"loss, random halves: {ahead}" in picture.caption
-    assert "In accuracy ekfac is ahead of counting labels by 0.200" in picture.caption
+    assert "In accuracy the score of ekfac less that of counting labels is 0.200" in picture.caption
     assert "AUC of flipped labels: ekfac 0.900" in picture.caption
     assert len(picture.figure.axes) == 2
     for axes in picture.figure.axes:

@@ -12,7 +12,7 @@ from tests.helpers.reports import write_results, write_table
         (True, False, "room", "Room: every class can gain at once, class a least, with 0.05 nats"),
         (False, False, "ceiling", "At its ceiling: no room of 0.5 points is shown"),
         (True, True, "room", "Room for a joint improvement of about 5 % of the influence mass"),
-        (False, True, "too_few_samples", "It is not checked by retraining"),
+        (False, True, "too_few_samples", "and not checked by retraining"),
     ],
 )
 def test_the_verdict_is_the_calibrated_one_where_models_were_retrained(
@@ -34,6 +34,8 @@ def test_labels_come_first_where_some_are_known_to_be_flipped(tmp_path):
     assert "2 training samples whose influences have the lowest sum, 2 bear" in flipped[0]
     clean = summarize(write_results(tmp_path / "clean", flips=0)).advice
     assert clean[0] == "Look first at the 12 % of the training samples that harm every class."
+    ceiling = summarize(write_results(tmp_path / "ceiling", flips=0, room=False)).advice
+    assert ceiling[0].startswith("By P 12 % of the training samples harm every class, but")
 
 
 def test_the_class_that_gains_most_from_removal_is_named_if_any_gains_significantly(tmp_path):
