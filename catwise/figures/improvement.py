@@ -24,7 +24,7 @@ def predicted_gains(classes: pd.DataFrame) -> Picture:
     axes = figure.subplots()
     rows = classes[classes["proposed"] | (classes["method"] == PATH)]
     rows = rows[rows["predicted"].abs() > 0]
-    words = "no proposal was tried, so nothing was predicted"
+    words = "no step was tried on validation B, so nothing was predicted"
     if len(rows):
         half = (rows["high"] - rows["low"]) / 2
         bars = {"fmt": "o", "color": BLUE, "elinewidth": 0.6, "markersize": 4, "alpha": 0.8}
