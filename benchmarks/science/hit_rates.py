@@ -35,7 +35,7 @@ from catwise.ceiling.crossfit import crossfitted_headroom
 from catwise.ceiling.decision import SIZE, Blocked, calibrated_verdict, uncalibrated_verdict
 from catwise.ceiling.gains import crossfitted_gains
 from catwise.ceiling.headroom import headroom
-from catwise.ceiling.pca_rule import first_component_ratio
+from catwise.ceiling.pca_rule import RULE, first_component_ratio
 from catwise.ceiling.verdict import Answer
 from catwise.core.progress import progress
 from catwise.core.statistics import Estimate
@@ -48,7 +48,6 @@ from catwise.training import evaluate, models
 from catwise.training.convex import fit_convex
 
 BINS = 8
-RULE = 0.2  # the paper: a larger ratio of the first component means room
 
 
 HALVES, FEWER_HALVES = 40, 12  # the fewer where real models are trained
