@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from catwise.claims.evidence import ABSENT, BESIDE, Measurement, graded, mean_over, share
 from catwise.ceiling.pca_rule import RULE
+from catwise.claims.evidence import ABSENT, BESIDE, Measurement, graded, mean_over, share
 from catwise.claims.paper import ROUNDS, SPEARMAN
 from catwise.influence.top_counts import top_counts
 
