@@ -43,7 +43,9 @@ def arguments() -> dict[str, str]:
         "measure", help=words, description=f"{words}; in the repository, minutes to hours"
     )
     measure.add_argument("dataset", metavar="DATASET", help="a name under datasets in params.yaml")
-    measure.add_argument("--start", metavar="STAGE", help="the first stage, after measured ones")
+    measure.add_argument(
+        "--start", metavar="STAGE", help="the first stage; else what is not measured yet"
+    )
     measure.add_argument("--stop", metavar="STAGE", help="the last stage")
     words = "publish what is measured up to the last stage, from ceiling on"
     measure.add_argument("--carry", action="store_true", help=words)

@@ -1,6 +1,6 @@
 """Measure a data set once for everybody: run its stages, and carry what the report needs of it.
 
-    catwise measure cifar10                    every stage, then reports/measured/cifar10
+    catwise measure cifar10                    every stage not yet measured, then reports/measured
     catwise measure cifar10 --start removal    that stage and all later ones, on earlier results
     catwise measure cifar10 --carry            publish although later stages are missing (--stop)
     catwise measure cifar10 --plan             the pieces, what is done, the hours that are left
@@ -44,7 +44,8 @@ def main(
 ) -> None:
     """Run the stages from ``start`` to ``stop``; publish the results once all are measured.
 
-    With ``carry`` those of the stages that are finished are published too, from ``ceiling`` on.
+    By default it starts with the first stage that is not measured with these parameters. With
+    ``carry`` those of the stages that are finished are published too, from ``ceiling`` on.
     With ``plan`` say what there is to do, and do nothing.
     """
     parameters, stages = settings(dataset), stage_names()
@@ -54,8 +55,9 @@ def main(
     if plan:
         show(dataset, parameters, work, read_json(path)["finished"] if path.exists() else ())
         return
-    first, last = _position("--start", start or stages[0]), _position("--stop", stop or stages[-1])
-    if first > last:
+    last = _position("--stop", stop or stages[-1])
+    first = _position("--start", start) if start else first_missing(path, parameters.model_dump())
+    if start and first > last:
         raise InputError(f"--stop: expected {stages[first]} or a later stage; got {stop!r}")
     log = start_log(path, parameters.model_dump(), stages, first)
     if first == 0:
@@ -85,6 +87,22 @@ def stage_names() -> list[str]:
     return [name for name, stage in pipeline.items() if "matrix" in stage and name not in SHOWN]
 
 
+def first_missing(path: Path, parameters: dict[str, Any]) -> int:
+    """Return the number of the first stage that the log at ``path`` has not with these parameters.
+
+    It is the number of stages where there is none.
+    """
+    log = read_json(path) if path.exists() else {"parameters": {}, "finished": []}
+    stages, changed = stage_names(), set()
+    for section, value in parameters.items():
+        if section not in SHOWN and log["parameters"].get(section) != value:
+            changed.add(section)
+    if changed - {*stages}:
+        return 0
+    done = [stage in log["finished"] and stage not in changed for stage in stages]
+    return [*done, False].index(False)
+
+
 def start_log(
     path: Path, parameters: dict[str, Any], stages: list[str], first: int
 ) -> dict[str, Any]:
@@ -109,7 +127,9 @@ def start_log(
                 f"{section}: expected the parameters that {before[-1]} was measured with;"
                 " got others"
             )
-    kept = {*before} if stages[first] in old["finished"] else {*before, stages[first]}
+    kept = {*before}
+    if first < len(stages) and stages[first] not in old["finished"]:
+        kept.add(stages[first])
     for run in old["runs"]:
         run["seconds"] = {stage: spent for stage, spent in run["seconds"].items() if stage in kept}
     return log | {"finished": before, "runs": [run for run in old["runs"] if run["seconds"]]}

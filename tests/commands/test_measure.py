@@ -220,7 +220,7 @@ def test_nothing_measured_is_nothing_drawn(tmp_path, monkeypatch):
 
 def test_a_run_that_is_ended_ends_its_stage_and_leaves_the_old_results_whole(place):
     before = hashes(place / "reports/measured/digits")
-    command = [sys.executable, "-m", "catwise", "measure", "digits"]
+    command = [sys.executable, "-m", "catwise", "measure", "digits", "--start", "prepare"]
     env = {"PATH": os.environ["PATH"], "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(command, cwd=place, env=env, stderr=subprocess.PIPE, text=True)
     while not working_in(place / "scratch"):
@@ -269,6 +269,20 @@ def test_from_a_later_stage_on_the_earlier_times_and_results_stay(place, capsys)
     after = record(place)
     assert after["sha256"] == before["sha256"]
     assert {**seconds(after), "removal": 0} == {**seconds(before), "removal": 0}
+
+
+def test_what_is_measured_is_not_measured_again(place, capsys):
+    path, stages = place / "scratch/measure/digits.json", measure.stage_names()
+    parameters = json.loads(path.read_text())["parameters"]
+    assert measure.first_missing(path, parameters) == len(stages)
+    assert measure.first_missing(path.with_name("none.json"), parameters) == 0
+    assert measure.first_missing(path, parameters | {"threads": 7}) == 0
+    changed = parameters | {"removal": None, "figures": None}
+    assert measure.first_missing(path, changed) == stages.index("removal")
+    before = record(place)
+    measure.main("digits")
+    assert record(place) == before
+    assert "measure digits: prepare" not in capsys.readouterr().out
 
 
 def test_stages_that_are_no_stages_or_in_the_wrong_order_are_refused(place):
