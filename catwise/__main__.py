@@ -44,7 +44,7 @@ def arguments() -> dict[str, str]:
     )
     measure.add_argument("dataset", metavar="DATASET", help="a name under datasets in params.yaml")
     measure.add_argument(
-        "--start", metavar="STAGE", help="the first stage; else what is not measured yet"
+        "--start", metavar="STAGE", help="the first stage, if not the first missing"
     )
     measure.add_argument("--stop", metavar="STAGE", help="the last stage")
     words = "publish what is measured up to the last stage, from ceiling on"
