@@ -219,7 +219,8 @@ def acting(answer: str, results: Sequence["Results"]) -> Answer:
         return {"why": f"the verdict says so in 0 of {size}", "verdict": verdict}
     right = sum(not metrics[f"false_{answer}"] for metrics in matches)
     label = {"room": "the path gains:", "ceiling": "no method gains:"}[answer]
-    measurements = [share(label, right, len(matches), "cases with this verdict", head=True)]
+    verdicts = "verdict" if len(matches) == 1 else "verdicts"
+    measurements = [share(label, right, len(matches), f"such {verdicts}", head=True)]
     undecided = [metrics for metrics in cases if metrics["answer"] not in ("room", "ceiling")]
     if undecided:
         gains = sum(max(one["mean_net_low"], one["worst_net_low"]) > 0 for one in undecided)
