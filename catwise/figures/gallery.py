@@ -82,7 +82,8 @@ def draw(results: "Results") -> dict[str, Picture]:
         pictures["improve_table.png"] = improvement_table(improved.table)
         pictures["improve_price.png"] = price_of_gains(improved.table, improved.classes)
         pictures["improve_path.png"] = improvement_path(improved.steps, classes)
-        pictures["improve_gains.png"] = predicted_gains(improved.classes)
+        if (improved.classes["predicted"].abs() > 0).any():  # not where no step was tried
+            pictures["improve_gains.png"] = predicted_gains(improved.classes)
         pictures["improve_classes.png"] = class_matrix(improved.class_matrix, classes)
     return pictures
 

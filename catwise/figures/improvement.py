@@ -18,24 +18,23 @@ PATH = "ceiling_path"
 def predicted_gains(classes: pd.DataFrame) -> Picture:
     """Draw predicted against realised gain in points, a point for each class and new weights.
 
-    ``classes`` is the table ``improve/classes``; what was not predicted is left out.
+    ``classes`` is the table ``improve/classes``, with a prediction or more; what was not predicted
+    is left out.
     """
     figure = Figure(figsize=(5.2, 4.4), layout="constrained")
     axes = figure.subplots()
     rows = classes[classes["proposed"] | (classes["method"] == PATH)]
     rows = rows[rows["predicted"].abs() > 0]
-    words = "no step was tried on validation B, so nothing was predicted"
-    if len(rows):
-        half = (rows["high"] - rows["low"]) / 2
-        bars = {"fmt": "o", "color": BLUE, "elinewidth": 0.6, "markersize": 4, "alpha": 0.8}
-        axes.errorbar(rows["predicted"], rows["net"], half, **bars)
-        both = rows[["predicted", "net"]].to_numpy()
-        limits = [both.min() - 1, both.max() + 1]
-        axes.plot(limits, limits, color=GREY, linewidth=0.8, zorder=0)
-        words = f"{len(both)} points"
-        rho = float(spearman(rows["predicted"], rows["net"]))
-        if np.isfinite(rho):
-            words += f", rank correlation {rho:.2f}"
+    half = (rows["high"] - rows["low"]) / 2
+    bars = {"fmt": "o", "color": BLUE, "elinewidth": 0.6, "markersize": 4, "alpha": 0.8}
+    axes.errorbar(rows["predicted"], rows["net"], half, **bars)
+    both = rows[["predicted", "net"]].to_numpy()
+    limits = [both.min() - 1, both.max() + 1]
+    axes.plot(limits, limits, color=GREY, linewidth=0.8, zorder=0)
+    words = f"{len(both)} points"
+    rho = float(spearman(rows["predicted"], rows["net"]))
+    if np.isfinite(rho):
+        words += f", rank correlation {rho:.2f}"
     axes.axhline(0, color=GREY, linewidth=0.5)
     axes.axvline(0, color=GREY, linewidth=0.5)
     axes.set(
