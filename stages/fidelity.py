@@ -21,9 +21,8 @@ from catwise.pipeline.artifacts import last_epoch, load_model, read_splits
 from catwise.pipeline.files import folder, read_npz, write_csv, write_json, write_npz
 from catwise.pipeline.fitted_factors import fit_curvature
 from catwise.pipeline.stage import run, section_errors, settings
-from catwise.pipeline.tables import TABLES
+from catwise.pipeline.tables import TABLES, table_names
 
-NAMES = ("scores", "summary", "differences", "samples")
 Vectors = Callable[[Curvature], np.ndarray]  # P (n, k) with the curvature that a section asks for
 
 
@@ -32,7 +31,7 @@ def main(dataset: str) -> None:
     torch.set_num_threads(parameters.threads)
     splits, classes = read_splits(dataset, parameters.device)
     out = folder("reports", "fidelity", dataset)
-    tables: dict[str, list[dict[str, Any]]] = {name: [] for name in NAMES}
+    tables: dict[str, list[dict[str, Any]]] = {name: [] for name in table_names("fidelity")}
     truth = no_subsets(len(splits["train"][-1]), len(classes))
     auc: dict[str, float] = {}
     if parameters.fidelity:

@@ -93,14 +93,12 @@ def first_missing(path: Path, parameters: dict[str, Any]) -> int:
     It is the number of stages where there is none.
     """
     log = read_json(path) if path.exists() else {"parameters": {}, "finished": []}
-    stages, changed = stage_names(), set()
-    for section, value in parameters.items():
-        if section not in SHOWN and log["parameters"].get(section) != value:
-            changed.add(section)
-    if changed - {*stages}:
+    stages, earlier = stage_names(), log["parameters"]
+    differences = {name for name, value in parameters.items() if earlier.get(name) != value}
+    if differences - {*stages, *SHOWN}:
         return 0
-    done = [stage in log["finished"] and stage not in changed for stage in stages]
-    return [*done, False].index(False)
+    missing = [stage in differences or stage not in log["finished"] for stage in stages]
+    return [*missing, True].index(True)
 
 
 def start_log(

@@ -163,7 +163,7 @@ def write_outputs(
     weights: Mapping[str, np.ndarray] | None = None,
     metrics: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write the tables of a stage, the weights of samples that it found, and its metrics.
+    """Write the tables of a stage, the weights of its methods, and its metrics.
 
     Without them, where a data set leaves the stage out, all files are there and empty.
     """
@@ -171,8 +171,8 @@ def write_outputs(
     for name in table_names(stage):
         rows = tables[name] if tables else []
         write_csv(out / f"{name}.csv", rows, list(TABLES[f"{stage}/{name}"]))
-    as_written = {name: values.astype(np.float32) for name, values in (weights or {}).items()}
-    write_npz(out / "weights.npz", **as_written)
+    arrays = {name: weights_n.astype(np.float32) for name, weights_n in (weights or {}).items()}
+    write_npz(out / "weights.npz", **arrays)
     write_json(out / "metrics.json", dict(metrics or {}))
 
 

@@ -48,15 +48,15 @@ def pool(
             function: Callable[..., Any], calls: Iterable[tuple[Any, ...]]
         ) -> Generator[Any]:
             calls = iter(calls)
-            first = list(islice(calls, 2))
-            if backend == "loky" and len(first) < 2:
-                yield from (function(*call) for call in first)
+            beginning = list(islice(calls, 2))
+            if backend == "loky" and len(beginning) < 2:
+                yield from (function(*call) for call in beginning)
                 return
             import joblib
 
             with joblib.parallel_config(backend, n_jobs=workers, **options):
                 parallel = joblib.Parallel(return_as="generator")
-            yield from parallel(joblib.delayed(function)(*call) for call in chain(first, calls))
+            yield from parallel(joblib.delayed(function)(*call) for call in chain(beginning, calls))
 
         yield spread
 
@@ -100,8 +100,8 @@ def worker_count(device: "torch.device | str", threads: int) -> int:
     if not count:
         import joblib
 
-        one = str(device).startswith("cuda")
-        return 1 if one else max(1, joblib.cpu_count() // threads)
+        on_gpu = str(device).startswith("cuda")
+        return 1 if on_gpu else max(1, joblib.cpu_count() // threads)
     if not (count.isdecimal() and int(count)):
         raise InputError(f"CATWISE_WORKERS: expected a whole number of at least 1; got {count!r}")
     return int(count)

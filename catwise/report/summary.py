@@ -88,12 +88,12 @@ def top_share_advice(results: Results, removal: TopShare) -> str:
         return f"{removed} made no class significantly better than removing as many at random."
     best = gained.loc[gained["net_mean"].idxmax()]
     mean, low, high = (100 * best[f"net_{end}"] for end in ("mean", "low", "high"))
-    spread = f"95 % interval {low:.1f} to {high:.1f}" if low < high else "the same in all seeds"
+    interval = f"95 % interval {low:.1f} to {high:.1f}" if low < high else "the same in all seeds"
     count = results.metrics("removal")["net_significant_accuracy_detrimental"]
     return (
         f"{removed} raises its accuracy significantly more than removing as many at random for"
         f" {count} of {len(results.classes)} classes. Class {best['class']} gains most:"
-        f" {mean:.1f} points ({spread}). The heat map shows what the other classes lose by it."
+        f" {mean:.1f} points ({interval}). The heat map shows what the other classes lose by it."
     )
 
 
