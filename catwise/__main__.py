@@ -12,6 +12,7 @@ from typing import NoReturn
 import catwise
 
 PIPELINE = "pip install 'catwise[pipeline]'"
+REPOSITORY = "pip install -r requirements.txt"  # for what runs in the repository alone
 MODULES = {"diagnose": "diagnose_files", "doctor": "doctor", "measure": "measure"}
 
 
@@ -71,7 +72,8 @@ def main() -> NoReturn:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] == "catwise":
             raise
-        _refuse(f"{error.name}: expected this package; got none; {PIPELINE}")
+        remedy = PIPELINE if command == "diagnose" else REPOSITORY
+        _refuse(f"{error.name}: expected this package; got none; {remedy}")
     raise SystemExit(2 if findings else 0)
 
 

@@ -3,7 +3,8 @@
     python -m examples.improve_estimator weights.csv
 
 A fifth of the training labels of scikit-learn's digits are changed on purpose. A torch classifier
-needs no helper: any function (weights, seed) -> model that trains it will do.
+needs no helper: any function (weights, seed) -> model that trains it will do. This example needs
+scikit-learn.
 """
 
 import sys

@@ -63,6 +63,8 @@ def main(
     if first == 0:
         shutil.rmtree(work, ignore_errors=True)
     copy_parameters(dataset, folder(str(work)))
+    if first > last:
+        print(f"measure {dataset}: all is measured up to {stages[last]}", flush=True)
     for stage in stages[first : last + 1]:
         surroundings, begin = machine(parameters.device) | code(), time.perf_counter()
         exit_code = None

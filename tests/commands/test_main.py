@@ -50,14 +50,21 @@ def test_bad_input_is_one_line_and_exit_code_2(call):
     assert re.fullmatch(r"error: DATA: expected .*; got 'nowhere'\n", error)
 
 
-def test_a_missing_package_is_named_with_the_way_to_install_it(call, monkeypatch):
+@pytest.mark.parametrize(
+    ("arguments", "remedy"),
+    [(("diagnose", "photos"), "'catwise[pipeline]'"), (("doctor",), "-r requirements.txt")],
+)
+def test_a_missing_package_is_named_with_the_way_to_install_it(
+    arguments, remedy, call, monkeypatch
+):
     def missing(name: str):
         raise ModuleNotFoundError("No module named 'PIL'", name="PIL")
 
+    Path("dvc.yaml").touch()
     monkeypatch.setattr(command_line, "import_module", missing)
-    code, out, error = call("diagnose", "photos")
+    code, out, error = call(*arguments)
     assert (code, out) == (2, "")
-    assert error == "error: PIL: expected this package; got none; pip install 'catwise[pipeline]'\n"
+    assert error == f"error: PIL: expected this package; got none; pip install {remedy}\n"
 
 
 def test_a_finding_of_the_doctor_is_exit_code_2(call, monkeypatch):
