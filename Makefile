@@ -11,9 +11,9 @@ export PATH := $(BIN):$(PATH)
 help: ## this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
-# dvc runs one stage at a time, and no data set waits for another: two dvc fill two cores, and share one lock.
+# dvc runs one stage at a time. Data sets do not wait for one another: two dvc, sharing one lock, fill two cores.
 reproduce: doctor ## set up, run the pipeline, say where the figures and the report are
-	dvc stage list --name-only | grep '^track@' | sort | xargs -n 1 -P 2 dvc --wait-for-lock repro
+	dvc stage list --name-only | grep -E '^(carried$$|track@)' | sort | xargs -n 1 -P 2 dvc --wait-for-lock repro
 	dvc repro
 	@echo
 	@echo "figures: reports/figures/<data set>/*.png"
