@@ -26,7 +26,7 @@ doctor: $(SETUP) ## look for what would stop the pipeline on this machine, and s
 test: $(SETUP) ## set up, run all tests; OPTIONS="--durations 20" goes to pytest
 	pytest -n 2 --dist loadfile --no-loadscope-reorder $(OPTIONS)
 
-quick: $(SETUP) ## the tests that are not marked slow, two or three minutes
+quick: $(SETUP) ## the tests that are not marked slow, in a minute
 	pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow" $(OPTIONS)
 
 check: format lint types test ## format, lint, types and tests: what CI runs first

@@ -22,6 +22,7 @@ def noisy(rng):
     return trained((x[:240], given)), (x[:240], given), (x[240:], y[240:])
 
 
+@pytest.mark.slow
 def test_it_is_the_way_that_can_be_gone_step_by_step(noisy):
     model, train, query = noisy
     options = {"kind": "ekfac", "damping": 0.1, "seed": 0}
@@ -111,6 +112,7 @@ def test_in_words_it_names_the_classes_and_the_samples_that_stand_in_the_way(noi
     assert numbers.split(", ") == [str(number) for number in diagnosis.detrimental[:10]]
 
 
+@pytest.mark.slow
 def test_a_function_that_trains_calibrates_the_verdict(noisy):
     model, train, query = noisy
     seen = []
@@ -134,6 +136,7 @@ def test_a_function_that_trains_calibrates_the_verdict(noisy):
     np.testing.assert_array_equal(found.weights_n, plain.weights_n)
 
 
+@pytest.mark.slow
 def test_what_is_wrong_with_a_function_that_trains_is_one_line(noisy):
     with pytest.raises(InputError, match="retrain: expected a torch module; got NoneType"):
         diagnose(*noisy, "abc", retrain=lambda weights_n, seed: None)

@@ -434,6 +434,7 @@ def test_a_record_says_in_words_what_it_holds_in_numbers():
     assert record["measurements"][0]["value"] == 0.3
 
 
+@pytest.mark.slow
 def test_each_claim_keeps_a_source_in_what_the_repository_carries(monkeypatch, request):
     """No claim about a data set that is carried goes quiet, though some are not measured whole."""
     monkeypatch.chdir(request.config.rootpath)

@@ -84,11 +84,13 @@ FAULTS = {
 }
 
 
+@pytest.mark.slow
 def test_a_sound_machine_has_no_finding(project, capsys):
     assert doctor.main() == 0
     assert capsys.readouterr().out.count("ok ") == len(doctor.CHECKS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
 def test_each_fault_is_one_finding_with_what_to_do(project, monkeypatch, capsys, fault):
     fault(monkeypatch, project)

@@ -17,6 +17,7 @@ README = Path("README.md")
 PAGES = [README, Path("CONTRIBUTING.md"), Path("reports/measured/README.md")]
 PAGES += sorted(Path("docs").glob("*.md"))
 TEXTS = {page.as_posix(): page.read_text() for page in PAGES}
+PARAMS = yaml.safe_load(Path("params.yaml").read_text())
 
 
 @pytest.fixture(params=sorted(TEXTS))
@@ -38,6 +39,7 @@ def anchors(text: str) -> set[str]:
     return {word.replace(" ", "-") for word in words}
 
 
+@pytest.mark.slow
 def test_what_follows_from_the_repository_is_up_to_date():
     for path, text in pages(PROJECT).items():
         assert text == path.read_text(), f"{path}: run `make readme`"
@@ -87,17 +89,15 @@ def test_every_command_that_is_named_exists(page):
 
 
 def test_every_parameter_that_a_command_sets_exists(page):
-    params = yaml.safe_load(Path("params.yaml").read_text())
     for key in re.findall(r"-S '([\w.]+)=", TEXTS[page.as_posix()]):
-        node = params
+        node = PARAMS
         for part in key.split("."):
             node = node[part]
 
 
 def test_every_data_set_that_a_command_names_exists(page):
-    params = yaml.safe_load(Path("params.yaml").read_text())
     for name in re.findall(r"DATASET=(\w+)", TEXTS[page.as_posix()]):
-        assert name in params["datasets"] or name == "DATASET", name
+        assert name in PARAMS["datasets"] or name == "DATASET", name
 
 
 def test_the_reference_has_every_public_name():
@@ -122,6 +122,7 @@ def test_renewing_twice_changes_nothing_more():
     assert renewed(once, "a", "new") == once
 
 
+@pytest.mark.slow
 def test_the_graph_leaves_out_what_a_longer_way_says():
     lines = project.graph().splitlines()
     assert "  train --> curvature" in lines

@@ -70,6 +70,7 @@ def workspace(tmp_path, monkeypatch, rng):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_weights_of_one_are_plain_training_bit_for_bit():
     train = settings().train
     batch = read_splits("mine", "cpu")[0]["train"]
@@ -79,6 +80,7 @@ def test_weights_of_one_are_plain_training_bit_for_bit():
     assert fingerprint(plain) == fingerprint(weighted) != fingerprint(other)
 
 
+@pytest.mark.slow
 def test_a_job_is_done_once_and_its_influence_is_that_of_its_model(monkeypatch):
     done = []
     trained = weighted_training.train_anew
@@ -99,6 +101,7 @@ def test_a_job_is_done_once_and_its_influence_is_that_of_its_model(monkeypatch):
     assert (outputs[0].p_nkb == outputs[2].p_nkb).all()
 
 
+@pytest.mark.slow
 def test_other_weights_losses_and_questions_have_other_keys():
     setting = weighted_training._Setting(
         "mine",

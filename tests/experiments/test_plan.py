@@ -72,6 +72,7 @@ def test_hours_are_those_of_pieces_done_or_of_a_step():
     assert hours_left(train, 4, [3600], speed, 2) == pytest.approx(6)  # one after the other
 
 
+@pytest.mark.slow
 def test_the_command_prints_what_is_done_and_starts_nothing(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DVC_ROOT", raising=False)

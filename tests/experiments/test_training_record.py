@@ -15,6 +15,8 @@ from catwise.pipeline.tables import TABLES, read_table
 from catwise.training import epochs
 from stages import train
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 SETS = params.load(ROOT / "params.yaml").datasets
 SECTION = SETS["cifar10_rehearsal"].train.model_copy(

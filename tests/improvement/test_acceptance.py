@@ -89,6 +89,7 @@ def test_other_samples_cover_the_truth_as_often_as_promised():
     assert above <= 33
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [4, 12])
 def test_of_many_trials_without_effect_hardly_a_choice_is_accepted(count):
     """Weights that change single answers at random, under every seed: 200 rounds, 5 % at most.

@@ -139,6 +139,7 @@ def test_lower_precision_is_near_and_does_not_leak(case):
     assert torch.equal(vectors(model, fit(), train, query), whole)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("embeddings", [False, True])
 def test_padding_changes_neither_factors_nor_vectors(monkeypatch, embeddings):
     monkeypatch.setattr(bert, "_cut", lambda mask: mask)  # else a batch loses what is padding alone

@@ -87,6 +87,7 @@ def test_groups_one_after_the_other_give_the_vectors_of_all_at_once(at_once):
     torch.testing.assert_close(parts, whole, rtol=1e-10, atol=1e-13)
 
 
+@pytest.mark.slow
 def test_a_diagnosis_in_little_memory_is_that_in_much(capsys):
     model = nn.Sequential(nn.Flatten(), nn.Linear(128, 64), nn.Tanh(), nn.Linear(64, 3)).double()
     train, query = small.images(40), small.images(30, seed=1)

@@ -87,6 +87,7 @@ def images():
     return small.conv_net(), small.images(24), small.images(12, seed=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["dataset", "list", "loader", "shuffled", "lists"])
 def test_a_dataset_gives_the_vectors_of_its_tensors(images, kind):
     model, *parts = images
@@ -111,6 +112,7 @@ def texts():
     return model, small.texts(lengths, 8), small.texts(lengths[:12], 8, seed=2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["collated", "dictionary", "parts", "hugging face"])
 def test_dictionaries_and_outputs_are_understood(texts, kind):
     model, *parts = texts

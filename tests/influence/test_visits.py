@@ -158,6 +158,7 @@ def test_products_with_directions_are_those_of_per_sample_gradients(case):
         torch.testing.assert_close(found[n], expected_k, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["ekfac", "diagonal"])
 def test_eigenvalues_are_second_moments_of_per_sample_gradients(case, kind):
     model, (x, labels) = case

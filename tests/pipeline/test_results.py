@@ -139,6 +139,7 @@ def test_a_column_that_is_gone_is_named_with_its_file(tmp_path, table):
             read(again, table.partition("/")[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [
@@ -197,6 +198,7 @@ def test_a_table_whose_last_line_does_not_end_is_damaged(tmp_path):
         read_table(path, {"value": int})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dataset", names())
 def test_what_the_repository_carries_is_whole(monkeypatch, request, dataset):
     monkeypatch.chdir(request.config.rootpath)

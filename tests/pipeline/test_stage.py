@@ -114,6 +114,7 @@ def test_an_argument_of_the_library_is_named_as_the_key_of_its_section():
         assert str(caught.value) == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fast", [False, True])
 def test_an_automatic_precision_is_what_it_means_here_and_nothing_else_changes(monkeypatch, fast):
     """So a key of what was kept, and the record of what was measured, hold what was used."""
@@ -127,6 +128,7 @@ def test_an_automatic_precision_is_what_it_means_here_and_nothing_else_changes(m
     assert found.reweight == plain.reweight
 
 
+@pytest.mark.slow
 def test_bfloat16_on_a_processor_without_it_names_the_key(tmp_path, monkeypatch):
     text = (ROOT / "params.yaml").read_text()
     (tmp_path / "params.yaml").write_text(text.replace("precision: auto", "precision: bfloat16"))

@@ -8,6 +8,8 @@ import pytest
 from catwise.report.cases import case_picture, case_rows, improved
 from tests.helpers.reports import write_results
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def results(tmp_path):

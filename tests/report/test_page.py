@@ -18,6 +18,8 @@ from catwise.report.sample_browser import Samples, embedded
 from tests.helpers.pages import chapter, rendered, section
 from tests.helpers.reports import CASE, write_results
 
+pytestmark = pytest.mark.slow
+
 ODD = ("None", "NA", "True", "1")  # names of classes that a careless reader takes for values
 
 

@@ -6,6 +6,7 @@ from catwise.report.summary import removal_advice, summarize
 from tests.helpers.reports import write_results, write_table
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("room", "carried", "answer", "words"),
     [

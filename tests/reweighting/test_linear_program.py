@@ -148,6 +148,7 @@ def test_any_program_is_named_and_proved_and_agrees_with_scipy(
         assert solution.violation == pytest.approx(reference.violation, abs=2e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(("n", "k"), [(900, 3), (3000, 5)])
 def test_fast_path_equals_reference_over_candidates_and_warm_equals_cold(rng, kind, n, k):
@@ -241,6 +242,7 @@ def test_an_alpha_beyond_the_frontier_is_infeasible_with_the_least_worst_failure
         assert lowered.outcome == outcome
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(
     seed=st.integers(0, 10**6),
@@ -340,6 +342,7 @@ def test_a_floor_that_binds_has_a_multiplier_and_a_loose_one_has_none(rng):
     )
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     seed=st.integers(0, 10**6),

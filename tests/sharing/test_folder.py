@@ -17,6 +17,7 @@ from catwise.sharing import folder
 from tests.helpers.diagnoses import diagnosis, noisy
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("packages", ["pyarrow", "none"])
 def test_a_diagnosis_is_loaded_as_it_was_saved(tmp_path, monkeypatch, packages):
     if packages == "none":
@@ -44,6 +45,7 @@ def test_the_record_is_json_for_everyone(tmp_path):
     assert load_diagnosis(tmp_path).ceiling.gap == float("inf")
 
 
+@pytest.mark.slow
 def test_with_its_model_a_loaded_diagnosis_answers_as_before(tmp_path):
     model, train, query = noisy()
     asked = diagnosis().ask(query, measure="margin")

@@ -18,6 +18,8 @@ from catwise.sharing import page
 from tests.helpers.browser import chromium, headless
 from tests.helpers.diagnoses import CLASSES, diagnosis, noisy
 
+pytestmark = pytest.mark.slow
+
 
 class Reader(HTMLParser):
     """Note the ids, the links and what is fetched."""

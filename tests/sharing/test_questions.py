@@ -14,6 +14,8 @@ from catwise.influence import factors
 from catwise.influence.vectors import influence_vectors
 from tests.helpers.diagnoses import CLASSES, diagnosis, noisy
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def never_fitted(monkeypatch):
