@@ -28,8 +28,9 @@ One legend of symbols, as the paper has them:
                                     the summed validation loss of class k, so i is beneficial to it
 
 The names below are the public ones. Each is imported when it is first used, so that
-``import catwise`` is quick. They need torch, numpy and scipy alone;
-the tables, files and pages of a diagnosis need more, and say so.
+``import catwise`` is quick. They need torch, numpy and scipy alone, but for the tables, files and
+pages of a diagnosis and ``open_workers``, which say what they need, and ``sklearn_training``, which
+needs scikit-learn.
 """
 
 from importlib import import_module

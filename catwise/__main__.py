@@ -31,7 +31,7 @@ def arguments() -> dict[str, str]:
     )
     diagnose.add_argument("--name", default="mine", help="of the results (default: mine)")
     diagnose.add_argument("--out", help="folder of the results (default: catwise_NAME)")
-    words = "train anew with other weights, as long as it gets better: fifty to 140 trainings"
+    words = "train anew with other weights, as long as it gets better: 20 to 140 trainings"
     diagnose.add_argument("--improve", action="store_true", help=words)
     words = "points of accuracy that a class may lose for the others (with --improve; default: 0)"
     diagnose.add_argument("--allowed-loss", metavar="POINTS", type=float, default=0.0, help=words)

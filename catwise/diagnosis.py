@@ -49,7 +49,7 @@ class Diagnosis(Findings):
                 0.25 from 1 in the mean, along the direction that raises every class at once to
                 first order; at a ceiling that direction is noise, and the weights are too
     coverage    the share of the model's parameters that P speaks of
-    label_names the names of the labels, of which ``ceiling.classes`` are other groups after ``ask``
+    label_names the names of the labels; after ``ask`` with groups ``ceiling.classes`` names those
     labels_n    the labels of the training samples, as numbers of these names
     predicted_n the labels that the model gives to them
     measure     what P is about: loss, or what was asked for
@@ -243,9 +243,10 @@ def diagnose(
     ``retrain(weights_n, seed)`` returns a new model, trained as ``model`` was, with these weights
     of the training samples, whose mean is 1. It is called for ``halves`` random halves, and what
     changes on the query samples calibrates the verdict: it then is about what a new training with
-    the weights of the diagnosis would bring every class, in nats and in points of accuracy, of
-    which less than ``small_gain`` is a ceiling. Without it the verdict is about shares of the
-    influence mass, and says that this is not checked.
+    the weights of the diagnosis would bring every class, in nats and in points of accuracy. It can
+    be a ceiling only where the worst class surely gains less than ``small_gain`` points. Without
+    ``retrain`` the verdict is about shares of the influence mass, and says that this is not
+    checked.
 
     Raises InputError for a label that is no class, for a class with fewer than 3 query samples, for
     fewer than 4 halves, and where ``retrain`` returns no model.

@@ -27,7 +27,7 @@ FAMILIES = {  # how the keys of the claims begin: what is claimed, and where
     "rounds": ("Trimming removes wrong labels and raises accuracy", "Figure 5"),
     "diagonal": ("A class needs what helps it, gains without what harms it", "Figures 3, 4"),
     "spearman": ("Influence ranks the changes of all classes, rho > 0.8", "Figures 3, 4"),
-    "counts": ("Helpful samples bear the label of the class", "Figure 8"),
+    "counts": ("Helpful samples bear the label of the class, harmful ones another", "Figure 8"),
     "ratio.above": ("The first component's ratio is above 0.2 in Table 1", "section 5.2"),
     "ratio.rule": ("A ratio above 0.2 tells of room", "section 5.2"),
     "direct": ("Direct Improvement: targets gain, others hardly lose", "Table 1"),

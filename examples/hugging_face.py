@@ -23,7 +23,7 @@ TOKENIZER = transformers.PreTrainedTokenizerFast(tokenizer_object=CORE, pad_toke
 
 
 def mails(n: int, wrong: int) -> Dataset:
-    """Return n texts, the first of them with the other label, and who sent each."""
+    """Return n texts, the first ``wrong`` with the other label, and who sent each."""
     true = random.choices([0, 1], k=n)
     signs = [random.choice(list(CLASSES.values())[label]) for label in true]
     texts = [" ".join([*random.choices(OTHERS, k=random.randint(2, 9)), sign]) for sign in signs]

@@ -1,4 +1,4 @@
-"""Score each kind of P by retraining on random subsets, and the samples that its factors need."""
+"""Score influence of several kinds by training again on random subsets."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Reweight one epoch by PARETO-LP-GA, as printed and honestly, beside controls (Table 1).
+"""Reweight one epoch by PARETO-LP-GA and by its rivals, beside controls (Table 1).
 
 The stage reads no influence vectors: each case starts at an epoch of its own, which may have no
 curvature, so it fits the factors again at both ends of that epoch, as the section ``curvature``

@@ -1,4 +1,4 @@
-"""Log this state of the pipeline to MLflow, once, whether its stages ran or came from the cache."""
+"""Log this state of the pipeline to MLflow, once."""
 
 from catwise.pipeline.files import folder, write_json
 from catwise.pipeline.results import Results

@@ -105,7 +105,8 @@ def improve(
     The price is runs + seeds trainings, seeds for each trial, runs for each further round, and
     twice seeds for the gain.
 
-    Raises InputError for a class with fewer than six validation samples.
+    Raises InputError for samples that are no tuple of tensors, and for a class with fewer than six
+    validation samples.
 
     >>> x = torch.from_numpy(np.random.default_rng(0).normal(size=(300, 2)))
     >>> train, validation, test = ((part, (part[:, 0] > 0).long()) for part in x.split(100))
@@ -118,6 +119,12 @@ def improve(
     >>> improve(by_least_squares, train, validation, test, "ab", runs=1, seeds=2).weights_n.shape
     (100,)
     """
+    for name, part in {"train": train, "validation": validation, "test": test}.items():
+        if not (isinstance(part, tuple | list) and all(isinstance(one, Tensor) for one in part)):
+            raise InputError(
+                f"{name}: expected a tuple of tensors, inputs and then labels;"
+                f" got {type(part).__name__}"
+            )
     labels_m = validation[-1].cpu().numpy()
     sizes_k = np.bincount(labels_m, minlength=len(classes))
     if sizes_k.min() < 6:

@@ -16,7 +16,7 @@ __all__ = ["case_picture", "case_rows", "improved"]
 CONTROLS = ("plain", PATH, f"{PATH}_shuffled", "oracle")  # neither proposals nor baselines
 ERRORS = {"false_room": "room", "false_ceiling": "ceiling"}  # of a verdict, and what it then says
 HEADING = [
-    *("case", "verdict", "is it wrong?", "steps", "mean class, points (95 %)"),
+    *("case", "verdict", "is it wrong?", "taken", "mean class, points (95 %)"),
     *("worst class, points (95 %)", "classes down", "best baseline, by its mean"),
 ]
 
@@ -39,8 +39,9 @@ def case_picture(results: Sequence[Results]) -> Picture | None:
 def case_rows(results: Sequence[Results]) -> list[list[str]]:
     """Give a row for each case, and a last one with both error counts over all of them.
 
-    Gains are those of the path on the test split, net of plain training of the same seeds. The best
-    baseline is the one with the largest mean there: it is chosen by what it is judged by.
+    What was taken are the proposals that the path accepted. Gains are those of the path on the test
+    split, net of plain training of the same seeds. The best baseline is the one with the largest
+    mean there: it is chosen by what it is judged by.
     """
     cases = improved(results)
     metrics = [one.metrics("improve") for one in cases]
@@ -49,7 +50,12 @@ def case_rows(results: Sequence[Results]) -> list[list[str]]:
         f"{sum(values[error] for values in metrics)} of {answers[answer]} {answer}"
         for error, answer in ERRORS.items()
     )
-    last = [f"all {len(cases)}", "", counts, str(sum(values["accepted"] for values in metrics))]
+    last = [
+        f"all {len(cases)}",
+        "",
+        counts,
+        f"{sum(values['accepted'] for values in metrics)} steps",
+    ]
     return [HEADING, *map(_case_row, cases), [*last, *[""] * 4]]
 
 
@@ -67,7 +73,9 @@ def _case_row(results: Results) -> list[str]:
         best += f", {first['down']} down"
     wrong = {answer: "yes" if metrics[error] else "no" for error, answer in ERRORS.items()}
     state = [ANSWERS[metrics["answer"]], wrong.get(metrics["answer"], "-")]
-    steps = str(metrics["accepted"])
+    path = results.improve.path
+    taken = [improvement_label(name, False) for name in path[path["accepted"] == 1]["proposal"]]
+    steps = ", then ".join(taken) or "nothing"
     return [results.dataset, *state, steps, *nets, str(metrics["classes_down"]), best]
 
 

@@ -51,9 +51,10 @@ def pareto_lp_ga(
     A genetic algorithm breeds thresholds alpha, a linear program turns them into weights, and one
     epoch of training with the weights rates them.
 
-    ``program`` holds the influence vectors and the target classes, ``before_k`` the accuracy of
-    every class that the epoch is compared with: after epoch e, or of the original epoch e + 1 to
-    correct a course. The numbers in the comments are the lines of Algorithm 1. Generation 0 is the
+    ``program`` is a ``catwise.reweighting.candidates.CandidateProgram``: the influence vectors, the
+    target classes, and how thresholds become floors. ``before_k`` is the accuracy of every class
+    that the epoch is compared with: after epoch e, or of the original epoch e + 1 to correct a
+    course. The numbers in the comments are the lines of Algorithm 1. Generation 0 is the
     first population, from which ``generations`` more are bred.
 
     Differs from the paper: fitness has two more keys, which decide where the paper's is equal; and

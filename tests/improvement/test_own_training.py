@@ -84,6 +84,15 @@ def test_a_class_with_too_few_validation_samples_is_named():
         improve(trainer(train), train, (x[few], y[few]), test, "abc", **OPTIONS)
 
 
+@pytest.mark.parametrize("name", ["train", "validation", "test"])
+def test_samples_that_are_no_tensors_are_named(name):
+    train, validation, test, _ = problem(0, 0)
+    parts = {"train": train, "validation": validation, "test": test}
+    parts[name] = torch.utils.data.TensorDataset(*parts[name])
+    with pytest.raises(InputError, match=rf"^{name}: expected a tuple of .*; got TensorDataset"):
+        improve(trainer(train), **parts, classes="abc", **OPTIONS)
+
+
 def test_the_average_over_models_is_that_of_their_vectors(rng):
     train, query = blobs(rng, 60), blobs(rng, 30)
     models = [torch.nn.Linear(4, 3).double() for _ in range(2)]

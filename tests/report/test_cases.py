@@ -34,9 +34,9 @@ def test_a_case_has_a_row_and_the_last_one_counts_both_errors(results):
     assert {len(row) for row in (heading, room, ceiling, last)} == {len(heading)}
     gain = "+2.0 (+1.5 to +2.5)"
     best = "focal loss: -1.0 (-1.5 to -0.5), 0 down"  # a proposal is no baseline
-    assert room == ["room", "room to improve", "no", "1", gain, gain, "0", best]
-    assert ceiling[:4] == ["ceiling", "at its ceiling", "yes", "0"]
-    assert last[:4] == ["all 2", "", "0 of 1 room, 1 of 1 ceiling", "1"]
+    assert room == ["room", "room to improve", "no", "direction 0.5", gain, gain, "0", best]
+    assert ceiling[:4] == ["ceiling", "at its ceiling", "yes", "direction 0.5"]
+    assert last[:4] == ["all 2", "", "0 of 1 room, 1 of 1 ceiling", "1 steps"]
 
 
 def test_the_picture_has_a_mark_for_each_class_and_case_and_says_how_well_they_agree(results):
