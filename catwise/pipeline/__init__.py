@@ -1,1 +1,1 @@
-"""Share between stages what they read and write: parameters, files, checkpoints, results."""
+"""Share between stages what they read and write."""
