@@ -14,12 +14,13 @@ from pathlib import Path
 import joblib
 
 from catwise.config import params
+from catwise.config.prepare import Prepare
 from catwise.core.errors import InputError
+from catwise.data.catalogue import PUBLISHED
 
 __all__ = ["CHECKS", "main"]
 
 ROOT = Path(__file__).parents[2]
-EMBEDDED = ("linear", "nonlinear", "digits", "imagefolder", "csv")  # sources that need no download
 GIGABYTES = 3  # of disk for the default pipeline, its cache and the tracking database
 
 
@@ -142,10 +143,15 @@ def data() -> str:
             f"CATWISE_MIRROR names no folder: {mirror}", "correct it, or unset it to download"
         )
     names = everything.run.datasets
-    needed = [name for name in names if everything.datasets[name].prepare.source not in EMBEDDED]
+    needed = [name for name in names if _is_fetched(everything.datasets[name].prepare)]
     if not needed:
-        return "all embedded"
+        return "all here"
     return f"{', '.join(needed)} from {'the mirror' if mirror else 'a download'}"
+
+
+def _is_fetched(prepare: Prepare) -> bool:
+    """Tell whether the samples, or the vocabulary of the model, come from elsewhere."""
+    return prepare.source in PUBLISHED or getattr(prepare, "vocabulary", "") == "bert-base-cased"
 
 
 CHECKS: tuple[Callable[[], str], ...] = (

@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from filelock import FileLock
+
 from catwise.core.errors import InputError
 
-__all__ = ["REMEDY", "cache_folder", "errors_in_one_line", "require_space"]
+__all__ = ["REMEDY", "cache_folder", "errors_in_one_line", "locked", "require_space"]
 
 ERRORS: tuple[type[Exception], ...] = (
     OSError,  # no network, no space; among them are URLError and most errors of the hub
@@ -36,6 +38,14 @@ def require_space(path: Path, size: int) -> None:
         raise InputError(
             f"{path}: expected {size / 1e6:,.0f} MB of free disk; got {free / 1e6:,.0f} MB"
         )
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Make ``folder`` and hold its lock, because two stages may download the same files at once."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / ".lock"):
+        yield
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Load the published data sets: torchvision's download, the hub's, or a local mirror of the hub."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 from catwise.core.errors import InputError
 from catwise.data import mirror
 from catwise.data.catalogue import PUBLISHED, PublishedSet
-from catwise.data.downloads import REMEDY, cache_folder, errors_in_one_line, require_space
+from catwise.data.downloads import REMEDY, cache_folder, errors_in_one_line, locked, require_space
 from catwise.data.raw import Part, Raw
 
 __all__ = ["load_published"]
@@ -89,7 +90,8 @@ def _from_torchvision(name: str, root: Path, download: bool) -> Raw:
         where, expected = str(folder), "files with the published checksums"
         remedy = "copy them again"
     parts: dict[str, Part] = {}
-    with errors_in_one_line(where, expected, remedy):
+    lock = locked(root) if download else nullcontext()
+    with errors_in_one_line(where, expected, remedy), lock:
         for part in published.counts:
             if name == "cifar10":
                 images = CIFAR10(root, train=part == "train", download=download)

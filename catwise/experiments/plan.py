@@ -1,15 +1,23 @@
 """Count the pieces of each long stage, and say how many hours are left on this machine.
 
-A piece is what is kept as soon as it is done: an epoch of the training, a training of ``fidelity``
-or ``removal``, an epoch of ``reweight``.
+A piece is what is kept as soon as it is done: an epoch of the training, a training of ``fidelity``,
+``improve`` or ``removal``, an epoch of ``reweight``.
 """
 
 import math
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
-from catwise.config.schema import DataSet, Epochs, Reweight, TopShare
+from catwise.config.schema import (
+    Baseline,
+    DataSet,
+    Epochs,
+    Improve,
+    Reweight,
+    Sized,
+    TopShare,
+)
 from catwise.core.errors import InputError
 from catwise.experiments.cases import within_budget
 from catwise.experiments.table1 import ELITE
@@ -17,7 +25,16 @@ from catwise.pipeline.artifacts import new_model, read_splits, training_recipe
 from catwise.reweighting.genetic_search import most_evaluations
 from catwise.training import epochs, evaluate
 
-__all__ = ["Pieces", "Speed", "case_epochs", "extra_epochs", "hours_left", "pieces", "time_steps"]
+__all__ = [
+    "Pieces",
+    "Speed",
+    "case_epochs",
+    "extra_epochs",
+    "hours_left",
+    "most_trainings",
+    "pieces",
+    "time_steps",
+]
 
 STEPS = 3  # that are timed
 
@@ -69,6 +86,10 @@ def pieces(parameters: DataSet, counts: dict[str, int], num_classes: int) -> lis
         subsets = 1 + fidelity.halves + fidelity.removals
         trained, measured = train.epochs * n * whole / subsets, counts["validation_a"] + refreshed
         found.append(Pieces("fidelity", "trainings", fidelity.seeds * subsets, trained, measured))
+    if improve := parameters.improve:
+        count, measured = most_trainings(improve), counts["test"] + refreshed
+        trained = train.epochs * n
+        found.append(Pieces("improve", "trainings", count, trained, measured, at_most=True))
     removal = parameters.removal
     if isinstance(removal, TopShare):
         aimed = 2 * num_classes * len(removal.influence)
@@ -97,6 +118,21 @@ def case_epochs(section: Any) -> int:
     count = len(section.searches)
     weights = 5 + count * (ELITE + section.tradeoff) + len(section.directions) * len(section.sizes)
     return (count + 2 if count else 0) * search + section.seeds * weights
+
+
+def most_trainings(section: Improve) -> int:
+    """Count the trainings of the stage ``improve``, should it go all rounds and do none twice."""
+    names = get_args(Baseline) if section.baselines == "all" else section.baselines
+    sizes = [len(section.sizes) if name in get_args(Sized) else 1 for name in section.proposals]
+    search = most_evaluations(section.generations, section.population)
+    chosen = {"lp_ga": 1 + search, "class_search": search}
+    chosen |= {"best_seed": section.best_of * section.fresh}
+    chosen |= dict.fromkeys(("lowest_margins", "cleanlab"), section.folds)
+    proposed = sum(sizes)
+    path = section.seeds + section.rounds * (section.runs + proposed * section.seeds)
+    methods = proposed + len(names) + len(("plain", "path", "shuffled", "oracle"))
+    asked = sum(chosen.get(name, 0) for name in {*section.proposals, *names})
+    return path + asked + (methods + section.rounds) * section.fresh
 
 
 def time_steps(dataset: str, parameters: DataSet) -> Speed:

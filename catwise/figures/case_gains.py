@@ -70,7 +70,7 @@ def _path(table: pd.DataFrame) -> pd.DataFrame:
 def _first_proposal(table: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of the first proposal; none where nothing was predicted of it."""
     rows = table[table["proposed"]]
-    return rows[(rows["method"] == rows["method"].iloc[0]) & rows["predicted"].notna()]
+    return rows[rows["method"].isin(rows["method"].iloc[:1]) & rows["predicted"].notna()]
 
 
 def _agreement(gains: pd.DataFrame) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -21,8 +22,8 @@ from catwise.improvement.proposals import (
     drop_harmful,
     frequency,
 )
-from catwise.influence.factors import Kind, fit_factors, logits_of
-from catwise.influence.fisher_passes import Logits, Mask
+from catwise.influence.factors import fit_factors, logits_of
+from catwise.influence.fisher_passes import Logits
 from catwise.influence.vectors import influence_vectors, validation_bins
 
 __all__ = ["PROPOSALS", "Improvement", "TrainFunction", "averaged_influence", "improve", "right"]
@@ -97,16 +98,17 @@ def improve(
     test samples are looked at once, when the path has ended.
 
     P is averaged over ``runs`` trainings, a trial is judged over ``seeds`` others, and the gain at
-    the end over as many that are fresh. ``options`` are those of ``averaged_influence``; the
-    path's are described at ``retrain_to_the_ceiling``.
+    the end over as many that are fresh. ``options`` are those of ``fit_factors``, ``logits`` among
+    them, by which the model is called everywhere; the path's are described at
+    ``retrain_to_the_ceiling``.
 
     ``allowed_loss`` is how many points of accuracy a class may lose for the gain of the others.
 
     The price is runs + seeds trainings, seeds for each trial, runs for each further round, and
     twice seeds for the gain.
 
-    Raises InputError for samples that are no tuple of tensors, and for a class with fewer than six
-    validation samples.
+    Raises InputError for samples that are no tuple of tensors, for a label that is no class, and
+    for a class with fewer than six validation samples or two test samples.
 
     >>> x = torch.from_numpy(np.random.default_rng(0).normal(size=(300, 2)))
     >>> train, validation, test = ((part, (part[:, 0] > 0).long()) for part in x.split(100))
@@ -119,20 +121,11 @@ def improve(
     >>> improve(by_least_squares, train, validation, test, "ab", runs=1, seeds=2).weights_n.shape
     (100,)
     """
-    for name, part in {"train": train, "validation": validation, "test": test}.items():
-        if not (isinstance(part, tuple | list) and all(isinstance(one, Tensor) for one in part)):
-            raise InputError(
-                f"{name}: expected a tuple of tensors, inputs and then labels;"
-                f" got {type(part).__name__}"
-            )
+    _check("train", train, classes, 0)
+    _check("validation", validation, classes, 6)
+    _check("test", test, classes, 2)
+    signature(fit_factors).bind_partial(**options)  # an option that is none fails before hours
     labels_m = validation[-1].cpu().numpy()
-    sizes_k = np.bincount(labels_m, minlength=len(classes))
-    if sizes_k.min() < 6:
-        name = classes[int(sizes_k.argmin())]
-        raise InputError(
-            "validation: expected 6 samples or more of every class;"
-            f" got {sizes_k.min()} of {name!r}"
-        )
     rng = np.random.default_rng(seed)
     first_m = validation_bins(labels_m, 2, rng) % 2 == 0
     part_a, part_b = (
@@ -148,7 +141,9 @@ def improve(
 
     def judged(weights_n: np.ndarray, start: int, batch: Batch) -> np.ndarray:
         used = range(seed + start, seed + start + seeds)
-        return np.stack([right(train_function(weights_n, one), batch) for one in progress(used)])
+        logits = options.get("logits", logits_of)
+        models = (train_function(weights_n, one) for one in progress(used))
+        return np.stack([right(model, batch, logits) for model in models])
 
     path = retrain_to_the_ceiling(
         lambda candidates: [judged(weights_n, runs, part_b) for weights_n in candidates],
@@ -178,36 +173,21 @@ def averaged_influence(
     num_classes: int,
     bins: int,
     *,
-    kind: Kind = "ekfac",
-    damping: float = 0.1,
-    seed: int = 0,
     batch_size: int = 256,
-    samples: int | None = None,
-    embeddings: bool = False,
-    logits: Logits = logits_of,
-    mask: Mask | None = None,
+    **options: Any,
 ) -> np.ndarray:
     """Compute P by bins, (n, k, bins), as the mean over models of different seeds.
 
-    ``groups_m`` numbers class and bin of each query sample as ``validation_bins`` does. The options
-    are those of ``fit_factors``. The curvature is that of all samples with weight 1.
+    ``groups_m`` numbers class and bin of each query sample as ``validation_bins`` does.
+    ``options`` are those of ``fit_factors``. The curvature is that of all samples with weight 1.
     """
+    defaults: dict[str, Any] = {"kind": "ekfac", "damping": 0.1, "seed": 0}
+    options = defaults | {"batch_size": batch_size} | options
     vectors: list[np.ndarray] = []
     for model in models:
         device = next(model.parameters()).device
         part, asked = (tuple(values.to(device) for values in batch) for batch in (train, query))
-        factors = fit_factors(
-            model,
-            part,
-            kind=kind,
-            damping=damping,
-            seed=seed,
-            batch_size=batch_size,
-            samples=samples,
-            logits=logits,
-            mask=mask,
-            embeddings=embeddings,
-        )
+        factors = fit_factors(model, part, **options)
         groups = torch.from_numpy(groups_m).to(device)
         size = num_classes * bins
         p = influence_vectors(model, factors, part, asked, groups, size, batch_size=batch_size)
@@ -216,15 +196,30 @@ def averaged_influence(
 
 
 @torch.no_grad()
-def right(model: nn.Module, batch: Batch) -> np.ndarray:
+def right(model: nn.Module, batch: Batch, logits: Logits = logits_of) -> np.ndarray:
     """Tell which samples a model classifies right, in evaluation mode: (m,)."""
     device = next(model.parameters()).device
     training = model.training
     model.eval()
     parts = zip(*(values.to(device).split(1000) for values in batch), strict=True)
-    found: list[Tensor] = [model(*inputs).argmax(1) == labels for *inputs, labels in parts]
+    found = [logits(model, part).argmax(1) == part[-1] for part in parts]
     model.train(training)
     return torch.cat(found).cpu().numpy()
+
+
+def _check(name: str, part: Batch, classes: Sequence[str], least: int) -> None:
+    """Refuse what is no tuple of tensors, other labels, and fewer samples of a class."""
+    if not (isinstance(part, tuple | list) and all(isinstance(one, Tensor) for one in part)):
+        expected = "a tuple of tensors, inputs and then labels"
+        raise InputError(f"{name}: expected {expected}; got {type(part).__name__}")
+    labels_n = part[-1].cpu().numpy()
+    if not np.isin(labels_n, np.arange(len(classes))).all():
+        found = f"{labels_n.min()} to {labels_n.max()}"
+        raise InputError(f"{name}: expected labels from 0 to {len(classes) - 1}; got {found}")
+    sizes_k = np.bincount(labels_n, minlength=len(classes))
+    if sizes_k.min() < least:
+        found = f"{sizes_k.min()} of {classes[int(sizes_k.argmin())]!r}"
+        raise InputError(f"{name}: expected {least} samples or more of every class; got {found}")
 
 
 def _points(gain: Gain) -> str:

@@ -104,3 +104,11 @@ def test_each_fault_is_one_finding_with_what_to_do(project, monkeypatch, capsys,
 
 def test_every_check_has_a_fault():
     assert {check.__name__ for check in doctor.CHECKS} == {check for check, *_ in FAULTS.values()}
+
+
+def test_what_comes_from_elsewhere_is_told(project):
+    assert doctor.data() == "all here"
+    path = project / "params.yaml"
+    text = path.read_text()
+    path.write_text(text.replace("datasets: [linear, nonlinear, digits]", "datasets: [emotion]"))
+    assert doctor.data() == "emotion from a download"

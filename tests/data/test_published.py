@@ -9,6 +9,7 @@ import socket
 from collections import namedtuple
 from dataclasses import replace
 from pathlib import Path
+from threading import Thread
 
 import datasets as hub
 import numpy as np
@@ -20,7 +21,7 @@ from PIL import Image
 
 from catwise.core.errors import InputError
 from catwise.data.catalogue import PUBLISHED
-from catwise.data.downloads import require_space
+from catwise.data.downloads import locked, require_space
 from catwise.data.published import load_published
 
 COUNTS = {"train": (3, 2), "test": (2, 1)}
@@ -395,6 +396,22 @@ def test_a_full_disk_is_reported_before_anything_is_downloaded(tmp_path, monkeyp
     monkeypatch.setattr("shutil.disk_usage", lambda _: namedtuple("usage", "free")(999))
     assert "expected 0 MB of free disk; got 0 MB" in error_of(name)
     assert not (tmp_path / "cache").exists()
+
+
+def test_two_stages_do_not_download_into_a_folder_at_once(tmp_path):
+    order = []
+
+    def second():
+        with locked(tmp_path / "cache"):
+            order.append("second")
+
+    thread = Thread(target=second)
+    with locked(tmp_path / "cache"):
+        thread.start()
+        thread.join(0.1)
+        order.append("first")
+    thread.join()
+    assert order == ["first", "second"]
 
 
 def test_space_is_asked_for_where_the_folder_will_be(tmp_path):

@@ -8,7 +8,9 @@ import pytest
 from benchmarks.science import weight_sources
 from catwise.config import params
 from catwise.config.schema import Improve
-from catwise.experiments import weighted_training
+from catwise.experiments import resume, weighted_training
+from catwise.experiments.improvement import run_improvement
+from catwise.experiments.plan import most_trainings
 from catwise.experiments.retraining import retrain, train_anew
 from catwise.experiments.weighted_training import INFLUENCE, WeightedJob, weighted_trainings
 from catwise.pipeline.artifacts import read_splits
@@ -163,6 +165,13 @@ def test_the_stage_writes_what_its_schema_says_and_noise_for_test_labels_changes
     metrics = read_json(out / "metrics.json")
     assert metrics["false_room"] in (0, 1)
     assert metrics["false_ceiling"] in (0, 1)
+
+
+@pytest.mark.slow
+def test_the_plan_counts_at_most_what_the_stage_trains():
+    run_improvement("mine", settings())
+    done = len(resume.kept_results("improve", "mine"))
+    assert 0.5 * most_trainings(SECTION) < done <= most_trainings(SECTION)
 
 
 def test_without_a_section_the_tables_are_empty(monkeypatch):

@@ -57,7 +57,7 @@ def test_the_refresh_is_measured_too():
 
 
 def test_a_data_set_without_cases_has_no_epochs_to_reweight():
-    assert set(planned(reweight=None)) == {"train", "fidelity", "removal"}
+    assert set(planned(reweight=None)) == {"train", "fidelity", "improve", "removal"}
     with pytest.raises(InputError, match="got logistic"):
         pieces(SETS["linear"], COUNTS, 2)
 

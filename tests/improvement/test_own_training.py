@@ -1,5 +1,7 @@
 """Anybody's training function is improved, and the test samples see no choice."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -91,6 +93,44 @@ def test_samples_that_are_no_tensors_are_named(name):
     parts[name] = torch.utils.data.TensorDataset(*parts[name])
     with pytest.raises(InputError, match=rf"^{name}: expected a tuple of .*; got TensorDataset"):
         improve(trainer(train), **parts, classes="abc", **OPTIONS)
+
+
+class Answer(torch.nn.Module):
+    """Return an output with logits, as models of transformers do."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x):
+        return SimpleNamespace(logits=self.layer(x))
+
+
+def test_a_model_may_answer_with_an_output_that_has_logits():
+    train, validation, test, _ = problem(1, 18)
+    plain = trainer(train)
+    direct = improve(plain, train, validation, test, "abc", **OPTIONS)
+    wrapped = improve(
+        lambda weights_n, seed: Answer(plain(weights_n, seed)),
+        *(train, validation, test, "abc"),
+        **OPTIONS,
+    )
+    assert wrapped.weights_n.tobytes() == direct.weights_n.tobytes()
+
+
+def test_what_is_wrong_is_said_before_the_first_training():
+    train, validation, test, _ = problem(0, 0)
+
+    def never(weights_n, seed):
+        raise AssertionError
+
+    few = (test[0][:3], torch.tensor([0, 1, 2]))
+    with pytest.raises(InputError, match=r"^test: expected 2 samples or more .*; got 1 of 'a'$"):
+        improve(never, train, validation, few, "abc", **OPTIONS)
+    with pytest.raises(InputError, match=r"^train: expected labels from 0 to 1; got 0 to 2$"):
+        improve(never, train, validation, test, "ab", **OPTIONS)
+    with pytest.raises(TypeError, match="norm"):
+        improve(never, train, validation, test, "abc", **OPTIONS, norm=True)
 
 
 def test_the_average_over_models_is_that_of_their_vectors(rng):
