@@ -29,8 +29,8 @@ One legend of symbols, as the paper has them:
 
 The names below are the public ones. Each is imported when it is first used, so that
 ``import catwise`` is quick. They need torch, numpy and scipy alone, but for the tables, files and
-pages of a diagnosis and ``open_workers``, which say what they need, and ``sklearn_training``, which
-needs scikit-learn.
+pages of a diagnosis, ``open_workers`` and ``pareto_lp_ga``, which say what they need, and
+``sklearn_training``, which needs scikit-learn.
 """
 
 from importlib import import_module

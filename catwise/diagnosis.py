@@ -259,10 +259,10 @@ def diagnose(
     >>> diagnose(model, train, query, classes=["left", "right"]).weights_n.shape
     (200,)
     """
-    model = in_float32(model)
+    model, classes = in_float32(model), tuple(map(str, classes))
     train = checked_samples("train", train, classes, model)
     query = checked_samples("query", query, classes, model)
-    classes, labels_n = tuple(classes), train.labels.cpu().numpy()
+    labels_n = train.labels.cpu().numpy()
     bins_m = dealt_bins(query.labels.cpu().numpy(), classes, bins, seed)
     if curvature:
         layers = select_layers(model, curvature.names)

@@ -9,13 +9,14 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from catwise.claims.evidence import HOLDS, NOT, PART
 from catwise.config import params
 from catwise.core.errors import InputError
 from catwise.figures.labels import ANSWERS, case_labels, method_label
 from catwise.figures.scatter import draw_samples, logarithmic_plane, shared_legend
 from catwise.figures.style import png
 from catwise.pipeline.files import read_json
-from catwise.pipeline.results import Results, names
+from catwise.pipeline.results import Results, run_and_carried
 from catwise.report.cases import case_picture, case_rows
 from catwise.report.removal_tables import removals
 from catwise.report.table1 import method_rows
@@ -35,7 +36,6 @@ FAMILIES = {  # how the keys of the claims begin: what is claimed, and where
     "acting": ("Our claim: a new training bears the verdict out", "section 1"),
     "refresh": ("Our claim: refreshing batch norm alone gives Table 1's gains", "Table 1"),
 }
-VERDICTS = ("holds", "holds in part", "does not hold")
 SHOWN = [  # the methods of Table 1 that the docs show, of more on the page
     {"family": "lp_ga", "rule": "printed", "program": "linear", "anchor": "start"},
     {"family": "lp_ga", "rule": "beta", "program": "quadratic", "anchor": "end"},
@@ -48,10 +48,7 @@ SHOWN = [  # the methods of Table 1 that the docs show, of more on the page
 @cache
 def all_results() -> list[Results]:
     """List the results of this run, then those that come with the repository."""
-    loaded = params.load()
-    here = {name: loaded.datasets[name].model_dump() for name in loaded.run.datasets}
-    live = [Results.live(name, section) for name, section in here.items()]
-    return live + [Results.carried(name) for name in names() if name not in here]
+    return run_and_carried(params.load())
 
 
 def claims_of_run() -> list[dict[str, Any]]:
@@ -65,7 +62,7 @@ def families() -> str:
     for family, (says, place) in FAMILIES.items():
         members = [claim for claim in claims_of_run() if claim["key"].startswith(family)]
         counts = Counter(claim["verdict"] for claim in members)
-        rows.append([says, place, *(str(counts[verdict]) for verdict in VERDICTS)])
+        rows.append([says, place, *(str(counts[verdict]) for verdict in (HOLDS, PART, NOT))])
     return table(["the paper says", "where", "holds", "in part", "does not"], rows)
 
 

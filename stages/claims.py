@@ -7,7 +7,7 @@ from catwise.claims.evidence import Evidence, size
 from catwise.claims.judge import RULES, claims
 from catwise.config import params
 from catwise.pipeline.files import read_json, write_json
-from catwise.pipeline.results import Results, names
+from catwise.pipeline.results import run_and_carried
 from catwise.pipeline.stage import run
 
 BENCHMARK = Path("reports", "benchmarks", "hit_rates.json")  # of `make bench`; there may be none
@@ -16,9 +16,7 @@ BENCHMARK = Path("reports", "benchmarks", "hit_rates.json")  # of `make bench`; 
 def main() -> None:
     loaded = params.load()
     sections = {name: section.model_dump() for name, section in loaded.datasets.items()}
-    here = loaded.run.datasets
-    results = [Results.live(name, sections[name]) for name in here]
-    results += [Results.carried(name) for name in names() if name not in here]
+    results = run_and_carried(loaded)
     evidences = []
     for one in results:
         source = one.card.source

@@ -6,7 +6,7 @@ from pathlib import Path
 from catwise.config import params
 from catwise.pipeline.environment import processor, versions
 from catwise.pipeline.files import read_json, write_whole
-from catwise.pipeline.results import Results, names
+from catwise.pipeline.results import Results, run_and_carried
 from catwise.pipeline.stage import run
 from catwise.report.benchmarks import benchmarks
 from catwise.report.page import Chapter, Drawing, Page, render
@@ -16,22 +16,15 @@ REPORTS = Path("reports")
 
 def main() -> None:
     loaded = params.load()
-    here = {name: loaded.datasets[name] for name in loaded.run.datasets}
-    chapters = [
-        chapter(Results.live(name, section.model_dump()), REPORTS / "figures" / name)
-        for name, section in here.items()
-    ]
-    for name in names():
-        if name not in here:
-            chapters.append(chapter(Results.carried(name), REPORTS / "carried" / name))
     measured = {
         path.stem: read_json(path) for path in sorted((REPORTS / "benchmarks").glob("*.json"))
     }
     with Path("docs", "differences.csv").open(newline="") as file:
         _, *differences = csv.reader(file)
-    threads = ", ".join(f"{name} {section.threads}" for name, section in here.items())
+    here = loaded.run.datasets
+    threads = ", ".join(f"{name} {loaded.datasets[name].threads}" for name in here)
     page = Page(
-        chapters=chapters,
+        chapters=[chapter(results) for results in run_and_carried(loaded)],
         claims=read_json(REPORTS / "claims.json"),
         benchmarks=benchmarks(measured),
         differences=differences,
@@ -41,8 +34,9 @@ def main() -> None:
     write_whole(REPORTS / "index.html", lambda scratch: scratch.write_text(text))
 
 
-def chapter(results: Results, folder: Path) -> Chapter:
+def chapter(results: Results) -> Chapter:
     """Put the drawings of a data set beside its results."""
+    folder = REPORTS / ("carried" if results.provenance else "figures") / results.dataset
     captions = read_json(folder / "captions.json")
     drawings = {
         name: Drawing((folder / name).read_bytes(), **words) for name, words in captions.items()

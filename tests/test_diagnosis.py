@@ -102,6 +102,19 @@ def test_what_is_wrong_with_the_samples_is_one_line(noisy):
     )
 
 
+def test_fewer_bins_than_three_are_one_line_before_the_fit(noisy, capsys):
+    for bins in (-1, 0, 2):
+        with pytest.raises(InputError, match=f"^bins: expected at least 3; got {bins}$"):
+            diagnose(*noisy, "abc", bins=bins)
+    assert capsys.readouterr().err == ""
+
+
+def test_names_of_classes_may_be_numbers(noisy):
+    found, expected = (diagnose(*noisy, names) for names in (range(3), "012"))
+    assert found.label_names == found.ceiling.classes == ("0", "1", "2")
+    assert str(found) == str(expected)
+
+
 def test_in_words_it_names_the_classes_and_the_samples_that_stand_in_the_way(noisy):
     diagnosis = diagnose(*noisy, ["left", "middle", "right"])
     assert diagnosis.verdict.sentence in str(diagnosis)

@@ -35,7 +35,7 @@ from benchmarks.peers.labels import LABELS
 from benchmarks.peers.libraries import LIBRARIES
 from benchmarks.peers.ours import OURS
 from benchmarks.processes import apart, held, reset_peak
-from catwise.fidelity.scores import SIGNS, scores
+from catwise.fidelity.scores import scores
 from catwise.training.models import fingerprint
 
 __all__ = ["METHODS", "compare", "flip_auc", "main"]
@@ -117,7 +117,7 @@ def _scores(case: Case, vectors: dict[str, np.ndarray]) -> dict[str, Any]:
     case.enter()
     halves = truth(case.dataset)
     rows: dict[str, Any] = {name: {} for name in vectors}
-    for measure in SIGNS:
+    for measure in ("loss", "accuracy"):
         values_hsk = halves[f"{measure}_hsk"]
         rng = np.random.default_rng(0)
         scored = scores(vectors, halves["kept_hn"], values_hsk, measure, rng)

@@ -38,7 +38,7 @@ SMALL_SHARE = 0.02  # of the influence mass: the same without retrainings
 
 
 class CheckLike(Protocol):
-    """What a verdict needs of a ``CeilingCheck``."""
+    """Say what a verdict needs of a ``CeilingCheck``."""
 
     @property
     def crossfitted(self) -> Estimate: ...

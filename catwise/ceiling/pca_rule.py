@@ -3,6 +3,7 @@
 import numpy as np
 
 from catwise.core.errors import InputError
+from catwise.core.statistics import require_finite
 
 __all__ = ["RULE", "first_component_ratio", "uncentred_spectrum"]
 
@@ -16,11 +17,12 @@ def first_component_ratio(p_nk: np.ndarray) -> float:
     improvement. That is unsound both ways: vectors on the line y = -x, a ceiling, have ratio 1;
     isotropic vectors of 10 classes, with much room, have 0.1. The ratio is kept for comparison.
 
-    Raises InputError where all vectors are the same.
+    Raises InputError where all vectors are the same, and for values that are not finite.
 
     >>> first_component_ratio(np.array([[1.0, -1.0], [-1.0, 1.0], [2.0, -2.0]]))
     1.0
     """
+    require_finite(p_nk, "influence vectors", ("sample", "class"))
     centred_nk = p_nk - p_nk.mean(axis=0)
     variance_k = np.linalg.svd(centred_nk.astype(np.float64), compute_uv=False) ** 2
     if variance_k.sum() == 0:
@@ -34,11 +36,12 @@ def uncentred_spectrum(p_nk: np.ndarray) -> np.ndarray:
     """Compute the squared singular values of P as shares of their sum, largest first: (k,).
 
     P is not centred, because the vectors lie on a hyperplane *through the origin* exactly when the
-    last share is 0. Raises InputError where all of P is 0.
+    last share is 0. Raises InputError where all of P is 0, and for values that are not finite.
 
     >>> uncentred_spectrum(np.array([[3.0, 0.0], [0.0, 1.0]]))
     array([0.9, 0.1])
     """
+    require_finite(p_nk, "influence vectors", ("sample", "class"))
     energy_k = np.linalg.svd(p_nk.astype(np.float64), compute_uv=False) ** 2
     if energy_k.sum() == 0:
         raise InputError("influence vectors: expected vectors that are not all zero; got zeros")

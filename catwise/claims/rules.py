@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from catwise.pipeline.results import Results
 
 __all__ = [
+    "MOST",
+    "NEARLY_ALL",
     "RULES",
     "Answer",
     "acting",

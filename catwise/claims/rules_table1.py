@@ -11,7 +11,7 @@ import pandas as pd
 
 from catwise.claims.evidence import BESIDE, Measurement, graded, mean_over
 from catwise.claims.paper import TABLE_1
-from catwise.claims.rules import Answer
+from catwise.claims.rules import MOST, NEARLY_ALL, Answer
 from catwise.core.statistics import jackknife_half_width
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = ["RULES", "refresh", "table_one"]
 
-NEARLY_ALL, MOST = 0.9, 0.5  # shares
 PRINTED = {"rule": "printed", "program": "linear", "anchor": "start"}  # Algorithm 1 as printed
 FAMILIES = {  # that are set beside the refresh, in words
     "refresh": "refreshed",

@@ -37,11 +37,13 @@ def _class_names(dataset: DataSet) -> Sequence[str]:
 
 
 def _classes(dataset: DataSet) -> Iterator[Problem]:
-    """Check that figures show classes that there are."""
+    """Check that figures show classes that there are, each once."""
     classes = _class_names(dataset)
     for position, name in enumerate(dataset.figures.classes):
         if name not in classes:
             yield f"figures.classes.{position}", f"one of {', '.join(classes)}", repr(name)
+        if name in dataset.figures.classes[:position]:
+            yield f"figures.classes.{position}", "each class once", f"{name!r} again"
 
 
 def _model(dataset: DataSet) -> Iterator[Problem]:
@@ -63,6 +65,12 @@ def _model(dataset: DataSet) -> Iterator[Problem]:
     if dataset.train.model not in models:
         expected = f"{' or '.join(models)} for these data"
         yield "train.model", expected, repr(dataset.train.model)
+
+
+def _device(dataset: DataSet) -> Iterator[Problem]:
+    """Check that logistic regression, which scipy fits, is on the CPU."""
+    if dataset.train.model == "logistic" and dataset.device != "cpu":
+        yield "device", "cpu for logistic regression", repr(dataset.device)
 
 
 def _refresh(dataset: DataSet) -> Iterator[Problem]:
@@ -158,4 +166,15 @@ def _unrolled(dataset: DataSet) -> Iterator[Problem]:
                 yield f"reweight.{name}.{position}.anchor", expected, "'unrolled'"
 
 
-CHECKS = (*(_classes, _model, _refresh, _exact, _earlier, _cases, _unrolled, _along, _calibrated),)
+CHECKS = (
+    _classes,
+    _model,
+    _device,
+    _refresh,
+    _exact,
+    _earlier,
+    _cases,
+    _unrolled,
+    _along,
+    _calibrated,
+)

@@ -9,6 +9,7 @@ from scipy.special import stdtrit
 from catwise.core.errors import InputError
 
 __all__ = [
+    "SIGN_WITHOUT_HELP",
     "Estimate",
     "jackknife_half_width",
     "noise_ceiling",
@@ -16,6 +17,8 @@ __all__ = [
     "spearman",
     "student_half_width",
 ]
+
+SIGN_WITHOUT_HELP = {"accuracy": -1, "loss": 1}  # of the change when what helped is left out
 
 
 @dataclass(frozen=True)
@@ -27,8 +30,8 @@ class Estimate:
     high: float
 
 
-def student_half_width(values: ArrayLike, axis: int = 0, confidence: float = 0.95) -> np.ndarray:
-    """Compute half the width of Student's interval of the mean, t s / sqrt(n), along ``axis``.
+def student_half_width(values: ArrayLike, confidence: float = 0.95) -> np.ndarray:
+    """Compute half the width of Student's interval of the mean over the first axis, t s / sqrt(n).
 
     ``s`` is the sample deviation (n - 1 in the divisor). A single value has no interval: inf.
 
@@ -36,11 +39,10 @@ def student_half_width(values: ArrayLike, axis: int = 0, confidence: float = 0.9
     np.float64(2.484)
     """
     values = np.asarray(values, dtype=np.float64)
-    count = values.shape[axis]
-    if count < 2:
-        return np.full_like(values.mean(axis=axis), np.inf)
-    error = values.std(axis=axis, ddof=1) / count**0.5
-    return stdtrit(count - 1, (1 + confidence) / 2) * error
+    if len(values) < 2:
+        return np.full_like(values.mean(axis=0), np.inf)
+    error = values.std(axis=0, ddof=1) / len(values) ** 0.5
+    return stdtrit(len(values) - 1, (1 + confidence) / 2) * error
 
 
 def jackknife_half_width(without: ArrayLike) -> np.ndarray:

@@ -29,7 +29,7 @@ from catwise.improvement.proposals import Evidence, Region, class_matrix
 from catwise.pipeline.artifacts import read_splits
 from catwise.pipeline.files import read_npz
 from catwise.reweighting.candidates import CandidateProgram
-from catwise.reweighting.controls import oracle_weights, shuffle_weights
+from catwise.reweighting.controls import kept_weights, shuffle_weights
 from catwise.reweighting.joint_direction import joint_weights
 from catwise.reweighting.pareto_lp_ga import pareto_lp_ga
 from catwise.reweighting.targets import lowest_classes
@@ -184,7 +184,7 @@ def _add_methods(experiment: Experiment, trainer: Trainer, flipped_n: np.ndarray
     }
     weights |= {name: makers[name]() for name in trainer.baseline_names()}
     if flips:
-        weights["oracle"] = oracle_weights(flipped_n)
+        weights["oracle"] = kept_weights(~flipped_n)
 
 
 def _lp_ga(p_nk: np.ndarray, trainer: Trainer, lowest: list[int]) -> np.ndarray:

@@ -14,6 +14,7 @@ from catwise.config.schema import Baseline, Improve
 from catwise.experiments.weighted_training import INFLUENCE, Run, WeightedJob
 from catwise.improvement import baselines
 from catwise.improvement.proposals import Evidence, Proposal, named_proposals
+from catwise.reweighting.controls import kept_weights
 
 __all__ = ["FOCAL", "PRUNINGS", "Trainer", "by_class", "log_probabilities"]
 
@@ -102,7 +103,7 @@ class Trainer:
         else:
             count = flips or baselines.estimated_flips(self.held_out_nk, labels_n)
             kept_n = baselines.lowest_margins_kept(self.margin_n, count)
-        return baselines.kept_weights(kept_n)
+        return kept_weights(kept_n)
 
     @cached_property
     def margin_n(self) -> np.ndarray:
@@ -116,7 +117,7 @@ class Trainer:
         """Predict every training sample by a model that did not see it: probabilities (n, k)."""
         labels_n, folds = self.labels["train"], self.section.folds
         fold_n = np.random.default_rng(0).permutation(len(labels_n)) % folds
-        parts = [baselines.kept_weights(fold_n != fold) for fold in range(folds)]
+        parts = [kept_weights(fold_n != fold) for fold in range(folds)]
         outputs = self.run([WeightedJob("train", weights_n, 0) for weights_n in parts], "folds")
         probability_fnk = np.exp(log_probabilities(np.stack([one.logits_mk for one in outputs])))
         return probability_fnk[fold_n, np.arange(len(labels_n))]

@@ -16,7 +16,7 @@ from catwise.experiments.epoch_measurements import EpochMeasurements, stack
 from catwise.experiments.reweighted_epoch import Measured
 from catwise.pipeline.workers import Spread
 from catwise.reweighting.candidates import CandidateProgram, sweep_thresholds
-from catwise.reweighting.controls import oracle_weights, shuffle_weights
+from catwise.reweighting.controls import kept_weights, shuffle_weights
 from catwise.reweighting.fitness import fitness, relative_change
 from catwise.reweighting.genetic_search import most_evaluations
 from catwise.reweighting.joint_direction import joint_weights
@@ -171,7 +171,7 @@ class Table1Experiment:
 
     def _oracle(self) -> None:
         if self.flipped_n.any():
-            self._add(ORACLE, oracle_weights(self.flipped_n))
+            self._add(ORACLE, kept_weights(~self.flipped_n))
 
     def _best_seeds(self) -> None:
         """Train as many epochs of ones as a search has candidates, and report the fittest seeds."""

@@ -166,22 +166,22 @@ def headline_metrics(experiment: Table1Experiment) -> dict[str, dict[str, float]
     if experiment.influence.sharpness:
         metrics["unrolled"] = {
             "rate_times_curvature": experiment.influence.sharpness,
-            **_against(experiment, UNROLLED, END),
+            **_beyond_end(experiment),
         }
     return metrics
 
 
-def _against(experiment: Table1Experiment, one: Method, other: Method) -> dict[str, float]:
-    """Compare two methods, paired by seed: the mean over the classes with its interval.
+def _beyond_end(experiment: Table1Experiment) -> dict[str, float]:
+    """Compare the two directions, paired by seed: the mean over the classes with its interval.
 
-    Above 0 the one is better than the other, in loss too; {} where a method was not run.
+    Above 0 that of the whole epoch is better, in loss too; {} where one was not run.
     """
     results = {result.method: result.measured for result in experiment.results}
-    if one not in results or other not in results:
+    if not {UNROLLED, END} <= results.keys():
         return {}
     cells: dict[str, float] = {}
     for measure in MEASURES:
-        net_sk = [experiment.epochs.net(results[key], "test", measure) for key in (one, other)]
+        net_sk = [experiment.epochs.net(results[key], "test", measure) for key in (UNROLLED, END)]
         net = net_effect(*(values.mean(axis=1, keepdims=True) for values in net_sk))
         ends = {"mean": net.mean_k, "low": net.low_k, "high": net.high_k}
         cells |= {f"{measure}_beyond_end.{end}": float(value[0]) for end, value in ends.items()}

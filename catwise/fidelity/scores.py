@@ -6,11 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import rankdata
 
-from catwise.core.statistics import spearman
+from catwise.core.statistics import SIGN_WITHOUT_HELP, spearman
 
-__all__ = ["SIGNS", "Scores", "linear_datamodeling_score", "scores"]
+__all__ = ["Scores", "linear_datamodeling_score", "scores"]
 
-SIGNS = {"loss": 1, "accuracy": -1}  # of the change that follows when what helped is left out
 DRAWS = 500  # of the bootstrap
 
 
@@ -74,7 +73,7 @@ def scores(
     """
     count = len(kept_hn)
     rows_dh = np.stack([np.arange(count), *rng.integers(count, size=(DRAWS, count))])
-    actual_hk = SIGNS[measure] * value_hsk.mean(axis=1)
+    actual_hk = SIGN_WITHOUT_HELP[measure] * value_hsk.mean(axis=1)
     actual_dhk = _ranks(actual_hk[rows_dh])
     by_class = {}
     for kind, p_nk in vectors.items():

@@ -4,6 +4,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from catwise.ceiling.pca_rule import RULE
 from catwise.figures.style import BLUE, GREY, ORANGE, Picture, styled
 
 __all__ = ["ceiling"]
@@ -32,7 +33,7 @@ def ceiling(
     _series(right, epochs, "smallest_share", "last share, uncentred", second=True)
     left.axhline(0, color="black", linewidth=0.8)
     left.set(ylabel="% of each class's influence mass", title="A  headroom")
-    right.axhline(0.2, color=GREY, linestyle="--", label="the paper's rule: room above")
+    right.axhline(RULE, color=GREY, linestyle="--", label="the paper's rule: room above")
     right.set(ylabel="share of variance", title="B  spectrum", ylim=(0, None))
     for axes in (left, right):
         axes.legend(frameon=False, fontsize="small")

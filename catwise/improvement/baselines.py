@@ -1,8 +1,8 @@
 """Make the weights that a path to the ceiling is compared with.
 
-Each function returns weights (n,) with mean 1, or the mask of what is kept, which ``kept_weights``
-turns into weights. Two are no weighting: focal loss (``catwise.core.losses.focal_loss``), and
-``logit_adjustment``, which needs no training of its own.
+Each function returns weights (n,) with mean 1, or the mask of what is kept, for ``kept_weights``.
+Two are no weighting: focal loss (``catwise.core.losses.focal_loss``), and ``logit_adjustment``,
+which needs no training of its own.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,7 +21,6 @@ __all__ = [
     "effective_number",
     "estimated_flips",
     "inverse_frequency",
-    "kept_weights",
     "logit_adjustment",
     "lowest_margins_kept",
     "program_at_random",
@@ -64,16 +63,6 @@ def logit_adjustment(labels_n: np.ndarray) -> np.ndarray:
     [0.288, 1.386]
     """
     return -np.log(np.maximum(np.bincount(labels_n), 1) / len(labels_n))
-
-
-def kept_weights(kept_n: np.ndarray) -> np.ndarray:
-    """Give no weight to what is left out, and its weight to the others in equal parts.
-
-    Raises InputError where nothing is kept.
-    """
-    if not kept_n.any():
-        raise InputError("kept samples: expected some; got none")
-    return kept_n / kept_n.mean()
 
 
 def estimated_flips(probability_nk: np.ndarray, labels_n: np.ndarray) -> int:

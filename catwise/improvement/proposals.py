@@ -99,16 +99,15 @@ def direction(size: float, keep_masses: bool = False) -> Proposal:
     return proposal
 
 
-def mean_direction(size: float, of_classes: bool = False) -> Proposal:
+def mean_direction(size: float) -> Proposal:
     """Propose the step that most lowers the summed loss of all classes, whichever of them pays.
 
     Where a class has few samples, what helps it costs the others a little, and no step helps every
-    class at once; this one may. ``of_classes`` moves one factor for each class instead.
+    class at once; this one may.
     """
 
     def proposal(evidence: Evidence) -> np.ndarray:
-        p_nk = _class_means(evidence) if of_classes else evidence.p_nk
-        worth_n = p_nk.sum(axis=1)
+        worth_n = evidence.p_nk.sum(axis=1)
         return evidence.weights_n * (1 + _scaled(worth_n - worth_n.mean(), size))
 
     return proposal

@@ -13,7 +13,13 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from catwise.core.losses import Batch
-from catwise.influence.layers import as_matrices, as_parameters, covered_layers, matrix_shape
+from catwise.influence.layers import (
+    as_matrices,
+    as_parameters,
+    covered_layers,
+    frozen,
+    matrix_shape,
+)
 
 __all__ = ["Curvature", "ExactHessian", "FactoredCurvature", "exact_hessian", "from_tensors"]
 
@@ -144,7 +150,8 @@ def from_tensors(tensors: dict[str, Tensor]) -> Curvature:
 def exact_hessian(model: nn.Module, train: Batch, l2: float) -> ExactHessian:
     """Compute the Hessian of sum_i l(z_i) + n l2/2 |theta|^2 by automatic differentiation.
 
-    l is the cross entropy and n the number of training samples: a sum, as in Eq. 1.
+    l is the cross entropy of the model in evaluation mode, and n the number of training samples: a
+    sum, as in Eq. 1.
 
     >>> model = nn.Linear(1, 2, bias=False)
     >>> _ = nn.init.zeros_(model.weight)
@@ -165,7 +172,8 @@ def exact_hessian(model: nn.Module, train: Batch, l2: float) -> ExactHessian:
 
     theta = as_matrices(layers, dict(model.named_parameters()))
     flat_p = torch.cat([matrix.flatten() for matrix in theta.values()]).detach()
-    hessian = torch.func.hessian(objective)(flat_p).contiguous()
+    with frozen(model):
+        hessian = torch.func.hessian(objective)(flat_p).contiguous()
     return ExactHessian(hessian, shapes, len(labels))
 
 

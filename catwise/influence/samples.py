@@ -4,6 +4,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset, default_collate
@@ -15,6 +16,7 @@ __all__ = ["Data", "Samples", "as_samples"]
 
 Data = Any  # a Batch of all samples, a Dataset with numbered items, a DataLoader, or Samples
 LABELS = ("labels", "label")
+ARRAYS = (Tensor, np.ndarray)
 AT_ONCE = 256  # samples that are read at once where nothing else is said
 
 
@@ -38,23 +40,26 @@ class Samples:
 def as_samples(data: Data, model: nn.Module, name: str = "samples") -> Samples:
     """Make Samples of tensors, a torch Dataset, a datasets.Dataset or a DataLoader.
 
-    Tensors are a tuple of all inputs of the model, then the labels, or a dictionary with the labels
-    under ``labels`` or ``label``; of the others those are kept that the model's ``forward`` names.
-    An item of a Dataset is such a tuple or dictionary of one sample. Of a DataLoader only the
-    Dataset and the function that collates are used: samples keep their order in the Dataset. Inputs
-    in half precision take the dtype of the model.
+    Tensors, or arrays of numpy, are a tuple of all inputs of the model, then the labels, or a
+    dictionary with the labels under ``labels`` or ``label``; of the others those are kept that the
+    model's ``forward`` names. An item of a Dataset is such a tuple or dictionary of one sample. Of
+    a DataLoader only the Dataset and the function that collates are used: samples keep their order
+    in the Dataset. Inputs in half precision take the dtype of the model.
 
     Raises InputError, with ``name``, for samples that cannot be read by number, for none, for parts
     of different sizes, for labels that are no numbers (n,), and where a second look at the first
-    samples finds others, as random augmentation does.
+    samples finds others, as random augmentation does; and for a model without parameters.
     """
     if isinstance(data, Samples):
         return data
-    like = next(model.parameters())
-    if isinstance(data, Mapping) and all(isinstance(part, Tensor) for part in data.values()):
-        return _of_tensors(_as_batch(data, _accepted(model), name), like, name)
-    if isinstance(data, tuple | list) and all(isinstance(part, Tensor) for part in data):
-        return _of_tensors(tuple(data), like, name)
+    like = next(model.parameters(), None)
+    if like is None:
+        raise InputError("model: expected parameters; got none")
+    if isinstance(data, Mapping) and all(isinstance(part, ARRAYS) for part in data.values()):
+        tensors = {key: _as_tensor(part, name) for key, part in data.items()}
+        return _of_tensors(_as_batch(tensors, _accepted(model), name), like, name)
+    if isinstance(data, tuple | list) and all(isinstance(part, ARRAYS) for part in data):
+        return _of_tensors(tuple(_as_tensor(part, name) for part in data), like, name)
     dataset, collate = data, default_collate
     if isinstance(data, DataLoader):
         dataset, collate = data.dataset, data.collate_fn
@@ -69,6 +74,15 @@ def as_samples(data: Data, model: nn.Module, name: str = "samples") -> Samples:
     if not len(dataset):
         raise InputError(f"{name}: expected samples; got none")
     return _of_dataset(_Reader(dataset, collate, _accepted(model), like, name))
+
+
+def _as_tensor(part: Tensor | np.ndarray, name: str) -> Tensor:
+    if isinstance(part, Tensor):
+        return part
+    try:
+        return torch.from_numpy(np.require(part, None, ["C", "W"]))
+    except TypeError:
+        raise InputError(f"{name}: expected arrays of numbers; got one of {part.dtype}") from None
 
 
 def _of_tensors(parts: Batch, like: Tensor, name: str) -> Samples:

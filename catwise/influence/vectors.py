@@ -280,13 +280,15 @@ def _ignore(name: str, a: Tensor, g_nto: Tensor) -> None:
 def validation_bins(labels_m: np.ndarray, bins: int, rng: np.random.Generator) -> np.ndarray:
     """Deal the samples of each class into ``bins`` at random; return class * bins + bin, (m,).
 
-    The bins of a class differ in size by one sample at most. Raises InputError if a class has fewer
-    samples than bins.
+    The bins of a class differ in size by one sample at most. Raises InputError for no bins, and if
+    a class has fewer samples than bins.
 
     >>> groups_m = validation_bins(np.array([0, 0, 1, 1]), 2, np.random.default_rng(0))
     >>> sorted(groups_m[:2].tolist()), sorted(groups_m[2:].tolist())
     ([0, 1], [2, 3])
     """
+    if bins < 1:
+        raise InputError(f"bins: expected at least 1; got {bins}")
     labels, sizes = np.unique(labels_m, return_counts=True)
     if sizes.min() < bins:
         raise InputError(

@@ -18,7 +18,9 @@ import numpy as np
 import pandas as pd
 
 from catwise.ceiling.decision import Blocked, uncalibrated_verdict
+from catwise.ceiling.records import FIGURES
 from catwise.ceiling.verdict import Verdict
+from catwise.config.schema import Params
 from catwise.core.errors import InputError
 from catwise.core.statistics import Estimate
 from catwise.pipeline.files import read_json, read_npz
@@ -38,6 +40,7 @@ from catwise.pipeline.tables import TABLES, read_table
 __all__ = [
     "CARRIED",
     "RECORD",
+    "STAGES",
     "Card",
     "Ceiling",
     "Fidelity",
@@ -54,10 +57,13 @@ __all__ = [
     "live",
     "names",
     "record",
+    "run_and_carried",
 ]
 
 CARRIED = Path("reports", "measured")
 RECORD = "provenance.json"
+# The stages that write metrics.
+STAGES = ("train", "influence", "fidelity", "removal", "ceiling", "reweight", "improve")
 Place = Callable[[str], Path]  # a stage, or "data", to the folder with what it wrote
 
 
@@ -198,8 +204,7 @@ class Results:
     def ceiling(self) -> Ceiling:
         """Read the check of the ceiling at the last checkpoint."""
         check = read_json(self.folder_of("ceiling") / "ceiling.json")
-        names = ("first_component_ratio", "smallest_share", "headroom", "crossfitted")
-        figures = {name: Estimate(**check[name]) for name in names}
+        figures = {name: Estimate(**check[name]) for name in FIGURES}
         first, second = check["blocking"]
         blocked = Blocked(figures["crossfitted"], (first, second), check["exchange_rate"])
         calibrated = check.get("verdict")  # carried results may be older than the calibration
@@ -319,6 +324,13 @@ def live(dataset: str) -> Place:
 def names() -> list[str]:
     """List the carried data sets."""
     return sorted(path.name for path in CARRIED.glob("*") if path.is_dir() and path.name[0] != ".")
+
+
+def run_and_carried(loaded: Params) -> list[Results]:
+    """Return the results of this run, then the carried ones that are not in it."""
+    here = loaded.run.datasets
+    results = [Results.live(name, loaded.datasets[name].model_dump()) for name in here]
+    return results + [Results.carried(name) for name in names() if name not in here]
 
 
 def record(dataset: str) -> dict[str, Any]:

@@ -65,16 +65,20 @@ def pool(
 def open_workers(device: "torch.device | str" = "cpu", threads: int = 1) -> Iterator[Workers]:
     """Open the pool, and give what ``diagnose`` and ``influence_vectors`` take as ``workers``.
 
-    There is a process for each GPU where ``device`` is CUDA, else as many as ``worker_count`` says.
-    Functions and models of a script are sent to them whole, those of modules by name.
+    There is a process for each GPU where ``device`` is CUDA, or auto and there is one, else as many
+    as ``worker_count`` says. Functions and models of a script are sent to them whole, those of
+    modules by name.
 
-    Raises InputError without the package joblib.
+    Raises InputError without the package joblib, and for CUDA where there is none.
     """
     with optional_packages("open_workers", "cluster"):
         import joblib  # noqa: F401
     import torch
 
-    device = torch.device(device)
+    from catwise.core.device import torch_device
+
+    kind = str(device).partition(":")[0]
+    device = torch_device(kind) if kind in ("auto", "cuda") else torch.device(device)
     gpus = torch.cuda.device_count() if device.type == "cuda" else 0
     count = gpus or worker_count(device, threads)
     devices = tuple(f"cuda:{number}" for number in range(gpus)) or (str(device),) * count

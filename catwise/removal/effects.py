@@ -11,13 +11,12 @@ import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
-from catwise.core.statistics import noise_ceiling, spearman, student_half_width
+from catwise.core.statistics import SIGN_WITHOUT_HELP, noise_ceiling, spearman, student_half_width
 from catwise.removal.top_share import Removal
 
 __all__ = ["changes", "correlations", "diagonal", "summary"]
 
 DRAWS = 1000  # of the bootstrap and of what chance gives
-MEASURES = {"accuracy": -1, "loss": 1}  # the sign of the change when what is removed was beneficial
 NUMBERS = ["influence", "labelled", "accuracy_change", "loss_change"]
 
 Measured = tuple[Sequence[float], Sequence[float]]  # accuracy and loss of each class
@@ -97,7 +96,7 @@ def correlations(changed: pd.DataFrame) -> pd.DataFrame:
         targets = len(influence_tk)
         resampled = rng.integers(targets, size=(DRAWS, targets))
         shuffled = rng.permuted(np.tile(np.arange(targets), (DRAWS, 1)), axis=1)
-        for measure, sign in MEASURES.items():
+        for measure, sign in SIGN_WITHOUT_HELP.items():
             predictions = (sign * influence_tk, sign * labelled_tk)
             change_stk = _by_seed(members, f"{measure}_change")
             for pairs in ("all", "within"):
@@ -168,7 +167,7 @@ def diagonal(changed: pd.DataFrame) -> pd.DataFrame:
     aimed = changed[changed["group"] != "random"]
     own = aimed[aimed["target"] == aimed["class"]].set_index("seed")
     rows = []
-    for measure, sign in MEASURES.items():
+    for measure, sign in SIGN_WITHOUT_HELP.items():
         column = f"{measure}_change"
         for name in random.index.unique("class"):
             control = random.loc[name, column]
@@ -207,7 +206,7 @@ def summary(correlated: pd.DataFrame, own: pd.DataFrame) -> dict[str, float]:
         elif row["trainings"] == "mean":
             numbers[f"spearman_within_{name}"] = row["rho"]
     for (measure, group), rows in own[own["group"] != "random"].groupby(["measure", "group"]):
-        expected = MEASURES[measure] * (1 if group == "beneficial" else -1)
+        expected = SIGN_WITHOUT_HELP[measure] * (1 if group == "beneficial" else -1)
         for net in ("", "net_"):
             signs, significant = expected * rows[f"{net}mean"] > 0, rows[f"{net}reading"] == 1
             numbers[f"{net}signs_{measure}_{group}"] = int(signs.sum())

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from catwise.ceiling.pca_rule import RULE
 from catwise.figures.calibration import calibration
 from catwise.figures.cost import benchmark as draw_cost
 from catwise.figures.labels import ANSWERS
@@ -49,7 +50,7 @@ def _hit_rates(results: Mapping[str, Any]) -> Iterator[Benchmark]:
         "The truth is known for the synthetic data sets and for constructed influence vectors."
         " The calibrated verdict goes by what retraining on 40 halves says of predicted gains;"
         " without retrainings it goes by the cross-fitted headroom. The paper's rule says room"
-        " where the first component explains more than 0.2 of the variance. In brackets: 95 %"
+        f" where the first component explains more than {RULE} of the variance. In brackets: 95 %"
         " intervals over the repetitions."
     )
     yield Benchmark("hit_rates", question, note, hit_rows(results["hit_rates"]))

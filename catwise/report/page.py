@@ -9,9 +9,10 @@ from typing import Any
 
 from markupsafe import Markup
 
+from catwise.claims.evidence import VERDICTS
 from catwise.claims.paper import FIGURES
 from catwise.figures.labels import ANSWERS, case_labels
-from catwise.pipeline.results import Results, TopShare
+from catwise.pipeline.results import STAGES, Results, TopShare
 from catwise.report import cases, provenance, removal_tables, sample_browser, table1, table2
 from catwise.report.benchmarks import Benchmark
 from catwise.report.metrics import flat
@@ -21,7 +22,6 @@ from catwise.sharing import html
 
 __all__ = ["Chapter", "Drawing", "Page", "render"]
 
-VERDICTS = ("holds", "holds in part", "does not hold", "not applicable", "not run here")
 READINGS = {1: "better", 0: "-", -1: "worse"}
 
 
@@ -69,8 +69,7 @@ class Chapter:
 
     @property
     def metrics(self) -> dict[str, dict[str, Any]]:
-        stages = ("train", "influence", "fidelity", "removal", "ceiling", "reweight")
-        return {stage: flat(self.results.metrics(stage)) for stage in stages}
+        return {stage: flat(self.results.metrics(stage)) for stage in STAGES}
 
     @property
     def other_drawings(self) -> list[tuple[str, Drawing]]:

@@ -1,8 +1,10 @@
-"""Make the weights that a method is compared with: its own, shuffled, and those of an oracle."""
+"""Make the weights that a method is compared with: its own, shuffled, and those of a pruning."""
 
 import numpy as np
 
-__all__ = ["oracle_weights", "shuffle_weights"]
+from catwise.core.errors import InputError
+
+__all__ = ["kept_weights", "shuffle_weights"]
 
 
 def shuffle_weights(
@@ -21,11 +23,14 @@ def shuffle_weights(
     return shuffled_n
 
 
-def oracle_weights(flipped_n: np.ndarray) -> np.ndarray:
-    """Give no weight to the samples whose label is flipped, and theirs to the others in equal
-    parts.
+def kept_weights(kept_n: np.ndarray) -> np.ndarray:
+    """Give no weight to what is left out, and its weight to the others in equal parts.
 
-    >>> oracle_weights(np.array([True, False, False])).tolist()
+    Raises InputError where nothing is kept.
+
+    >>> kept_weights(np.array([False, True, True])).tolist()
     [0.0, 1.5, 1.5]
     """
-    return ~flipped_n / (~flipped_n).mean()
+    if not kept_n.any():
+        raise InputError("kept samples: expected some; got none")
+    return kept_n / kept_n.mean()

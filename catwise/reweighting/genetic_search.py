@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
-from catwise.core.errors import InputError
+from catwise.core.errors import InputError, optional_packages
 
 if TYPE_CHECKING:
     import pygad
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 __all__ = ["Genes", "GeneticSearch", "most_evaluations"]
 
 Genes = tuple[float, ...]  # of one candidate, each from 0 to 1
+
+MUTATION_RATE = MUTATION_STRENGTH = 0.25  # Table 2 of the paper
 
 # pygad prints the traceback of what a callback raises before it passes it on.
 SILENT = logging.Logger("catwise.reweighting.genetic_search")
@@ -37,8 +39,7 @@ class GeneticSearch:
     generation a quarter is
 
     - the elite, unchanged;
-    - the elite mutated: each gene with probability ``mutation_rate`` moved by N(0,
-      ``mutation_strength``^2), clipped;
+    - the elite mutated: each gene with probability 0.25 moved by N(0, 0.25^2), clipped;
     - fresh at random;
     - children of two different members of the elite, each gene from either (crossover rate 1).
 
@@ -50,18 +51,9 @@ class GeneticSearch:
     the same candidates.
     """
 
-    def __init__(
-        self,
-        genes: int,
-        *,
-        population: int = 24,
-        seed: int = 0,
-        mutation_rate: float = 0.25,
-        mutation_strength: float = 0.25,
-    ) -> None:
+    def __init__(self, genes: int, *, population: int = 24, seed: int = 0) -> None:
         if population < 8 or population % 4:
             raise InputError(f"population: expected a multiple of 4, 8 or more; got {population}")
-        self.rate_of_mutation, self.strength_of_mutation = mutation_rate, mutation_strength
         self.rng = np.random.default_rng(seed)
         self.population_cg = self.rng.random((population, genes))
         self.ratings: dict[Genes, np.ndarray] = {}
@@ -109,7 +101,8 @@ class GeneticSearch:
 
     def breed(self) -> None:
         """Replace the population, all of it rated, by the next generation."""
-        import pygad  # here, so that the library is imported without it
+        with optional_packages("pareto_lp_ga", "pipeline"):
+            import pygad
 
         quarter, ranks = len(self.population_cg) // 4, _ranks(self._fitness())
         algorithm = pygad.GA(
@@ -147,8 +140,8 @@ class GeneticSearch:
     def _mutated(self, offspring_cg: np.ndarray, _: "pygad.GA") -> np.ndarray:
         """Move the first third of the offspring alone, the copies of the elite."""
         copies_cg, rest_cg = np.split(offspring_cg, [len(offspring_cg) // 3])
-        moved_cg = self.rng.random(copies_cg.shape) < self.rate_of_mutation
-        moves_cg = moved_cg * self.rng.normal(0, self.strength_of_mutation, copies_cg.shape)
+        moved_cg = self.rng.random(copies_cg.shape) < MUTATION_RATE
+        moves_cg = moved_cg * self.rng.normal(0, MUTATION_STRENGTH, copies_cg.shape)
         return np.concatenate([np.clip(copies_cg + moves_cg, 0, 1), rest_cg])
 
 

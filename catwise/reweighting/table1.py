@@ -87,7 +87,7 @@ class Net:
         return (self.low_k > 0).astype(int) - (self.high_k < 0).astype(int)
 
 
-def net_effect(treated_sk: np.ndarray, control_sk: np.ndarray, confidence: float = 0.95) -> Net:
+def net_effect(treated_sk: np.ndarray, control_sk: np.ndarray) -> Net:
     """Compute the differences paired by seed s with Student's interval, class by class.
 
     Larger is better: of losses, hand in the negative. The interval of a single seed is infinite.
@@ -101,7 +101,7 @@ def net_effect(treated_sk: np.ndarray, control_sk: np.ndarray, confidence: float
     )
     if differences_sk.ndim != 2 or not len(differences_sk):
         raise InputError(f"net effect: expected seeds x classes; got shape {differences_sk.shape}")
-    mean_k, half_k = differences_sk.mean(axis=0), student_half_width(differences_sk, 0, confidence)
+    mean_k, half_k = differences_sk.mean(axis=0), student_half_width(differences_sk)
     return Net(mean_k, mean_k - half_k, mean_k + half_k)
 
 

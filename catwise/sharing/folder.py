@@ -53,13 +53,14 @@ def save(diagnosis: Findings, path: str | Path) -> None:
     }
     if fitted := diagnosis.fitted:
         with optional_packages("save"):
-            from safetensors.torch import save_file
+            from safetensors.torch import save as to_bytes
         tensors = {
             key: value.detach().cpu().contiguous()
             for key, value in fitted.curvature.tensors().items()
         }
         words = {"sha256": checksum(tensors), "model": fitted.fingerprint}
-        files[FACTORS] = lambda file: save_file(tensors, file, words)
+        content = to_bytes(tensors, words)  # save_file fails with no OSError on a full disk
+        files[FACTORS] = lambda file: file.write_bytes(content)
         record["fingerprint"] = fitted.fingerprint
     text = json.dumps(record, indent=2, allow_nan=False) + "\n"
     files[RECORD] = lambda file: file.write_text(text, encoding="utf-8")
@@ -108,9 +109,9 @@ def load(
         hints = get_type_hints(Findings)
         known = {name: restored(hints[name], record[name]) for name in hints if name in record}
         names = list(known["label_names"])
-        fingerprint = record["fingerprint"]
-    with _reading(folder / record["samples"]):
-        table = _read_table(folder / record["samples"])
+        fingerprint, file = record["fingerprint"], folder / record["samples"]
+    with _reading(file):
+        table = _read_table(file)
         known["p_nk"] = table[[f"{INFLUENCE}{name}" for name in known["ceiling"].classes]].to_numpy(
             np.float64
         )
@@ -140,7 +141,12 @@ def _read_table(path: Path) -> "pd.DataFrame":
     with optional_packages("load_diagnosis"):
         import pandas as pd
     if path.name == TABLES[0]:
-        return pd.read_parquet(path)
+        try:
+            return pd.read_parquet(path)
+        except ImportError:
+            raise InputError(
+                f"{path}: expected pyarrow, which reads it; got none; pip install pyarrow"
+            ) from None
     return pd.read_csv(path, dtype=str, keep_default_na=False)  # numbers are read to the last bit
 
 

@@ -23,6 +23,8 @@ FEWEST = 3  # query samples of a class: their spread over as many bins is the no
 
 def dealt_bins(groups_m: np.ndarray, names: tuple[str, ...], bins: int, seed: int) -> np.ndarray:
     """Deal the query samples of each group into bins; return group * bins + bin, (m,)."""
+    if bins < FEWEST:
+        raise InputError(f"bins: expected at least {FEWEST}; got {bins}")
     sizes_k = np.bincount(groups_m, minlength=len(names))
     smallest = int(sizes_k.min())
     if smallest < FEWEST:

@@ -46,6 +46,7 @@ def looks(
                 f"{name}: expected one for each of {n} training samples; got {len(given)}"
             )
     if texts is not None:
+        texts = list(texts)  # a Series of pandas is indexed by its labels
         return [Look(text=str(texts[i])) for i in rows]
     if inputs is None:
         return []

@@ -55,6 +55,7 @@ def render(
             f"names: expected one for each of {len(diagnosis.labels_n)} training samples; "
             f"got {len(names)}"
         )
+    names = names if names is None else list(names)  # a Series is indexed by its labels
     count = min(LISTED, len(diagnosis.labels_n) // 2)
     rows = np.concatenate([diagnosis.detrimental[:count], diagnosis.detrimental[::-1][:count]])
     shown = looks(inputs, texts, diagnosis.labels_n, rows) or _own_looks(diagnosis, rows)

@@ -8,14 +8,13 @@ from typing import Any
 
 from catwise.config import params
 from catwise.core.errors import InputError
-from catwise.pipeline.results import Results
+from catwise.pipeline.results import STAGES, Results
 from catwise.report.metrics import flat
 from catwise.tracking import contents
 from catwise.tracking.mlflow_log import State, committed
 
 __all__ = ["changes", "fingerprint", "state_of"]
 
-STAGES = ("train", "influence", "fidelity", "removal", "ceiling", "reweight", "improve")
 TABLES = {
     "train": ("history",),
     "ceiling": ("epochs", "gains"),

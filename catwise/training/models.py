@@ -12,7 +12,7 @@ __all__ = ["Cnn", "Logistic", "ResNet9", "build", "checksum", "fingerprint"]
 
 
 class Logistic(nn.Module):
-    """Logistic regression that starts at zero, with class 0 as the reference.
+    """Classify by logistic regression that starts at zero, with class 0 as the reference.
 
     The logit of class 0 is always 0, so that the optimum is unique without a penalty.
     """
@@ -29,7 +29,7 @@ class Logistic(nn.Module):
 
 
 class Cnn(nn.Module):
-    """Two convolutions and a linear layer for small grey images; EKFAC covers every parameter."""
+    """Classify small grey images by two convolutions and a linear layer, all covered by EKFAC."""
 
     def __init__(self, width: int, num_classes: int):
         super().__init__()
@@ -69,7 +69,7 @@ class Residual(nn.Module):
 
 
 class ResNet9(nn.Module):
-    """The ResNet-9 of kronfluence's CIFAR example, whose recipe Table 2 copies.
+    """Classify by the ResNet-9 of kronfluence's CIFAR example, whose recipe Table 2 copies.
 
     The convolutions are 3 to ``width``, 5x5 with stride 2, a residual pair, 3x3 to four times
     ``width``, pooling, a residual pair, and 3x3 without padding. A global maximum and a linear

@@ -40,3 +40,6 @@ def test_vectors_that_have_no_spectrum_are_named():
         first_component_ratio(np.ones((5, 2)))
     with pytest.raises(InputError, match="not all zero; got zeros"):
         uncentred_spectrum(np.zeros((5, 2)))
+    for measure in (first_component_ratio, uncentred_spectrum):
+        with pytest.raises(InputError, match="finite values; got nan for sample 1, class 0"):
+            measure(np.array([[1.0, 2.0], [np.nan, 1.0]]))

@@ -150,6 +150,16 @@ def test_the_projects_own_file_is_valid():
         ),
         ("datasets.digits.figures.classes.1", "10", "figures.classes.1: expected one of 0, 1, 2"),
         (
+            "datasets.digits.figures.classes",
+            ["4", "4"],
+            "figures.classes.1: expected each class once; got '4' again",
+        ),
+        (
+            "datasets.linear.device",
+            "auto",
+            "linear.device: expected cpu for logistic regression; got 'auto'",
+        ),
+        (
             "run.datasets",
             ["linear", "mnist"],
             "run.datasets.1: expected one of digits, linear; got 'mnist'",

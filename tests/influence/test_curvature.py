@@ -39,6 +39,14 @@ def test_exact_solves_the_penalised_hessian(rng):
     assert eigenvalues[0] > 40 * 0.1  # n l2 from the penalty, the rest is convex
 
 
+def test_the_exact_hessian_is_that_of_the_evaluation_mode_and_restores_the_mode():
+    net = torch.nn.Sequential(small.conv_net(), torch.nn.Dropout(), torch.nn.Linear(3, 3).double())
+    expected = curvature.exact_hessian(net.eval(), small.images(9), 0.1).hessian
+    found = curvature.exact_hessian(net.train(), small.images(9), 0.1).hessian
+    torch.testing.assert_close(found, expected)
+    assert all(module.training for module in net.modules())
+
+
 def test_ekfac_solve_inverts_the_matrix_it_stands_for(net, fitted):
     """Build H = n (U_o x U_i) diag(lambda + damping mean(lambda)) (U_o x U_i)^T densely."""
     q = directions(net)

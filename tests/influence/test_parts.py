@@ -98,9 +98,18 @@ def test_there_is_a_process_for_each_gpu(monkeypatch):
 
     monkeypatch.setattr(workers_module, "pool", pool)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    with open_workers("cuda") as workers:
-        assert workers.devices == ("cuda:0", "cuda:1")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    for device in ("cuda", "auto"):
+        with open_workers(device) as workers:
+            assert workers.devices == ("cuda:0", "cuda:1")
     monkeypatch.setenv("CATWISE_WORKERS", "3")
     with open_workers() as workers:
         assert workers.devices == ("cpu",) * 3
-    assert opened == [("cuda", 2), ("cpu", 3)]
+    assert opened == [("cuda", 2), ("cuda", 2), ("cpu", 3)]
+
+
+def test_cuda_where_there_is_none_is_refused(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    for device in ("cuda", "cuda:0", torch.device("cuda")):
+        with pytest.raises(InputError, match="device: expected cpu or auto"), open_workers(device):
+            pass

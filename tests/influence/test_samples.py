@@ -196,6 +196,24 @@ def test_what_cannot_be_read_is_one_line(images, make, words):
     assert "\n" not in str(caught.value)
 
 
+def test_arrays_of_numpy_are_read_as_tensors(images):
+    model, (x, y), _ = images
+    array = x.numpy()[::-1]  # neither contiguous nor writable
+    array.setflags(write=False)
+    for data in ((array, y.numpy()), [array, y], {"input": array, "label": y.numpy()}):
+        inputs, labels = as_samples(data, model).rows(slice(2, 5))
+        inputs = inputs["input"] if isinstance(inputs, dict) else inputs
+        assert torch.equal(inputs, x.flip(0)[2:5])
+        assert torch.equal(labels, y[2:5])
+    with pytest.raises(InputError, match="train: expected arrays of numbers; got one of <U1"):
+        as_samples((array, np.array(["a"] * 24)), model, "train")
+
+
+def test_a_model_without_parameters_is_one_line(images):
+    with pytest.raises(InputError, match="model: expected parameters; got none"):
+        diagnose(nn.Flatten(), *images[1:], "abc")
+
+
 def test_randomness_is_noticed_and_refused(images):
     model, (x, y), query = images
 

@@ -215,6 +215,12 @@ def test_more_bins_than_the_smallest_class_has_samples_are_named(rng):
         validation_bins(np.array([0] * 9 + [1] * 2), 4, rng)
 
 
+def test_no_bins_are_refused(rng):
+    for bins in (0, -1):
+        with pytest.raises(InputError, match=f"^bins: expected at least 1; got {bins}$"):
+            validation_bins(np.array([0, 1]), bins, rng)
+
+
 @pytest.mark.parametrize("kind", ["ekfac", "kfac", "diagonal"])
 def test_below_a_head_of_zeros_there_is_no_influence_and_no_nan(kind, rng):
     """New vision transformers have such a head; a gradient of zero has a curvature of zero."""

@@ -8,10 +8,11 @@ import pytest
 
 from catwise.claims.evidence import Evidence
 from catwise.claims.judge import claims
+from catwise.config import params
 from catwise.core.errors import InputError
 from catwise.figures import gallery
 from catwise.pipeline.files import write_json
-from catwise.pipeline.results import Results, check, names, record
+from catwise.pipeline.results import Results, check, names, record, run_and_carried
 from catwise.pipeline.tables import TABLES, read_table
 from tests.helpers.reports import changed, write_results, write_table
 
@@ -196,6 +197,16 @@ def test_a_table_whose_last_line_does_not_end_is_damaged(tmp_path):
     path.write_text("value\n1\n2")
     with pytest.raises(InputError, match="its last line does not end"):
         read_table(path, {"value": int})
+
+
+def test_results_of_this_run_come_first_and_in_place_of_the_carried_ones(monkeypatch, request):
+    monkeypatch.chdir(request.config.rootpath)
+    loaded, (*others, again) = params.load(), names()
+    run = loaded.run.model_copy(update={"datasets": ["linear", again]})
+    first, *rest = run_and_carried(loaded.model_copy(update={"run": run}))
+    assert [first.dataset, *(one.dataset for one in rest)] == ["linear", again, *others]
+    assert first.parameters == loaded.datasets["linear"].model_dump()
+    assert [one.provenance is None for one in rest] == [True] + [False] * len(others)
 
 
 @pytest.mark.slow

@@ -135,6 +135,7 @@ def test_all_metrics_of_all_stages_are_on_the_page(whole_page):
     shown = section(whole_page, "here")
     assert "<td>influence</td><td>coverage</td><td>0.98</td>" in shown
     assert "<td>reweight</td><td>direct_improvement.search.loss.worst</td><td>-1</td>" in shown
+    assert "<td>improve</td><td>answer</td><td>room</td>" in shown
 
 
 def test_without_the_script_all_is_there_but_the_pointing(whole_page):

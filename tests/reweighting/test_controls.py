@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from catwise.reweighting.controls import oracle_weights, shuffle_weights
+from catwise.core.errors import InputError
+from catwise.reweighting.controls import kept_weights, shuffle_weights
 
 
 def test_shuffled_weights_are_the_same_and_within_labels_each_label_keeps_its_own(rng):
@@ -17,6 +18,8 @@ def test_shuffled_weights_are_the_same_and_within_labels_each_label_keeps_its_ow
     assert (within_n != weights_n).mean() > 0.9
 
 
-def test_the_oracle_gives_the_weight_of_flipped_samples_to_the_others():
-    weights_n = oracle_weights(np.array([True, False, False, False]))
+def test_the_weight_of_what_is_left_out_goes_to_the_others():
+    weights_n = kept_weights(np.array([False, True, True, True]))
     assert weights_n.tolist() == pytest.approx([0, 4 / 3, 4 / 3, 4 / 3])
+    with pytest.raises(InputError, match="kept samples: expected some; got none"):
+        kept_weights(np.zeros(3, bool))

@@ -1,5 +1,6 @@
 import itertools
 import random
+import sys
 
 import numpy as np
 import pytest
@@ -131,6 +132,15 @@ def test_minus_infinity_everywhere_is_searched_by_the_second_key():
 def test_breeding_prints_nothing(capfd):
     searched(bowl, 3, generations=2)
     assert capfd.readouterr() == ("", "")
+
+
+def test_without_pygad_one_line_says_so(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pygad", None)
+    search = GeneticSearch(1)
+    search.rate(bowl(np.array(search.unrated())))
+    says = r"pareto_lp_ga: expected the package pygad; got none; pip install 'catwise\[pipeline\]'"
+    with pytest.raises(InputError, match=says):
+        search.breed()
 
 
 def test_bad_values_are_named():

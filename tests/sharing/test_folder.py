@@ -90,6 +90,21 @@ def test_a_damaged_or_missing_file_is_one_line(tmp_path, name):
         load_diagnosis(tmp_path, model, train)
 
 
+def test_a_record_without_its_table_is_one_line(tmp_path):
+    diagnosis().save(tmp_path)
+    file = tmp_path / "diagnosis.json"
+    file.write_text(file.read_text().replace('"samples":', '"other":'))
+    with pytest.raises(InputError, match=r"diagnosis.json: expected .*damaged one: 'samples'$"):
+        load_diagnosis(tmp_path)
+
+
+def test_a_table_in_parquet_without_pyarrow_is_one_line(tmp_path, monkeypatch):
+    diagnosis().save(tmp_path)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(InputError, match=r"samples.parquet: expected pyarrow, which reads it"):
+        load_diagnosis(tmp_path)
+
+
 def test_one_flipped_bit_of_the_factors_is_noticed(tmp_path):
     model, train, _ = noisy()
     diagnosis().save(tmp_path)
@@ -101,7 +116,8 @@ def test_one_flipped_bit_of_the_factors_is_noticed(tmp_path):
         load_diagnosis(tmp_path, model, train)
 
 
-def test_a_write_that_fails_leaves_what_was_there(tmp_path, monkeypatch):
+@pytest.mark.parametrize("write", ["write_text", "write_bytes"])  # of the record, of the factors
+def test_a_write_that_fails_leaves_what_was_there(tmp_path, monkeypatch, write):
     diagnosis().save(tmp_path)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     changed = replace(diagnosis(), coverage=0.5)
@@ -109,7 +125,7 @@ def test_a_write_that_fails_leaves_what_was_there(tmp_path, monkeypatch):
     def full(*args, **kwargs):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_text", full)  # of the last of the three files
+    monkeypatch.setattr(Path, write, full)
     with pytest.raises(InputError, match="expected to write there; got: No space left on device"):
         changed.save(tmp_path)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before

@@ -74,6 +74,11 @@ def test_texts_come_before_inputs_and_nothing_known_is_nothing_shown():
     assert looks(None, None, LABELS, ROWS) == []
 
 
+def test_a_series_is_read_in_its_order_whatever_its_index():
+    texts = pd.Series([f"text {i}" for i in range(10)], index=range(10)[::-1])
+    assert [look.text for look in looks(None, texts, LABELS, ROWS)] == ["text 7", "text 2"]
+
+
 def test_what_cannot_be_shown_is_one_line():
     with pytest.raises(
         InputError, match="texts: expected one for each of 10 training samples; got 1"

@@ -7,6 +7,7 @@ from html import unescape
 from html.parser import HTMLParser
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch.utils.data import DataLoader
@@ -75,6 +76,12 @@ def test_the_samples_are_those_that_harm_and_help_most(text):
     labels_n = noisy()[1][1].numpy()
     given = re.findall(r"<dt>label</dt><dd>(.*?)</dd>", text)
     assert [unescape(name) for name in given] == [CLASSES[labels_n[i]] for i in shown]
+
+
+def test_a_series_of_names_is_read_in_its_order_whatever_its_index():
+    names = pd.Series([f"row {i}" for i in range(240)], index=range(240)[::-1])
+    shown = re.findall(r"<h4>row (\d+)</h4>", page.render(diagnosis(), "x", names=names))
+    assert [int(number) for number in shown[:12]] == diagnosis().detrimental[:12].tolist()
 
 
 def test_the_ties_are_sums_over_the_samples_of_a_label(text):
