@@ -67,6 +67,8 @@ def refresh(results: "Results") -> list[Answer]:
     tables = results.reweight
     if tables is None or tables.refresh is None:
         return [{"why": "batch norm's statistics were not refreshed when it was measured"}]
+    if tables.cases.empty:
+        return [{"why": "no epoch was taken again"}]
     if tables.refresh.empty:
         return [{"verdict": BESIDE, "why": "the model has no batch norm"}]
     answers = []
