@@ -1,6 +1,7 @@
 """Train a model from the start on other samples, as its section says: the unit of experiments."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,10 +18,10 @@ from catwise.pipeline.artifacts import (
     training_recipe,
 )
 from catwise.pipeline.stage import section_errors
-from catwise.pipeline.workers import pool
+from catwise.pipeline.workers import Spread, pool
 from catwise.training import convex, epochs, evaluate
 
-__all__ = ["Job", "retrain", "retrained", "train_anew"]
+__all__ = ["Job", "open_pool", "retrain", "retrained", "train_anew"]
 
 # The rows to train on, or a mask of them, and what is added to the seed of the section.
 Job = tuple[np.ndarray, int]
@@ -91,10 +92,15 @@ def retrained(
         (setting, np.flatnonzero(rows) if rows.dtype == bool else rows.astype(np.int64), seed)
         for rows, seed in jobs
     ]
-    with pool(torch_device(device), threads) as spread:
+    with open_pool(train, device, threads) as spread:
         for values in resumable_map(stage, dataset, _measure, _key, numbered, spread):
             accuracy_k, loss_k = torch.tensor(values, dtype=torch.float64)
             yield accuracy_k, loss_k
+
+
+def open_pool(train: Train, device: str, threads: int) -> AbstractContextManager[Spread]:
+    """Open workers that train; logistic regressions are done here before a worker would start."""
+    return pool(torch_device(device), threads, 1 if train.model == "logistic" else None)
 
 
 def _measure(setting: Setting, rows: np.ndarray, seed: int) -> list[list[float]]:

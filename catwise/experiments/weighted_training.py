@@ -9,16 +9,14 @@ import numpy as np
 import torch
 
 from catwise.config.schema import DataSet, Epochs, Exact, Factored, Influence, Train
-from catwise.core.device import torch_device
 from catwise.core.losses import TRAINING_LOSSES
 from catwise.core.precision import precision
 from catwise.core.progress import progress
 from catwise.experiments.resume import INFLUENCE_CODE, job_key, pack, resumable_map, unpack
-from catwise.experiments.retraining import train_anew
+from catwise.experiments.retraining import open_pool, train_anew
 from catwise.influence.vectors import influence_vectors, validation_bins
 from catwise.pipeline.artifacts import cached_splits, training_recipe
 from catwise.pipeline.fitted_factors import fit_curvature
-from catwise.pipeline.workers import pool
 from catwise.training import evaluate
 
 __all__ = ["INFLUENCE", "Outputs", "WeightedJob", "weighted_trainings"]
@@ -64,7 +62,7 @@ def weighted_trainings(dataset: str, parameters: DataSet, stage: str) -> Iterato
     device, threads = parameters.device, parameters.threads
     curvature, influence = parameters.curvature, parameters.influence
     setting = _Setting(dataset, device, threads, parameters.train, curvature, influence)
-    with pool(torch_device(device), threads) as spread:
+    with open_pool(parameters.train, device, threads) as spread:
 
         def run(jobs: Sequence[WeightedJob], label: str) -> list[Outputs]:
             tasks = [(setting, job.question, job.weights_n, job.seed, job.loss) for job in jobs]
