@@ -67,3 +67,11 @@ def test_a_path_without_a_step_has_no_marks_and_an_empty_gain(results):
     first, second = case_picture(results).figure.axes
     assert len(first.containers[0].lines[0].get_xydata()) == 0
     assert len(second.containers[0].lines[0].get_xydata()) == 2
+
+
+def test_a_case_without_a_proposal_has_no_marks_of_one(results):
+    path = results[0].folder_of("improve") / "classes.csv"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join(line for line in lines if not line.startswith("direction")) + "\n")
+    _, second = case_picture(results[:1]).figure.axes
+    assert len(second.containers[0].lines[0].get_xydata()) == 0
