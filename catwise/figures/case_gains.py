@@ -40,6 +40,8 @@ def case_gains(cases: Mapping[str, tuple[str, pd.DataFrame]]) -> Picture:
             style = {"color": COLOURS[number % len(COLOURS)], "fmt": MARKERS[ANSWERS[answer]]}
             half = (rows["high"] - rows["low"]) / 2
             style |= {"elinewidth": 0.6, "markersize": 5, "alpha": 0.8, "label": label}
+            if number >= len(COLOURS):
+                style["markerfacecolor"] = "white"  # the colours begin anew
             axes.errorbar(rows["predicted"], rows["net"], half, **style)
             tables.append(rows)
         words.append(f"{title}: {_agreement(pd.concat(tables[-len(cases) :]))}.")
