@@ -107,7 +107,8 @@ def load(
     with _reading(folder / RECORD):
         record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
         hints = get_type_hints(Findings)
-        known = {name: restored(hints[name], record[name]) for name in hints if name in record}
+        in_record = [name for name in hints if name not in (*IN_TABLE, "fitted")]
+        known = {name: restored(hints[name], record[name]) for name in in_record}
         names = list(known["label_names"])
         fingerprint, file = record["fingerprint"], folder / record["samples"]
     with _reading(file):

@@ -90,11 +90,12 @@ def test_a_damaged_or_missing_file_is_one_line(tmp_path, name):
         load_diagnosis(tmp_path, model, train)
 
 
-def test_a_record_without_its_table_is_one_line(tmp_path):
+@pytest.mark.parametrize("field", ["samples", "coverage", "measure"])
+def test_a_record_without_a_field_is_one_line(tmp_path, field):
     diagnosis().save(tmp_path)
     file = tmp_path / "diagnosis.json"
-    file.write_text(file.read_text().replace('"samples":', '"other":'))
-    with pytest.raises(InputError, match=r"diagnosis.json: expected .*damaged one: 'samples'$"):
+    file.write_text(file.read_text().replace(f'"{field}":', '"other":'))
+    with pytest.raises(InputError, match=rf"diagnosis.json: expected .*damaged one: '{field}'$"):
         load_diagnosis(tmp_path)
 
 
