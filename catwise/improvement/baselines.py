@@ -101,7 +101,8 @@ def cleanlab_kept(probability_nk: np.ndarray, labels_n: np.ndarray) -> np.ndarra
         raise InputError("cleanlab: expected this package; got none; pip install cleanlab")
     from cleanlab.filter import find_label_issues
 
-    return np.logical_not(find_label_issues(labels_n, probability_nk))
+    # its default forks this process, threads and all, for what takes a tenth of a second
+    return np.logical_not(find_label_issues(labels_n, probability_nk, n_jobs=1))
 
 
 def program_at_random(
