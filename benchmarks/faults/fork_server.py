@@ -6,13 +6,13 @@ with the module, its arguments, the folder and the environment, and comes with t
 descriptors: stdin, stdout and stderr. The answer is the exit status.
 """
 
+import faulthandler
 import importlib
 import json
 import os
 import pkgutil
 import runpy
 import select
-import signal
 import socket
 import sys
 import traceback
@@ -22,7 +22,7 @@ import catwise
 import stages
 
 LATER = ("mlflow.store.tracking.sqlalchemy_store", "sklearn.datasets")  # imported by functions
-LIMIT = 600  # seconds; a process that takes longer is ended by SIGALRM
+LIMIT = 300  # seconds; a process that takes longer says where it is, and ends
 
 
 def main() -> None:
@@ -61,10 +61,10 @@ def run(
     module: str, arguments: list[str], folder: str, environment: dict[str, str], streams: list[int]
 ) -> int:
     """Run the module in this process; return the exit status that an interpreter would have."""
-    signal.alarm(LIMIT)
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
         os.close(stream)
+    faulthandler.dump_traceback_later(LIMIT, exit=True)
     os.environ.update(environment)
     search = environment.get("PYTHONPATH", "").split(os.pathsep)
     sys.path[:0] = [folder, *filter(None, search)]
