@@ -1,10 +1,11 @@
-"""Name the processor and the versions that results depend on; no host and no user."""
+"""Name the processor and the versions that results depend on, and ask git; no host, no user."""
 
 import platform
+import subprocess
 from importlib.metadata import version
 from pathlib import Path
 
-__all__ = ["processor", "versions"]
+__all__ = ["git", "processor", "versions"]
 
 PACKAGES = ("torch", "numpy", "scipy", "scikit-learn", "pandas", "joblib")
 
@@ -21,3 +22,15 @@ def processor() -> str:
         if line.startswith("model name"):
             return line.split(":", 1)[1].strip()
     return platform.processor() or platform.machine()
+
+
+def git(*arguments: str, folder: Path | None = None) -> str | None:
+    """Return what git prints in ``folder``; None where it fails, is missing or prints no text."""
+    command = ["git", *arguments]
+    try:
+        process = subprocess.run(
+            command, cwd=folder, capture_output=True, text=True, encoding="utf-8", check=True
+        )
+    except (OSError, subprocess.CalledProcessError, UnicodeDecodeError):
+        return None
+    return process.stdout.strip()

@@ -1,7 +1,6 @@
 """Record what made a result: the machine, the versions and the code; no host, no user, no path."""
 
 import hashlib
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ import torch
 
 from catwise.core.device import torch_device
 from catwise.core.precision import resolve_precision
-from catwise.pipeline.environment import processor, versions
+from catwise.pipeline.environment import git, processor, versions
 
 __all__ = ["ROOT", "code", "machine"]
 
@@ -42,17 +41,8 @@ def code() -> dict[str, Any]:
     for path in sorted([*ROOT.glob("catwise/**/*.py"), *ROOT.glob("stages/*.py")]):
         digest.update(path.relative_to(ROOT).as_posix().encode() + path.read_bytes())
     # an unpacked archive may lie in a repository that is not ours
-    is_ours = _git("ls-files", "--error-unmatch", "catwise/__init__.py") is not None
-    commit = _git("rev-parse", "HEAD") if is_ours else None
-    clean = None if commit is None else _git("status", "--porcelain", "catwise", "stages") == ""
+    is_ours = git("ls-files", "--error-unmatch", "catwise/__init__.py", folder=ROOT) is not None
+    commit = git("rev-parse", "HEAD", folder=ROOT) if is_ours else None
+    changes = git("status", "--porcelain", "catwise", "stages", folder=ROOT)
+    clean = None if commit is None else changes == ""
     return {"commit": commit, "clean": clean, "code_sha256": digest.hexdigest()}
-
-
-def _git(*arguments: str) -> str | None:
-    """Return what git prints, or None where it fails or is missing."""
-    command = ["git", *arguments]
-    try:
-        process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        return None
-    return process.stdout.strip() if process.returncode == 0 else None

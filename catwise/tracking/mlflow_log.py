@@ -16,7 +16,6 @@ import os
 import posixpath
 import re
 import sqlite3
-import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -26,6 +25,7 @@ from typing import Any, NamedTuple, TypeVar
 from filelock import FileLock
 
 from catwise.core.errors import InputError
+from catwise.pipeline.environment import git
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # mlflow reads both while it is imported
 os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
@@ -84,7 +84,7 @@ def log(state: State) -> str:
             if run.info.status == "FINISHED":
                 return f"mlflow: run {run.info.run_name} was logged already"
             client.delete_run(run.info.run_id)
-        commit = os.environ.get("DVC_EXP_BASELINE_REV") or _git("rev-parse", "HEAD")
+        commit = os.environ.get("DVC_EXP_BASELINE_REV") or git("rev-parse", "HEAD")
         name = _title(state, commit)
         run = client.create_run(experiment, run_name=name, tags=_tags(state, commit) | strings)
         start = run.info.start_time
@@ -238,19 +238,8 @@ def _tags(state: State, commit: str | None) -> dict[str, str]:
 
 def committed(path: Path) -> bytes | None:
     """Return the file as it is in the commit that an experiment starts from, if git has it."""
-    text = _git("show", f"{os.environ.get('DVC_EXP_BASELINE_REV') or 'HEAD'}:./{path.as_posix()}")
+    text = git("show", f"{os.environ.get('DVC_EXP_BASELINE_REV') or 'HEAD'}:./{path.as_posix()}")
     return text.encode() if text else None
-
-
-def _git(*arguments: str) -> str | None:
-    """Return what git says; None if it is missing, has no repository here or cannot answer."""
-    try:
-        shown = subprocess.run(
-            ["git", *arguments], capture_output=True, text=True, encoding="utf-8", check=True
-        )
-    except (OSError, subprocess.CalledProcessError, UnicodeDecodeError):
-        return None
-    return shown.stdout.strip()
 
 
 def _text(value: Any) -> str:
