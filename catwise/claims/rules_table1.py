@@ -75,7 +75,7 @@ def refresh(results: "Results") -> list[Answer]:
     for case in tables.cases["case"]:
         rows = tables.refresh[tables.refresh["case"] == case]
         rows = rows[rows["measure"] == "accuracy"]
-        gains = {part: _gains(rows[chosen]) for part, chosen in _parts(rows).items()}
+        gains = {part: _gains(rows[mask]) for part, mask in _parts(rows).items()}
         answers.append({"case": case, **_refresh_answer(gains)})
     return answers
 

@@ -74,29 +74,29 @@ def pieces(parameters: DataSet, counts: dict[str, int], num_classes: int) -> lis
     refreshed = min(recipe.refresh * recipe.batch_size, n)
     everywhere = sum(counts.values()) + refreshed
     held_out = sum(counts.values()) - n
-    found = [Pieces("train", "epochs", train.epochs, n, everywhere + bool(refreshed) * held_out)]
+    stages = [Pieces("train", "epochs", train.epochs, n, everywhere + bool(refreshed) * held_out)]
     if parameters.reweight:
         measured = counts["validation_b"] + counts["test"] + refreshed
         count = extra_epochs(parameters.reweight)
-        found.append(Pieces("reweight", "epochs", count, n, measured, at_most=True))
+        stages.append(Pieces("reweight", "epochs", count, n, measured, at_most=True))
     if fidelity := parameters.fidelity:
         whole = (
             1 + fidelity.halves / 2 + 0.9 * fidelity.removals
         )  # trainings on all samples, by cost
         subsets = 1 + fidelity.halves + fidelity.removals
         trained, measured = train.epochs * n * whole / subsets, counts["validation_a"] + refreshed
-        found.append(Pieces("fidelity", "trainings", fidelity.seeds * subsets, trained, measured))
+        stages.append(Pieces("fidelity", "trainings", fidelity.seeds * subsets, trained, measured))
     if improve := parameters.improve:
         count, measured = most_trainings(improve), counts["test"] + refreshed
         trained = train.epochs * n
-        found.append(Pieces("improve", "trainings", count, trained, measured, at_most=True))
+        stages.append(Pieces("improve", "trainings", count, trained, measured, at_most=True))
     removal = parameters.removal
     if isinstance(removal, TopShare):
         aimed = 2 * num_classes * len(removal.influence)
         count = removal.seeds * (1 + aimed + removal.controls)
         trained = train.epochs * n * (1 - removal.share)
-        found.append(Pieces("removal", "trainings", count, trained, counts["test"] + refreshed))
-    return found
+        stages.append(Pieces("removal", "trainings", count, trained, counts["test"] + refreshed))
+    return stages
 
 
 def extra_epochs(section: Reweight | None) -> int:
@@ -125,14 +125,14 @@ def most_trainings(section: Improve) -> int:
     names = get_args(Baseline) if section.baselines == "all" else section.baselines
     sizes = [len(section.sizes) if name in get_args(Sized) else 1 for name in section.proposals]
     search = most_evaluations(section.generations, section.population)
-    chosen = {"lp_ga": 1 + search, "class_search": search}
-    chosen |= {"best_seed": section.best_of * section.fresh}
-    chosen |= dict.fromkeys(("lowest_margins", "cleanlab"), section.folds)
+    search_trainings = {"lp_ga": 1 + search, "class_search": search}
+    search_trainings |= {"best_seed": section.best_of * section.fresh}
+    search_trainings |= dict.fromkeys(("lowest_margins", "cleanlab"), section.folds)
     proposed = sum(sizes)
     path = section.seeds + section.rounds * (section.runs + proposed * section.seeds)
     methods = proposed + len(names) + len(("plain", "path", "shuffled", "oracle"))
-    asked = sum(chosen.get(name, 0) for name in {*section.proposals, *names})
-    return path + asked + (methods + section.rounds) * section.fresh
+    searched = sum(search_trainings.get(name, 0) for name in {*section.proposals, *names})
+    return path + searched + (methods + section.rounds) * section.fresh
 
 
 def time_steps(dataset: str, parameters: DataSet) -> Speed:

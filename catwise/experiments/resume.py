@@ -167,11 +167,11 @@ def read_kept(path: Path) -> Any | None:
 
 def kept_results(stage: str, dataset: str) -> list[tuple[Any, float]]:
     """Return each result that is kept for a stage, whatever it depends on, and its seconds."""
-    found = []
+    results = []
     for path in sorted(_folder(stage, dataset).glob("*.json")):
         if (value := read_kept(path)) is not None:
-            found.append((value, float(json.loads(path.read_text()).get("seconds", math.nan))))
-    return found
+            results.append((value, float(json.loads(path.read_text()).get("seconds", math.nan))))
+    return results
 
 
 def clear(stage: str, dataset: str) -> None:

@@ -87,15 +87,15 @@ def costs(parameters: DataSet, n: int, m: int, num_classes: int) -> dict[str, fl
     section, influence, train = scored(parameters), parameters.influence, parameters.train
     if isinstance(train, Logistic):
         return dict.fromkeys(section.kinds, np.nan)
-    found: dict[str, float] = {}
+    costs: dict[str, float] = {}
     for kind in section.kinds:
         pairs = 0
         if kind != "label_counts":
             own = parameters.curvature if kind in ALONG else curvature_section(section, kind)
             pairs = _pairs(own, n, num_classes)
         work = Work(n, m, num_classes, train.epochs, pairs, influence.segments, influence.runs)
-        found[kind] = trainings(kind, work)
-    return found
+        costs[kind] = trainings(kind, work)
+    return costs
 
 
 def _pairs(factors: Curvature, n: int, num_classes: int) -> int:

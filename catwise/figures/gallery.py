@@ -48,11 +48,11 @@ def draw(results: "Results") -> dict[str, Picture]:
             results.ceiling.verdict.small_gain,
         ),
     }
-    found, subsets = results.ceiling.verdict, results.subsets
-    if found.slope is not None and found.lds is not None and subsets is not None:
+    verdict, subsets = results.ceiling.verdict, results.subsets
+    if verdict.slope is not None and verdict.lds is not None and subsets is not None:
         counts_k = np.array(results.card.counts["validation_a"])
         pictures["calibration.png"] = retrained_gains(
-            p_nk, counts_k, subsets, classes, found.slope, found.lds
+            p_nk, counts_k, subsets, classes, verdict.slope, verdict.lds
         )
     if results.history["epoch"].max() > 1:
         pictures["training_curves.png"] = training_curves(results.history, classes)
@@ -104,8 +104,8 @@ def _trimming(results: "Results") -> dict[str, Picture]:
 
 def _top_share(results: "Results") -> dict[str, Picture]:
     """Draw what removing the top share of each class did, to accuracy and to loss."""
-    found = results.top_share
-    tables = (found.changes, found.correlations, found.rankings)
+    experiment = results.top_share
+    tables = (experiment.changes, experiment.correlations, experiment.rankings)
     parts = (*tables, results.metrics("removal"), results.classes)
     paper = PAPER.get(results.card.source, "Figures 3 and 4")
     return {

@@ -202,9 +202,9 @@ def right(model: nn.Module, batch: Batch, logits: Logits = logits_of) -> np.ndar
     training = model.training
     model.eval()
     parts = zip(*(values.to(device).split(1000) for values in batch), strict=True)
-    found = [logits(model, part).argmax(1) == part[-1] for part in parts]
+    right_parts = [logits(model, part).argmax(1) == part[-1] for part in parts]
     model.train(training)
-    return torch.cat(found).cpu().numpy()
+    return torch.cat(right_parts).cpu().numpy()
 
 
 def _check(name: str, part: Batch, classes: Sequence[str], least: int) -> None:
@@ -214,12 +214,12 @@ def _check(name: str, part: Batch, classes: Sequence[str], least: int) -> None:
         raise InputError(f"{name}: expected {expected}; got {type(part).__name__}")
     labels_n = part[-1].cpu().numpy()
     if not np.isin(labels_n, np.arange(len(classes))).all():
-        found = f"{labels_n.min()} to {labels_n.max()}"
-        raise InputError(f"{name}: expected labels from 0 to {len(classes) - 1}; got {found}")
+        interval = f"{labels_n.min()} to {labels_n.max()}"
+        raise InputError(f"{name}: expected labels from 0 to {len(classes) - 1}; got {interval}")
     sizes_k = np.bincount(labels_n, minlength=len(classes))
     if sizes_k.min() < least:
-        found = f"{sizes_k.min()} of {classes[int(sizes_k.argmin())]!r}"
-        raise InputError(f"{name}: expected {least} samples or more of every class; got {found}")
+        rarest = f"{sizes_k.min()} of {classes[int(sizes_k.argmin())]!r}"
+        raise InputError(f"{name}: expected {least} samples or more of every class; got {rarest}")
 
 
 def _points(gain: Gain) -> str:

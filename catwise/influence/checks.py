@@ -49,8 +49,8 @@ def checked_layers(
     unfit: set[str] = set()
 
     def compare(name: str, a: Tensor, g_nto: Tensor) -> None:
-        found = _first_gradient(layers[name], a[:1], g_nto[:1], expected[name].shape)
-        error = torch.linalg.norm(found - expected[name])
+        gradient = _first_gradient(layers[name], a[:1], g_nto[:1], expected[name].shape)
+        error = torch.linalg.norm(gradient - expected[name])
         if name not in unfit and error <= TOLERANCE * torch.linalg.norm(expected[name]):
             right.add(name)
 
@@ -107,11 +107,11 @@ def _uncovered(
 ) -> dict[str, str]:
     """Find the modules with a parameter of their own that is not covered: their kind by name."""
     inside = {id(parameter) for layer in kept.values() for parameter in own_parameters(layer)}
-    chosen = (*(() if embeddings else (nn.Embedding,)), *(() if norms else NORMS))
+    left_out = (*(() if embeddings else (nn.Embedding,)), *(() if norms else NORMS))
     return {
         name or "the model itself": type(module).__name__
         for name, module in model.named_modules()
-        if not isinstance(module, chosen)
+        if not isinstance(module, left_out)
         and any(id(part) not in inside for part in module.parameters(recurse=False))
     }
 

@@ -101,7 +101,7 @@ def _cells(
     numeric = [k for k in range(table.shape[1]) if _is_numeric(table[:, k])]
     values = table[:, numeric].astype(np.float64)
     deviation = np.maximum(values.std(axis=0), 1e-300)
-    found = []
+    looks = []
     for i in rows:
         mean = values[labels_n == labels_n[i]].mean(axis=0)
         means = dict(zip(numeric, mean.tolist(), strict=True))
@@ -110,8 +110,8 @@ def _cells(
             order = np.argsort(-np.abs(values[i] - mean) / deviation, kind="stable")[:COLUMNS]
             shown = np.sort(np.array(numeric, dtype=int)[order])
         cells = [(names[k], _short(table[i, k]), _short(means.get(k))) for k in shown.tolist()]
-        found.append(Look(cells=cells, columns=table.shape[1]))
-    return found
+        looks.append(Look(cells=cells, columns=table.shape[1]))
+    return looks
 
 
 def _is_numeric(column: np.ndarray) -> bool:

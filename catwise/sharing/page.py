@@ -161,13 +161,13 @@ def pairs(diagnosis: Findings) -> list[tuple[str, str, float]]:
     """
     labels, classes = diagnosis.label_names, diagnosis.ceiling.classes
     percent = 100 * class_shares(diagnosis.p_nk, diagnosis.labels_n, len(labels))
-    found = [
+    shares = [
         (label, name, float(percent[j, k]))
         for j, label in enumerate(labels)
         for k, name in enumerate(classes)
         if label != name
     ]
-    return sorted(found, key=lambda pair: -abs(pair[2]))[:PAIRS]
+    return sorted(shares, key=lambda pair: -abs(pair[2]))[:PAIRS]
 
 
 def plane(diagnosis: Findings) -> Any:
