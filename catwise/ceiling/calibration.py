@@ -113,7 +113,9 @@ def calibrate(
     The slope of class k is s_k = sum_h x_hk y_hk / sum_h x_hk^2, x and y centred. The shared slope
     is their mean; its error holds the noise of all s_k, with their correlations, and their true
     spread tau^2 (by moments), so that classes of opposite signs leave it near 0. ``slopes`` are the
-    empirical Bayes estimates: s_k is drawn to the mean by v_k / (v_k + tau^2), v_k its variance.
+    empirical Bayes estimates: s_k is drawn to the mean by v_k / (v_k + tau^2), v_k its variance. A
+    class that is right or wrong on the same samples in all subsets tells nothing of its slope in
+    accuracy: v_k is infinite, and the mean is that of the others, if there are any.
 
     Raises InputError for fewer than 4 subsets, for values that are not finite, and for a class of
     which all subsets are predicted the same.
@@ -143,7 +145,10 @@ def calibrate(
     own_k, covariance_kk = own[0] / squares[0], _covariance(own[1:] / squares[1:])
     slope, slopes = _pooled(own_k, covariance_kk, degrees)
     accuracy_slope, accuracy_slopes = _pooled(
-        points[0] / squares[0], _covariance(points[1:] / squares[1:]), degrees
+        points[0] / squares[0],
+        _covariance(points[1:] / squares[1:]),
+        degrees,
+        np.ptp(points_hk, axis=0) > 0,
     )
     score = _scores(x_hk, loss_hk)
     error = _covariance(score[1:, None])[0] ** 0.5
@@ -212,18 +217,26 @@ def _covariance(without_hk: np.ndarray) -> np.ndarray:
 
 
 def _pooled(
-    value_k: np.ndarray, covariance_kk: np.ndarray, degrees: int
+    value_k: np.ndarray,
+    covariance_kk: np.ndarray,
+    degrees: int,
+    telling_k: np.ndarray | None = None,
 ) -> tuple[Estimate, PerClass]:
-    """Return the mean of the classes with its interval, and each class drawn towards it."""
-    k, variance_k = len(value_k), np.diag(covariance_kk)
-    mean = float(value_k.mean())
+    """Return the mean of the classes with its interval, and each class drawn towards it.
+
+    A class that does not tell is drawn all the way; where none tells, all are taken as they are.
+    """
+    if telling_k is None or not telling_k.any():
+        telling_k = np.ones(len(value_k), dtype=bool)
+    own_k, own_kk = value_k[telling_k], covariance_kk[np.ix_(telling_k, telling_k)]
+    k, mean = len(own_k), float(own_k.mean())
     # What noise adds to the spread of the classes is less where their noise is common.
-    noise = (variance_k.sum() - covariance_kk.sum() / k) / max(k - 1, 1)
-    true = max(float(value_k.var(ddof=1)) - noise, 0.0) if k > 1 else 0.0
-    variance = covariance_kk.sum() / k**2 + true / k
-    total_k = variance_k + true
-    own_k = np.divide(true, total_k, out=np.zeros(k), where=total_k > 0)
-    drawn_k = mean + own_k * (value_k - mean)
-    error_k = np.sqrt(own_k * variance_k + (1 - own_k) ** 2 * variance)
+    noise = (own_kk.trace() - own_kk.sum() / k) / max(k - 1, 1)
+    true = max(float(own_k.var(ddof=1)) - noise, 0.0) if k > 1 else 0.0
+    variance = own_kk.sum() / k**2 + true / k
+    total_k = np.where(telling_k, np.diag(covariance_kk), np.inf) + true
+    share_k = np.divide(true, total_k, out=np.zeros(len(value_k)), where=total_k > 0)
+    drawn_k = mean + share_k * (value_k - mean)
+    error_k = np.sqrt((1 - share_k) * true + (1 - share_k) ** 2 * variance)
     shared = PerClass(np.array([mean]), np.array([variance**0.5]), degrees).interval(0)
     return shared, PerClass(drawn_k, error_k, degrees)

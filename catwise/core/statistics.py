@@ -45,8 +45,8 @@ def student_half_width(values: ArrayLike, confidence: float = 0.95) -> np.ndarra
     return stdtrit(len(values) - 1, (1 + confidence) / 2) * error
 
 
-def jackknife_half_width(without: ArrayLike) -> np.ndarray:
-    """Compute half the width of the 95 % jackknife interval of a statistic, along the first axis.
+def jackknife_half_width(without: ArrayLike, confidence: float = 0.95) -> np.ndarray:
+    """Compute half the width of the jackknife interval of a statistic, along the first axis.
 
     ``without`` holds the statistic computed n times, each time with another of the n parts left
     out. The width is Student's t times sqrt((n - 1) v), with v their variance (n in the divisor);
@@ -59,7 +59,7 @@ def jackknife_half_width(without: ArrayLike) -> np.ndarray:
     np.float64(6.572)
     """
     without = np.asarray(without, dtype=np.float64)
-    return (len(without) - 1) * student_half_width(without)
+    return (len(without) - 1) * student_half_width(without, confidence)
 
 
 def spearman(first: ArrayLike, second: ArrayLike) -> np.ndarray:

@@ -14,12 +14,15 @@ side of no gain:
 The best of many trials is partly the luckiest. So the choice itself is judged, by cross-fitting:
 seeds and samples are halved, in each of the four cells stand the answers of the trial that is
 chosen in the opposite cell, which shares neither seed nor sample with it, and the gain of these
-answers is that of a choice made elsewhere. It needs no correction for the number of trials.
+answers is that of a choice made elsewhere. It needs no correction for the number of trials. What is
+judged so is the way of choosing: the quarters may choose other trials than the one that is taken,
+which therefore has to gain significantly by itself as well.
 """
 
 from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.special import stdtrit
@@ -27,7 +30,7 @@ from scipy.special import stdtrit
 from catwise.core.errors import InputError
 from catwise.core.statistics import Estimate
 
-__all__ = ["Gain", "accepted", "choice", "crossfitted_choice", "gain"]
+__all__ = ["Gain", "accepted", "choice", "crossfitted_choice", "gain", "taken"]
 
 POINTS = 100  # of accuracy, in a share of right answers of 1
 
@@ -109,10 +112,32 @@ def _gain(right_sm: np.ndarray, before_sm: np.ndarray, labels_m: np.ndarray, lev
 def accepted(gain: Gain) -> bool:
     """Tell whether the mean or the worst class gains significantly while neither of them falls.
 
-    It is the rule of every round, for the gain of the ``crossfitted_choice``. What a class may lose
-    is asked of the ``choice`` itself.
+    What a class may lose is asked of the ``choice``.
     """
     return (gain.mean.low > 0 or gain.worst.low > 0) and _no_fall(gain)
+
+
+def taken(
+    trials: Sequence[np.ndarray],
+    before_sm: np.ndarray,
+    labels_m: np.ndarray,
+    level: float = 0.05,
+    *,
+    plain_sm: np.ndarray | None = None,
+    allowed_loss: float = 0.0,
+) -> int | None:
+    """Number the trial that a round takes, None where it takes none.
+
+    It is the ``choice`` among the trials, where both its own gain and that of the
+    ``crossfitted_choice`` are accepted.
+    """
+    limits: dict[str, Any] = {"plain_sm": plain_sm, "allowed_loss": allowed_loss}
+    number = choice(trials, before_sm, labels_m, level, **limits)
+    if number is None:
+        return None
+    judged = (crossfitted_choice(trials, before_sm, labels_m, level, **limits), trials[number])
+    gains = [gain(right_sm, before_sm, labels_m, level) for right_sm in judged]
+    return number if all(map(accepted, gains)) else None
 
 
 def choice(

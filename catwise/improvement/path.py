@@ -18,7 +18,7 @@ from catwise.ceiling.decision import uncalibrated_verdict
 from catwise.ceiling.verdict import Answer
 from catwise.core.errors import InputError
 from catwise.core.statistics import require_finite
-from catwise.improvement.acceptance import Gain, accepted, choice, crossfitted_choice, gain
+from catwise.improvement.acceptance import Gain, gain, taken
 from catwise.improvement.proposals import Evidence, Proposal, Region
 
 __all__ = [
@@ -114,13 +114,9 @@ class _Rule:
     def gain(self, right_sm: np.ndarray, before_sm: np.ndarray) -> Gain:
         return gain(right_sm, before_sm, self.labels_m, self.level)
 
-    def accept(self, answers: list[np.ndarray], before_sm: np.ndarray) -> int | None:
-        """Number the choice if choosing so, judged by cross-fitting, gains; None otherwise."""
+    def taken(self, answers: list[np.ndarray], before_sm: np.ndarray) -> int | None:
         limits: dict[str, Any] = {"plain_sm": self.plain_sm, "allowed_loss": self.allowed_loss}
-        choice_sm = crossfitted_choice(answers, before_sm, self.labels_m, self.level, **limits)
-        if not accepted(self.gain(choice_sm, before_sm)):
-            return None
-        return choice(answers, before_sm, self.labels_m, self.level, **limits)
+        return taken(answers, before_sm, self.labels_m, self.level, **limits)
 
 
 def retrain_to_the_ceiling(
@@ -139,10 +135,10 @@ def retrain_to_the_ceiling(
     """Improve the weights of the training samples round by round, from ones.
 
     ``labels_n`` are those of the training samples, ``labels_m`` those of validation B. Trials of
-    the same weights as the current ones, or as an earlier trial, are left out. The ``choice`` among
-    the others is accepted where the rule takes it. ``allowed_loss`` is how many points of accuracy
-    a class that loses significantly may lose for the gain of the others; with 0 none may. It is a
-    question of what the classes are worth to the user, which no statistics can answer.
+    the same weights as the current ones, or as an earlier trial, are left out; ``acceptance.taken``
+    decides on the others. ``allowed_loss`` is how many points of accuracy a class that loses
+    significantly may lose for the gain of the others; with 0 none may. It is a question of what the
+    classes are worth to the user, which no statistics can answer.
 
     Differs from the paper: a step is a whole training, not one more epoch of it.
     """
@@ -164,11 +160,11 @@ def retrain_to_the_ceiling(
             evidence = Evidence(p_nk, labels_n, weights_n)
             trials = _trials(evidence, proposals, region, train, right_sm, rule)
         done.append(Round(number, weights_n, right_sm, p_nk, judgement, trials))
-        taken = [trial for trial in trials if trial.accepted]
-        if not taken:
+        accepted = [trial for trial in trials if trial.accepted]
+        if not accepted:
             end = "ceiling" if judgement.ceiling else "none accepted"
             break
-        weights_n, right_sm = taken[0].weights_n, taken[0].right_sm
+        weights_n, right_sm = accepted[0].weights_n, accepted[0].right_sm
     return Path(tuple(done), weights_n, end)
 
 
@@ -192,16 +188,13 @@ def _trials(
     before_sm: np.ndarray,
     rule: _Rule,
 ) -> tuple[Trial, ...]:
-    """Train and judge what is proposed; at most one trial is accepted.
-
-    The rule judges the choice as it is made elsewhere, by cross-fitting.
-    """
+    """Train and judge what is proposed; at most one trial is accepted."""
     weights, trials = proposed(evidence, proposals, region), []
     for (name, new_n), right_sm in zip(weights.items(), train(list(weights.values())), strict=True):
         net = rule.gain(right_sm, before_sm)
         predicted_k = (new_n - evidence.weights_n) @ evidence.p_nk
         trials.append(Trial(name, new_n, net, predicted_k, right_sm))
-    number = rule.accept([trial.right_sm for trial in trials], before_sm)
+    number = rule.taken([trial.right_sm for trial in trials], before_sm)
     if number is not None:
         trials[number] = replace(trials[number], accepted=True)
     return tuple(trials)

@@ -107,11 +107,11 @@ def _uncovered(
 ) -> dict[str, str]:
     """Find the modules with a parameter of their own that is not covered: their kind by name."""
     inside = {id(parameter) for layer in kept.values() for parameter in own_parameters(layer)}
-    left_out = (*(() if embeddings else (nn.Embedding,)), *(() if norms else NORMS))
+    skipped = (*(() if embeddings else (nn.Embedding,)), *(() if norms else NORMS))
     return {
         name or "the model itself": type(module).__name__
         for name, module in model.named_modules()
-        if not isinstance(module, left_out)
+        if not isinstance(module, skipped)
         and any(id(part) not in inside for part in module.parameters(recurse=False))
     }
 

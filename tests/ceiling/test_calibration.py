@@ -5,6 +5,7 @@ import pytest
 
 from catwise.ceiling.calibration import calibrate, predicted_gains
 from catwise.core.errors import InputError
+from catwise.core.statistics import Estimate
 
 N, K = 120, 4
 COUNTS = np.array([10, 20, 30, 40])
@@ -104,12 +105,26 @@ def test_a_class_whose_sign_is_wrong_makes_influence_not_predictive(rng, flipped
     assert not found.predictive
 
 
-def test_a_class_whose_accuracy_never_moves_gets_no_points(rng):
-    p_nk, counts_k, kept_hn, loss_hsk, accuracy_hsk, design_h = retrained(rng, noise=0.1)
-    accuracy_hsk[:, :, 0] = 1
-    slopes = calibrate(p_nk, counts_k, kept_hn, loss_hsk, accuracy_hsk, design_h).accuracy_slopes
-    assert slopes.interval(0).value == pytest.approx(0, abs=0.1)
-    assert slopes.interval(1).low > 0
+@pytest.mark.parametrize("accuracy", [0, 1])
+def test_a_class_whose_accuracy_never_moves_takes_the_slope_of_the_others(rng, accuracy):
+    """It tells nothing of its own, and is no ceiling by that."""
+    p_nk, counts_k, kept_hn, loss_hsk, accuracy_hsk, design_h = retrained(rng, noise=0.5)
+    moving = [values[..., 1:] for values in (p_nk, loss_hsk, accuracy_hsk)]
+    accuracy_hsk[:, :, 0] = accuracy
+    found = calibrate(p_nk, counts_k, kept_hn, loss_hsk, accuracy_hsk, design_h)
+    others = calibrate(moving[0], counts_k[1:], kept_hn, *moving[1:], design_h)
+    assert found.accuracy_slope == others.accuracy_slope
+    still, *rest = (found.accuracy_slopes.interval(k) for k in range(K))
+    assert rest == [others.accuracy_slopes.interval(k) for k in range(K - 1)]
+    assert still.value == found.accuracy_slope.value
+    assert still.low <= found.accuracy_slope.low
+    assert still.high >= found.accuracy_slope.high
+
+
+def test_where_no_accuracy_moves_no_points_are_told(rng):
+    p_nk, counts_k, kept_hn, loss_hsk, accuracy_hsk, design_h = retrained(rng)
+    found = calibrate(p_nk, counts_k, kept_hn, loss_hsk, 0 * accuracy_hsk, design_h)
+    assert found.accuracy_slope == Estimate(0, 0, 0)
 
 
 def test_bad_input_is_named(rng):

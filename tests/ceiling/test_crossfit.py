@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.special import stdtrit
 
 from catwise.ceiling.crossfit import crossfitted_headroom, permutation_null
 from catwise.ceiling.headroom import headroom
@@ -53,6 +54,16 @@ def test_the_same_generator_gives_the_same_null():
     first = permutation_null(p_nkb, 5, np.random.default_rng(7))
     second = permutation_null(p_nkb, 5, np.random.default_rng(7))
     np.testing.assert_array_equal(first, second)
+
+
+def test_the_upper_end_pays_for_each_class_and_the_lower_one_for_none(rng):
+    """A class that is there four times is nothing new but to the number of upper ends."""
+    noise_nkb = rng.normal(size=(200, 1, 6))
+    often, once = (crossfitted_headroom(np.tile(noise_nkb, (1, k, 1))) for k in (4, 1))
+    assert (often.value, often.low) == pytest.approx((once.value, once.low))
+    widths = [one.high - one.value for one in (often, once)]
+    quantiles = stdtrit(5, 1 - 0.025 / np.array([4, 1]))
+    assert widths[0] / widths[1] == pytest.approx(quantiles[0] / quantiles[1])
 
 
 def test_too_few_bins_are_named(rng):

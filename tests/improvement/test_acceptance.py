@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from catwise.core.errors import InputError
-from catwise.improvement.acceptance import accepted, choice, crossfitted_choice, gain
+from catwise.improvement.acceptance import accepted, choice, crossfitted_choice, gain, taken
 
 LABELS = np.arange(200) % 4
 
@@ -109,6 +109,30 @@ def test_of_many_trials_without_effect_hardly_a_choice_is_accepted(count):
     assert naive > taken  # the best of many looks better than it is
 
 
+@pytest.mark.slow
+def test_a_trial_is_not_taken_on_the_evidence_of_another():
+    """One trial gains and harms a class, which shows in all samples and seldom in a quarter.
+
+    The other does nothing, and is what is left to take where the first is refused: 300 rounds.
+    """
+    rng, share_m = np.random.default_rng(4), np.array([0.5, 0.8, 0.8, 0.9])[LABELS]
+    idle_taken = by_the_other = 0
+    for _ in range(300):
+        ease_m = rng.random(200)
+        before, idle = (
+            ease_m + 0.05 * rng.normal(size=200) + 0.05 * rng.normal(size=(6, 200)) < share_m
+            for _ in range(2)
+        )
+        better = before | ((LABELS == 0) & (rng.random(200) < 0.5))
+        better &= ~((LABELS == 3) & (rng.random(200) < 0.12))
+        trials = [idle, better]
+        idle_taken += taken(trials, before, LABELS) == 0
+        elsewhere = gain(crossfitted_choice(trials, before, LABELS), before, LABELS)
+        by_the_other += accepted(elsewhere) and choice(trials, before, LABELS) == 0
+    assert idle_taken <= 22  # of 300 draws at 5 %, with a probability of .98
+    assert by_the_other > 2 * idle_taken
+
+
 def test_a_choice_among_many_is_found_where_one_gains(rng):
     before = answers(rng, [0.5, 0.9, 0.9, 0.9])
     idle = [answers(rng, [0.5, 0.9, 0.9, 0.9]) for _ in range(11)]
@@ -116,6 +140,7 @@ def test_a_choice_among_many_is_found_where_one_gains(rng):
     chosen = crossfitted_choice([*idle, better], before, LABELS)
     np.testing.assert_array_equal(chosen, better)  # the best in every quarter
     assert accepted(gain(chosen, before, LABELS))
+    assert taken([*idle, better], before, LABELS) == len(idle)
 
 
 def test_a_quarter_is_not_chosen_by_its_own_answers(rng):
