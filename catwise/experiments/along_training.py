@@ -5,11 +5,8 @@ Each run is a job of a resumable map.
 """
 
 import copy
-import functools
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +17,15 @@ from catwise.config.schema import Factored, Trained
 from catwise.core.errors import InputError
 from catwise.core.losses import Batch
 from catwise.core.precision import Precision, precision
-from catwise.experiments.resume import INFLUENCE_CODE, job_key, pack, resumable_map, unpack
+from catwise.experiments.resume import (
+    INFLUENCE_CODE,
+    file_sha256,
+    job_key,
+    pack,
+    resumable_map,
+    unpack,
+)
+from catwise.influence.layers import covered_layers
 from catwise.influence.segments import Segment, influence_by_segments
 from catwise.influence.trajectory import Stretch, adam_scales, cut, tracin
 from catwise.influence.unrolled import Step, unrolled_influence
@@ -180,7 +185,8 @@ def _by_segments(
 def _tracin(along: Along, states: dict[int, State], part: Batch, *about: Any) -> Tensor:
     rates = epoch_rates(training_recipe(along.train), len(part[-1]))
     stops = [(state.model, rates[epoch - 1]) for epoch, state in sorted(states.items())]
-    return tracin(stops, part, *about, batch_size=along.batch_size)
+    layers = list(covered_layers(stops[-1][0], along.curvature.embeddings))
+    return tracin(stops, part, *about, layers=layers, batch_size=along.batch_size)
 
 
 def _exact(along: Along, train: Trained, part: Batch, *about: Any) -> Tensor:
@@ -203,13 +209,8 @@ def _key(along: Along, kinds: tuple[str, ...], run: int) -> str:
     sections = [along.train.model_dump_json(), along.curvature.model_dump_json()]
     how = [along.segments, along.bins, along.seed, along.batch_size, along.precision]
     files = sorted(checkpoint_path(along.dataset, 0).parent.glob("*.safetensors"))
-    hashes = [_sha256(file.resolve(), file.stat().st_mtime_ns) for file in files if run == 0]
+    hashes = [file_sha256(file) for file in files if run == 0]
     state = [*sections, *how, kinds, run, hashes]
     return job_key(
         __name__, along.dataset, along.device, along.threads, state, np.zeros(0), *INFLUENCE_CODE
     )
-
-
-@functools.lru_cache(maxsize=512)
-def _sha256(path: Path, _written: int) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

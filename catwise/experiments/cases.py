@@ -122,7 +122,7 @@ def _targets(
     """Decide the targets: those that are named, or what is ``auto`` for the kind.
 
     Direct Improvement takes the lowest classes. Course Correction takes the classes that fell
-    significantly to the next epoch, and if none did, those that fell most.
+    significantly to the next epoch, and if none or all of them did, those that fell most.
     """
     if entry.targets != "auto":
         return sorted(list(accuracy_ek.columns).index(name) for name in entry.targets)
@@ -131,7 +131,7 @@ def _targets(
         return lowest_classes(before_k, few)
     after_k = accuracy_ek.loc[epoch + 1].to_numpy()
     fallen = fallen_classes(before_k, after_k, counts_k)
-    return fallen or lowest_classes(after_k - before_k, few)
+    return fallen if 0 < len(fallen) < len(counts_k) else lowest_classes(after_k - before_k, few)
 
 
 def epoch_recipe(entry: schema.Steps | Literal["as_trained"], train: schema.Epochs) -> Recipe:

@@ -11,13 +11,14 @@ from pathlib import Path as File
 
 import numpy as np
 import torch
+from scipy.special import log_softmax
 
 from catwise.ceiling.calibration import Calibration, calibrate_from
 from catwise.ceiling.check import check_ceiling
 from catwise.ceiling.decision import SIZE, calibrated_verdict
 from catwise.ceiling.gains import crossfitted_gains
 from catwise.config.schema import DataSet
-from catwise.experiments.improvement_trainer import FOCAL, Trainer, by_class, log_probabilities
+from catwise.experiments.improvement_trainer import FOCAL, Trainer, by_class
 from catwise.experiments.weighted_training import (
     Outputs,
     WeightedJob,
@@ -54,9 +55,9 @@ class Measured:
 class Experiment:
     """Hold the path, the weights of each method, and what they gave on the test split.
 
-    ``predicted`` holds what P at plain weights says of each method's weights, in points of
-    accuracy: the nats of each class, times the points that a nat was worth in the trials on
-    validation B. It has no entry where there was no trial.
+    ``slope`` is the share of accuracy that a nat was worth in the trials on validation B, NaN
+    where there was none. ``predicted`` is what P at plain weights says of a method's weights: the
+    nats of each class, times the slope.
     """
 
     path: Path
@@ -235,7 +236,8 @@ def _measure(experiment: Experiment, trainer: Trainer) -> None:
 def _on_test(outputs: list[Outputs], trainer: Trainer, shift_k: np.ndarray | float) -> Measured:
     labels_m = trainer.labels["test"]
     logits_smk = np.stack([one.logits_mk for one in outputs]) + shift_k
-    loss_sm = -log_probabilities(logits_smk)[:, np.arange(len(labels_m)), labels_m]
+    log_smk = log_softmax(logits_smk.astype(float), axis=-1)
+    loss_sm = -log_smk[:, np.arange(len(labels_m)), labels_m]
     right_sm = logits_smk.argmax(2) == labels_m
     return Measured(by_class(right_sm, labels_m), by_class(loss_sm, labels_m))
 

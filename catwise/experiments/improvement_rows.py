@@ -35,13 +35,15 @@ def headline_metrics(experiment: Experiment) -> dict[str, Any]:
 
     ``false_room`` is 1 where the verdict on plain weights says room and the path does not gain
     significantly; ``false_ceiling`` where it says ceiling and some method that knows no secret
-    gains in the mean, significantly after Bonferroni's correction, with no class that loses.
+    gains in the mean, significantly after Bonferroni's correction, with no class that loses. Where
+    labels were flipped, the baseline of lowest margins knows how many.
     """
     rows = {(row["method"], row["measure"]): row for row in _method_rows(experiment)}
     mean, worst = rows[PATH, "mean"], rows[PATH, "worst"]
     judgement = experiment.path.rounds[0].judgement
     gained = mean["low"] > 0 or worst["low"] > 0
-    honest = [method for method in experiment.measured if method not in (PLAIN, PATH, "oracle")]
+    knowing = ("oracle", "lowest_margins") if "oracle" in experiment.measured else ()
+    honest = [method for method in experiment.measured if method not in (PLAIN, PATH, *knowing)]
     winners = [
         method
         for method in honest

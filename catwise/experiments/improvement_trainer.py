@@ -9,14 +9,17 @@ from functools import cached_property
 from typing import get_args
 
 import numpy as np
+import torch
+from scipy.special import softmax
 
 from catwise.config.schema import Baseline, Improve
 from catwise.experiments.weighted_training import INFLUENCE, Run, WeightedJob
 from catwise.improvement import baselines
 from catwise.improvement.proposals import Evidence, Proposal, named_proposals
 from catwise.reweighting.controls import kept_weights
+from catwise.training.evaluate import margins
 
-__all__ = ["FOCAL", "PRUNINGS", "Trainer", "by_class", "log_probabilities"]
+__all__ = ["FOCAL", "PRUNINGS", "Trainer", "by_class"]
 
 FRESH = 1000  # the first seed of the table
 SEARCH = 2000  # the seed of every candidate of a search
@@ -51,7 +54,7 @@ class Trainer:
 
     def influence(self, weights_n: np.ndarray) -> np.ndarray:
         self.round += 1
-        outputs = self.run(self._asked(weights_n), f"influence {self.round}")
+        outputs = self.run(self._influence_jobs(weights_n), f"influence {self.round}")
         return np.mean([np.asarray(one.p_nkb, dtype=np.float64) for one in outputs], axis=0)
 
     def test(self, weights_n: np.ndarray, loss: str = "cross_entropy") -> list[WeightedJob]:
@@ -108,9 +111,10 @@ class Trainer:
     @cached_property
     def margin_n(self) -> np.ndarray:
         """Return the mean margin of each training sample over the plain trainings of P: (n,)."""
-        labels_n = self.labels["train"]
-        outputs = self.run(self._asked(np.ones(len(labels_n))), "margins")
-        return np.mean([_margins(one.logits_mk, labels_n) for one in outputs], axis=0)
+        labels = torch.from_numpy(self.labels["train"])
+        outputs = self.run(self._influence_jobs(np.ones(len(labels))), "margins")
+        logits = [torch.from_numpy(one.logits_mk).double() for one in outputs]
+        return np.mean([margins(logits_nk, labels).numpy() for logits_nk in logits], axis=0)
 
     @cached_property
     def held_out_nk(self) -> np.ndarray:
@@ -119,10 +123,12 @@ class Trainer:
         fold_n = np.random.default_rng(0).permutation(len(labels_n)) % folds
         parts = [kept_weights(fold_n != fold) for fold in range(folds)]
         outputs = self.run([WeightedJob("train", weights_n, 0) for weights_n in parts], "folds")
-        probability_fnk = np.exp(log_probabilities(np.stack([one.logits_mk for one in outputs])))
+        probability_fnk = softmax(
+            np.stack([one.logits_mk for one in outputs]).astype(float), axis=-1
+        )
         return probability_fnk[fold_n, np.arange(len(labels_n))]
 
-    def _asked(self, weights_n: np.ndarray) -> list[WeightedJob]:
+    def _influence_jobs(self, weights_n: np.ndarray) -> list[WeightedJob]:
         return [WeightedJob(INFLUENCE, weights_n, seed) for seed in range(self.section.runs)]
 
 
@@ -139,17 +145,3 @@ def by_class(values_sm: np.ndarray, labels_m: np.ndarray) -> np.ndarray:
     """Average over the samples of each class: (s, k)."""
     classes = range(int(labels_m.max()) + 1)
     return np.stack([values_sm[:, labels_m == k].mean(axis=1) for k in classes], axis=1)
-
-
-def log_probabilities(logits: np.ndarray) -> np.ndarray:
-    """Compute the logarithm of the softmax over the last axis, in float64."""
-    shifted = logits.astype(np.float64) - logits.max(axis=-1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
-
-
-def _margins(logits_nk: np.ndarray, labels_n: np.ndarray) -> np.ndarray:
-    """Compute z_y - max of the other logits: (n,)."""
-    own = np.arange(len(labels_n)), labels_n
-    others_nk = logits_nk.astype(np.float64)
-    others_nk[own] = -np.inf
-    return logits_nk[own] - others_nk.max(axis=1)

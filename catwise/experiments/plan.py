@@ -21,6 +21,7 @@ from catwise.config.schema import (
 from catwise.core.errors import InputError
 from catwise.experiments.cases import within_budget
 from catwise.experiments.table1 import ELITE
+from catwise.fidelity.subsets import SHARE
 from catwise.pipeline.artifacts import new_model, read_splits, training_recipe
 from catwise.reweighting.genetic_search import most_evaluations
 from catwise.training import epochs, evaluate
@@ -80,9 +81,8 @@ def pieces(parameters: DataSet, counts: dict[str, int], num_classes: int) -> lis
         count = extra_epochs(parameters.reweight)
         stages.append(Pieces("reweight", "epochs", count, n, measured, at_most=True))
     if fidelity := parameters.fidelity:
-        whole = (
-            1 + fidelity.halves / 2 + 0.9 * fidelity.removals
-        )  # trainings on all samples, by cost
+        # in trainings on all samples, by cost
+        whole = 1 + fidelity.halves / 2 + (1 - SHARE) * fidelity.removals
         subsets = 1 + fidelity.halves + fidelity.removals
         trained, measured = train.epochs * n * whole / subsets, counts["validation_a"] + refreshed
         stages.append(Pieces("fidelity", "trainings", fidelity.seeds * subsets, trained, measured))

@@ -31,6 +31,7 @@ from catwise.pipeline.workers import Spread
 __all__ = [
     "INFLUENCE_CODE",
     "clear",
+    "file_sha256",
     "job_key",
     "keep",
     "kept_path",
@@ -130,6 +131,16 @@ def deciding_files(*modules: str) -> list[Path]:
         own = Path(sys.modules[name].__file__ or "")
         files += sorted(own.parent.glob("*.py")) if own.stem == "__init__" else [own]
     return [*files, PACKAGE / "pipeline" / "artifacts.py"]
+
+
+def file_sha256(path: Path) -> str:
+    """Hash a file, once for as long as it is not written again."""
+    return _content_sha256(path.resolve(), path.stat().st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=512)
+def _content_sha256(path: Path, _written: int) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def keep(path: Path, value: Any, seconds: float) -> Any:

@@ -1,10 +1,7 @@
 """Take one epoch again from a checkpoint with one weight per sample: the unit of reweighting."""
 
-import functools
-import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -13,7 +10,7 @@ from torch import Tensor, nn
 
 from catwise.config.schema import Logistic, Train
 from catwise.core.losses import Batch
-from catwise.experiments.resume import job_key, resumable_map
+from catwise.experiments.resume import file_sha256, job_key, resumable_map
 from catwise.pipeline.artifacts import (
     cached_splits,
     checkpoint_path,
@@ -133,9 +130,4 @@ def _key(start: Start, weights: Weights, seed: int, splits: tuple[str, ...]) -> 
 def checkpoint_hashes(start: Start) -> list[str]:
     """Return the sha256 of each file of the checkpoint."""
     files = [checkpoint_path(start.dataset, start.epoch, what) for what in ("epoch", "optimizer")]
-    return [_sha256(file.resolve(), file.stat().st_mtime_ns) for file in files if file.exists()]
-
-
-@functools.lru_cache(maxsize=8)
-def _sha256(path: Path, _written: int) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return [file_sha256(file) for file in files if file.exists()]

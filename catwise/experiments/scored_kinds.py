@@ -71,8 +71,10 @@ def _along(dataset: str, parameters: DataSet) -> dict[str, np.ndarray]:
     with pool(torch_device(device), threads) as spread:
 
         def runs(kinds: Sequence[str], numbers: Sequence[int]) -> dict[str, list[np.ndarray]]:
-            asked = sorted({ALONG[kind] for kind in kinds})
-            return vectors_along(along, asked, numbers, "fidelity", spread) if asked else {}
+            computed = sorted({ALONG[kind] for kind in kinds})
+            if not computed:
+                return {}
+            return vectors_along(along, computed, numbers, "fidelity", spread)
 
         first = runs(kinds, [0])
         later = runs(several, range(1, influence.runs))

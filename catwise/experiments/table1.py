@@ -174,8 +174,12 @@ class Table1Experiment:
             self._add(ORACLE, kept_weights(~self.flipped_n))
 
     def _best_seeds(self) -> None:
-        """Train as many epochs of ones as a search has candidates, and report the fittest seeds."""
-        budget = most_evaluations(self.section.generations, self.section.population)
+        """Train as many epochs of ones as a search has candidates, and report the fittest seeds.
+
+        There are at least as many as are reported.
+        """
+        candidates = most_evaluations(self.section.generations, self.section.population)
+        budget = max(candidates, len(self.epochs.seeds))
         jobs = [(self.ones_n, FIRST_LUCKY_SEED + number) for number in range(budget)]
         measured = self.epochs.measure(jobs, "validation_b")
         before_k = self.epochs.compared_with("validation_b")

@@ -1,6 +1,5 @@
 """Record what each epoch of the training came to, and go on with it after a stop."""
 
-import hashlib
 import time
 from pathlib import Path
 from typing import Any, Literal
@@ -12,7 +11,7 @@ from torch import Tensor, nn
 from catwise.config.schema import DataSet, Epochs
 from catwise.core.losses import Batch
 from catwise.core.progress import progress
-from catwise.experiments.resume import job_key, keep, kept_path, read_kept
+from catwise.experiments.resume import file_sha256, job_key, keep, kept_path, read_kept
 from catwise.pipeline.artifacts import (
     checkpoint_path,
     read_tensors,
@@ -160,14 +159,16 @@ def train_resumably(
         record.see(model)
         _load_statistics(dataset, record.epoch, model)
     else:
+        for left in checkpoint_path(dataset, 0).parent.glob("*.safetensors"):
+            left.unlink()  # of another training, which perhaps had files that this one has not
         write_tensors(checkpoint_path(dataset, 0), model.state_dict())
         record.add(model, 0)
     for epoch in progress(range(record.epoch + 1, train.epochs + 1), f"train {dataset}"):
         begin = time.perf_counter()
         epochs.train_epoch(model, optimizer, part, recipe, epoch)
         if recipe.refresh:
-            left = batch_norm.statistics(model)
-            write_tensors(checkpoint_path(dataset, epoch, "statistics"), left)
+            statistics = batch_norm.statistics(model)
+            write_tensors(checkpoint_path(dataset, epoch, "statistics"), statistics)
             record.add_raw(model, epoch)
             epochs.refresh(model, part, recipe)
         if state := epochs.optimizer_tensors(optimizer):
@@ -198,7 +199,4 @@ def _load_statistics(dataset: str, epoch: int, model: nn.Module) -> None:
 def _checksums(dataset: str, epoch: int) -> dict[str, str | None]:
     """Return the sha256 of each file of an epoch, None for one that is not there."""
     paths = {what: checkpoint_path(dataset, epoch, what) for what in KEPT}
-    return {
-        what: hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else None
-        for what, path in paths.items()
-    }
+    return {what: file_sha256(path) if path.exists() else None for what, path in paths.items()}

@@ -222,6 +222,7 @@ def _by_seed(members: pd.DataFrame, column: str) -> np.ndarray:
     random = members["group"] == "random"
     named = members.assign(target=members["target"].where(~random, members["draw"].astype(str)))
     table = named.pivot(index=["seed", "target"], columns="class", values=column)
+    table = table.reindex(pd.MultiIndex.from_product(table.index.levels))  # NaN for what diverged
     return table.to_numpy().reshape(members["seed"].nunique(), -1, table.shape[1])
 
 

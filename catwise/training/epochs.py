@@ -157,8 +157,8 @@ def refresh(model: nn.Module, train: Batch, recipe: Recipe) -> None:
         return
     kind = train[-1].device.type
     with _shuffled(train, recipe, epoch=0) as batches, precision(recipe.precision, kind):
-        chosen = batches[: recipe.refresh]
-        refresh_statistics(model, (_batch(train, rows, recipe) for rows in chosen))
+        first = batches[: recipe.refresh]
+        refresh_statistics(model, (_batch(train, rows, recipe) for rows in first))
 
 
 @contextmanager

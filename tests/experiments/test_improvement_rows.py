@@ -32,6 +32,7 @@ def experiment_of(answer, rng, **gains_k):
         ("ceiling", [0, 0, 0], "focal", [3, 3, 3], (0, 1)),
         ("ceiling", [0, 0, 0], "focal", [9, 9, -3], (0, 0)),  # a class loses
         ("ceiling", [0, 0, 0], "oracle", [3, 3, 3], (0, 0)),  # it knows what nobody knows
+        ("ceiling", [0, 0, 0], "lowest_margins", [3, 3, 3], (0, 1)),
         ("ceiling", [0, 0, 0], "focal", [0, 0, 0], (0, 0)),
         ("room", [0, 0, 0], "focal", [3, 3, 3], (1, 0)),
         ("room", [3, 3, 3], "focal", [0, 0, 0], (0, 0)),
@@ -43,3 +44,8 @@ def test_a_false_ceiling_is_a_method_that_gains_and_a_false_room_a_path_that_doe
     gains = {PLAIN: [0, 0, 0], PATH: path_gain, "shuffled": [0, 0, 0], method: gain_k}
     metrics = headline_metrics(experiment_of(answer, rng, **gains))
     assert (metrics["false_room"], metrics["false_ceiling"]) == errors
+
+
+def test_a_baseline_that_is_told_how_many_labels_are_wrong_shows_no_false_ceiling(rng):
+    gains = {PLAIN: [0, 0, 0], PATH: [0, 0, 0], "lowest_margins": [3, 3, 3], "oracle": [9, 9, 9]}
+    assert headline_metrics(experiment_of("ceiling", rng, **gains))["false_ceiling"] == 0

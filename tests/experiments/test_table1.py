@@ -321,6 +321,32 @@ def test_auto_finds_the_worst_epoch_after_the_peak_and_the_classes_it_cost():
     assert (improved.start.epoch, improved.compared_with, improved.targets) == (3, 3, [1, 2])
 
 
+def test_auto_corrects_the_classes_that_fell_most_where_all_fell():
+    accuracies = dict.fromkeys(range(1, 6), (0.9, 0.9, 0.9, 0.9)) | {4: (0.5, 0.1, 0.2, 0.3)}
+    (case,) = resolved(
+        list("abcd"), accuracies, {"kind": "course_correction", "epoch": 3, "targets": "auto"}
+    )
+    assert case.targets == [1, 2]
+
+
+def test_there_are_as_many_lucky_seeds_as_seeds_where_a_search_has_fewer_candidates(here, whole):
+    yaml, path = YAML(typ="safe", pure=True), here / "params.yaml"
+    before = path.read_text()
+    tree = yaml.load(before)
+    few = {"cases": [CASE], "generations": 0, "population": 8, "seeds": 9}
+    tree["datasets"]["digits"]["reweight"] |= few | {"directions": []}
+    try:
+        with path.open("w") as file:
+            yaml.dump(tree, file)
+        reweight.main("digits")
+        table = Results.live("digits", {}).reweight.table
+    finally:
+        path.write_text(before)
+        for name, content in whole.items():
+            (here / "reports/reweight/digits" / name).write_bytes(content)
+    assert "best_seeds" in set(table["family"])
+
+
 def test_cases_of_a_kind_are_told_apart_by_a_number_and_keep_it_when_auto_moves():
     kinds = ["course_correction", "direct_improvement", "course_correction", "course_correction"]
     for shift in (0, 1):

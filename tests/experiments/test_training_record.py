@@ -96,6 +96,14 @@ def test_other_parameters_or_a_checkpoint_that_is_gone_begin_anew(workspace, mon
     assert run(monkeypatch) == [1, 2, 3, 4]
 
 
+def test_nothing_is_left_of_another_training_in_the_same_folder(workspace, monkeypatch):
+    run(monkeypatch)
+    alone = outputs(workspace)
+    run(monkeypatch, optimizer="adamw", refresh=2)
+    run(monkeypatch)
+    assert outputs(workspace) == alone
+
+
 def test_a_training_that_was_whole_is_not_trained_again(workspace, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(train, "write_csv", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))

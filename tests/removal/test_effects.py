@@ -191,6 +191,21 @@ def test_intervals_hold_rho_and_the_same_table_gives_the_same_ones(rng, faithful
     pd.testing.assert_frame_equal(found, correlations(noisy))
 
 
+def test_a_training_that_diverged_leaves_no_rho_with_it_and_the_others_as_they_were(faithful):
+    gone = (faithful["seed"] == 0) & (faithful["group"] == "beneficial")
+    gone &= faithful["target"] == CLASSES[0]
+    assert gone.any()
+    columns = ["loss_change", "accuracy_change"]
+    diverged = faithful.copy()
+    diverged.loc[gone, columns] = np.nan
+    found, whole = (
+        correlations(table).set_index(["group", "measure", "pairs", "trainings"])["rho"]
+        for table in (diverged, faithful)
+    )
+    assert found["beneficial"].isna().any()
+    pd.testing.assert_series_equal(found["detrimental"], whole["detrimental"])
+
+
 def test_where_nothing_changes_there_is_no_correlation_and_no_reading(rng):
     table = experiment(rng.normal(size=(40, 3)), lambda removed, seed: [seed] * 3)
     assert correlations(table)["rho"].isna().all()
