@@ -4,6 +4,7 @@ Intervals are of 95 %: Clopper and Pearson's of a share, Student's of a mean ove
 of the reports for the rest.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ __all__ = [
     "VERDICTS",
     "Evidence",
     "Measurement",
+    "borne_out",
     "graded",
     "mean_over",
     "share",
@@ -103,6 +105,17 @@ def mean_over(
         return Measurement(what, mean, None, None, count, members, form, head)
     half = float(student_half_width(values))
     return Measurement(what, mean, mean - half, mean + half, count, members, form, head)
+
+
+def borne_out(metrics: Mapping[str, Any]) -> bool:
+    """Tell of the metrics of ``improve`` whether new trainings bear its verdict out.
+
+    Room, which is said of every class, is borne out by a path that gains significantly while no
+    class falls significantly, a ceiling where no method does so.
+    """
+    if metrics["answer"] == "room":
+        return not metrics["false_room"] and metrics["classes_down"] == 0
+    return not metrics["false_ceiling"]
 
 
 def graded(holds: bool, part: bool) -> str:

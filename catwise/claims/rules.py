@@ -11,7 +11,15 @@ import numpy as np
 import pandas as pd
 
 from catwise.ceiling.pca_rule import RULE
-from catwise.claims.evidence import ABSENT, BESIDE, Measurement, graded, mean_over, share
+from catwise.claims.evidence import (
+    ABSENT,
+    BESIDE,
+    Measurement,
+    borne_out,
+    graded,
+    mean_over,
+    share,
+)
 from catwise.claims.paper import ROUNDS, SPEARMAN
 from catwise.influence.top_counts import top_counts
 
@@ -54,8 +62,8 @@ RULES = {  # when a claim holds | when it holds in part; else it does not
     "ratio.above": f"the interval lies above {RULE} | the value does",
     "ratio.rule": f"right in at least {NEARLY_ALL} of the cases with room, and of those at a"
     f" ceiling | in at least {MOST} of both",
-    "acting": f"right in at least {NEARLY_ALL} of the cases where it says so"
-    f" | in at least {MOST} of them",
+    "acting": f"borne out in at least {NEARLY_ALL} of the cases where it says so, and the interval"
+    f" lies above {MOST} | in at least {MOST} of them",
 }
 
 
@@ -155,7 +163,7 @@ def spearman(group: str, results: "Results") -> list[Answer]:
     measurements = [
         _rho("rho of one training", one, seeds),
         _rho("of the mean", mean),
-        Measurement("labels counted instead", float(mean["counted"]), head=True),
+        Measurement("labels counted instead, of one training", float(one["counted"]), head=True),
     ]
     reached = max(one["high"], mean["rho"]) >= SPEARMAN
     return [_answer(measurements, one["rho"] > SPEARMAN, reached)]
@@ -210,26 +218,30 @@ def ratio_rule(results: Sequence["Results"], benchmark: dict[str, Any] | None) -
 def acting(answer: str, results: Sequence["Results"]) -> Answer:
     """Count how often new trainings bear out the verdicts that say room, or a ceiling (section 1).
 
-    Room is right where the path gains significantly, a ceiling where no method does: the columns
-    ``false_room`` and ``false_ceiling`` of the stage ``improve``.
+    Of results with the same data the last ones count: they are carried, and of more seeds.
     """
-    cases = [metrics for one in results if (metrics := one.metrics("improve"))]
+    distinct = {one.card.record["sha256"]: one for one in results if one.metrics("improve")}
+    cases = [one.metrics("improve") for one in distinct.values()]
     matches = [metrics for metrics in cases if metrics["answer"] == answer]
     size = f"{len(cases)} cases"
     if not matches:
         verdict = BESIDE if cases else ABSENT
         return {"why": f"the verdict says so in 0 of {size}", "verdict": verdict}
-    right = sum(not metrics[f"false_{answer}"] for metrics in matches)
-    label = {"room": "the path gains:", "ceiling": "no method gains:"}[answer]
-    verdicts = "verdict" if len(matches) == 1 else "verdicts"
-    measurements = [share(label, right, len(matches), f"such {verdicts}", head=True)]
+    right = sum(map(borne_out, matches))
+    words = {"room": "the path gains, and no class falls:", "ceiling": "no method gains:"}
+    verdicts = "such verdict" if len(matches) == 1 else "such verdicts"
+    measured = share(words[answer], right, len(matches), verdicts, head=True)
+    measurements = [measured]
+    if answer == "room":
+        gains = sum(not metrics["false_room"] for metrics in matches)
+        measurements.append(share("the path gains:", gains, len(matches), verdicts))
     undecided = [metrics for metrics in cases if metrics["answer"] not in ("room", "ceiling")]
     if undecided:
         gains = sum(max(one["mean_net_low"], one["worst_net_low"]) > 0 for one in undecided)
         label = "where nothing can be told, the path gains:"
         measurements.append(share(label, gains, len(undecided), "such cases"))
-    hits = right / len(matches)
-    return {"size": size, **_answer(measurements, hits >= NEARLY_ALL, hits >= MOST)}
+    holds = measured.value >= NEARLY_ALL and (measured.low or 0) > MOST
+    return {"size": size, **_answer(measurements, holds, measured.value >= MOST)}
 
 
 def _hit_rates(cases: list[dict[str, Any]]) -> tuple[list[Measurement], list[float]]:

@@ -223,7 +223,7 @@ def test_rho_above_the_papers_value_holds_with_the_baseline_beside_it():
     assert claim.verdict == HOLDS
     assert [one.what for one in claim.measurements if one.head] == [
         "rho of one training",
-        "labels counted instead",
+        "labels counted instead, of one training",
     ]
 
 
@@ -276,11 +276,15 @@ def test_the_rule_is_judged_by_the_worse_of_its_two_answers():
     assert claim.verdict == NOT  # a ceiling by construction, and the rule sees room
 
 
-def retrained(answer: str, error: int, gained: float = 0.0) -> SimpleNamespace:
-    """Hold the metrics of the stage ``improve`` of a case."""
-    lows = {"mean_net_low": gained, "worst_net_low": -1.0}
+def retrained(
+    answer: str, error: int, gained: float = 0.0, down: int = 0, data: str = ""
+) -> SimpleNamespace:
+    """Hold the metrics of the stage ``improve`` of a case, whose data are its own if not named."""
+    lows = {"mean_net_low": gained, "worst_net_low": -1.0, "classes_down": down}
     metrics = {"answer": answer, "false_room": 0, "false_ceiling": 0, **lows}
-    return SimpleNamespace(metrics=lambda stage: metrics | {f"false_{answer}": error})
+    metrics |= {f"false_{answer}": error}
+    card = SimpleNamespace(record={"sha256": data or object()})
+    return SimpleNamespace(metrics=lambda stage: metrics, card=card)
 
 
 def test_a_verdict_is_borne_out_by_the_cases_in_which_it_says_so():
@@ -289,11 +293,21 @@ def test_a_verdict_is_borne_out_by_the_cases_in_which_it_says_so():
     found = {claim.key: claim for claim in claims([], None, cases)}
     room, ceiling = found["acting.room"], found["acting.ceiling"]
     assert (room.verdict, room.size) == (PART, "3 cases")
-    assert [(one.value, one.n) for one in room.measurements] == [(0.5, 2), (1.0, 1)]
+    assert [(one.value, one.n) for one in room.measurements] == [(0.5, 2), (0.5, 2), (1.0, 1)]
     assert (ceiling.verdict, ceiling.why) == (BESIDE, "the verdict says so in 0 of 3 cases")
-    for error, expected in ((0, HOLDS), (1, NOT)):
-        found = claims([], None, [retrained("ceiling", error)])
+    for count, error, expected in ((1, 0, PART), (6, 0, HOLDS), (1, 1, NOT)):  # one shows little
+        found = claims([], None, [retrained("ceiling", error) for _ in range(count)])
         assert found[-1].verdict == expected
+
+
+def test_room_is_borne_out_where_no_class_falls_and_the_same_data_count_once():
+    cases = [
+        retrained("room", 1, data="digits"),
+        retrained("room", 0, data="digits"),
+        retrained("room", 0, down=2, data="others"),
+    ]
+    (room,) = (claim for claim in claims([], None, cases) if claim.key == "acting.room")
+    assert [(one.value, one.n) for one in room.measurements] == [(0.5, 2), (1.0, 2)]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The table and the picture of all cases show what each case holds, and count the errors."""
+"""The table and the picture of all cases show what each case holds, and what was borne out."""
 
 import json
 
@@ -28,15 +28,24 @@ def results(tmp_path):
     return three
 
 
-def test_a_case_has_a_row_and_the_last_one_counts_both_errors(results):
+def test_a_case_has_a_row_and_the_last_one_counts_what_is_borne_out(results):
     assert [one.dataset for one in improved(results)] == ["room", "ceiling"]
     heading, room, ceiling, last = case_rows(results)
     assert {len(row) for row in (heading, room, ceiling, last)} == {len(heading)}
     gain = "+2.0 (+1.5 to +2.5)"
     best = "focal loss: -1.0 (-1.5 to -0.5), 0 down"  # a proposal is no baseline
-    assert room == ["room", "room to improve", "no", "direction 0.5", gain, gain, "0", best]
-    assert ceiling[:4] == ["ceiling", "at its ceiling", "yes", "direction 0.5"]
-    assert last[:4] == ["all 2", "", "0 of 1 room, 1 of 1 ceiling", "1 steps"]
+    assert room == ["room", "room to improve", "yes", "direction 0.5", gain, gain, "0", best]
+    assert ceiling[:4] == ["ceiling", "at its ceiling", "no", "direction 0.5"]
+    assert last[:4] == ["all 2", "", "room: 1 of 1, ceiling: 0 of 1", "1 steps"]
+
+
+@pytest.mark.parametrize(("gained", "down", "words"), [(1, 2, "in part"), (0, 0, "no")])
+def test_room_is_said_of_every_class(results, gained, down, words):
+    path = results[0].folder_of("improve") / "metrics.json"
+    metrics = json.loads(path.read_text()) | {"false_room": 1 - gained, "classes_down": down}
+    path.write_text(json.dumps(metrics))
+    _, row, last = case_rows(results[:1])
+    assert (row[2], last[2]) == (words, "room: 0 of 1, ceiling: 0 of 0")
 
 
 def test_the_picture_has_a_mark_for_each_class_and_case_and_says_how_well_they_agree(results):
