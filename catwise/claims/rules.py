@@ -245,18 +245,23 @@ def acting(answer: str, results: Sequence["Results"]) -> Answer:
 
 
 def _hit_rates(cases: list[dict[str, Any]]) -> tuple[list[Measurement], list[float]]:
-    """Measure how often the paper's rule and our verdict are right; return the paper's shares."""
+    """Measure how often the paper's rule and our verdict are right; return the paper's shares.
+
+    Our verdict may also say that it cannot tell, so what it says rightly and wrongly stand apart.
+    """
     measurements, right = [], []
-    for room, name in ((True, "with room"), (False, "at a ceiling")):
+    for room, name, said in ((True, "with room", "room"), (False, "at a ceiling", "ceiling")):
         alike = [case for case in cases if case["room"] is room]
         if not alike:
             continue
-        for rule, label in (("paper", "right"), ("verdict", "our verdict")):
-            hits, of = (sum(case[rule][key] for case in alike) for key in ("hits", "of"))
-            paper = rule == "paper"
-            measurements.append(share(f"{label} {name}:", hits, of, "repetitions", head=paper))
-            if paper:
-                right.append(hits / of)
+        hits, of = (sum(case["paper"][key] for case in alike) for key in ("hits", "of"))
+        measurements.append(share(f"right {name}:", hits, of, "repetitions", head=True))
+        right.append(hits / of)
+        answers = {key: sum(case["answers"][key] for case in alike) for key in ("room", "ceiling")}
+        decided = {"says so": answers.pop(said), "says the opposite": sum(answers.values())}
+        for words, count in decided.items():
+            label = f"our verdict {words} {name}:"
+            measurements.append(share(label, count, of, "repetitions"))
     return measurements, right
 
 

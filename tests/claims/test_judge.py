@@ -257,8 +257,8 @@ def test_the_ratio_is_above_only_with_its_interval(value, low, expected):
 def test_the_rule_is_judged_by_the_worse_of_its_two_answers():
     def benchmark(with_room: int, at_a_ceiling: int) -> dict:
         truth = (
-            {"room": True, "verdict": {"hits": 9, "of": 10}},
-            {"room": False, "verdict": {"hits": 9, "of": 10}},
+            {"room": True, "answers": {"room": 7, "ceiling": 1}},
+            {"room": False, "answers": {"room": 2, "ceiling": 5}},
         )
         hits = with_room, at_a_ceiling
         return {
@@ -271,6 +271,8 @@ def test_the_rule_is_judged_by_the_worse_of_its_two_answers():
     for hits, expected in (((10, 10), HOLDS), ((10, 6), PART), ((10, 0), NOT)):
         (claim,) = claims_of("ratio.rule", benchmark=benchmark(*hits))
         assert claim.verdict == expected
+    shares = [round(10 * one.value) for one in claim.measurements]
+    assert shares == [10, 7, 1, 0, 5, 2]  # the paper's; ours rightly, ours wrongly
     straight = make_evidence("nonlinear", **checked(0.97, 0.9))
     (claim,) = claims_of("ratio.rule", straight)
     assert claim.verdict == NOT  # a ceiling by construction, and the rule sees room
