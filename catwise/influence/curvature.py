@@ -8,17 +8,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.func import functional_call
 
-from catwise.core.losses import Batch
+from catwise.core.losses import Batch, per_sample_loss
 from catwise.influence.layers import (
     as_matrices,
     as_parameters,
     covered_layers,
     frozen,
     matrix_shape,
+    with_parameters,
 )
 
 __all__ = ["Curvature", "ExactHessian", "FactoredCurvature", "exact_hessian", "from_tensors"]
@@ -141,8 +140,8 @@ def from_tensors(tensors: dict[str, Tensor]) -> Curvature:
         return ExactHessian(tensors["hessian"], shapes, int(tensors["n"]))
     layers: dict[str, dict[str, Tensor]] = {}
     for key, value in tensors.items():
-        part, _, name = key.partition("/")
-        if name:
+        part, slash, name = key.partition("/")
+        if slash:  # the name is empty where the model itself is the layer
             layers.setdefault(name, {})[part] = value
     return FactoredCurvature(int(tensors["n"]), float(tensors["damping"]), layers)
 
@@ -161,20 +160,19 @@ def exact_hessian(model: nn.Module, train: Batch, l2: float) -> ExactHessian:
     """
     layers = covered_layers(model)
     shapes = {name: matrix_shape(layer) for name, layer in layers.items()}
-    *inputs, labels = train
+    n = len(train[-1])
 
     def objective(flat_p: Tensor) -> Tensor:
         matrices = {name: part[0] for name, part in _unflatten(flat_p[None], shapes).items()}
         parameters = as_parameters(layers, matrices)
-        logits = functional_call(model, parameters, tuple(inputs))
-        losses = F.cross_entropy(logits, labels, reduction="sum")
-        return losses + len(labels) * l2 / 2 * flat_p.square().sum()
+        losses = per_sample_loss(with_parameters(model, parameters), train)
+        return losses.sum() + n * l2 / 2 * flat_p.square().sum()
 
     theta = as_matrices(layers, dict(model.named_parameters()))
     flat_p = torch.cat([matrix.flatten() for matrix in theta.values()]).detach()
     with frozen(model):
         hessian = torch.func.hessian(objective)(flat_p).contiguous()
-    return ExactHessian(hessian, shapes, len(labels))
+    return ExactHessian(hessian, shapes, n)
 
 
 def _rotated(v_koi: Tensor, layer: dict[str, Tensor]) -> Tensor:

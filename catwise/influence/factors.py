@@ -93,8 +93,8 @@ def fit_factors(
     ``layers`` are what is covered where ``layers_of_logits`` has found it before. With ``workers``
     each pass is divided among them; sums then differ in their last digits.
 
-    Raises InputError for an unknown ``kind`` or ``draw``, for more ``samples`` than there are, and
-    where a prediction or a gradient is not finite.
+    Raises InputError for an unknown ``kind`` or ``draw``, for more ``samples`` than there are, or
+    any with ``draw="every"``, and where a prediction or a gradient is not finite.
 
     Differs from kronfluence, whose fit is ``draw="balanced"`` of all samples but for the labels
     that it draws: both passes see the same pairs, and the per-sample gradient is rotated by
@@ -141,6 +141,8 @@ def _require_options(kind: str, draw: str, samples: int | None, n: int) -> None:
             raise InputError(f"{name}: expected one of {', '.join(get_args(known))}; got {value!r}")
     if samples is not None and not 1 <= samples <= n:
         raise InputError(f"samples: expected 1 to {n}, the training samples; got {samples}")
+    if samples is not None and draw == "every":
+        raise InputError(f"samples: expected all of them, None, with draw every; got {samples}")
 
 
 def _pass_over(

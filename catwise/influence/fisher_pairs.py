@@ -31,8 +31,9 @@ def draw_pairs(
 ) -> Pairs:
     """Draw the pairs that stand for all, given the predicted probabilities of every label.
 
-    ``samples`` is how many pairs are drawn; None draws as many as there are samples. ``draw`` says
-    how, and ``labels_n`` are the given labels, over which the draw is spread:
+    ``samples`` is how many pairs are drawn, of which ``every`` takes no notice; None draws as many
+    as there are samples. ``draw`` says how, and ``labels_n`` are the given labels, over which the
+    draw is spread:
 
         importance  in proportion to p_y |e_y - p|^2, by systematic sampling along the given classes
                     (n random numbers fewer than independent draws, and each class gets its share)

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from catwise.core.errors import InputError
 
@@ -30,6 +31,7 @@ __all__ = [
     "own_parameters",
     "select_layers",
     "weight_of",
+    "with_parameters",
 ]
 
 Layer = Any  # a module of one of the kinds below; their attributes differ
@@ -103,7 +105,11 @@ def coverage(
     >>> coverage(nn.Sequential(nn.Linear(2, 3), nn.LayerNorm(3)))
     0.6
     """
-    layers = select_layers(model, names) if names else covered_layers(model, embeddings, norms)
+    layers = (
+        select_layers(model, names)
+        if names is not None
+        else covered_layers(model, embeddings, norms)
+    )
     inside = sum(
         parameter.numel() for layer in layers.values() for parameter in own_parameters(layer)
     )
@@ -215,6 +221,11 @@ def as_parameters(layers: Mapping[str, Layer], matrices: Mapping[str, Tensor]) -
         for part, original, value in zip(_names(name, layer), [weight, *bias], parts, strict=True):
             values[part] = value.reshape(original.shape)
     return values
+
+
+def with_parameters(model: nn.Module, parameters: dict[str, Tensor]) -> nn.Module:
+    """Return a function that calls the model, as a loss does, with these parameters in place."""
+    return lambda *inputs, **named: functional_call(model, parameters, inputs, named)  # type: ignore[return-value]
 
 
 @contextmanager

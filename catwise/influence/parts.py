@@ -1,5 +1,6 @@
 """Divide a pass over samples among the processes of a pool, each with a copy of the model."""
 
+import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -56,7 +57,14 @@ def _on_device(
             lambda rows: _moved(samples.rows(_home(rows, samples)), device),
         )
         part, others = _moved(part, device), _moved(others, device)
-        return _moved(function(part, model.to(device), placed, *others, progress=iter), "cpu")
+        return _moved(function(part, _on(device, model), placed, *others, progress=iter), "cpu")
+
+
+def _on(device: str, model: nn.Module) -> nn.Module:
+    """Return the model, or a copy where it has to move: in this process it is the caller's own."""
+    if next(model.parameters()).device == torch.device(device):
+        return model
+    return copy.deepcopy(model).to(device)
 
 
 def _home(rows: Tensor | slice, samples: Samples) -> Tensor | slice:

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, IterableDataset, default_collate
 from catwise.core.errors import InputError
 from catwise.core.losses import Batch
 
-__all__ = ["Data", "Samples", "as_samples"]
+__all__ = ["Data", "Samples", "as_samples", "as_tensor", "taken"]
 
 Data = Any  # a Batch of all samples, a Dataset with numbered items, a DataLoader, or Samples
 LABELS = ("labels", "label")
@@ -44,11 +44,11 @@ def as_samples(data: Data, model: nn.Module, name: str = "samples") -> Samples:
     dictionary with the labels under ``labels`` or ``label``; of the others those are kept that the
     model's ``forward`` names. An item of a Dataset is such a tuple or dictionary of one sample. Of
     a DataLoader only the Dataset and the function that collates are used: samples keep their order
-    in the Dataset. Inputs in half precision take the dtype of the model.
+    in the Dataset. Inputs in half precision take the dtype of the model, labels become int64.
 
     Raises InputError, with ``name``, for samples that cannot be read by number, for none, for parts
-    of different sizes, for labels that are no numbers (n,), and where a second look at the first
-    samples finds others, as random augmentation does; and for a model without parameters.
+    of different sizes, for labels that are no whole numbers (n,), and where a second look at the
+    first samples finds others, as random augmentation does; and for a model without parameters.
     """
     if isinstance(data, Samples):
         return data
@@ -56,10 +56,10 @@ def as_samples(data: Data, model: nn.Module, name: str = "samples") -> Samples:
     if like is None:
         raise InputError("model: expected parameters; got none")
     if isinstance(data, Mapping) and all(isinstance(part, ARRAYS) for part in data.values()):
-        tensors = {key: _as_tensor(part, name) for key, part in data.items()}
+        tensors = {key: as_tensor(part, name) for key, part in data.items()}
         return _of_tensors(_as_batch(tensors, _accepted(model), name), like, name)
     if isinstance(data, tuple | list) and all(isinstance(part, ARRAYS) for part in data):
-        return _of_tensors(tuple(_as_tensor(part, name) for part in data), like, name)
+        return _of_tensors(tuple(as_tensor(part, name) for part in data), like, name)
     dataset, collate = data, default_collate
     if isinstance(data, DataLoader):
         dataset, collate = data.dataset, data.collate_fn
@@ -76,7 +76,8 @@ def as_samples(data: Data, model: nn.Module, name: str = "samples") -> Samples:
     return _of_dataset(_Reader(dataset, collate, _accepted(model), like, name))
 
 
-def _as_tensor(part: Tensor | np.ndarray, name: str) -> Tensor:
+def as_tensor(part: Tensor | np.ndarray, name: str) -> Tensor:
+    """Return the array as a tensor; raise InputError, with ``name``, for one of no numbers."""
     if isinstance(part, Tensor):
         return part
     try:
@@ -93,15 +94,15 @@ def _of_tensors(parts: Batch, like: Tensor, name: str) -> Samples:
         )
     if not len(parts[-1]):
         raise InputError(f"{name}: expected samples; got none")
-    moved = tuple(_moved(part, like) for part in parts)
-    return Samples(moved[-1], lambda rows: tuple(_taken(part, rows) for part in moved))
+    placed = _placed(parts, like, name)
+    return Samples(placed[-1], lambda rows: tuple(taken(part, rows) for part in placed))
 
 
 def _tensors(part: Any) -> list[Tensor]:
     return list(part.values()) if isinstance(part, Mapping) else [part]
 
 
-def _taken(part: Any, rows: Tensor | slice) -> Any:
+def taken(part: Any, rows: Tensor | slice) -> Any:
     """Take rows of a tensor, or of every tensor of a dictionary."""
     if isinstance(part, Mapping):
         return {name: value[rows] for name, value in part.items()}
@@ -143,13 +144,12 @@ class _Reader:
         batch = self.collate([self.dataset[number] for number in numbers])
         if isinstance(batch, Mapping):
             batch = _as_batch(batch, self.accepted, self.name)
-        *inputs, labels = batch
-        if not inputs or not isinstance(labels, Tensor) or labels.dim() != 1:
-            got = f"shape {tuple(labels.shape)}" if isinstance(labels, Tensor) else type(labels)
+        if len(batch) < 2 or not isinstance(batch[-1], Tensor):
+            got = ", ".join(type(part).__name__ for part in batch)
             raise InputError(
-                f"{self.name}: expected items of inputs and a label, a number; got labels of {got}"
+                f"{self.name}: expected items of inputs and a label, a number; got {got}"
             )
-        return tuple(_moved(part, self.like) for part in (*inputs, labels))
+        return _placed(batch, self.like, self.name)
 
 
 def _as_batch(batch: Mapping[str, Any], accepted: set[str], name: str) -> Batch:
@@ -160,6 +160,20 @@ def _as_batch(batch: Mapping[str, Any], accepted: set[str], name: str) -> Batch:
     tensors = {k: part for k, part in batch.items() if isinstance(part, Tensor) and k != key}
     known = {k: part for k, part in tensors.items() if k in accepted}
     return (known or tensors), batch[key]
+
+
+def _placed(batch: Batch, like: Tensor, name: str) -> Batch:
+    """Move a batch to the device of the model, its labels as int64.
+
+    Raises InputError for labels that are no whole numbers (n,).
+    """
+    *inputs, labels = batch
+    if labels.dim() != 1 or not torch.can_cast(labels.dtype, torch.int64):
+        raise InputError(
+            f"{name}: expected labels as whole numbers, int64 of shape (n,); got {labels.dtype} of "
+            f"{tuple(labels.shape)}"
+        )
+    return tuple(_moved(part, like) for part in (*inputs, labels.long()))
 
 
 def _moved(part: Any, like: Tensor) -> Any:

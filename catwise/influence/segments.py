@@ -42,8 +42,10 @@ class Segment:
     """Hold a stretch of the training, which the model at one checkpoint of it stands for.
 
     model         the network at the checkpoint, in float32 or float64
-    curvature     its curvature there, of the *sum* over the n training samples, undamped in use
-    rates         the learning rate of every step of the segment; a single ``inf`` trains for ever
+    curvature     its curvature there, of the *sum* over the n training samples; undamped in use,
+                  except in an endless segment
+    rates         the learning rate of every step of the segment; a single ``inf`` trains for ever,
+                  which goes with neither a weight decay nor scales
     weight_decay  c, which each step adds as eta c theta
     exact_steps   whether the product of the steps stands in place of the exponential: exact on a
                   quadratic, but it needs eta a < 2 for every eigenvalue a, else InputError
@@ -84,8 +86,8 @@ def influence_by_segments(
     arguments are those of ``influence_vectors``. The price is one pass over the query samples and
     one over the training samples for each segment, beside the fit of each segment's curvature.
 
-    Raises InputError where there is no segment, where one is without steps or of another model, and
-    where the exact steps of one diverge.
+    Raises InputError where there is no segment, where one is without steps or of another model,
+    where an endless one has a weight decay or scales, and where the exact steps of one diverge.
     """
     if not segments:
         raise InputError("segments: expected one or more; got none")
@@ -96,6 +98,11 @@ def influence_by_segments(
             layers = ", ".join(segment.curvature.names)
             got = f"{len(segment.rates)} steps and the layers {layers}"
             raise InputError(f"segments: expected {expected}; got {got} in segment {number}")
+        if math.isinf(segment.horizon) and (segment.weight_decay or segment.scales):
+            raise InputError(
+                "segments: expected no weight_decay and no scales with a rate of inf; got "
+                f"{segment.weight_decay} and {dict(segment.scales)} in segment {number}"
+            )
     train, query = as_samples(train, model, "train"), as_samples(query, model, "query")
     passes: dict[str, Any] = {"batch_size": batch_size, "progress": progress}
     v = group_gradients(
@@ -121,7 +128,8 @@ def _decay(segment: Segment, a: Tensor) -> Tensor:
 def _gathered(segment: Segment, a: Tensor) -> Tensor:
     """Compute n F's eigenvalues from A's: what a sample has done by the segment's end."""
     if not segment.exact_steps:
-        reached = (segment.horizon * a).clamp(min=torch.finfo(a.dtype).tiny)
+        reached, tiny = segment.horizon * a, torch.finfo(a.dtype).tiny
+        reached = torch.where(reached.abs() < tiny, tiny, reached)  # for 0 / 0, which tends to 1
         return segment.horizon * (-torch.expm1(-reached) / reached)
     done = torch.zeros_like(a)
     for rate in segment.rates:

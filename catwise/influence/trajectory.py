@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from catwise.core.errors import InputError
 from catwise.core.losses import Batch, Loss, per_sample_loss
 from catwise.core.statistics import require_finite
+from catwise.influence.layers import own_parameters, select_layers
 from catwise.influence.vectors import directional_derivatives, group_gradients
 
 __all__ = ["Stretch", "adam_scales", "average", "cut", "tracin"]
@@ -106,17 +107,16 @@ def adam_scales(
     """
     if not state:
         return {}
-    numbers = {name: number for number, (name, _) in enumerate(model.named_parameters())}
+    numbers = {id(parameter): number for number, parameter in enumerate(model.parameters())}
     scales = {}
-    for layer in layers:
-        names = [f"{layer}.{part}".lstrip(".") for part in ("weight", "bias")]
+    for name, layer in select_layers(model, layers).items():
+        own = [numbers[id(parameter)] for parameter in own_parameters(layer)]
         parts = [
-            state[f"{numbers[name]}/exp_avg_sq"].flatten().double()
-            / (1 - BETA ** float(state[f"{numbers[name]}/step"]))
-            for name in names
-            if name in numbers
+            state[f"{number}/exp_avg_sq"].flatten().double()
+            / (1 - BETA ** float(state[f"{number}/step"]))
+            for number in own
         ]
         v = torch.cat(parts)
         total = float(v.sum())
-        scales[layer] = float((v / (v.sqrt() + EPSILON)).sum()) / total if total else 0.0
+        scales[name] = float((v / (v.sqrt() + EPSILON)).sum()) / total if total else 0.0
     return scales

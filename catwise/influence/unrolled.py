@@ -29,11 +29,13 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, grad, jvp, vmap
+from torch.func import grad, jvp, vmap
 
 from catwise.core.errors import InputError
 from catwise.core.losses import Batch, Loss, per_sample_loss
 from catwise.core.progress import Progress
+from catwise.influence.layers import with_parameters
+from catwise.influence.samples import taken
 
 __all__ = ["Step", "Unrolled", "unrolled_influence"]
 
@@ -84,21 +86,24 @@ def unrolled_influence(
     steps     in their order; ``num_samples`` n is the number that their ``rows`` count
     groups    (m,), the column of each query sample, as for ``influence_vectors``
     weights   (n,), the sample weights of the training; None for ones
-    memory    bytes for the parameters of past steps; where they need more, those before every s-th
-              step are kept and the others computed again, at the price of one more training
+    memory    bytes for the parameters before every step and after the last; where they need more,
+              those before every s-th of T steps are kept and the others computed again, at the
+              price of one more training: ceil(T / s) + s copies of the parameters at once. s is the
+              least that fits; the fewest copies are about 2 sqrt(T), even where they do not fit
     at_once   the adjoints that go through a step together, on which the memory of its activations
               depends; None for all
 
     At the end the running statistics of batch norm are those of ``start``: refresh them first where
     they lag behind. The price is about 3 k forward and backward passes over the steps' batches.
-    Raises InputError, with the step and its rate times curvature, where an adjoint is not finite.
+    Raises InputError for a network with dropout, and, with the step and its rate times curvature,
+    where an adjoint is not finite.
     """
     stepping = _without_running_statistics(start)
     ones = torch.ones(num_samples).to(next(start.parameters()))
     training = _Training(stepping, steps, ones if weights is None else weights, weight_decay, loss)
     theta = {name: value.detach().clone() for name, value in start.named_parameters()}
     size = sum(value.numel() * value.element_size() for value in theta.values())
-    stride = max(1, math.ceil(len(steps) * size / memory))
+    stride = _stride(len(steps), memory / size)
     kept, end = training.forwards(stride, theta)
     adjoint = _group_gradients(start, end, query, groups, num_groups, query_loss)
     p_nk = ones.new_zeros(num_samples, num_groups)
@@ -132,11 +137,7 @@ class _Training:
 
     def losses(self, theta: Parameters, step: Step) -> Tensor:
         """Compute the loss of each sample of the step's batch: (b,)."""
-
-        def called(*inputs: Tensor) -> Tensor:
-            return functional_call(self.model, theta, inputs)
-
-        return self.loss(called, step.batch)  # type: ignore[arg-type]
+        return self.loss(with_parameters(self.model, theta), step.batch)
 
     def weighted(self, theta: Parameters, step: Step) -> Tensor:
         return (self.weights[step.rows] * self.losses(theta, step)).mean()
@@ -167,8 +168,7 @@ class _Training:
         """Yield the number of each step, the last first, with the parameters before it."""
         for number, theta in reversed(list(enumerate(kept))):
             numbers = range(number * stride, min((number + 1) * stride, len(self.steps)))
-            path = [theta] if stride == 1 else self.run(theta, numbers)[:-1]
-            yield from reversed(list(zip(numbers, path, strict=True)))
+            yield from reversed(list(zip(numbers, self.run(theta, numbers[:-1]), strict=True)))
 
     def pulled(
         self, theta: Parameters, number: int, adjoint: Parameters, at_once: int | None
@@ -193,10 +193,21 @@ class _Training:
         return products.detach(), curved, step.rate * float(ratio)
 
 
+def _stride(steps: int, copies: float) -> int:
+    """Return the least stride that holds so many copies of the parameters, or else the fewest."""
+    last = max(1, math.isqrt(steps))
+    return next((s for s in range(1, last) if math.ceil(steps / s) + s <= copies), last)
+
+
 def _without_running_statistics(model: nn.Module) -> nn.Module:
-    """Return a copy in training mode whose batch norm takes the statistics of each batch."""
+    """Return a copy in training mode whose batch norm takes the statistics of each batch.
+
+    Raises InputError for dropout, which would not draw again what the training has drawn.
+    """
     copied = copy.deepcopy(model).train()
-    for module in copied.modules():
+    for name, module in copied.named_modules():
+        if isinstance(module, nn.modules.dropout._DropoutNd) and module.p > 0:
+            raise InputError(f"start: expected no dropout; got p = {module.p} in module {name!r}")
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             module.running_mean = module.running_var = module.num_batches_tracked = None
             module.track_running_stats = False
@@ -216,8 +227,8 @@ def _group_gradients(
     model.eval()
 
     def total(theta: Parameters, rows: Tensor) -> Tensor:
-        batch = tuple(part[rows] for part in query)
-        return query_loss(lambda *inputs: functional_call(model, theta, inputs), batch).sum()  # type: ignore[arg-type]
+        batch = tuple(taken(part, rows) for part in query)
+        return query_loss(with_parameters(model, theta), batch).sum()
 
     per_group = [grad(total)(theta, (groups == k).nonzero()[:, 0]) for k in range(num_groups)]
     model.train(training)

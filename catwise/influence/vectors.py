@@ -26,7 +26,7 @@ from catwise.influence.layers import (
     weight_of,
 )
 from catwise.influence.parts import in_parts
-from catwise.influence.samples import Data, Samples, as_samples
+from catwise.influence.samples import Data, Samples, as_samples, as_tensor
 from catwise.influence.visits import sample_gradients, visit_layers
 
 __all__ = ["directional_derivatives", "group_gradients", "influence_vectors", "validation_bins"]
@@ -37,7 +37,7 @@ def influence_vectors(
     curvature: Curvature,
     train: Data,
     query: Data,
-    groups: Tensor,
+    groups: Tensor | np.ndarray,
     num_groups: int,
     *,
     batch_size: int,
@@ -61,7 +61,7 @@ def influence_vectors(
     Scale: H is the *sum* over training samples and q_k the *sum* over query samples, as in the
     paper; kronfluence's own scores use the mean for H and are n times larger.
 
-    Raises InputError for a group that is out of range, and where a gradient is not finite.
+    Raises InputError for groups of another range or length, and where a gradient is not finite.
 
     >>> from catwise.influence.factors import fit_factors
     >>> x, labels = torch.tensor([[1.0], [-1.0], [1.0]]), torch.tensor([0, 1, 1])
@@ -78,10 +78,10 @@ def influence_vectors(
             [-0.1667, -0.1667]])
     """
     train, query = as_samples(train, model, "train"), as_samples(query, model, "query")
-    members = _members(groups, num_groups)
-    columns = []
-    for some in _split(members, at_once or num_groups):
-        q = _sums(model, query, some, curvature.names, batch_size, query_loss, workers, progress)
+    members = _members(groups, num_groups, query)
+    columns, names = [], curvature.names
+    for members_at_once in _split(members, at_once or num_groups):
+        q = _sums(model, query, members_at_once, names, batch_size, query_loss, workers, progress)
         with torch.autocast(train.labels.device.type, enabled=False):
             v = _solved(curvature, q)
         columns.append(
@@ -113,7 +113,7 @@ def _split(members: list[Tensor], size: int) -> list[list[Tensor]]:
 def group_gradients(
     model: nn.Module,
     query: Data,
-    groups: Tensor,
+    groups: Tensor | np.ndarray,
     num_groups: int,
     *,
     batch_size: int,
@@ -127,12 +127,13 @@ def group_gradients(
     The result has a matrix for each of ``layers``, by default the covered ones: (k, o, i). A group
     without samples has a zero gradient, and a warning names it.
 
-    Raises InputError for a group that is out of range, and where a gradient is not finite.
+    Raises InputError for groups of another range or length, and where a gradient is not finite.
     """
+    query = as_samples(query, model, "query")
     return _sums(
         model,
-        as_samples(query, model, "query"),
-        _members(groups, num_groups),
+        query,
+        _members(groups, num_groups, query),
         layers,
         batch_size,
         query_loss,
@@ -141,8 +142,14 @@ def group_gradients(
     )
 
 
-def _members(groups: Tensor, num_groups: int) -> list[Tensor]:
+def _members(groups: Tensor | np.ndarray, num_groups: int, query: Samples) -> list[Tensor]:
     """Return the numbers of the query samples of each group; warn of a group without any."""
+    groups = as_tensor(groups, "groups").to(query.labels.device)
+    if groups.shape != query.labels.shape:
+        raise InputError(
+            f"groups: expected one for each of {len(query)} query samples, (m,); got shape "
+            f"{tuple(groups.shape)}"
+        )
     if groups.min() < 0 or groups.max() >= num_groups:
         raise InputError(
             f"groups: expected 0 to {num_groups - 1}; got {int(groups.min())} to "
@@ -297,5 +304,5 @@ def validation_bins(labels_m: np.ndarray, bins: int, rng: np.random.Generator) -
     groups_m = np.empty(len(labels_m), dtype=np.int64)
     for label in labels:
         rows = rng.permutation(np.flatnonzero(labels_m == label))
-        groups_m[rows] = label * bins + np.arange(len(rows)) % bins
+        groups_m[rows] = int(label) * bins + np.arange(len(rows)) % bins
     return groups_m

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 import numpy as np
-import torch
 from torch import nn
 
 from catwise.core.errors import InputError
@@ -44,16 +43,12 @@ def in_float32(model: nn.Module) -> nn.Module:
 def checked_samples(name: str, data: Data, classes: Sequence[str], model: nn.Module) -> Samples:
     """Return the samples.
 
-    Raises InputError for two classes of one name, and for labels that are no numbers of classes.
+    Raises InputError for two classes of one name, and for labels that are no numbers of classes;
+    beside that for what ``as_samples`` refuses.
     """
     if len(set(classes)) < len(classes):
         raise InputError(f"classes: expected different names; got {', '.join(classes)}")
     samples = as_samples(data, model, name)
-    kind, shape = samples.labels.dtype, tuple(samples.labels.shape)
-    if kind not in (torch.int64, torch.uint8) or len(shape) != 1:
-        raise InputError(
-            f"{name}: expected labels as whole numbers, int64 of shape (n,); got {kind} of {shape}"
-        )
     low, high = int(samples.labels.min()), int(samples.labels.max())
     if low < 0 or high >= len(classes):
         raise InputError(f"{name}: expected labels 0 to {len(classes) - 1}; got {low} to {high}")

@@ -1,5 +1,7 @@
 """Laws of the curvature: its solve inverts the dense matrix, and a horizon is gradient flow."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from safetensors.torch import load, save
@@ -47,6 +49,21 @@ def test_the_exact_hessian_is_that_of_the_evaluation_mode_and_restores_the_mode(
     assert all(module.training for module in net.modules())
 
 
+def test_the_exact_hessian_is_also_that_of_inputs_by_name_and_of_an_output_with_logits(rng):
+    class ByName(torch.nn.Module):
+        def __init__(self, model):
+            super().__init__()
+            self.model = model
+
+        def forward(self, x):
+            return SimpleNamespace(logits=self.model(x))
+
+    x, y = small.blobs(rng, 40)
+    model = small.logistic((x, y), 0.1)
+    expected = curvature.exact_hessian(model, (x, y), 0.1).hessian
+    assert torch.equal(curvature.exact_hessian(ByName(model), ({"x": x}, y), 0.1).hessian, expected)
+
+
 def test_ekfac_solve_inverts_the_matrix_it_stands_for(net, fitted):
     """Build H = n (U_o x U_i) diag(lambda + damping mean(lambda)) (U_o x U_i)^T densely."""
     q = directions(net)
@@ -70,6 +87,16 @@ def test_factors_survive_a_file(kind, rng, net, fitted):
     restored = curvature.from_tensors(load(save(fitted.tensors())))
     for name, part in fitted.solve(q).items():
         assert torch.equal(restored.solve(q)[name], part)
+
+
+@pytest.mark.parametrize("kind", ["ekfac", "identity"])
+def test_factors_of_a_model_that_is_itself_the_layer_survive_a_file(kind, rng):
+    model, train = torch.nn.Linear(4, 3).double(), small.blobs(rng, 40)
+    fitted = fit_factors(model, train, kind=kind, damping=0.1, seed=0, batch_size=40)
+    restored = curvature.from_tensors(load(save(fitted.tensors())))
+    assert restored.names == fitted.names == [""]
+    q = directions(model)
+    assert torch.equal(restored.solve(q)[""], fitted.solve(q)[""])
 
 
 def test_a_horizon_is_gradient_flow_for_that_long():

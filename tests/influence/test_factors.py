@@ -110,6 +110,10 @@ def test_every_kind_survives_a_file(case, kind):
     ("options", "words"),
     [
         ({"kind": "ekfac", "samples": 25}, "^samples: expected 1 to 24, .*; got 25$"),
+        (
+            {"kind": "ekfac", "samples": 9, "draw": "every"},
+            "^samples: expected all .* every; got 9$",
+        ),
         ({"kind": "newton"}, "^kind: expected one of ekfac, .*; got 'newton'$"),
         ({"kind": "ekfac", "draw": "all"}, "^draw: expected one of importance, .*; got 'all'$"),
     ],

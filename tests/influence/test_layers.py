@@ -20,6 +20,10 @@ def test_coverage_counts_the_parameters_of_linear_and_convolution():
         )
 
 
+def test_no_names_cover_nothing():
+    assert coverage(small.conv_net(), names=[]) == 0
+
+
 @pytest.mark.parametrize(
     "layer",
     [

@@ -12,6 +12,8 @@ from catwise.core.errors import InputError
 from catwise.core.spread import Workers
 from catwise.diagnosis import diagnose
 from catwise.influence.factors import fit_factors
+from catwise.influence.parts import in_parts
+from catwise.influence.samples import as_samples
 from catwise.influence.vectors import group_gradients, influence_vectors
 from catwise.pipeline import workers as workers_module
 from tests.helpers.diagnoses import CLASSES, noisy
@@ -58,6 +60,16 @@ def test_the_threads_of_this_process_are_left_as_they_were(monkeypatch):
     monkeypatch.setattr(torch, "set_num_threads", seen.append)
     group_gradients(conv_net(), images(6), torch.arange(6) % 3, 3, batch_size=2, workers=HERE)
     assert seen == [1, 7] * 3
+
+
+def test_a_pass_on_another_device_leaves_the_model_on_its_own():
+    def device_of(part, model, samples, progress):
+        return str(next(model.parameters()).device)
+
+    model, elsewhere = conv_net(), Workers(HERE.spread, ("meta", "cpu"))
+    samples = as_samples(images(6), model)
+    assert in_parts(elsewhere, device_of, [0, 1], model, samples) == ["meta", "cpu"]
+    assert {part.device.type for part in model.state_dict().values()} == {"cpu"}
 
 
 def test_an_error_of_a_part_names_the_sample_of_the_whole():

@@ -15,6 +15,7 @@ from torch.utils.data import (
 )
 
 from catwise.core.errors import InputError
+from catwise.core.losses import per_sample_margin, per_sample_probability
 from catwise.diagnosis import diagnose
 from catwise.influence.factors import fit_factors
 from catwise.influence.samples import as_samples
@@ -174,6 +175,16 @@ def test_nothing_is_kept_of_a_dataset_but_its_labels():
         (lambda x, y: (x[:0], y[:0]), "train: expected samples; got none"),
         (lambda x, y: (x, y[:5]), "train: expected inputs and as many labels; got parts of"),
         (lambda x, y: Items([(a,) for a in x]), r"train: expected items of inputs and a label"),
+        (lambda x, y: (x, y[:, None]), r"train: expected labels as whole .*int64 of \(24, 1\)$"),
+        (lambda x, y: (x, y / 2), r"train: expected labels as whole .*float32 of \(24,\)$"),
+        (
+            lambda x, y: Items(zip(x, y[:, None], strict=True)),
+            r"train: expected labels as whole .*int64 of \(24, 1\)$",
+        ),
+        (
+            lambda x, y: Items(zip(x, y / 2, strict=True)),
+            r"train: expected labels as whole .*float32 of \(24,\)$",
+        ),
         (
             lambda x, y: Items([{"x": a} for a in x]),
             "expected items with labels or label; got x",
@@ -207,6 +218,17 @@ def test_arrays_of_numpy_are_read_as_tensors(images):
         assert torch.equal(labels, y[2:5])
     with pytest.raises(InputError, match="train: expected arrays of numbers; got one of <U1"):
         as_samples((array, np.array(["a"] * 24)), model, "train")
+
+
+@pytest.mark.parametrize("kind", [torch.uint8, torch.int32])
+@pytest.mark.parametrize("make", [tuple, lambda parts: Items(zip(*parts, strict=True))])
+def test_whole_labels_of_any_width_are_read_as_int64(images, make, kind):
+    model, (x, y), _ = images
+    samples = as_samples(make((x, y.to(kind))), model)
+    assert torch.equal(samples.labels, y)
+    assert samples.labels.dtype == torch.int64
+    for loss in (per_sample_probability, per_sample_margin):  # which index by the labels
+        assert torch.equal(loss(model, samples.rows(slice(0, 5))), loss(model, (x[:5], y[:5])))
 
 
 def test_a_model_without_parameters_is_one_line(images):

@@ -2,6 +2,7 @@
 
 import copy
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -12,7 +13,11 @@ from catwise.influence.curvature import ExactHessian
 from catwise.influence.factors import fit_factors
 from catwise.influence.segments import Segment, influence_by_segments
 from catwise.influence.unrolled import Step, unrolled_influence
-from catwise.influence.vectors import influence_vectors
+from catwise.influence.vectors import (
+    directional_derivatives,
+    group_gradients,
+    influence_vectors,
+)
 
 N, K, FEATURES = 10, 3, 4
 RATES = [0.05, 0.2, 0.3, 0.1, 0.02, 0.1, 0.2]
@@ -95,6 +100,22 @@ def test_at_rest_a_few_segments_of_many_steps_are_the_unrolled_training(setting)
     torch.testing.assert_close(steps_nk, flow_nk, rtol=1e-3, atol=1e-6)  # of the order of the rates
 
 
+def test_where_the_loss_curves_downwards_a_segment_is_gradient_flow_too(setting):
+    """Compare with (1 - exp(-h A)) A^-1 / n of a dense mean curvature A, which is indefinite."""
+    model, train, query = setting
+    whole = hessian(train)
+    dense = whole.hessian / N - torch.eye(K * 5, dtype=torch.float64)
+    eigenvalues = torch.linalg.eigvalsh(dense)
+    assert eigenvalues[0] < -0.5 < 0.5 < eigenvalues[-1]
+    segment = Segment(model, replace(whole, hessian=N * dense), RATES)
+    p_nk = by_segments(model, [segment], train, query)
+    q = group_gradients(model, query, query[-1], K, batch_size=4)[""]
+    flow = torch.eye(K * 5, dtype=torch.float64) - torch.linalg.matrix_exp(-sum(RATES) * dense)
+    v = {"": (q.flatten(1) @ torch.linalg.solve(dense, flow) / N).view_as(q)}
+    expected = directional_derivatives(model, train, v, batch_size=4)
+    torch.testing.assert_close(p_nk, expected, rtol=1e-9, atol=1e-12)  # rounding of the eigenbasis
+
+
 def test_one_endless_segment_at_the_end_is_the_influence_at_the_last_checkpoint(setting):
     model, train, query = setting
     factors = fit_factors(model, train, kind="ekfac", damping=0.1, seed=0, batch_size=5)
@@ -120,5 +141,9 @@ def test_bad_segments_are_refused_in_one_line(setting):
         by_segments(model, [diverging], train, query, loss=squared, query_loss=squared)
     with pytest.raises(InputError, match="expected one or more; got none"):
         by_segments(model, [], train, query)
+    for changes in ({"weight_decay": 0.1}, {"scales": {"": 2.0}}):
+        endless = Segment(model, hessian(train), [math.inf], **changes)
+        with pytest.raises(InputError, match="expected no weight_decay and no scales with a rate"):
+            by_segments(model, [endless], train, query)
     with pytest.raises(InputError, match="got 0 steps and the layers  in segment 0"):
         by_segments(model, [Segment(model, hessian(train), [])], train, query)

@@ -104,3 +104,15 @@ def test_a_layer_without_gradients_has_a_scale_of_zero(batches):
         for name in ("exp_avg_sq", "step")
     }
     assert adam_scales(model, state, ["0"]) == {"0": 0.0}
+
+
+def test_the_packed_projection_of_an_attention_has_a_scale():
+    model = nn.ModuleDict({"attention": nn.MultiheadAttention(4, 2)})
+    state = {
+        f"{number}/{name}": torch.full_like(value, 4) if name == "exp_avg_sq" else torch.tensor(1e9)
+        for number, value in enumerate(model.parameters())
+        for name in ("exp_avg_sq", "step")
+    }
+    layers = ["attention", "attention.out_proj"]
+    # 1 / sqrt(4), up to eps = 1e-8
+    assert adam_scales(model, state, layers) == pytest.approx(dict.fromkeys(layers, 0.5))

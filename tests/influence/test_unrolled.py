@@ -1,6 +1,8 @@
 """Reverse mode through SGD is the derivative of the training, in the memory that it is given."""
 
 import copy
+import weakref
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -8,6 +10,7 @@ from torch import nn
 
 from catwise.core.errors import InputError
 from catwise.core.losses import per_sample_loss
+from catwise.influence import unrolled as module
 from catwise.influence.unrolled import Step, unrolled_influence
 
 N, K, DECAY = 12, 3, 0.01
@@ -87,6 +90,52 @@ def test_states_that_are_computed_again_give_the_same_bits():
         for memory in (1e9, 3000)
     )
     assert torch.equal(whole.p_nk, small.p_nk)
+
+
+@pytest.mark.parametrize(("copies", "held"), [(1, 6), (6, 6), (7, 7), (9, 7), (10, 10), (99, 10)])
+def test_the_states_that_are_held_fit_in_the_memory_or_are_as_few_as_can_be(
+    monkeypatch, copies, held
+):
+    """There are 9 steps and 10 states; the fewest that can be held are 2 sqrt(9)."""
+    start, (x, y), query = network(False), data(N, 0), data(9, 1)
+    size = sum(parameter.numel() * 8 for parameter in start.parameters())
+    run, seen, alive = module._Training.run, [], []
+
+    def counted(self, theta, numbers):
+        path = run(self, theta, numbers)
+        seen.extend(weakref.ref(state["4.bias"]) for state in path)
+        alive.append(len({id(part()) for part in seen if part() is not None}))
+        return path
+
+    monkeypatch.setattr(module._Training, "run", counted)
+    unrolled_influence(start, steps(x, y), N, query, query[-1], K, memory=copies * size)
+    assert max(alive) == held
+
+
+def test_inputs_by_name_and_an_output_with_logits_are_unrolled_as_others_are():
+    class ByName(nn.Module):
+        def __init__(self, model):
+            super().__init__()
+            self.model = model
+
+        def forward(self, x):
+            return SimpleNamespace(logits=self.model(x))
+
+    start, (x, y), query = network(True), data(N, 0), data(9, 1)
+    named = [
+        Step(({"x": step.batch[0]}, step.batch[1]), step.rows, step.rate) for step in steps(x, y)
+    ]
+    expected = unrolled_influence(start, steps(x, y), N, query, query[-1], K)
+    found = unrolled_influence(ByName(start), named, N, ({"x": query[0]}, query[1]), query[-1], K)
+    assert torch.equal(found.p_nk, expected.p_nk)
+
+
+def test_dropout_is_refused_unless_it_drops_nothing():
+    (x, y), query = data(N, 0), data(9, 1)
+    idle, dropping = (nn.Sequential(network(False), nn.Dropout(p)) for p in (0.0, 0.3))
+    unrolled_influence(idle, steps(x, y), N, query, query[-1], K)
+    with pytest.raises(InputError, match=r"expected no dropout; got p = 0\.3 in module '1'"):
+        unrolled_influence(dropping, steps(x, y), N, query, query[-1], K)
 
 
 def test_an_adjoint_that_explodes_names_its_step():

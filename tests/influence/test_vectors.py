@@ -192,6 +192,18 @@ def test_bad_gradients_and_groups_are_named(logistic_case):
         influence_vectors(model, hessian, train, query, query[1], 3, batch_size=20)
 
 
+def test_groups_are_one_for_each_query_sample_and_may_be_an_array():
+    model, query = small.conv_net(), small.images(12)
+    groups = query[1].numpy()
+    groups.setflags(write=False)
+    found = group_gradients(model, query, groups, 3, batch_size=5)
+    for name, expected in gradients(model, query).items():
+        assert torch.equal(found[name], expected)
+    for wrong in (query[1][:9], torch.arange(15) % 3, query[1][:, None], groups[:9]):
+        with pytest.raises(InputError, match="groups: expected one for each of 12 query samples"):
+            group_gradients(model, query, wrong, 3, batch_size=5)
+
+
 def test_what_was_frozen_stays_frozen_and_the_mode_is_restored():
     model, train = small.conv_net().train(), small.images(9)
     model[3].weight.requires_grad_(False)
@@ -236,3 +248,14 @@ def test_below_a_head_of_zeros_there_is_no_influence_and_no_nan(kind, rng):
     whole = vectors(torch.nn.Sequential(body, torch.nn.Tanh(), head), x)
     torch.testing.assert_close(whole, vectors(torch.nn.Sequential(head), body(x).tanh()))
     assert whole.abs().max() > 0
+
+
+def test_bins_of_labels_of_eight_bits_are_those_of_wide_ones():
+    """Forty classes of eight bins are more groups than eight bits count."""
+    labels_m = np.repeat(np.arange(40), 8)
+    narrow, wide = (
+        validation_bins(labels_m.astype(kind), 8, np.random.default_rng(0))
+        for kind in (np.uint8, np.int64)
+    )
+    np.testing.assert_array_equal(narrow, wide)
+    assert len(np.unique(narrow)) == 320

@@ -81,6 +81,15 @@ def test_another_measure_is_the_query_loss_of_that_name():
     np.testing.assert_array_equal(by_hand.p_nk, asked.p_nk)
 
 
+@pytest.mark.parametrize("measure", ["loss", "probability", "margin"])
+def test_labels_of_eight_bits_are_asked_as_wide_ones(measure):
+    model, *parts = noisy()
+    narrow = [(x, y.to(torch.uint8)) for x, y in parts]
+    asked = diagnose(model, *narrow, CLASSES, batch_size=50).ask(narrow[1], measure=measure)
+    expected = diagnosis().ask(parts[1], measure=measure)
+    np.testing.assert_array_equal(asked.p_nk, expected.p_nk)
+
+
 def test_what_cannot_be_asked_is_one_line():
     model, _, query = noisy()
 
