@@ -111,9 +111,9 @@ class Trainer:
     @cached_property
     def margin_n(self) -> np.ndarray:
         """Return the mean margin of each training sample over the plain trainings of P: (n,)."""
-        labels = torch.from_numpy(self.labels["train"])
+        labels = torch.tensor(self.labels["train"])
         outputs = self.run(self._influence_jobs(np.ones(len(labels))), "margins")
-        logits = [torch.from_numpy(one.logits_mk).double() for one in outputs]
+        logits = [torch.tensor(one.logits_mk, dtype=torch.float64) for one in outputs]
         return np.mean([margins(logits_nk, labels).numpy() for logits_nk in logits], axis=0)
 
     @cached_property
