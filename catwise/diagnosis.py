@@ -5,27 +5,30 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike
 from torch import nn
 
+from catwise.ceiling.calibration import FEWEST_SUBSETS
 from catwise.ceiling.check import check_ceiling
 from catwise.ceiling.decision import SIZE, SMALL_GAIN, uncalibrated_verdict
 from catwise.core.errors import InputError, optional_packages
-from catwise.core.losses import Loss, logits_of, per_sample_loss
+from catwise.core.losses import Logits, Loss, logits_of, per_sample_loss, with_logits
+from catwise.core.numbers import require_number
 from catwise.core.progress import Progress
 from catwise.core.spread import Workers
 from catwise.improvement.own_training import TrainFunction
 from catwise.influence.curvature import Curvature
 from catwise.influence.duration import Work
-from catwise.influence.factors import Kind, fit_factors, layers_of_logits
-from catwise.influence.fisher_passes import Logits, Mask
+from catwise.influence.factors import Kind, fit_factors, layers_of_logits, require_options
+from catwise.influence.fisher_passes import Mask
 from catwise.influence.layers import coverage, select_layers
 from catwise.influence.samples import Data, Samples, as_samples
 from catwise.reweighting.joint_direction import joint_weights
-from catwise.sharing import folder, frames
+from catwise.sharing import folder, frames, given
 from catwise.sharing.calibrated import retrained_verdict
 from catwise.sharing.findings import Findings
-from catwise.sharing.given import announced_plan, checked_samples, dealt_bins, in_float32
+from catwise.sharing.first_calls import require_loss
 from catwise.sharing.questions import Fitted, numbered_groups, predicted_labels, query_loss
 from catwise.training.models import fingerprint
 
@@ -88,23 +91,28 @@ class Diagnosis(Findings):
         and one over the training samples, divided among ``workers`` as in ``diagnose``. The verdict
         of the answer is not calibrated.
 
-        Raises InputError for a group of fewer than 3 query samples, for a model whose weights have
-        changed since the fit, and for a diagnosis that was loaded without its model.
+        Raises InputError for a group of fewer than 3 query samples, for the training samples, for a
+        model whose weights have changed since the fit, and for a diagnosis that was loaded without
+        its model.
         """
         if self.fitted is None:
             raise InputError(
                 "ask: expected a diagnosis with its model and training samples; got one without; "
                 "give both to load_diagnosis"
             )
-        query = checked_samples("query", query, self.label_names, self.fitted.model)
+        fitted, names = self.fitted, self.label_names
+        called = (fitted.model, fitted.logits)
+        query = given.checked_samples("query", query, names, *called, fitted.train)
+        loss = query_loss(measure, fitted.loss, fitted.logits)
+        require_loss("measure", loss, fitted.model, query)
         if groups is None:
-            groups_m, names = query.labels.cpu().numpy(), self.label_names
+            groups_m = query.labels.cpu().numpy()
         else:
             groups_m, names = numbered_groups(groups, len(query))
-        bins_m = dealt_bins(groups_m, names, bins, seed)
-        loss = query_loss(measure, self.fitted.loss)
+        bins_m = given.dealt_bins(groups_m, names, bins, seed)
         about = (query, bins_m, names, self.labels_n, loss)
-        answer, _ = _answer(self.fitted, *about, workers, progress)
+        with torch.enable_grad():
+            answer, _ = _answer(fitted, *about, workers, progress)
         name = measure if isinstance(measure, str) else getattr(measure, "__name__", "a function")
         return replace(self, **answer, measure=name)
 
@@ -178,21 +186,23 @@ def load_diagnosis(
     train: Data | None = None,
     *,
     loss: Loss = per_sample_loss,
+    logits: Logits = logits_of,
     batch_size: int = 256,
 ) -> Diagnosis:
     """Read what ``Diagnosis.save`` wrote; with its model and training samples it can ``ask`` again.
 
-    ``train``, ``loss`` and ``batch_size`` are as they were for ``diagnose``.
+    ``train``, ``loss``, ``logits`` and ``batch_size`` are as they were for ``diagnose``.
 
-    Raises InputError for a file that is missing or damaged, and for another model or other labels
-    than those of the diagnosis.
+    Raises InputError for a file that is missing or damaged, and for another model, other labels or
+    other first samples than those of the diagnosis.
     """
     if (model is None) != (train is None):
         raise InputError("load_diagnosis: expected model and train, or neither; got one of them")
     if model is not None and train is not None:
-        model = in_float32(model)
+        require_number("batch_size", batch_size, 1, whole=True)
+        model = given.checked_model(model)
         train = as_samples(train, model, "train")
-    return Diagnosis(**folder.load(path, model, train, loss, batch_size))
+    return Diagnosis(**folder.load(path, model, train, loss, logits, batch_size))
 
 
 def diagnose(
@@ -225,8 +235,8 @@ def diagnose(
     ``train`` and ``query`` are tuples of tensors: what the model takes, then the labels 0 to k - 1,
     numbers of ``classes``. They may also be a Dataset or a DataLoader, which is read batch by batch
     on every pass, so that nothing grows with the samples but P: see ``as_samples``. They are moved
-    to the device of the model, which is left as it was; of one in half precision a copy in float32
-    is diagnosed.
+    to the device of the model, and floats to its dtype; it is left as it was, and of one in half
+    precision a copy in float32 is diagnosed.
 
     ``bins`` of the query samples of each class are the unit of noise of the verdict; there are
     fewer where the smallest class has fewer samples, but at least 3. ``curvature`` is one that is
@@ -248,8 +258,12 @@ def diagnose(
     ``retrain`` the verdict is about shares of the influence mass, and says that this is not
     checked.
 
+    ``logits(model, batch)`` calls a model that returns something else than logits of the classes;
+    ``loss``, by default the cross entropy, goes by it if it is one of ``catwise.core.losses``.
+
     Raises InputError for a label that is no class, for a class with fewer than 3 query samples, for
-    fewer than 4 halves, and where ``retrain`` returns no model.
+    inputs that the model does not take, outputs that are no logits and numbers that make no sense,
+    and where ``retrain`` returns no model, the one before, or always the same.
 
     >>> import torch
     >>> features = torch.randn(400, 2, generator=torch.Generator().manual_seed(0))
@@ -259,44 +273,39 @@ def diagnose(
     >>> diagnose(model, train, query, classes=["left", "right"]).weights_n.shape
     (200,)
     """
-    model, classes = in_float32(model), tuple(map(str, classes))
-    train = checked_samples("train", train, classes, model)
-    query = checked_samples("query", query, classes, model)
+    model, classes = given.checked_model(model), given.checked_classes(classes)
+    train = given.checked_samples("train", train, classes, model, logits)
+    query = given.checked_samples("query", query, classes, model, logits, train)
+    loss = with_logits(loss, logits)
+    require_loss("loss", loss, model, train)
+    require_options(kind, "importance", damping, samples, batch_size, len(train))
+    require_number("halves", halves, FEWEST_SUBSETS, whole=True)
     labels_n = train.labels.cpu().numpy()
-    bins_m = dealt_bins(query.labels.cpu().numpy(), classes, bins, seed)
-    if curvature:
-        layers = select_layers(model, curvature.names)
-    else:
-        layers = layers_of_logits(model, train, logits, embeddings=embeddings, norms=norms)
+    bins_m = given.dealt_bins(query.labels.cpu().numpy(), classes, bins, seed)
     pairs = 0 if curvature else samples or len(train)
     parts = len(workers.devices) if workers else 1
-    work = Work(model, layers, train, bins_m, logits, loss, kind, pairs, parts)
     passes: dict[str, Any] = {"workers": workers, "progress": progress}
     options = {"damping": damping, "seed": seed, "samples": samples, "mask": mask}
-    fitted = _fitted(work, curvature, batch_size, memory, **options, **passes)
-    answer, p_nkb = _answer(fitted, query, bins_m, classes, labels_n, loss, **passes)
-    if retrain is not None:
-        answer["verdict"] = retrained_verdict(
-            answer["ceiling"],
-            p_nkb,
-            fitted,
-            query,
-            classes,
-            retrain,
-            halves=halves,
-            seed=seed,
-            logits=logits,
-            small_gain=small_gain,
-            progress=progress,
-        )
-    return _diagnosis(answer, fitted, classes, labels_n, logits)
+    trainings: dict[str, Any] = {"halves": halves, "seed": seed, "small_gain": small_gain}
+    with torch.enable_grad():
+        if curvature:
+            layers = select_layers(model, curvature.names)
+        else:
+            layers = layers_of_logits(model, train, logits, embeddings=embeddings, norms=norms)
+        work = Work(model, layers, train, bins_m, logits, loss, kind, pairs, parts)
+        fitted = _fitted(work, curvature, batch_size, memory, **options, **passes)
+        answer, p_nkb = _answer(fitted, query, bins_m, classes, labels_n, loss, **passes)
+        if retrain is not None:
+            about = (answer["ceiling"], p_nkb, fitted, query, classes, retrain)
+            answer["verdict"] = retrained_verdict(*about, **trainings, progress=progress)
+    return _diagnosis(answer, fitted, classes, labels_n)
 
 
 def _fitted(
     work: Work, curvature: Curvature | None, batch_size: int, memory: float | None, **options: Any
 ) -> Fitted:
     """Announce the work, and fit the curvature unless it is given."""
-    plan = announced_plan(work, batch_size, memory)
+    plan = given.announced_plan(work, batch_size, memory)
     model, size = work.model, plan.batch_size
     curvature = curvature or fit_factors(
         model,
@@ -307,15 +316,12 @@ def _fitted(
         layers=dict(work.layers),
         **options,
     )
-    return Fitted(model, work.train, curvature, fingerprint(model), work.loss, size, plan.at_once)
+    mark, at_once = fingerprint(model), plan.at_once
+    return Fitted(model, work.train, curvature, mark, work.loss, size, at_once, work.logits)
 
 
 def _diagnosis(
-    answer: dict[str, Any],
-    fitted: Fitted,
-    classes: tuple[str, ...],
-    labels_n: np.ndarray,
-    logits: Logits,
+    answer: dict[str, Any], fitted: Fitted, classes: tuple[str, ...], labels_n: np.ndarray
 ) -> Diagnosis:
     """Add to an answer what does not depend on the query samples."""
     return Diagnosis(
@@ -323,7 +329,7 @@ def _diagnosis(
         coverage=coverage(fitted.model, names=fitted.curvature.names),
         label_names=classes,
         labels_n=labels_n,
-        predicted_n=predicted_labels(fitted.model, fitted.train, logits, fitted.batch_size).numpy(),
+        predicted_n=predicted_labels(fitted, len(classes)).numpy(),
         fitted=fitted,
     )
 

@@ -103,8 +103,8 @@ def test_what_is_wrong_with_the_samples_is_one_line(noisy):
 
 
 def test_fewer_bins_than_three_are_one_line_before_the_fit(noisy, capsys):
-    for bins in (-1, 0, 2):
-        with pytest.raises(InputError, match=f"^bins: expected at least 3; got {bins}$"):
+    for bins in (-1, 0, 2, 3.5):
+        with pytest.raises(InputError, match=f"^bins: expected .* 3 or more; got {bins}$"):
             diagnose(*noisy, "abc", bins=bins)
     assert capsys.readouterr().err == ""
 
@@ -153,7 +153,7 @@ def test_a_function_that_trains_calibrates_the_verdict(noisy):
 def test_what_is_wrong_with_a_function_that_trains_is_one_line(noisy):
     with pytest.raises(InputError, match="retrain: expected a torch module; got NoneType"):
         diagnose(*noisy, "abc", retrain=lambda weights_n, seed: None)
-    with pytest.raises(InputError, match="halves: expected 4 or more; got 3"):
+    with pytest.raises(InputError, match="halves: expected a whole number, 4 or more; got 3"):
         diagnose(*noisy, "abc", retrain=lambda weights_n, seed: None, halves=3)
 
 
@@ -166,3 +166,33 @@ def test_few_query_samples_of_a_weak_class_cannot_tell():
     found = diagnose(trained((x[:120], y[:120])), (x[:120], y[:120]), query, "abc")
     assert found.verdict.answer == "too_few_samples"
     assert found.verdict.sentence.startswith("cannot tell: too few validation samples")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"damping": -1}, "damping: expected a finite number, 0 or more; got -1"),
+        ({"damping": "0.1"}, "damping: expected a finite number, 0 or more; got '0.1'"),
+        ({"damping": float("nan")}, "damping: expected a finite number, 0 or more; got nan"),
+        ({"samples": 2.5}, "samples: expected a whole number, 1 or more; got 2.5"),
+        ({"samples": 0}, "samples: expected a whole number, 1 or more; got 0"),
+        ({"batch_size": 0}, "batch_size: expected a whole number, 1 or more; got 0"),
+        ({"halves": 3}, "halves: expected a whole number, 4 or more; got 3"),
+    ],
+)
+def test_numbers_that_make_no_sense_are_one_line_before_the_fit(noisy, capsys, options, words):
+    with pytest.raises(InputError, match=f"^{re.escape(words)}$"):
+        diagnose(*noisy, "abc", **options)
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.slow
+def test_it_works_where_gradients_are_off(noisy):
+    model, train, query = noisy
+    expected = diagnose(model, train, query, "abc")
+    with torch.no_grad():
+        found = diagnose(model, train, query, "abc")
+        asked = found.ask(query)
+        assert not torch.is_grad_enabled()
+    np.testing.assert_array_equal(found.p_nk, expected.p_nk)
+    np.testing.assert_array_equal(asked.p_nk, expected.p_nk)

@@ -86,7 +86,7 @@ import catwise, torch
 for name in catwise.__all__:
     getattr(catwise, name)
 x, y = torch.randn(60, 2), torch.arange(60) % 2
-print(catwise.diagnose(torch.nn.Linear(2, 2), (x, y), (x, y), ["cat", "dog"]))
+print(catwise.diagnose(torch.nn.Linear(2, 2), (x, y), (-x, y), ["cat", "dog"]))
 """
     assert run(sys.executable, "-c", code).startswith("verdict: ")
 

@@ -61,7 +61,7 @@ def main(
     torch.set_num_threads(1)  # as in the pipeline: the number changes the last digits
     sizes = count(path)
     data, classifier = read(path, sizes)
-    batches = tensors(data)
+    results, batches = writable(out or f"catwise_{name}"), tensors(data)
     model, history, margin_n = train(classifier, batches, data)
     is_text = bool(data.texts)
     retrain = partial(train_weighted, classifier, batches, data)
@@ -84,7 +84,7 @@ def main(
             **options,
         )
     show(diagnosis, data, history)
-    results, notes = folder(out or f"catwise_{name}"), [about(data, history)]
+    notes = [about(data, history)]
     write(results, diagnosis, data, history)
     notes.append(wrong_labels(results, diagnosis, data, margin_n))
     if improve:
@@ -118,6 +118,17 @@ def count(path: str) -> dict[str, int]:
             f" got {sizes[rarest]} of {rarest!r}"
         )
     return sizes
+
+
+def writable(path: str) -> Path:
+    """Make the folder of the results, before there are any to lose."""
+    try:
+        out = folder(path)
+    except OSError as error:
+        raise InputError(f"--out: expected a folder; got {path!r}: {error.strerror}") from None
+    if not os.access(out, os.W_OK):
+        raise InputError(f"--out: expected a folder to write to; got {path!r}: read-only")
+    return out
 
 
 def split_sizes(sizes: dict[str, int]) -> splits.Sizes:

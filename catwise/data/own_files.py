@@ -79,9 +79,17 @@ def load_csv(path: str, classes: Sequence[str]) -> Raw:
 
 
 def count_classes(path: str) -> dict[str, int]:
-    """Count the samples of each class in a folder of images or a CSV, by name in order."""
+    """Count the samples of each class in a folder of images or a CSV, by name in order.
+
+    Raises InputError where the classes are a folder deeper, as in ``path/train/CLASS``.
+    """
     if Path(path).is_dir():
-        return {name: len(_visible_files(Path(path, name))) for name in _class_folders(path)}
+        files = {name: _visible_files(Path(path, name)) for name in _class_folders(path)}
+        for name, children in files.items():
+            if children and all(child.is_dir() for child in children):
+                inner = Path(path, "train" if "train" in files else name)
+                raise InputError(f"{Path(path, name)}: expected images; got folders; give {inner}")
+        return {name: len(children) for name, children in files.items()}
     counts: Counter[str] = Counter()
     for line, _, label in _csv_rows(path):
         if not label.strip():

@@ -13,7 +13,7 @@ from torch import nn
 
 from catwise.core.errors import InputError
 from catwise.core.losses import Batch
-from catwise.improvement.own_training import TrainFunction
+from catwise.improvement.own_training import TrainFunction, as_batch
 
 __all__ = ["as_module", "sklearn_training"]
 
@@ -28,20 +28,33 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
 def sklearn_training(estimator: Any, train: Batch) -> TrainFunction:
     """Return the train function of an estimator whose ``fit`` takes ``sample_weight``.
 
-    ``train`` is (x, y) as tensors, x of shape (n, features). The estimator is copied for each
-    training, and its ``random_state`` is set where it has one.
+    ``train`` is (x, y) as tensors or arrays, x of shape (n, features). The estimator is copied for
+    each training, and its ``random_state`` is set where it has one.
 
-    Raises InputError as ``as_module`` does.
+    Raises InputError for an estimator that takes no weights and for features that are no floats; in
+    a training as ``as_module`` does, and where its model predicts other classes.
     """
     from sklearn.base import clone
+    from sklearn.utils.validation import has_fit_parameter
 
-    x, y = (values.cpu().numpy() for values in train)
+    if not has_fit_parameter(estimator, "sample_weight"):
+        remedy = "; transform the features before, and give its last step"
+        raise InputError(
+            f"estimator: expected one whose fit takes sample_weight; got {type(estimator).__name__}"
+            f"{remedy if hasattr(estimator, 'steps') else ''}"
+        )
+    features, labels = as_batch("train", train)
+    if not features.is_floating_point():
+        raise InputError(f"train: expected features as floats; got {features.dtype}")
+    x, y = features.cpu().numpy(), labels.cpu().numpy()
 
     def trained(weights_n: np.ndarray, seed: int) -> nn.Module:
         fresh = clone(estimator)
         if "random_state" in fresh.get_params():
             fresh.set_params(random_state=seed)
-        return as_module(fresh.fit(x, y, sample_weight=weights_n), train[0].dtype)
+        fresh.fit(x, y, sample_weight=weights_n)
+        _require_same_classes(fresh, x)
+        return as_module(fresh, features.dtype)
 
     return trained
 
@@ -51,21 +64,45 @@ def as_module(estimator: Any, dtype: torch.dtype = torch.float32) -> nn.Module:
 
     With two classes, for which the estimator has one score s, the logits are 0 and s.
 
-    Raises InputError for another kind of estimator.
+    Raises InputError for another kind of estimator, such as one with a score for each pair of
+    classes, as ``SVC`` has.
     """
+    if not hasattr(estimator, "classes_"):
+        raise _other_kind(estimator)
+    classes = len(estimator.classes_)
     if hasattr(estimator, "coefs_") and estimator.activation in ACTIVATIONS:
         layers: list[nn.Module] = []
         *hidden, last = zip(estimator.coefs_, estimator.intercepts_, strict=True)
         for weight_io, bias_o in hidden:
             layers += [_linear(weight_io.T, bias_o), ACTIVATIONS[estimator.activation]()]
         return nn.Sequential(*layers, _last(last[0].T, last[1])).to(dtype)
-    if hasattr(estimator, "coef_") and hasattr(estimator, "classes_"):
+    pairwise = hasattr(estimator, "dual_coef_") and classes > 2  # as many pairs as 3 classes
+    rows = 1 if classes == 2 else classes
+    if hasattr(estimator, "coef_") and len(estimator.coef_) == rows and not pairwise:
         bias_o = np.broadcast_to(estimator.intercept_, len(estimator.coef_))
         return _last(estimator.coef_, bias_o).to(dtype)
-    raise InputError(
-        "estimator: expected one with coef_ (linear) or coefs_ (multilayer perceptron);"
-        f" got {type(estimator).__name__}"
+    raise _other_kind(estimator)
+
+
+def _other_kind(estimator: Any) -> InputError:
+    return InputError(
+        "estimator: expected a classifier with a row of coef_ for each class (linear), or with"
+        f" coefs_ (multilayer perceptron); got {type(estimator).__name__}"
     )
+
+
+def _require_same_classes(estimator: Any, x: np.ndarray) -> None:
+    """Raise InputError where the torch model predicts other classes than the estimator.
+
+    Scores that are almost equal may be ordered otherwise by rounding, so one in a hundred may.
+    """
+    logits = as_module(estimator, torch.float64)(torch.from_numpy(x).double())
+    predicted = estimator.classes_[logits.argmax(1).numpy()]
+    if (share := (predicted == estimator.predict(x)).mean()) < 0.99:
+        raise InputError(
+            "estimator: expected one whose scores are linear in the features, a row for each class;"
+            f" got {type(estimator).__name__}, which predicts otherwise for {1 - share:.0%}"
+        )
 
 
 def _last(weight_oi: np.ndarray, bias_o: np.ndarray) -> nn.Linear:

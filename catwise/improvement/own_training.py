@@ -1,16 +1,19 @@
 """Improve a classifier of your own: any function that trains with one weight per sample."""
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from inspect import signature
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from catwise.core.errors import InputError
-from catwise.core.losses import Batch
+from catwise.core.losses import Batch, Logits, logits_of, per_sample_loss
+from catwise.core.numbers import require_number
 from catwise.core.progress import Progress
 from catwise.improvement.acceptance import Gain, gain
 from catwise.improvement.path import Path, retrain_to_the_ceiling
@@ -22,11 +25,20 @@ from catwise.improvement.proposals import (
     drop_harmful,
     frequency,
 )
-from catwise.influence.factors import fit_factors, logits_of
-from catwise.influence.fisher_passes import Logits
+from catwise.influence.factors import fit_factors
+from catwise.influence.samples import as_tensor
 from catwise.influence.vectors import influence_vectors, validation_bins
+from catwise.training.models import fingerprint
 
-__all__ = ["PROPOSALS", "Improvement", "TrainFunction", "averaged_influence", "improve", "right"]
+__all__ = [
+    "PROPOSALS",
+    "Improvement",
+    "TrainFunction",
+    "as_batch",
+    "averaged_influence",
+    "improve",
+    "right",
+]
 
 TrainFunction = Callable[[np.ndarray, int], nn.Module]  # weights (n,) and a seed -> the model
 PROPOSALS: dict[str, Proposal] = {
@@ -57,8 +69,9 @@ class Improvement:
         lines = []
         for round_ in self.path.rounds:
             lines.append(f"round {round_.number}: {round_.judgement.words}")
+            others = "not " + ("chosen" if any(t.accepted for t in round_.trials) else "accepted")
             for trial in round_.trials:
-                fate = "accepted" if trial.accepted else "not accepted"
+                fate = "accepted" if trial.accepted else others
                 lines.append(f"  {trial.proposal}: {_points(trial.gain)} on validation; {fate}")
         return "\n".join([*lines, f"end ({self.path.end}): {self.sentence}"])
 
@@ -93,9 +106,10 @@ def improve(
 
     ``train_function(weights_n, seed)`` trains a torch classifier anew, on ``train`` and with the
     loss of sample i multiplied by w_i; the seed decides its initial weights and the order. One that
-    ignores the seed is allowed. For scikit-learn see ``catwise.improvement.estimators``.
-    ``validation`` is dealt into two halves: influence is of the first, and the second judges. The
-    test samples are looked at once, when the path has ended.
+    ignores the seed is allowed. For scikit-learn see ``catwise.improvement.estimators``. The three
+    sets are tuples of tensors, or of what numpy makes arrays of: inputs, then the labels 0 to
+    k - 1. ``validation`` is dealt into two halves: influence is of the first, and the second
+    judges. The test samples are looked at once, when the path has ended.
 
     P is averaged over ``runs`` trainings, a trial is judged over ``seeds`` others, and the gain at
     the end over as many that are fresh. ``options`` are those of ``fit_factors``, ``logits`` among
@@ -107,8 +121,11 @@ def improve(
     The price is runs + seeds trainings, seeds for each trial, runs for each further round, and
     twice seeds for the gain.
 
-    Raises InputError for samples that are no tuple of tensors, for a label that is no class, and
-    for a class with fewer than six validation samples or two test samples.
+    Before the first training it raises InputError for what ``as_batch`` refuses, for a label that
+    is no class, for a class without a training sample or with fewer than six validation samples or
+    two test samples, and for fewer than 1 run, 2 seeds or 3 bins. Later it does for a
+    ``train_function`` that returns no torch module, trains the one before on, or returns the same
+    model whatever the weights.
 
     >>> x = torch.from_numpy(np.random.default_rng(0).normal(size=(300, 2)))
     >>> train, validation, test = ((part, (part[:, 0] > 0).long()) for part in x.split(100))
@@ -121,9 +138,11 @@ def improve(
     >>> improve(by_least_squares, train, validation, test, "ab", runs=1, seeds=2).weights_n.shape
     (100,)
     """
-    _check("train", train, classes, 0)
-    _check("validation", validation, classes, 6)
-    _check("test", test, classes, 2)
+    train = _checked("train", train, classes, 1)
+    validation = _checked("validation", validation, classes, 6)
+    test = _checked("test", test, classes, 2)
+    for name, value, least in (("runs", runs, 1), ("seeds", seeds, 2), ("bins", bins, 3)):
+        require_number(name, value, least, whole=True)
     signature(fit_factors).bind_partial(**options)  # an option that is none fails before hours
     labels_m = validation[-1].cpu().numpy()
     rng = np.random.default_rng(seed)
@@ -134,19 +153,24 @@ def improve(
     )
     count = min(bins, int(np.bincount(labels_m[first_m]).min()))
     groups_m = validation_bins(labels_m[first_m], count, rng)
+    trained = _Trainer(train_function)
 
     def influence(weights_n: np.ndarray) -> np.ndarray:
-        models = (train_function(weights_n, seed + run) for run in progress(range(runs)))
+        models = (trained(weights_n, seed + run) for run in progress(range(runs)))
         return averaged_influence(models, train, part_a, groups_m, len(classes), count, **options)
 
     def judged(weights_n: np.ndarray, start: int, batch: Batch) -> np.ndarray:
-        used = range(seed + start, seed + start + seeds)
         logits = options.get("logits", logits_of)
-        models = (train_function(weights_n, one) for one in progress(used))
+        models = (trained(weights_n, seed + start + one) for one in progress(range(seeds)))
         return np.stack([right(model, batch, logits) for model in models])
 
+    def tried(candidates: Sequence[np.ndarray]) -> list[np.ndarray]:
+        answers = [judged(weights_n, runs, part_b) for weights_n in candidates]
+        trained.require_other_models()
+        return answers
+
     path = retrain_to_the_ceiling(
-        lambda candidates: [judged(weights_n, runs, part_b) for weights_n in candidates],
+        tried,
         influence,
         proposals,
         train[-1].cpu().numpy(),
@@ -157,12 +181,46 @@ def improve(
     )
     net = None
     if not (path.weights_n == 1).all():
-        after, before = (
-            judged(weights_n, runs + seeds, test)
-            for weights_n in (path.weights_n, np.ones(len(path.weights_n)))
-        )
+        compared = (path.weights_n, np.ones(len(path.weights_n)))
+        after, before = (judged(weights_n, runs + seeds, test) for weights_n in compared)
         net = gain(after, before, test[-1].cpu().numpy())
     return Improvement(path.weights_n, path, net)
+
+
+class _Trainer:
+    """Train by the user's function, and refuse models that do not come from their weights.
+
+    marks  by seed, the fingerprints of the models, each trained with other weights
+    """
+
+    def __init__(self, function: TrainFunction) -> None:
+        self.function = function
+        self.marks: dict[int, list[str]] = defaultdict(list)
+        self.last: tuple[nn.Module | None, str] = (None, "")
+
+    def __call__(self, weights_n: np.ndarray, seed: int) -> nn.Module:
+        model = self.function(weights_n, seed)
+        if not (isinstance(model, nn.Module) and [*model.parameters()]):
+            expected = "a torch module with parameters"
+            raise InputError(f"train_function: expected {expected}; got {type(model).__name__}")
+        mark = fingerprint(model)
+        before, mark_before = self.last
+        if model is before and mark != mark_before:  # one that is returned as it was is no harm
+            expected = "a new model each time"
+            raise InputError(f"train_function: expected {expected}; got the one before, trained on")
+        self.last = model, mark
+        self.marks[seed].append(mark)
+        return model
+
+    def require_other_models(self) -> None:
+        """Raise InputError where other weights were tried, and no model is another for any."""
+        marks = self.marks.values()
+        tried = any(len(of_seed) > 1 for of_seed in marks)
+        if tried and all(len(set(of_seed)) == 1 for of_seed in marks):
+            raise InputError(
+                "train_function: expected another model with other weights; got the same;"
+                " multiply the loss of sample i by weights_n[i]"
+            )
 
 
 def averaged_influence(
@@ -183,14 +241,13 @@ def averaged_influence(
     """
     defaults: dict[str, Any] = {"kind": "ekfac", "damping": 0.1, "seed": 0}
     options = defaults | {"batch_size": batch_size} | options
+    loss = partial(per_sample_loss, logits=options.get("logits", logits_of))
+    losses: dict[str, Any] = {"loss": loss, "query_loss": loss, "batch_size": batch_size}
     vectors: list[np.ndarray] = []
     for model in models:
-        device = next(model.parameters()).device
-        part, asked = (tuple(values.to(device) for values in batch) for batch in (train, query))
+        part, asked = (_placed(batch, model) for batch in (train, query))
         factors = fit_factors(model, part, **options)
-        groups = torch.from_numpy(groups_m).to(device)
-        size = num_classes * bins
-        p = influence_vectors(model, factors, part, asked, groups, size, batch_size=batch_size)
+        p = influence_vectors(model, factors, part, asked, groups_m, num_classes * bins, **losses)
         vectors.append(p.double().cpu().numpy())
     return np.mean(vectors, axis=0).reshape(-1, num_classes, bins)
 
@@ -198,34 +255,71 @@ def averaged_influence(
 @torch.no_grad()
 def right(model: nn.Module, batch: Batch, logits: Logits = logits_of) -> np.ndarray:
     """Tell which samples a model classifies right, in evaluation mode: (m,)."""
-    device = next(model.parameters()).device
     training = model.training
     model.eval()
-    parts = zip(*(values.to(device).split(1000) for values in batch), strict=True)
+    parts = zip(*(values.split(1000) for values in _placed(batch, model)), strict=True)
     right_parts = [logits(model, part).argmax(1) == part[-1] for part in parts]
     model.train(training)
     return torch.cat(right_parts).cpu().numpy()
 
 
-def _check(name: str, part: Batch, classes: Sequence[str], least: int) -> None:
-    """Refuse what is no tuple of tensors, other labels, and fewer samples of a class."""
-    if not (isinstance(part, tuple | list) and all(isinstance(one, Tensor) for one in part)):
-        expected = "a tuple of tensors, inputs and then labels"
-        raise InputError(f"{name}: expected {expected}; got {type(part).__name__}")
-    labels_n = part[-1].cpu().numpy()
+def as_batch(name: str, given: Any) -> Batch:
+    """Return inputs and labels, of tensors or what numpy makes arrays of, as tensors.
+
+    Raises InputError, with ``name``, for anything else, for parts of different sizes, for inputs
+    that are NaN, and for labels that are no whole numbers (n,).
+    """
+    parts = given if isinstance(given, tuple | list) else (given,)
+    for part in parts:
+        if not hasattr(part, "__array__"):
+            expected = "a tuple of tensors or arrays, inputs and then labels"
+            raise InputError(f"{name}: expected {expected}; got {type(part).__name__}")
+    batch = tuple(as_tensor(part, name) for part in parts)
+    sizes = sorted({len(values) for values in batch})
+    if len(batch) < 2 or len(sizes) > 1:
+        raise InputError(
+            f"{name}: expected inputs and as many labels; got parts of {sizes} samples"
+        )
+    for values in batch:
+        if len(missing := values.isnan().nonzero()):
+            sample = int(missing[0, 0])
+            raise InputError(f"{name}: expected numbers; got nan for sample {sample}")
+    labels = batch[-1]
+    if labels.dim() != 1 or not torch.can_cast(labels.dtype, torch.int64):
+        raise InputError(
+            f"{name}: expected labels as whole numbers, int64 of shape (n,);"
+            f" got {labels.dtype} of {tuple(labels.shape)}"
+        )
+    return (*batch[:-1], labels.long())
+
+
+def _placed(batch: Batch, model: nn.Module) -> Batch:
+    """Move a batch to the device of the model, and its floats to the dtype of the model."""
+    like = next(model.parameters())
+    return tuple(values.to(like if values.is_floating_point() else like.device) for values in batch)
+
+
+def _checked(name: str, given: Any, classes: Sequence[str], fewest: int) -> Batch:
+    """Return the samples; refuse two classes of one name, other labels, and too few of a class."""
+    if len(set(classes)) < len(classes):
+        raise InputError(f"classes: expected different names; got {', '.join(map(str, classes))}")
+    batch = as_batch(name, given)
+    labels_n = batch[-1].cpu().numpy()
     if not np.isin(labels_n, np.arange(len(classes))).all():
         interval = f"{labels_n.min()} to {labels_n.max()}"
         raise InputError(f"{name}: expected labels from 0 to {len(classes) - 1}; got {interval}")
     sizes_k = np.bincount(labels_n, minlength=len(classes))
-    if sizes_k.min() < least:
+    if sizes_k.min() < fewest:
         rarest = f"{sizes_k.min()} of {classes[int(sizes_k.argmin())]!r}"
-        raise InputError(f"{name}: expected {least} samples or more of every class; got {rarest}")
+        samples = f"{fewest} sample{'s' * (fewest > 1)}"
+        raise InputError(f"{name}: expected {samples} or more of every class; got {rarest}")
+    return batch
 
 
 def _points(gain: Gain) -> str:
     """Say the gain of mean and worst class in points of accuracy."""
     mean, worst, low, lowest = (
-        f"{100 * value:+.2g}"
+        f"{round(100 * value, 9) + 0.0:+.2g}"  # 0 where it is but rounding, and never -0
         for value in (gain.mean.value, gain.worst.value, gain.mean.low, gain.worst.low)
     )
     return (

@@ -171,10 +171,18 @@ def retrain_to_the_ceiling(
 def proposed(
     evidence: Evidence, proposals: Mapping[str, Proposal], region: Region
 ) -> dict[str, np.ndarray]:
-    """Return the weights of each proposal; those that were there before are left out."""
+    """Return the weights of each proposal; those that were there before are left out.
+
+    Raises InputError for a proposal of another shape, and for values that are not finite.
+    """
     weights: dict[str, np.ndarray] = {}
     for name, proposal in proposals.items():
-        new_n = region.nearest(proposal(evidence))
+        x_n, where = np.asarray(proposal(evidence), dtype=float), f"proposal {name!r}"
+        if x_n.shape != evidence.weights_n.shape:
+            expected = f"a weight for each of the {len(evidence.weights_n)} training samples"
+            raise InputError(f"{where}: expected {expected}; got shape {x_n.shape}")
+        require_finite(x_n, where, ("sample",))
+        new_n = region.nearest(x_n)
         if not any(np.allclose(new_n, old_n) for old_n in (evidence.weights_n, *weights.values())):
             weights[name] = new_n
     return weights

@@ -28,6 +28,7 @@ from torch import Tensor, nn
 
 from catwise.core.errors import InputError
 from catwise.core.losses import logits_of
+from catwise.core.numbers import require_number
 from catwise.core.progress import Progress
 from catwise.core.spread import Workers
 from catwise.core.statistics import require_finite
@@ -56,6 +57,7 @@ __all__ = [
     "Kind",
     "fit_factors",
     "layers_of_logits",
+    "require_options",
 ]
 
 Kind = Literal["ekfac", "kfac", "diagonal", "identity"]
@@ -93,8 +95,9 @@ def fit_factors(
     ``layers`` are what is covered where ``layers_of_logits`` has found it before. With ``workers``
     each pass is divided among them; sums then differ in their last digits.
 
-    Raises InputError for an unknown ``kind`` or ``draw``, for more ``samples`` than there are, or
-    any with ``draw="every"``, and where a prediction or a gradient is not finite.
+    Raises InputError for an unknown ``kind`` or ``draw``, for a negative ``damping``, for more
+    ``samples`` than there are, or any with ``draw="every"``, and where a prediction or a gradient
+    is not finite.
 
     Differs from kronfluence, whose fit is ``draw="balanced"`` of all samples but for the labels
     that it draws: both passes see the same pairs, and the per-sample gradient is rotated by
@@ -102,7 +105,7 @@ def fit_factors(
     """
     source = as_samples(train, model, "train")
     n = len(source)
-    _require_options(kind, draw, samples, n)
+    require_options(kind, draw, damping, samples, batch_size, n)
     if layers is None:
         layers = layers_of_logits(model, source, logits, embeddings=embeddings, norms=norms)
     if kind == "identity":
@@ -135,11 +138,17 @@ def layers_of_logits(
     return checked_layers(model, call, samples, embeddings=embeddings, norms=norms)
 
 
-def _require_options(kind: str, draw: str, samples: int | None, n: int) -> None:
+def require_options(
+    kind: str, draw: str, damping: float, samples: int | None, batch_size: int, n: int
+) -> None:
+    """Raise InputError for options of ``fit_factors`` that make no sense with n samples."""
     for name, value, known in (("kind", kind, Kind), ("draw", draw, Draw)):
         if value not in get_args(known):
             raise InputError(f"{name}: expected one of {', '.join(get_args(known))}; got {value!r}")
-    if samples is not None and not 1 <= samples <= n:
+    require_number("damping", damping, 0)
+    require_number("batch_size", batch_size, 1, whole=True)
+    require_number("samples", 1 if samples is None else samples, 1, whole=True)
+    if samples is not None and samples > n:
         raise InputError(f"samples: expected 1 to {n}, the training samples; got {samples}")
     if samples is not None and draw == "every":
         raise InputError(f"samples: expected all of them, None, with draw every; got {samples}")

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from catwise.core.losses import Batch
+from catwise.core.losses import Batch, Logits
 from catwise.core.progress import Progress
 from catwise.influence.fisher_pairs import Pairs
 from catwise.influence.layers import groups_of, matrix_shape, select_layers, weight_of
@@ -23,7 +23,6 @@ from catwise.influence.visits import sample_gradients, visit_layers
 
 __all__ = ["About", "Factors", "Logits", "Mask", "attention_mask", "second_moments", "squares"]
 
-Logits = Callable[[nn.Module, Batch], Tensor]
 Mask = Callable[[Batch], Tensor | None]  # 1 at the positions (n, t) of a padded batch that are real
 Factors = dict[str, dict[str, Tensor]]  # by layer, then "outputs", "inputs" and "eigenvalues"
 

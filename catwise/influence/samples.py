@@ -12,11 +12,10 @@ from torch.utils.data import DataLoader, IterableDataset, default_collate
 from catwise.core.errors import InputError
 from catwise.core.losses import Batch
 
-__all__ = ["Data", "Samples", "as_samples", "as_tensor", "taken"]
+__all__ = ["Data", "Samples", "as_samples", "as_tensor", "same", "taken"]
 
 Data = Any  # a Batch of all samples, a Dataset with numbered items, a DataLoader, or Samples
 LABELS = ("labels", "label")
-ARRAYS = (Tensor, np.ndarray)
 AT_ONCE = 256  # samples that are read at once where nothing else is said
 
 
@@ -40,11 +39,12 @@ class Samples:
 def as_samples(data: Data, model: nn.Module, name: str = "samples") -> Samples:
     """Make Samples of tensors, a torch Dataset, a datasets.Dataset or a DataLoader.
 
-    Tensors, or arrays of numpy, are a tuple of all inputs of the model, then the labels, or a
-    dictionary with the labels under ``labels`` or ``label``; of the others those are kept that the
-    model's ``forward`` names. An item of a Dataset is such a tuple or dictionary of one sample. Of
-    a DataLoader only the Dataset and the function that collates are used: samples keep their order
-    in the Dataset. Inputs in half precision take the dtype of the model, labels become int64.
+    Tensors, or what numpy makes arrays of, are a tuple of all inputs of the model, then the labels,
+    which may be a list, or a dictionary with the labels under ``labels`` or ``label``; of the
+    others those are kept that the model's ``forward`` names. An item of a Dataset is such a tuple
+    or dictionary of one sample. Of a DataLoader only the Dataset and the function that collates are
+    used: samples keep their order in the Dataset. Floating inputs take the dtype of the model,
+    labels become int64.
 
     Raises InputError, with ``name``, for samples that cannot be read by number, for none, for parts
     of different sizes, for labels that are no whole numbers (n,), and where a second look at the
@@ -52,13 +52,17 @@ def as_samples(data: Data, model: nn.Module, name: str = "samples") -> Samples:
     """
     if isinstance(data, Samples):
         return data
-    like = next(model.parameters(), None)
+    like = next((part for part in model.parameters() if part.is_floating_point()), None)
     if like is None:
         raise InputError("model: expected parameters; got none")
-    if isinstance(data, Mapping) and all(isinstance(part, ARRAYS) for part in data.values()):
+    if isinstance(data, Mapping) and all(_is_array(part, list) for part in data.values()):
         tensors = {key: as_tensor(part, name) for key, part in data.items()}
         return _of_tensors(_as_batch(tensors, _accepted(model), name), like, name)
-    if isinstance(data, tuple | list) and all(isinstance(part, ARRAYS) for part in data):
+    if (
+        isinstance(data, tuple | list)
+        and all(_is_array(part) for part in data[:-1])
+        and all(_is_array(part, list) for part in data[-1:])  # the labels may be a list
+    ):
         return _of_tensors(tuple(as_tensor(part, name) for part in data), like, name)
     dataset, collate = data, default_collate
     if isinstance(data, DataLoader):
@@ -76,14 +80,19 @@ def as_samples(data: Data, model: nn.Module, name: str = "samples") -> Samples:
     return _of_dataset(_Reader(dataset, collate, _accepted(model), like, name))
 
 
-def as_tensor(part: Tensor | np.ndarray, name: str) -> Tensor:
+def _is_array(part: Any, *others: type) -> bool:
+    return hasattr(part, "__array__") or isinstance(part, others)
+
+
+def as_tensor(part: Any, name: str) -> Tensor:
     """Return the array as a tensor; raise InputError, with ``name``, for one of no numbers."""
     if isinstance(part, Tensor):
         return part
     try:
         return torch.from_numpy(np.require(part, None, ["C", "W"]))
-    except TypeError:
-        raise InputError(f"{name}: expected arrays of numbers; got one of {part.dtype}") from None
+    except (TypeError, ValueError):
+        got = getattr(part, "dtype", "objects")
+        raise InputError(f"{name}: expected arrays of numbers; got one of {got}") from None
 
 
 def _of_tensors(parts: Batch, like: Tensor, name: str) -> Samples:
@@ -177,18 +186,18 @@ def _placed(batch: Batch, like: Tensor, name: str) -> Batch:
 
 
 def _moved(part: Any, like: Tensor) -> Any:
-    """Move a tensor, or a dictionary of tensors, to the device of the model."""
+    """Move tensors, one or a dictionary, to the device of the model, and floats to its dtype."""
     if isinstance(part, Mapping):
         return {name: _moved(value, like) for name, value in part.items()}
-    half = part.dtype in (torch.float16, torch.bfloat16)
-    return part.to(like.device, like.dtype if half else part.dtype)
+    dtype = like.dtype if part.is_floating_point() else part.dtype
+    return part.detach().to(like.device, dtype)
 
 
 def _of_dataset(read: _Reader) -> Samples:
     n = len(read.dataset)
     parts = torch.arange(n).split(AT_ONCE)
     first = read(parts[0].tolist())
-    if not _same(first, read(parts[0].tolist())):
+    if not same(first, read(parts[0].tolist())):
         raise InputError(
             f"{read.name}: expected the same samples when they are read again; got others; leave "
             f"random augmentation out"
@@ -210,10 +219,12 @@ def _of_dataset(read: _Reader) -> Samples:
     return Samples(labels, rows)
 
 
-def _same(one: Any, two: Any) -> bool:
+def same(one: Any, two: Any) -> bool:
     """Tell whether two batches hold the same values, whatever is no number."""
-    if isinstance(one, Tensor):
+    if isinstance(one, Tensor) and isinstance(two, Tensor):
         return one.shape == two.shape and bool(torch.equal(one.nan_to_num(), two.nan_to_num()))
-    if isinstance(one, Mapping):
-        return all(_same(part, two[name]) for name, part in one.items())
-    return all(_same(left, right) for left, right in zip(one, two, strict=True))
+    if isinstance(one, Mapping) and isinstance(two, Mapping):
+        return one.keys() == two.keys() and all(same(one[name], two[name]) for name in one)
+    if isinstance(one, tuple | list) and isinstance(two, tuple | list):
+        return len(one) == len(two) and all(map(same, one, two))
+    return False

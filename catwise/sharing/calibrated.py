@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from catwise.ceiling.calibration import FEWEST_SUBSETS, calibrate
+from catwise.ceiling.calibration import calibrate
 from catwise.ceiling.decision import SIZE, CheckLike, calibrated_verdict
 from catwise.ceiling.gains import crossfitted_gains
 from catwise.ceiling.verdict import Verdict
@@ -15,11 +15,11 @@ from catwise.core.errors import InputError
 from catwise.core.progress import Progress
 from catwise.fidelity.subsets import random_halves
 from catwise.improvement.own_training import TrainFunction
-from catwise.influence.fisher_passes import Logits
 from catwise.influence.layers import frozen
 from catwise.influence.samples import Samples
 from catwise.reweighting.joint_direction import joint_weights
 from catwise.sharing.questions import Fitted
+from catwise.training.models import fingerprint
 
 __all__ = ["retrained_verdict"]
 
@@ -34,7 +34,6 @@ def retrained_verdict(
     *,
     halves: int,
     seed: int,
-    logits: Logits,
     small_gain: float,
     progress: Progress = iter,
 ) -> Verdict:
@@ -43,29 +42,39 @@ def retrained_verdict(
     Half h is trained as ``retrain(weights_n, h)``, with weight 2 on the half (n over its size) and
     0 elsewhere, of mean 1 as the weights that the verdict is about.
 
-    Raises InputError for fewer than 4 halves, and where ``retrain`` returns no model.
+    Raises InputError where ``retrain`` returns no model, trains one on that was there before, or
+    returns models with the same losses whatever the weights.
     """
-    if halves < FEWEST_SUBSETS:
-        raise InputError(f"halves: expected {FEWEST_SUBSETS} or more; got {halves}")
     kept_hn = random_halves(len(p_nkb), halves, np.random.default_rng(seed))
-    device, measured = query.labels.device, []
+    like, measured = next(fitted.model.parameters()), []
+    before: nn.Module | None = None
     for number, kept_n in progress(list(enumerate(kept_hn))):
         model = retrain(kept_n / kept_n.mean(), number)
         if not isinstance(model, nn.Module):
             raise InputError(f"retrain: expected a torch module; got {type(model).__name__}")
-        measured.append(_measured(model.to(device), query, len(classes), fitted, logits))
+        if fingerprint(fitted.model) != fitted.fingerprint:
+            raise InputError("retrain: expected a new model; got the diagnosed one, trained on")
+        if model is before:
+            raise InputError("retrain: expected a new model each time; got the one before")
+        before = model
+        measured.append(_measured(model.to(like), query, len(classes), fitted))
     loss_hk, accuracy_hk = (np.stack(values) for values in zip(*measured, strict=True))
+    if (loss_hk == loss_hk[0]).all():
+        raise InputError(
+            "retrain: expected another model with other weights; got the same; multiply the loss "
+            "of sample i by weights_n[i]"
+        )
     counts_k = np.bincount(query.labels.cpu().numpy(), minlength=len(classes))
     p_nk = p_nkb.sum(axis=2)
     calibration = calibrate(p_nk, counts_k, kept_hn, loss_hk[:, None], accuracy_hk[:, None])
-    _, accuracy_k = _measured(fitted.model, query, len(classes), fitted, logits)
+    _, accuracy_k = _measured(fitted.model, query, len(classes), fitted)
     weigh = partial(joint_weights, labels_n=fitted.train.labels.cpu().numpy(), size=SIZE)
     gains = crossfitted_gains(p_nkb, counts_k, weigh)
     return calibrated_verdict(check, gains, calibration, classes, accuracy_k, small_gain)
 
 
 def _measured(
-    model: nn.Module, query: Samples, classes: int, fitted: Fitted, logits: Logits
+    model: nn.Module, query: Samples, classes: int, fitted: Fitted
 ) -> tuple[np.ndarray, np.ndarray]:
     """Compute the mean loss and the accuracy of each class on the query samples, (k,) each."""
     losses, right = [], []
@@ -73,7 +82,7 @@ def _measured(
         for start in range(0, len(query), fitted.batch_size):
             part = query.rows(slice(start, start + fitted.batch_size))
             losses.append(fitted.loss(model, part).double().cpu())
-            right.append((logits(model, part).argmax(-1) == part[-1]).double().cpu())
+            right.append((fitted.logits(model, part).argmax(-1) == part[-1]).double().cpu())
     labels = query.labels.cpu()
     count_k = torch.bincount(labels, minlength=classes)
     loss_k, right_k = (

@@ -14,10 +14,11 @@ import numpy as np
 from torch import Tensor, nn
 
 from catwise.core.errors import InputError, optional_packages
-from catwise.core.losses import Loss
+from catwise.core.losses import Logits, Loss, with_logits
 from catwise.influence.curvature import from_tensors
 from catwise.influence.samples import Samples
 from catwise.sharing.findings import Findings
+from catwise.sharing.first_calls import inputs_checksum
 from catwise.sharing.frames import INFLUENCE, to_frame
 from catwise.sharing.questions import Fitted, require_model
 from catwise.training.models import checksum
@@ -43,7 +44,7 @@ def save(diagnosis: Findings, path: str | Path) -> None:
         if field.name not in (*IN_TABLE, "fitted")
     }
     words = {"sentence": diagnosis.verdict.text, "samples": name, "fingerprint": None}
-    record = words | record
+    record = words | {"inputs": None} | record
     files: dict[str, Write] = {
         name: lambda file: (
             table.to_parquet(file, index=False)
@@ -61,7 +62,7 @@ def save(diagnosis: Findings, path: str | Path) -> None:
         words = {"sha256": checksum(tensors), "model": fitted.fingerprint}
         content = to_bytes(tensors, words)  # save_file fails with no OSError on a full disk
         files[FACTORS] = lambda file: file.write_bytes(content)
-        record["fingerprint"] = fitted.fingerprint
+        record["fingerprint"], record["inputs"] = fitted.fingerprint, inputs_checksum(fitted.train)
     text = json.dumps(record, indent=2, allow_nan=False) + "\n"
     files[RECORD] = lambda file: file.write_text(text, encoding="utf-8")
     write_all(Path(path), files)
@@ -70,11 +71,14 @@ def save(diagnosis: Findings, path: str | Path) -> None:
 def write_text(path: str | Path, text: str) -> None:
     """Write one file whole or not at all."""
     path = Path(path)
-    write_all(path.parent, {path.name: lambda file: file.write_text(text, encoding="utf-8")})
+    write_all(path.parent, {path.name: lambda file: file.write_text(text, encoding="utf-8")}, path)
 
 
-def write_all(folder: Path, files: dict[str, Write]) -> None:
-    """Write all files under other names, then move them; what fails leaves the old ones."""
+def write_all(folder: Path, files: dict[str, Write], given: Path | None = None) -> None:
+    """Write all files under other names, then move them; what fails leaves the old ones.
+
+    ``given`` is the path that the user gave, by default the folder.
+    """
     scratch = {name: folder / f".{os.getpid()}.{name}" for name in files}
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -84,7 +88,7 @@ def write_all(folder: Path, files: dict[str, Write]) -> None:
             os.replace(scratch[name], folder / name)
     except OSError as error:
         problem = error.strerror or error
-        raise InputError(f"{folder}: expected to write there; got: {problem}") from None
+        raise InputError(f"{given or folder}: expected to write there; got: {problem}") from None
     finally:
         for file in scratch.values():
             if file.exists():
@@ -96,6 +100,7 @@ def load(
     model: nn.Module | None,
     train: Samples | None,
     loss: Loss,
+    logits: Logits,
     size: int,
 ) -> dict[str, Any]:
     """Read the fields of a diagnosis.
@@ -111,6 +116,7 @@ def load(
         known = {name: restored(hints[name], record[name]) for name in in_record}
         names = list(known["label_names"])
         fingerprint, file = record["fingerprint"], folder / record["samples"]
+        inputs = record.get("inputs")  # older ones have none
     with _reading(file):
         table = _read_table(file)
         known["p_nk"] = table[[f"{INFLUENCE}{name}" for name in known["ceiling"].classes]].to_numpy(
@@ -131,9 +137,14 @@ def load(
                 f"train: expected the {len(known['labels_n'])} training samples of the diagnosis; "
                 f"got {len(train)} with other labels"
             )
+        if inputs not in (None, inputs_checksum(train)):
+            raise InputError(
+                "train: expected the training samples of the diagnosis; got others of these labels"
+            )
         device = next(model.parameters()).device
         curvature = from_tensors({name: value.to(device) for name, value in tensors.items()})
-        known["fitted"] = Fitted(model, train, curvature, fitted_at, loss, size)
+        loss = with_logits(loss, logits)
+        known["fitted"] = Fitted(model, train, curvature, fitted_at, loss, size, logits=logits)
     return known
 
 

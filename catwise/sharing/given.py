@@ -2,28 +2,37 @@
 
 import copy
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from typing import Any
 
 import numpy as np
 from torch import nn
 
 from catwise.core.errors import InputError
+from catwise.core.losses import Logits
+from catwise.core.numbers import require_number
 from catwise.data.free_memory import free_memory
 from catwise.influence.duration import Work, estimated_seconds
 from catwise.influence.memory import MemoryPlan, plan_memory
 from catwise.influence.samples import Data, Samples, as_samples
 from catwise.influence.vectors import validation_bins
+from catwise.sharing.first_calls import require_logits, require_unseen
 
-__all__ = ["announced_plan", "checked_samples", "dealt_bins", "in_float32"]
+__all__ = [
+    "announced_plan",
+    "checked_classes",
+    "checked_model",
+    "checked_samples",
+    "dealt_bins",
+]
 
 FEWEST = 3  # query samples of a class: their spread over as many bins is the noise of the verdict
 
 
 def dealt_bins(groups_m: np.ndarray, names: tuple[str, ...], bins: int, seed: int) -> np.ndarray:
     """Deal the query samples of each group into bins; return group * bins + bin, (m,)."""
-    if bins < FEWEST:
-        raise InputError(f"bins: expected at least {FEWEST}; got {bins}")
+    require_number("bins", bins, FEWEST, whole=True)
     sizes_k = np.bincount(groups_m, minlength=len(names))
     smallest = int(sizes_k.min())
     if smallest < FEWEST:
@@ -34,24 +43,51 @@ def dealt_bins(groups_m: np.ndarray, names: tuple[str, ...], bins: int, seed: in
     return validation_bins(groups_m, min(bins, smallest), np.random.default_rng(seed))
 
 
-def in_float32(model: nn.Module) -> nn.Module:
-    """Return a copy in float32 of a model in half precision, and any other model as it is."""
+def checked_model(model: Any) -> nn.Module:
+    """Return a copy in float32 of a model in half precision, and any other model as it is.
+
+    Raises InputError for anything but a torch module.
+    """
+    if not isinstance(model, nn.Module):
+        raise InputError(f"model: expected a torch module; got {type(model).__name__}")
     half = any(part.is_floating_point() and part.itemsize < 4 for part in model.parameters())
     return copy.deepcopy(model).float() if half else model
 
 
-def checked_samples(name: str, data: Data, classes: Sequence[str], model: nn.Module) -> Samples:
+def checked_classes(classes: Any) -> tuple[str, ...]:
+    """Return the names of the classes, of which there must be two or more, all different.
+
+    >>> checked_classes(["cat", "dog"])
+    ('cat', 'dog')
+    """
+    names = tuple(map(str, classes)) if isinstance(classes, Iterable) else ()
+    if len(names) < 2:
+        raise InputError(f"classes: expected the names of two or more; got {classes!r}")
+    if len(set(names)) < len(names):
+        raise InputError(f"classes: expected different names; got {', '.join(names)}")
+    return names
+
+
+def checked_samples(
+    name: str,
+    data: Data,
+    classes: Sequence[str],
+    model: nn.Module,
+    logits: Logits,
+    train: Samples | None = None,
+) -> Samples:
     """Return the samples.
 
-    Raises InputError for two classes of one name, and for labels that are no numbers of classes;
-    beside that for what ``as_samples`` refuses.
+    Raises InputError for labels that are no numbers of classes, for what ``as_samples`` and
+    ``require_logits`` refuse, and for the samples ``train``.
     """
-    if len(set(classes)) < len(classes):
-        raise InputError(f"classes: expected different names; got {', '.join(classes)}")
     samples = as_samples(data, model, name)
     low, high = int(samples.labels.min()), int(samples.labels.max())
     if low < 0 or high >= len(classes):
         raise InputError(f"{name}: expected labels 0 to {len(classes) - 1}; got {low} to {high}")
+    require_logits(name, model, samples, logits, len(classes))
+    if train is not None:
+        require_unseen(samples, train)
     return samples
 
 

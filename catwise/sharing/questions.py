@@ -8,11 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from catwise.core.errors import InputError
-from catwise.core.losses import QUERY_LOSSES, Loss, per_sample_loss
+from catwise.core.losses import QUERY_LOSSES, Logits, Loss, logits_of, per_sample_loss, with_logits
 from catwise.core.progress import Progress
 from catwise.core.spread import Workers
 from catwise.influence.curvature import Curvature
-from catwise.influence.fisher_passes import Logits
 from catwise.influence.layers import frozen
 from catwise.influence.samples import Samples
 from catwise.influence.vectors import influence_vectors
@@ -26,7 +25,8 @@ class Fitted:
     """Hold what every question needs and no question changes.
 
     ``fingerprint`` is the checksum of the weights at which the curvature was fitted. ``at_once``
-    is the number of groups whose directions are held in memory at once; None means all.
+    is the number of groups whose directions are held in memory at once; None means all. ``logits``
+    calls the model.
     """
 
     model: nn.Module
@@ -36,6 +36,7 @@ class Fitted:
     loss: Loss = per_sample_loss
     batch_size: int = 256
     at_once: int | None = None
+    logits: Logits = logits_of
 
     def vectors(
         self,
@@ -77,18 +78,20 @@ def require_model(model: nn.Module, expected: str) -> None:
         )
 
 
-def query_loss(measure: str | Loss, own: Loss) -> Loss:
+def query_loss(measure: str | Loss, own: Loss, logits: Logits) -> Loss:
     """Return the loss of a query: by name, or as given; ``own`` is what the model was trained on.
+
+    What is ours goes by ``logits``.
 
     Raises InputError for a name that is not known.
     """
     if callable(measure):
-        return measure
+        return with_logits(measure, logits)
     if measure not in QUERY_LOSSES:
         raise InputError(
             f"measure: expected one of {', '.join(QUERY_LOSSES)}, or a function; got {measure!r}"
         )
-    return own if measure == "loss" else QUERY_LOSSES[measure]
+    return own if measure == "loss" else with_logits(QUERY_LOSSES[measure], logits)
 
 
 def numbered_groups(groups: Sequence[object], m: int) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -105,8 +108,10 @@ def numbered_groups(groups: Sequence[object], m: int) -> tuple[np.ndarray, tuple
     return groups_m.astype(np.int64), tuple(map(str, names))
 
 
-def predicted_labels(model: nn.Module, samples: Samples, logits: Logits, batch_size: int) -> Tensor:
-    """Return the label that the model gives to each sample: (n,), on the CPU."""
+def predicted_labels(fitted: Fitted, classes: int) -> Tensor:
+    """Return which of the first ``classes`` the model gives to each training sample: (n,)."""
+    model, train, size = fitted.model, fitted.train, fitted.batch_size
     with frozen(model), torch.no_grad():
-        parts = [slice(start, start + batch_size) for start in range(0, len(samples), batch_size)]
-        return torch.cat([logits(model, samples.rows(part)).argmax(-1).cpu() for part in parts])
+        batches = (train.rows(slice(start, start + size)) for start in range(0, len(train), size))
+        parts = [fitted.logits(model, batch)[:, :classes].argmax(-1).cpu() for batch in batches]
+    return torch.cat(parts)

@@ -192,6 +192,21 @@ def test_what_is_wrong_with_the_data_is_one_line_and_nothing_is_written(folder):
     assert not Path("results").exists()
 
 
+def test_a_folder_that_cannot_be_written_is_refused_before_the_training(folder, monkeypatch):
+    def never(*arguments):
+        raise AssertionError
+
+    monkeypatch.setattr(diagnose_files, "train", never)
+    write_bars(folder / "bars", np.random.default_rng(0), each=20)
+    (folder / "file").write_text("")
+    for out in ("/proc/nope", "file", "file/inner"):
+        with pytest.raises(InputError, match=rf"^--out: expected a folder; got '{out}': \w+"):
+            diagnose_files.main("bars", out=out)
+    monkeypatch.setattr(diagnose_files.os, "access", lambda path, mode: False)
+    with pytest.raises(InputError, match=r"^--out: expected a folder to write to; got 'here'"):
+        diagnose_files.main("bars", out="here")
+
+
 SMALL = replace(diagnose_files.CLASSIFIERS["grey"], width=2, epochs=2)
 FEW = {"runs": 1, "seeds": 2, "rounds": 1, "proposals": {"direction": direction(0.5)}}
 

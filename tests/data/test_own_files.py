@@ -67,6 +67,16 @@ def test_what_is_wrong_in_a_folder_is_named(tmp_path):
     assert_error("expected the folders cats, dogs; got birds, cats, dogs")
 
 
+@pytest.mark.parametrize(("names", "inner"), [(("test", "train"), "train"), (("a", "b"), "a")])
+def test_classes_that_are_a_folder_deeper_are_found(tmp_path, names, inner):
+    for name in names:
+        (tmp_path / name).mkdir()
+        folder(tmp_path / name, cats=[1], dogs=[2])
+    expected = rf"{names[0]}: expected images; got folders; give {tmp_path / inner}$"
+    with pytest.raises(InputError, match=expected):
+        count_classes(str(tmp_path))
+
+
 def test_a_csv_is_read_with_quotes_commas_and_lines(tmp_path):
     path = tmp_path / "texts.csv"
     path.write_text(

@@ -1,14 +1,19 @@
 """Anybody's training function is improved, and the test samples see no choice."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from catwise import improve
 from catwise.core.errors import InputError
-from catwise.improvement.own_training import averaged_influence
+from catwise.core.statistics import Estimate
+from catwise.improvement.acceptance import Gain
+from catwise.improvement.own_training import Improvement, averaged_influence
+from catwise.improvement.path import Judgement, Path, Round, Trial
 from catwise.improvement.proposals import direction
 from catwise.influence.factors import fit_factors
 from catwise.influence.vectors import influence_vectors
@@ -93,6 +98,22 @@ def test_samples_that_are_no_tensors_are_named(name):
     parts[name] = torch.utils.data.TensorDataset(*parts[name])
     with pytest.raises(InputError, match=rf"^{name}: expected a tuple of .*; got TensorDataset"):
         improve(trainer(train), **parts, classes="abc", **OPTIONS)
+    parts[name] = (list(train[0]), train[1])
+    with pytest.raises(InputError, match=rf"^{name}: expected a tuple of .*; got list$"):
+        improve(trainer(train), **parts, classes="abc", **OPTIONS)
+
+
+def test_arrays_frames_and_series_are_taken_as_tensors_are():
+    train, validation, test, _ = problem(4, flips=30)
+    arrays = tuple(part.numpy() for part in train)
+    frames = (pd.DataFrame(validation[0].numpy()), pd.Series(validation[1].numpy()))
+    half = (test[0].float().numpy(), test[1].int().numpy())  # the model is one in float64
+    given, expected = (
+        improve(trainer(train), *parts, "abc", **OPTIONS)
+        for parts in ((arrays, frames, half), (train, validation, test))
+    )
+    assert given.weights_n.tobytes() == expected.weights_n.tobytes()
+    assert str(given) == str(expected)
 
 
 class Answer(torch.nn.Module):
@@ -118,12 +139,173 @@ def test_a_model_may_answer_with_an_output_that_has_logits():
     assert wrapped.weights_n.tobytes() == direct.weights_n.tobytes()
 
 
+class Heads(torch.nn.Module):
+    """Return a tuple, whose second part are the logits."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x):
+        return None, self.layer(x)
+
+
+def test_logits_say_where_a_model_has_them():
+    train, validation, test, _ = problem(1, 18)
+    plain = trainer(train)
+    direct = improve(plain, train, validation, test, "abc", **OPTIONS)
+    with_heads = improve(
+        lambda weights_n, seed: Heads(plain(weights_n, seed)),
+        *(train, validation, test, "abc"),
+        logits=lambda model, batch: model(batch[0])[1],
+        **OPTIONS,
+    )
+    assert with_heads.weights_n.tobytes() == direct.weights_n.tobytes()
+
+
+def never(weights_n, seed):
+    raise AssertionError
+
+
+def with_nan(part):
+    x = part[0].clone()
+    x[7, 1] = torch.nan
+    return (x, part[1])
+
+
+WRONG = {
+    "float labels": (lambda x, y: (x, y.float()), "labels as whole .* got torch.float32 of"),
+    "a column": (lambda x, y: (x, y[:, None]), "labels as whole .* got torch.int64 of .*, 1"),
+    "lengths": (lambda x, y: (x[1:], y), r"inputs and as many labels; got parts of \[\d+, \d+\] s"),
+    "labels alone": (lambda x, y: y, "inputs and as many labels"),
+    "words": (lambda x, y: (x, y.numpy().astype(str)), "arrays of numbers; got one of"),
+    "no number": (lambda x, y: with_nan((x, y)), "numbers; got nan for sample 7"),
+}
+
+
+@pytest.mark.parametrize("name", ["train", "validation", "test"])
+@pytest.mark.parametrize("wrong", WRONG)
+def test_samples_that_are_wrong_are_refused_before_the_first_training(name, wrong):
+    parts = dict(zip(("train", "validation", "test"), problem(0, 0), strict=False))
+    change, message = WRONG[wrong]
+    parts[name] = change(*parts[name])
+    with pytest.raises(InputError, match=rf"^{name}: expected {message}"):
+        improve(never, **parts, classes="abc", **OPTIONS)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "least"), [("runs", 0, 1), ("seeds", 1, 2), ("bins", 2, 3)]
+)
+def test_too_few_runs_seeds_or_bins_are_refused_before_the_first_training(option, value, least):
+    train, validation, test, _ = problem(0, 0)
+    with pytest.raises(InputError, match=rf"^{option}: expected .* {least} or more; got {value}$"):
+        improve(never, train, validation, test, "abc", **OPTIONS | {option: value})
+
+
+def test_a_class_without_a_training_sample_and_a_name_that_is_given_twice_are_refused():
+    train, validation, test, _ = problem(0, 0)
+    rows = train[1] != 1
+    without = (train[0][rows], train[1][rows])
+    with pytest.raises(InputError, match=r"^train: expected 1 sample or more .*; got 0 of 'b'$"):
+        improve(never, without, validation, test, "abc", **OPTIONS)
+    with pytest.raises(InputError, match=r"^classes: expected different names; got a, b, a$"):
+        improve(never, train, validation, test, "aba", **OPTIONS)
+
+
+def refusal(train_function, **options):
+    """Return what improve says to a train function, on samples whose labels are partly wrong."""
+    train, validation, test, _ = problem(4, flips=30)
+    with pytest.raises(InputError, match=r"^train_function: expected ") as caught:
+        improve(train_function(train), train, validation, test, "abc", **OPTIONS | options)
+    assert "\n" not in str(caught.value)
+    return str(caught.value).removeprefix("train_function: expected ")
+
+
+def test_a_train_function_returns_a_torch_module_with_parameters():
+    for returned, kind in (((1, 2), "tuple"), (None, "NoneType"), (torch.nn.ReLU(), "ReLU")):
+        line = refusal(lambda train, returned=returned: lambda weights_n, seed: returned)
+        assert line == f"a torch module with parameters; got {kind}"
+
+
+def test_a_train_function_that_ignores_its_weights_is_refused_and_one_that_ignores_seeds_is_not():
+    calls = []
+
+    def ignoring(train):
+        def trained(weights_n, seed):
+            calls.append(seed)
+            model = trainer(train)(np.ones(90), seed)
+            model.weight.data += 1e-3 * seed
+            return model
+
+        return trained
+
+    assert refusal(ignoring) == (
+        "another model with other weights; got the same;"
+        " multiply the loss of sample i by weights_n[i]"
+    )
+    assert len(calls) == 2 + 1 + 2  # plain seeds, a run, and the seeds of one proposal
+    train, validation, test, _ = problem(4, flips=30)
+    improve(trainer(train), train, validation, test, "abc", **OPTIONS)
+
+
+def test_one_proposal_that_changes_nothing_beside_one_that_does_is_no_reason_to_refuse():
+    train, validation, test, _ = problem(4, flips=30)
+
+    def trained(weights_n, seed):  # a weight between 0 and 2 counts as 1
+        return trainer(train)(np.where((weights_n > 0) & (weights_n < 2), 1.0, weights_n), seed)
+
+    some = np.where(np.arange(90) < 10, 1.5, 1.0)
+    proposals = {
+        "slight": lambda evidence: some,
+        "half": lambda evidence: 2.0 * (np.arange(90) % 2),
+    }
+    improvement = improve(
+        trained, train, validation, test, "abc", **OPTIONS | {"proposals": proposals}
+    )
+    assert len(improvement.path.rounds[0].trials) == 2
+
+
+def test_a_train_function_that_trains_one_model_on_is_refused_and_one_that_keeps_it_is_not():
+    def training_on(train):
+        model = trainer(train)(np.ones(90), 0)
+
+        def trained(weights_n, seed):
+            model.weight.data += 0.1
+            return model
+
+        return trained
+
+    assert refusal(training_on) == "a new model each time; got the one before, trained on"
+    train, validation, test, _ = problem(4, flips=30)
+    kept = {}
+
+    def by_weights(weights_n, seed):
+        return kept.setdefault(weights_n.tobytes(), trainer(train)(weights_n, seed))
+
+    improve(by_weights, train, validation, test, "abc", **OPTIONS)
+
+
+def test_rounding_is_no_gain_and_what_is_worse_than_the_accepted_trial_is_not_chosen():
+    rounding = Estimate(2.8e-17, -3e-17, 3e-17)
+    gain = Gain(rounding, rounding, np.zeros(2), np.zeros(2), np.zeros(2))
+    nothing = np.zeros((2, 4), dtype=bool)
+    trials = [Trial(name, np.ones(4), gain, np.zeros(2), nothing) for name in ("one", "other")]
+    lines = []
+    for accepted in (True, False):
+        both = (replace(trials[0], accepted=accepted), trials[1])
+        rounds = Round(1, np.ones(4), nothing, np.zeros((4, 2)), Judgement("room", "room"), both)
+        path = Path((rounds,), np.ones(4), "last round")
+        lines.append(str(Improvement(np.ones(4), path, gain)).splitlines())
+    points = "+0 points in the mean (95 %: at least +0), +0 in the worst class (at least +0)"
+    assert lines[0][1:3] == [
+        f"  one: {points} on validation; accepted",
+        f"  other: {points} on validation; not chosen",
+    ]
+    assert [line.rpartition("; ")[2] for line in lines[1][1:3]] == ["not accepted"] * 2
+
+
 def test_what_is_wrong_is_said_before_the_first_training():
     train, validation, test, _ = problem(0, 0)
-
-    def never(weights_n, seed):
-        raise AssertionError
-
     few = (test[0][:3], torch.tensor([0, 1, 2]))
     with pytest.raises(InputError, match=r"^test: expected 2 samples or more .*; got 1 of 'a'$"):
         improve(never, train, validation, few, "abc", **OPTIONS)

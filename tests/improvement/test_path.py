@@ -136,6 +136,20 @@ def test_trainings_are_counted():
     assert path.trainings == SEEDS * (1 + len(path.rounds[0].trials))
 
 
+@pytest.mark.parametrize(
+    ("proposal", "message"),
+    [
+        (lambda evidence: np.ones(199), r"a weight for each of the 200 .*; got shape \(199,\)$"),
+        (lambda evidence: np.ones((200, 1)), r"a weight for each of the 200 .* got shape \(200, 1"),
+        (lambda evidence: np.full(200, np.nan), "finite values; got nan for sample 0$"),
+    ],
+)
+def test_a_proposal_of_another_shape_or_without_numbers_is_named(proposal, message):
+    problem = LeastSquares(np.random.default_rng(2), flips=60)
+    with pytest.raises(InputError, match=rf"^proposal 'mine': expected {message}"):
+        problem.path({"mine": proposal}, judge=always)
+
+
 def test_bad_rounds_losses_and_vectors_that_are_not_finite_are_refused():
     problem = LeastSquares(np.random.default_rng(3))
     with pytest.raises(InputError, match="rounds: expected 1 or more; got 0"):

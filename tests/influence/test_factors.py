@@ -114,6 +114,7 @@ def test_every_kind_survives_a_file(case, kind):
             {"kind": "ekfac", "samples": 9, "draw": "every"},
             "^samples: expected all .* every; got 9$",
         ),
+        ({"kind": "ekfac", "damping": -1}, "^damping: expected .* 0 or more; got -1$"),
         ({"kind": "newton"}, "^kind: expected one of ekfac, .*; got 'newton'$"),
         ({"kind": "ekfac", "draw": "all"}, "^draw: expected one of importance, .*; got 'all'$"),
     ],
@@ -121,7 +122,7 @@ def test_every_kind_survives_a_file(case, kind):
 def test_bad_options_are_named(case, options, words):
     model, train, _ = case
     with pytest.raises(InputError, match=words):
-        fit_factors(model, train, **options, **OPTIONS)
+        fit_factors(model, train, **OPTIONS | options)
 
 
 def test_lower_precision_is_near_and_does_not_leak(case):

@@ -22,6 +22,8 @@ from catwise.influence.samples import as_samples
 from catwise.influence.vectors import influence_vectors
 from tests.helpers import small
 
+FLOATS = (torch.bfloat16, torch.float16, torch.float32, torch.float64)
+
 
 class Items(Dataset):
     """Hold any items."""
@@ -218,6 +220,31 @@ def test_arrays_of_numpy_are_read_as_tensors(images):
         assert torch.equal(labels, y[2:5])
     with pytest.raises(InputError, match="train: expected arrays of numbers; got one of <U1"):
         as_samples((array, np.array(["a"] * 24)), model, "train")
+
+
+def test_labels_may_be_a_list_or_a_series(images):
+    model, (x, y), _ = images
+    series = pytest.importorskip("pandas").Series(y.numpy(), index=range(24, 0, -1))
+    for labels in (y.tolist(), list(y), series):
+        for data in ((x, labels), [x, labels], {"input": x, "label": labels}):
+            samples = as_samples(data, model, "train")
+            assert torch.equal(samples.labels, y)
+            assert len(samples.rows(slice(0, 5))[-1]) == 5
+    for labels in (["a"] * 24, [[0], [1, 2]]):
+        with pytest.raises(InputError, match="train: expected arrays of numbers; got one of"):
+            as_samples((x, labels), model, "train")
+
+
+def test_inputs_take_the_dtype_of_the_model_and_leave_their_graph(images):
+    for dtype in (torch.float32, torch.float64):
+        model = small.conv_net().to(dtype)
+        for x, y in ((part[0].to(other), part[1]) for part in images[1:] for other in FLOATS):
+            for data in ((x.requires_grad_(), y), Items(zip(x, y, strict=True))):
+                found, _ = as_samples(data, model).rows(slice(0, 5))
+                assert found.dtype == dtype
+                assert not found.requires_grad
+    whole, _ = as_samples((torch.arange(6), torch.arange(6)), model).rows(slice(0, 5))
+    assert whole.dtype == torch.int64
 
 
 @pytest.mark.parametrize("kind", [torch.uint8, torch.int32])

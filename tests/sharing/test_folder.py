@@ -69,6 +69,8 @@ def test_what_does_not_belong_to_it_is_refused(tmp_path):
         other[2].weight[0, 0] *= 1.001
     said("model: expected the weights that the factors were fitted at", other, train)
     said("train: expected the 240 training samples", model, (train[0], train[1].flip(0)))
+    shifted = (train[0] + 1, train[1])
+    said("train: expected the training samples of the diagnosis; got others of", model, shifted)
     said("expected model and train, or neither", model)
     asked = tmp_path / "diagnosis.json"
     asked.write_text(asked.read_text().replace(diagnosis().fitted.fingerprint, 64 * "0"))
@@ -115,6 +117,21 @@ def test_one_flipped_bit_of_the_factors_is_noticed(tmp_path):
     file.write_bytes(content)
     with pytest.raises(InputError, match="its tensors do not fit its checksum"):
         load_diagnosis(tmp_path, model, train)
+
+
+def test_a_report_where_a_folder_is_names_it(tmp_path):
+    (tmp_path / "page").mkdir()
+    with pytest.raises(InputError, match=r"/page: expected to write there; got: Is a directory$"):
+        folder.write_text(tmp_path / "page", "")
+    assert list(tmp_path.iterdir()) == [tmp_path / "page"]
+
+
+def test_a_record_of_before_the_inputs_were_kept_is_read(tmp_path):
+    model, train, _ = noisy()
+    diagnosis().save(tmp_path)
+    file = tmp_path / "diagnosis.json"
+    file.write_text(file.read_text().replace('"inputs":', '"other":'))
+    assert load_diagnosis(tmp_path, model, train).fitted is not None
 
 
 @pytest.mark.parametrize("write", ["write_text", "write_bytes"])  # of the record, of the factors

@@ -125,10 +125,10 @@ def test_by_default_the_samples_look_as_the_model_sees_them(text):
     unknown = page.render(replace(diagnosis(), fitted=None), "x")
     assert '<table class="row">' not in unknown
     assert unknown.count("<h4>sample ") == 24
-    x, y = torch.rand(60, 3, 8, 8), torch.arange(60) % 2
+    x, query, y = torch.rand(60, 3, 8, 8), torch.rand(60, 3, 8, 8), torch.arange(60) % 2
     net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(192, 2))
     data = [(x[i], int(y[i])) for i in range(60)]
-    shown = page.render(diagnose(net, DataLoader(data, 16), (x, y), "ab"), "x")
+    shown = page.render(diagnose(net, DataLoader(data, 16), (query, y), "ab"), "x")
     assert len(re.findall(r'<article class="sample">\s*<img src="data:image/png', shown)) == 24
 
 

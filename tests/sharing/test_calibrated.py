@@ -1,0 +1,57 @@
+"""A function that trains is refused in one line where it gives no new model for its weights."""
+
+from copy import deepcopy
+
+import pytest
+import torch
+from torch import nn
+
+from catwise.core.errors import InputError
+from catwise.diagnosis import diagnose
+from tests.helpers.diagnoses import noisy
+
+pytestmark = pytest.mark.slow
+
+
+def trained_on(model, weights_n):
+    """Go one step on with the weights, in place."""
+    x, y = noisy()[1]
+    losses = nn.functional.cross_entropy(model(x), y, reduction="none")
+    (torch.from_numpy(weights_n) * losses).mean().backward()
+    with torch.no_grad():
+        for part in model.parameters():
+            part -= 0.1 * part.grad
+            part.grad = None
+    return model
+
+
+def said(match, model, retrain):
+    with pytest.raises(InputError, match=match):
+        diagnose(model, *noisy()[1:], "abc", retrain=retrain, halves=4)
+
+
+def test_weights_that_are_ignored_are_noticed():
+    model = noisy()[0]
+    match = "^retrain: expected another model with other weights; got the same; multiply the loss"
+    said(match, model, lambda weights_n, seed: deepcopy(model))
+
+
+def test_a_model_that_is_trained_on_is_noticed():
+    model, other = deepcopy(noisy()[0]), deepcopy(noisy()[0])
+    match = "^retrain: expected a new model each time; got the one before$"
+    said(match, model, lambda weights_n, seed: trained_on(other, weights_n))
+    match = "^retrain: expected a new model; got the diagnosed one, trained on$"
+    said(match, model, lambda weights_n, seed: trained_on(model, weights_n))
+    model = deepcopy(noisy()[0])
+    said(match, model, lambda weights_n, seed: deepcopy(trained_on(model, weights_n)))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
+def test_models_of_another_precision_are_measured_in_that_of_the_diagnosis(dtype):
+    model = noisy()[0]
+
+    def retrain(weights_n, seed):
+        return trained_on(deepcopy(model), weights_n).to(dtype)
+
+    found = diagnose(model, *noisy()[1:], "abc", retrain=retrain, halves=4)
+    assert found.verdict.calibrated
