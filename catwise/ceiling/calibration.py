@@ -113,9 +113,11 @@ def calibrate(
     The slope of class k is s_k = sum_h x_hk y_hk / sum_h x_hk^2, x and y centred. The shared slope
     is their mean; its error holds the noise of all s_k, with their correlations, and their true
     spread tau^2 (by moments), so that classes of opposite signs leave it near 0. ``slopes`` are the
-    empirical Bayes estimates: s_k is drawn to the mean by v_k / (v_k + tau^2), v_k its variance. A
-    class that is right or wrong on the same samples in all subsets tells nothing of its slope in
-    accuracy: v_k is infinite, and the mean is that of the others, if there are any.
+    empirical Bayes estimates: s_k is drawn to the mean by B_k = v_k / (v_k + tau^2), v_k its
+    variance. Their variance is that for a known tau, and 2 / (k - 3) B_k^2 (s_k - mean)^2 for not
+    knowing it (Morris 1983, J. Am. Stat. Assoc. 78); three classes or fewer are not drawn. A class
+    that is right on the same samples in all subsets tells nothing of its slope in accuracy: v_k is
+    infinite, and the mean is that of the others, if there are any.
 
     Raises InputError for fewer than 4 subsets, for values that are not finite, and for a class of
     which all subsets are predicted the same.
@@ -233,10 +235,14 @@ def _pooled(
     # What noise adds to the spread of the classes is less where their noise is common.
     noise = (own_kk.trace() - own_kk.sum() / k) / max(k - 1, 1)
     true = max(float(own_k.var(ddof=1)) - noise, 0.0) if k > 1 else 0.0
-    variance = own_kk.sum() / k**2 + true / k
-    total_k = np.where(telling_k, np.diag(covariance_kk), np.inf) + true
+    variance, variance_k = own_kk.sum() / k**2 + true / k, np.diag(covariance_kk)
+    total_k = variance_k + true
     share_k = np.divide(true, total_k, out=np.zeros(len(value_k)), where=total_k > 0)
-    drawn_k = mean + share_k * (value_k - mean)
-    error_k = np.sqrt((1 - share_k) * true + (1 - share_k) ** 2 * variance)
+    share_k = np.where(telling_k, share_k if k > 3 else 1.0, 0.0)
+    apart_k = np.where(telling_k, value_k - mean, 0.0)
+    unsure_k = variance + 2 / max(k - 3, 1) * apart_k**2
+    error_k = np.sqrt(
+        np.where(telling_k, share_k * variance_k, true) + (1 - share_k) ** 2 * unsure_k
+    )
     shared = PerClass(np.array([mean]), np.array([variance**0.5]), degrees).interval(0)
-    return shared, PerClass(drawn_k, error_k, degrees)
+    return shared, PerClass(mean + share_k * apart_k, error_k, degrees)

@@ -20,23 +20,25 @@ def retrained(
     noise=1.0,
     designs=1,
     error=0.0,
+    counts_k=COUNTS,
 ):
     """Draw P and retrainings whose realised changes are ``slope_k`` times those of P, with noise.
 
     ``noise`` is in units of the deviation of the realised changes, ``error`` that of P in units of
     the deviation of P's true part.
     """
-    true_nk = rng.standard_t(4, size=(N, K))
-    p_nk = true_nk + error * rng.standard_t(4, size=(N, K))
+    k = len(counts_k)
+    true_nk = rng.standard_t(4, size=(N, k))
+    p_nk = true_nk + error * rng.standard_t(4, size=(N, k))
     design_h = np.arange(subsets) % designs
     kept_hn = rng.random((subsets, N)) < np.array([0.5, 0.9])[design_h][:, None]
-    gain_hk = slope_k * predicted_gains(true_nk, COUNTS, kept_hn)
+    gain_hk = slope_k * predicted_gains(true_nk, counts_k, kept_hn)
     gain_hk = gain_hk - gain_hk.mean(axis=0)
     size_k = gain_hk.std(axis=0)
-    draws = rng.normal(size=(subsets, seeds, K)) + rng.normal(size=(subsets, seeds, 1))
+    draws = rng.normal(size=(subsets, seeds, k)) + rng.normal(size=(subsets, seeds, 1))
     loss_hsk = 1.0 + design_h[:, None, None] - gain_hk[:, None] + noise * size_k * draws
     accuracy_hsk = 0.8 - 0.3 * loss_hsk  # 30 points for a nat
-    return p_nk, COUNTS, kept_hn, loss_hsk, accuracy_hsk, design_h
+    return p_nk, counts_k, kept_hn, loss_hsk, accuracy_hsk, design_h
 
 
 def test_without_noise_the_slope_is_exact_and_so_are_accuracy_and_score(rng):
@@ -72,13 +74,15 @@ def test_the_interval_covers_the_slope_in_about_95_of_100_draws(subsets, designs
 
 
 @pytest.mark.slow
-def test_slopes_that_differ_between_classes_are_covered_too():
-    rng = np.random.default_rng(1)
-    true_k, hits = np.array([0.1, 0.2, 0.3, 0.6]), []
+@pytest.mark.parametrize("spread", [0.3, 1.0])
+@pytest.mark.parametrize(("classes", "subsets"), [(2, 10), (4, 10), (10, 10), (4, 40), (10, 40)])
+def test_slopes_that_differ_between_classes_are_covered_too(classes, subsets, spread):
+    rng, counts_k, hits = np.random.default_rng(1), np.full(classes, 20), []
     for _ in range(200):
-        slopes = calibrate(*retrained(rng, true_k)).slopes
+        true_k = 0.2 * (1 + spread * rng.normal(size=classes))
+        slopes = calibrate(*retrained(rng, true_k, subsets=subsets, counts_k=counts_k)).slopes
         hits.append(np.abs(slopes.value_k - true_k) <= slopes.half_width())
-    assert np.mean(hits) > 0.92
+    assert np.mean(hits) > 0.91
 
 
 def test_errors_of_p_lower_the_slope_as_a_prediction_from_p_needs(rng):
