@@ -59,9 +59,9 @@ def main(argv: list[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     torch.set_num_threads(1)
     out = arguments.out.resolve()
-    result: dict[str, Any] = {"machine": machine("cpu"), "cases": {}}
+    result: dict[str, Any] = {"cases": {}}
     if arguments.only and out.exists():
-        result["cases"] = json.loads(out.read_text())["cases"]
+        result = json.loads(out.read_text())
     for name in [arguments.only] if arguments.only else CASES:
         result["cases"][name] = compare(name, CASES[name], ROOT / "scratch" / "peers" / "kept")
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -90,7 +90,7 @@ def compare(name: str, case: Case, archive: Path) -> dict[str, Any]:
         rows[method] = {key: value for key, value in record.items() if key != "weights"}
     for method, row in _given(apart(_scores, case, vectors)).items():
         rows[method]["LDS"] = row
-    return {**description, "methods": rows}
+    return {"machine": machine("cpu"), **description, "methods": rows}
 
 
 def _describe(case: Case) -> dict[str, Any]:

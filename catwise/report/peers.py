@@ -54,7 +54,7 @@ def size_of(case: Mapping[str, Any]) -> str:
         f"{case['model']}, {case['parameters']:,} parameters; {case['training samples']} training"
         f" samples with {case['flipped']} flipped labels, {case['query samples']} query samples;"
         f" {case['halves']} halves, {case['seeds']} trainings of each; {case['runs']} runs,"
-        f" {case['segments']} segments."
+        f" {case['segments']} segments. {case['machine']['device']}."
     )
 
 
