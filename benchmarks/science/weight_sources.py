@@ -1,13 +1,26 @@
 """Ask which P weights should be made of: what a new training gains with the weights of each.
 
-    python -m benchmarks.science.weight_sources digits        minutes, after `dvc repro`
+    python -m benchmarks.science.weight_sources digits        ten minutes, after `dvc repro`
 
-The sources are P at the last checkpoint, the same averaged over trainings, and P by segments of the
-trainings. Each gives the joint direction, in two sizes; the model is trained anew with its weights
-under fresh seeds, beside plain training of the same seeds, and measured on the test split. Where
-labels were flipped, the AUC says how well the weights tell them from the others: a weight is good
-for a new training if it is small on wrong labels, whether or not P predicts random halves. Where
-classes are rare, their mean weight says how much each source would raise them.
+All sources are averaged over the same trainings, and differ in two things: where gradients and
+curvature are taken, and how far the curvature reaches.
+
+    end, damped       (H + damping)^-1 at the last checkpoint: what proposals are made of by default
+    end, horizon      the same checkpoint, but (1 - exp(-h H)) / H with h the sum of all rates
+    middle, damped    as the first, at the checkpoint in the middle
+    middle, horizon   as the second, there; it is one segment
+    two segments      influence by segments
+    exact             through every step
+
+Each gives the joint direction, in two sizes; the model is trained anew with its weights under
+fresh seeds, beside plain training of the same seeds, and measured on the test split. Beside the
+gain stand the score on the random halves of the stage ``fidelity`` (LDS in loss), and what the
+weights do: the AUC with which low weights tell the flipped labels, and the mean weight by class.
+
+Swaps tell which part of the weights the gain comes from. Where labels were flipped, ``flips of A,
+rest of B`` takes the weights of the flipped samples from A and all others from B; where classes are
+rare, ``masses of A, rest of B`` gives each class its total weight from A, dealt out as in B.
+
 The working directory is the repository, or the workspace of a measured data set. The result is
 written to reports/benchmarks/weight_sources.json, a part for each data set.
 """
@@ -19,23 +32,33 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from sklearn.metrics import roc_auc_score
 
 from benchmarks.machine import machine
+from catwise.config.schema import DataSet, Epochs, Factored
+from catwise.core.device import torch_device
 from catwise.core.statistics import Estimate, student_half_width
+from catwise.experiments.along_training import Along, trained_states, vectors_of
 from catwise.experiments.improvement_trainer import by_class
 from catwise.experiments.weighted_training import WeightedJob, weighted_trainings
+from catwise.fidelity.scores import linear_datamodeling_score
 from catwise.improvement.proposals import Evidence, Region, direction
-from catwise.pipeline.artifacts import read_splits
+from catwise.influence.segments import Segment, influence_by_segments
+from catwise.influence.trajectory import average
+from catwise.pipeline.artifacts import cached_splits, read_splits, training_recipe
 from catwise.pipeline.files import read_json, read_npz
+from catwise.pipeline.fitted_factors import fit_own_factors
 from catwise.pipeline.stage import settings
+from catwise.pipeline.workers import pool
+from catwise.training.epochs import epoch_rates
 
 __all__ = ["compare"]
 
-SOURCES = {"end": "P", "end, averaged": "P_runs", "segments, averaged": "P_segments"}
 SIZES = (0.5, 0.75)  # mean of |w - 1|
+SWAPPED = ("end, damped", "two segments"), 0.75
 REGION = Region(w_max=3.0, trust=1.0)
-FRESH = 5000  # the first of the seeds, which no stage uses
+FIRST, FRESH = 4000, 5000  # the first seeds of P and of the table, which no stage uses
 
 
 def main() -> None:
@@ -43,19 +66,20 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("datasets", nargs="+")
-    parser.add_argument("--seeds", type=int, default=8)
+    parser.add_argument("--runs", type=int, default=5, help="trainings that P is averaged over")
+    parser.add_argument("--seeds", type=int, default=12, help="trainings of each row of the table")
     parser.add_argument("--out", type=Path, default=Path("reports/benchmarks/weight_sources.json"))
     arguments = parser.parse_args()
     results = read_json(arguments.out) if arguments.out.exists() else {}
     for dataset in arguments.datasets:
-        result = compare(dataset, arguments.seeds)
+        result = compare(dataset, arguments.runs, arguments.seeds)
         results[dataset] = result | {"machine": machine(settings(dataset).device)}
         print(json.dumps({dataset: result}, indent=1))
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.write_text(json.dumps(results, indent=1) + "\n")
 
 
-def compare(dataset: str, seeds: int) -> dict[str, Any]:
+def compare(dataset: str, runs: int, seeds: int) -> dict[str, Any]:
     """Return for each source and size the net gains on test in points, and what the weights do.
 
     The intervals are Student's over the seeds. ``worst`` is of the class that is worst over all
@@ -65,12 +89,13 @@ def compare(dataset: str, seeds: int) -> dict[str, Any]:
     splits, _ = read_splits(dataset, "cpu")
     labels = {split: batch[-1].numpy() for split, batch in splits.items()}
     flipped_n = read_npz(Path("data", dataset, "arrays.npz"))["flipped"].astype(bool)
-    vectors = read_npz(Path("reports", "influence", dataset, "vectors.npz"))
+    sources = _sources(dataset, parameters, runs)
     weights = {"plain": np.ones(len(flipped_n))}
-    for source, name in SOURCES.items():
+    for source, p_nk in sources.items():
         for size in SIZES:
-            evidence = Evidence(vectors[name].astype(np.float64), labels["train"], weights["plain"])
+            evidence = Evidence(p_nk, labels["train"], weights["plain"])
             weights[f"{source}, {size:g}"] = REGION.nearest(direction(size)(evidence))
+    weights |= _swaps(weights, labels["train"], flipped_n)
     with weighted_trainings(dataset, parameters, "weight_sources") as run:
         jobs = [
             WeightedJob("test", weights_n, FRESH + seed)
@@ -95,7 +120,75 @@ def compare(dataset: str, seeds: int) -> dict[str, Any]:
                 "AUC of flipped labels": float(roc_auc_score(flipped_n, -weights_n)),
                 "mean weight of flipped labels": float(weights_n[flipped_n].mean()),
             }
-    return {"seeds": seeds, "rows": rows}
+    return {"runs": runs, "seeds": seeds, "rows": rows, "LDS": _predicted(dataset, sources)}
+
+
+def _sources(dataset: str, parameters: DataSet, runs: int) -> dict[str, np.ndarray]:
+    """Compute P (n, k) of each source, averaged over the runs, which workers do."""
+    with pool(torch_device(parameters.device), parameters.threads) as spread:
+        by_run = list(spread(_of_run, ((dataset, parameters, run) for run in range(runs))))
+    return {source: average([p[source] for p in by_run]) for source in by_run[0]}
+
+
+def _of_run(dataset: str, parameters: DataSet, run: int) -> dict[str, np.ndarray]:
+    torch.set_num_threads(parameters.threads)
+    section, curvature = parameters.influence, parameters.curvature
+    assert isinstance(parameters.train, Epochs)
+    assert isinstance(curvature, Factored)
+    train = parameters.train.model_copy(update={"seed": parameters.train.seed + FIRST + run})
+    how = (2, 1, section.seed, section.batch_size, section.precision)
+    along = Along(dataset, parameters.device, parameters.threads, train, curvature, *how)
+    states = trained_states(along, ["tracin"])  # which needs all epochs
+    vectors = vectors_of(along, states, ["endpoint", "segments", "exact"])
+    middle = {train.epochs: states[train.epochs // 2]}
+    damped = vectors_of(along, middle, ["endpoint"])
+    part, query = (cached_splits(dataset, along.device)[0][s] for s in ("train", "validation_a"))
+    recipe = training_recipe(train)
+    horizon = {}
+    for name, epoch in (("end", train.epochs), ("middle", train.epochs // 2)):
+        model, rates = states[epoch].model, epoch_rates(recipe, len(part[-1]))
+        factors = fit_own_factors(model, part, curvature)
+        whole = Segment(model, factors, rates, recipe.weight_decay)
+        about = (part, query, query[-1], int(query[-1].max()) + 1)
+        horizon[name] = influence_by_segments(
+            states[train.epochs].model, [whole], *about, batch_size=along.batch_size
+        )
+    sources = {
+        "end, damped": vectors["endpoint"],
+        "end, horizon": horizon["end"],
+        "middle, damped": damped["endpoint"],
+        "middle, horizon": horizon["middle"],
+        "two segments": vectors["segments"],
+        "exact": vectors["exact"],
+    }
+    return {source: p_nk.double().numpy() for source, p_nk in sources.items()}
+
+
+def _swaps(
+    weights: dict[str, np.ndarray], labels_n: np.ndarray, flipped_n: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Return the weights with the parts of two sources exchanged; the mean is one again."""
+    (first, second), size = SWAPPED
+    swaps = {}
+    for one, other in ((first, second), (second, first)):
+        of_one, of_other = (weights[f"{source}, {size:g}"] for source in (one, other))
+        if flipped_n.any():
+            swapped_n = np.where(flipped_n, of_one, of_other)
+            swaps[f"flips of {one}, rest of {other}"] = swapped_n / swapped_n.mean()
+        if np.ptp(np.bincount(labels_n)) > len(labels_n) / 10:
+            ratio_k = np.bincount(labels_n, of_one) / np.bincount(labels_n, of_other)
+            swaps[f"masses of {one}, rest of {other}"] = of_other * ratio_k[labels_n]
+    return swaps
+
+
+def _predicted(dataset: str, sources: dict[str, np.ndarray]) -> dict[str, float]:
+    """Score each source on the subsets that the stage ``fidelity`` has retrained, in loss."""
+    subsets = read_npz(Path("reports", "fidelity", dataset, "subsets.npz"))
+    loss_hk = subsets["loss_hsk"].mean(axis=1)
+    return {
+        source: float(np.nanmean(linear_datamodeling_score(p_nk, subsets["kept_hn"], loss_hk)))
+        for source, p_nk in sources.items()
+    }
 
 
 def _net(change_s: np.ndarray) -> Estimate:

@@ -107,6 +107,7 @@ def _along(dataset: DataSet) -> Iterator[Problem]:
     """Check that what goes along the training has a training by epochs, and is asked for."""
     train, section = dataset.train, dataset.influence
     kinds = dataset.fidelity.kinds if dataset.fidelity else []
+    proposing = dataset.improve.influence if dataset.improve else []
     if not isinstance(train, Epochs):
         for key, least in (("segments", 0), ("runs", 1)):
             if (value := getattr(section, key)) > least:
@@ -114,6 +115,8 @@ def _along(dataset: DataSet) -> Iterator[Problem]:
                 yield f"influence.{key}", expected, str(value)
         if along := sorted({*kinds} & {*get_args(Along)}):
             yield "fidelity.kinds", "kinds of one optimum", ", ".join(along)
+        if {*proposing} > {"endpoint"}:
+            yield "improve.influence", "endpoint, of one optimum", ", ".join(proposing)
         return
     if section.segments > train.epochs:
         expected = f"at most {train.epochs}, the epochs of training"
@@ -123,12 +126,16 @@ def _along(dataset: DataSet) -> Iterator[Problem]:
     ranked = getattr(dataset.removal, "influence", [])
     if "segments" in ranked and not section.segments:
         yield "removal.influence", "no segments where influence.segments is 0", ", ".join(ranked)
+    if "segments" in proposing and not section.segments:
+        yield "improve.influence", "no segments where influence.segments is 0", ", ".join(proposing)
     if "endpoint_runs" in ranked and section.runs == 1:
         yield "removal.influence", "no runs where influence.runs is 1", ", ".join(ranked)
     unrolls = isinstance(train, Convolutional) and train.model == "cnn" and not train.augment
     unrolls = unrolls and train.optimizer == "sgd"
     if "exact_runs" in kinds and not unrolls:
         yield "fidelity.kinds", "exact_runs of a cnn by sgd without crops alone", ", ".join(kinds)
+    if "exact" in proposing and not unrolls:
+        yield "improve.influence", "exact of a cnn by sgd without crops alone", ", ".join(proposing)
 
 
 def _cases(dataset: DataSet) -> Iterator[Problem]:

@@ -23,6 +23,7 @@ __all__ = ["Curvature", "DataSet", "Params", "Removal", "Train", "Trained"]
 Kind = Literal["exact", "ekfac", "ekfac_linear", "kfac", "diagonal", "identity"]
 Along = Literal["ekfac_runs", "segments", "segments_runs", "exact_runs", "tracin"]
 Vectors = Literal["endpoint", "endpoint_runs", "segments"]
+Averaged = Literal["endpoint", "segments", "exact"]
 Draw = Literal["importance", "balanced", "every"]
 
 
@@ -277,9 +278,13 @@ Baseline = Literal[
 
 
 class Improve(Section):
-    """Hold how the model is trained anew with better weights until it is at its ceiling."""
+    """Hold how the model is trained anew with better weights until it is at its ceiling.
+
+    Each proposal is made of every P of ``influence``, averaged over ``runs``; the first is judged.
+    """
 
     runs: Count
+    influence: Annotated[list[Averaged], Field(min_length=1)]
     seeds: Annotated[int, Field(ge=2)]
     fresh: Annotated[int, Field(ge=2)]
     rounds: Count
@@ -294,6 +299,12 @@ class Improve(Section):
     best_of: Annotated[int, Field(ge=2)]
     generations: Count
     population: Population
+
+    @model_validator(mode="after")
+    def no_influence_is_named_twice(self) -> "Improve":
+        if len({*self.influence}) < len(self.influence):
+            raise ValueError("each kind of influence once")
+        return self
 
 
 class Figures(Section):

@@ -6,7 +6,7 @@ Each run is a job of a resumable map.
 
 import copy
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,7 @@ from catwise.experiments.resume import (
 )
 from catwise.influence.layers import covered_layers
 from catwise.influence.segments import Segment, influence_by_segments
-from catwise.influence.trajectory import Stretch, adam_scales, cut, tracin
+from catwise.influence.trajectory import adam_scales, cut, tracin
 from catwise.influence.unrolled import Step, unrolled_influence
 from catwise.influence.vectors import influence_vectors, validation_bins
 from catwise.pipeline.artifacts import (
@@ -45,7 +45,7 @@ from catwise.pipeline.workers import Spread
 from catwise.training import epochs
 from catwise.training.epochs import epoch_rates
 
-__all__ = ["Along", "vectors_along"]
+__all__ = ["Along", "State", "trained_states", "vectors_along", "vectors_of"]
 
 FIRST_SEED = 1000  # of the runs after run 0, far from those of retrainings, which P is to predict
 
@@ -96,41 +96,58 @@ def vectors_along(
 def _compute(along: Along, kinds: tuple[str, ...], run: int) -> dict[str, Any]:
     """Compute P of every kind for one run, in a worker."""
     torch.set_num_threads(along.threads)
+    if run == 0:
+        states = dict(_read(along, kinds))
+    else:
+        seed = along.train.seed + FIRST_SEED + run
+        along = replace(along, train=along.train.model_copy(update={"seed": seed}))
+        states = trained_states(along, kinds)
+    return {kind: pack(p_nk) for kind, p_nk in vectors_of(along, states, kinds).items()}
+
+
+def vectors_of(
+    along: Along,
+    states: dict[int, State],
+    kinds: Sequence[str],
+    weights_n: np.ndarray | None = None,
+) -> dict[str, Tensor]:
+    """Compute P (n, classes * bins) of each kind from the states of one training, by epoch.
+
+    ``weights_n`` are those of the training, None for ones. The curvature is that of all samples
+    with weight 1.
+    """
     splits, classes = cached_splits(along.dataset, along.device)
     part, query = splits["train"], splits["validation_a"]
     labels_m = query[-1].cpu().numpy()
     groups_m = validation_bins(labels_m, along.bins, np.random.default_rng(along.seed))
     groups = torch.from_numpy(groups_m).to(query[-1].device)
     about = (part, query, groups, len(classes) * along.bins)
-    stretches = cut(along.train.epochs, along.segments) if "segments" in kinds else []
-    wanted = {along.train.epochs, *(stretch.checkpoint for stretch in stretches)}
-    if "tracin" in kinds:
-        wanted |= {*range(1, along.train.epochs + 1)}
-    train = _of_run(along, run)
-    states = dict(_read(along, part, wanted) if run == 0 else _trained(along, train, part, wanted))
-    answers = {}
+    vectors = {}
     for kind in kinds:
         with precision(along.precision, part[-1].device.type):
             if kind == "endpoint":
-                p_nk = _endpoint(along, states, *about)
+                vectors[kind] = _endpoint(along, states, *about)
             elif kind == "segments":
-                p_nk = _by_segments(along, states, stretches, *about)
+                vectors[kind] = _by_segments(along, states, *about)
             elif kind == "tracin":
-                p_nk = _tracin(along, states, *about)
+                vectors[kind] = _tracin(along, states, *about)
             else:
-                p_nk = _exact(along, train, *about)
-        answers[kind] = pack(p_nk)
-    return answers
+                vectors[kind] = _exact(along, weights_n, *about)
+    return vectors
 
 
-def _of_run(along: Along, run: int) -> Trained:
-    """Return the section of the training of a run."""
-    seed = along.train.seed + (FIRST_SEED + run if run else 0)
-    return along.train.model_copy(update={"seed": seed})
+def _wanted(along: Along, kinds: Sequence[str]) -> set[int]:
+    """Return the epochs after which the kinds need the model; the last is always among them."""
+    last = along.train.epochs
+    if "tracin" in kinds:
+        return {*range(1, last + 1)}
+    stretches = cut(last, along.segments) if "segments" in kinds else []
+    return {last, *(stretch.checkpoint for stretch in stretches)}
 
 
-def _read(along: Along, part: Batch, wanted: set[int]) -> Iterator[tuple[int, State]]:
-    """Read the states after the epochs that are wanted from the checkpoints of ``train``."""
+def _read(along: Along, kinds: Sequence[str]) -> Iterator[tuple[int, State]]:
+    """Read the states that the kinds need from the checkpoints of the stage ``train``."""
+    part = cached_splits(along.dataset, along.device)[0]["train"]
     path = rates_path(along.dataset)
     went, says = read_json(path), epoch_rates(training_recipe(along.train), len(part[-1]))
     if went != says:
@@ -138,24 +155,28 @@ def _read(along: Along, part: Batch, wanted: set[int]) -> Iterator[tuple[int, St
             f"{path}: expected the learning rates of params.yaml, which sum to {sum(says):g} over"
             f" {len(says)} epochs; got {sum(went):g} over {len(went)}; run `dvc repro`"
         )
-    for epoch in sorted(wanted):
+    for epoch in sorted(_wanted(along, kinds)):
         path = checkpoint_path(along.dataset, epoch, "optimizer")
         remembered = read_tensors(path) if path.exists() else {}
         yield epoch, State(load_model(along.dataset, along.train, part, epoch), remembered)
 
 
-def _trained(
-    along: Along, train: Trained, part: Batch, wanted: set[int]
-) -> Iterator[tuple[int, State]]:
-    """Train with another seed, and keep the states after the epochs that are wanted."""
-    model, recipe = new_model(along.dataset, train, part), training_recipe(train)
-    optimizer = epochs.new_optimizer(model, recipe)
+def trained_states(
+    along: Along, kinds: Sequence[str], weights_n: np.ndarray | None = None
+) -> dict[int, State]:
+    """Train with one weight per sample, and keep the states that the kinds need, by epoch."""
+    part = cached_splits(along.dataset, along.device)[0]["train"]
+    recipe, wanted = training_recipe(along.train), _wanted(along, kinds)
+    model, weights = new_model(along.dataset, along.train, part), _tensor(weights_n, part)
+    optimizer, states = epochs.new_optimizer(model, recipe), {}
     for epoch in range(1, recipe.epochs + 1):
-        epochs.train_epoch(model, optimizer, part, recipe, epoch)
+        epochs.train_epoch(model, optimizer, part, recipe, epoch, weights)
         if epoch in wanted:
             kept = copy.deepcopy(model)
             epochs.refresh(kept, part, recipe)
-            yield epoch, State(kept.eval(), copy.deepcopy(epochs.optimizer_tensors(optimizer)))
+            remembered = copy.deepcopy(epochs.optimizer_tensors(optimizer))
+            states[epoch] = State(kept.eval(), remembered)
+    return states
 
 
 def _endpoint(along: Along, states: dict[int, State], part: Batch, *about: Any) -> Tensor:
@@ -164,11 +185,9 @@ def _endpoint(along: Along, states: dict[int, State], part: Batch, *about: Any) 
     return influence_vectors(model, fitted, part, *about, batch_size=along.batch_size)
 
 
-def _by_segments(
-    along: Along, states: dict[int, State], stretches: list[Stretch], part: Batch, *about: Any
-) -> Tensor:
+def _by_segments(along: Along, states: dict[int, State], part: Batch, *about: Any) -> Tensor:
     recipe, segments = training_recipe(along.train), []
-    for stretch in stretches:
+    for stretch in cut(recipe.epochs, along.segments):
         state = states[stretch.checkpoint]
         fitted = fit_own_factors(state.model, part, along.curvature)
         rates = [
@@ -189,8 +208,8 @@ def _tracin(along: Along, states: dict[int, State], part: Batch, *about: Any) ->
     return tracin(stops, part, *about, layers=layers, batch_size=along.batch_size)
 
 
-def _exact(along: Along, train: Trained, part: Batch, *about: Any) -> Tensor:
-    recipe = training_recipe(train)
+def _exact(along: Along, weights_n: np.ndarray | None, part: Batch, *about: Any) -> Tensor:
+    recipe = training_recipe(along.train)
     steps = [
         Step(batch, rows, rate)
         for epoch in range(1, recipe.epochs + 1)
@@ -200,9 +219,15 @@ def _exact(along: Along, train: Trained, part: Batch, *about: Any) -> Tensor:
             strict=True,
         )
     ]
-    start = new_model(along.dataset, train, part)
-    decay = recipe.weight_decay
-    return unrolled_influence(start, steps, len(part[-1]), *about, weight_decay=decay).p_nk
+    start, n = new_model(along.dataset, along.train, part), len(part[-1])
+    how: dict[str, Any] = {"weight_decay": recipe.weight_decay, "weights": _tensor(weights_n, part)}
+    return unrolled_influence(start, steps, n, *about, **how).p_nk
+
+
+def _tensor(weights_n: np.ndarray | None, part: Batch) -> Tensor | None:
+    if weights_n is None:
+        return None
+    return torch.tensor(weights_n, device=part[-1].device, dtype=torch.float32)
 
 
 def _key(along: Along, kinds: tuple[str, ...], run: int) -> str:

@@ -26,7 +26,7 @@ from catwise.experiments.weighted_training import (
 )
 from catwise.improvement import baselines
 from catwise.improvement.path import Judgement, Path, proposed, retrain_to_the_ceiling
-from catwise.improvement.proposals import Evidence, Region, class_matrix
+from catwise.improvement.proposals import Region, class_matrix
 from catwise.pipeline.artifacts import read_splits
 from catwise.pipeline.files import read_npz
 from catwise.reweighting.candidates import CandidateProgram
@@ -72,7 +72,7 @@ class Experiment:
     @property
     def p_nk(self) -> np.ndarray:
         """Return P at plain weights."""
-        return self.path.rounds[0].p_nk
+        return self.path.rounds[0].evidence.p_nk
 
     def predicted(self, method: str) -> np.ndarray:
         """Predict the gain of each class in shares of accuracy, shrunk by the slope: (k,)."""
@@ -102,8 +102,8 @@ def run_improvement(dataset: str, parameters: DataSet) -> Experiment:
             allowed_loss=section.allowed_loss,
             judge=_Judge(dataset, classes, labels, parameters.ceiling.small_gain),
         )
-        ones_n = np.ones(len(labels["train"]))
-        matrix_kk = class_matrix(path.rounds[0].p_nk, labels["train"], ones_n)
+        plain = path.rounds[0].evidence
+        matrix_kk = class_matrix(plain.p_nk, plain.labels_n, plain.weights_n)
         counts_k = np.bincount(labels["validation_a"], minlength=len(classes))
         experiment = Experiment(path, classes, counts_k, matrix_kk)
         experiment.slope = points_per_nat(path, counts_k, labels["validation_b"])
@@ -157,12 +157,11 @@ class _Judge:
 def _add_methods(experiment: Experiment, trainer: Trainer, flipped_n: np.ndarray) -> None:
     """Add the weights of the path, of each proposal at plain weights, and of each baseline."""
     section, path, weights = trainer.section, experiment.path, experiment.weights
-    labels_n, first = trainer.labels["train"], path.rounds[0]
-    ones_n, rng = np.ones(len(labels_n)), np.random.default_rng(0)
+    plain, rng = path.rounds[0].evidence, np.random.default_rng(0)
+    labels_n, ones_n, p_nk = plain.labels_n, plain.weights_n, plain.p_nk
     weights[PLAIN], weights[PATH] = ones_n, path.weights_n
-    evidence = Evidence(first.p_nk, labels_n, ones_n)
     region = Region(section.w_max, section.trust)
-    weights_of = proposed(evidence, trainer.proposals(), region)
+    weights_of = proposed(plain, trainer.proposals(), region)
     weights |= {f"{PROPOSED}{name}": weights_n for name, weights_n in weights_of.items()}
     if np.ptp(path.weights_n) > 0:
         weights[f"{PATH}_shuffled"] = shuffle_weights(path.weights_n, rng)
@@ -174,10 +173,8 @@ def _add_methods(experiment: Experiment, trainer: Trainer, flipped_n: np.ndarray
         "effective_number": lambda: baselines.effective_number(labels_n),
         "lowest_margins": lambda: trainer.pruning_weights("lowest_margins", flips),
         "cleanlab": lambda: trainer.pruning_weights("cleanlab"),
-        "program_at_random": lambda: baselines.program_at_random(
-            first.p_nk, lowest, rng, section.w_max
-        ),
-        "lp_ga": lambda: _lp_ga(first.p_nk, trainer, lowest),
+        "program_at_random": lambda: baselines.program_at_random(p_nk, lowest, rng, section.w_max),
+        "lp_ga": lambda: _lp_ga(p_nk, trainer, lowest),
         "class_search": lambda: _class_search(trainer),
         FOCAL: lambda: ones_n,
         ADJUSTED: lambda: ones_n,

@@ -16,6 +16,7 @@ from catwise.config.schema import Baseline, Improve
 from catwise.experiments.weighted_training import INFLUENCE, Run, WeightedJob
 from catwise.improvement import baselines
 from catwise.improvement.proposals import Evidence, Proposal, named_proposals
+from catwise.influence.trajectory import average
 from catwise.reweighting.controls import kept_weights
 from catwise.training.evaluate import margins
 
@@ -52,10 +53,12 @@ class Trainer:
         runs, seeds = self.section.runs, self.section.seeds
         return self.right(candidates, range(runs, runs + seeds), f"round {self.round}")
 
-    def influence(self, weights_n: np.ndarray) -> np.ndarray:
+    def influence(self, weights_n: np.ndarray) -> dict[str, np.ndarray]:
+        """Average P by bins over the runs, for each kind."""
         self.round += 1
         outputs = self.run(self._influence_jobs(weights_n), f"influence {self.round}")
-        return np.mean([np.asarray(one.p_nkb, dtype=np.float64) for one in outputs], axis=0)
+        kinds = self.section.influence
+        return {kind: average([one.by_kind[kind] for one in outputs]) for kind in kinds}
 
     def test(self, weights_n: np.ndarray, loss: str = "cross_entropy") -> list[WeightedJob]:
         fresh = range(FRESH, FRESH + self.section.fresh)
@@ -80,7 +83,9 @@ class Trainer:
     def proposals(self) -> dict[str, Proposal]:
         """Return the proposals that the section names; a pruning goes by the estimated flips."""
         names, sizes = self.section.proposals, self.section.sizes
-        proposals = named_proposals([name for name in names if name not in PRUNINGS], sizes)
+        others = self.section.influence[1:]
+        named = [name for name in names if name not in PRUNINGS]
+        proposals = named_proposals(named, sizes, others)
         return proposals | {
             name: _always(self.pruning_weights(name)) for name in names if name in PRUNINGS
         }

@@ -2,16 +2,18 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 
-from catwise.config.schema import DataSet, Epochs, Exact, Factored, Influence, Train
+from catwise.config.schema import DataSet, Epochs, Exact, Factored, Influence, Logistic, Train
 from catwise.core.losses import TRAINING_LOSSES
 from catwise.core.precision import precision
 from catwise.core.progress import progress
+from catwise.experiments.along_training import Along, trained_states, vectors_of
 from catwise.experiments.resume import INFLUENCE_CODE, job_key, pack, resumable_map, unpack
 from catwise.experiments.retraining import open_pool, train_anew
 from catwise.influence.vectors import influence_vectors, validation_bins
@@ -21,8 +23,8 @@ from catwise.training import evaluate
 
 __all__ = ["INFLUENCE", "Outputs", "WeightedJob", "weighted_trainings"]
 
-OTHERS = (train_anew.__module__, *INFLUENCE_CODE)  # modules that decide too
-INFLUENCE = "influence"  # asks for P by bins, from validation A, and for logits of the training set
+OTHERS = (train_anew.__module__, vectors_of.__module__, *INFLUENCE_CODE)  # decide too
+INFLUENCE = "influence"  # asks for P, from validation A, and for logits of the training set
 
 
 @dataclass(frozen=True)
@@ -37,10 +39,13 @@ class WeightedJob:
 
 @dataclass(frozen=True)
 class Outputs:
-    """Hold logits (m, k) of a split, and P (n, k, bins) where it is the question."""
+    """Hold logits (m, k) of a split, and P (n, k, bins) of each kind where it is the question.
+
+    The first kind is by the bins of the section ``influence``; the others have one bin.
+    """
 
     logits_mk: np.ndarray
-    p_nkb: np.ndarray | None
+    by_kind: dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,7 @@ class _Setting:
     train: Train
     curvature: Exact | Factored
     influence: Influence
+    kinds: tuple[str, ...]
 
 
 Run = Callable[[Sequence[WeightedJob], str], list[Outputs]]
@@ -61,7 +67,8 @@ def weighted_trainings(dataset: str, parameters: DataSet, stage: str) -> Iterato
     """Open the workers, and give ``run(jobs, label)``, which does them all and keeps each."""
     device, threads = parameters.device, parameters.threads
     curvature, influence = parameters.curvature, parameters.influence
-    setting = _Setting(dataset, device, threads, parameters.train, curvature, influence)
+    kinds = tuple(parameters.improve.influence) if parameters.improve else ("endpoint",)
+    setting = _Setting(dataset, device, threads, parameters.train, curvature, influence, kinds)
     with open_pool(parameters.train, device, threads) as spread:
 
         def run(jobs: Sequence[WeightedJob], label: str) -> list[Outputs]:
@@ -81,38 +88,60 @@ def _ask(
     """Train and ask, in a worker."""
     torch.set_num_threads(setting.threads)
     splits, classes = cached_splits(setting.dataset, setting.device)
-    part = splits["train"]
-    function = TRAINING_LOSSES[loss]
-    model = train_anew(setting.train, setting.dataset, part, seed, weights_n, function).eval()
+    vectors: dict[str, Tensor] = {}
+    if question != INFLUENCE or isinstance(setting.train, Logistic):
+        function = TRAINING_LOSSES[loss]
+        part = splits["train"]
+        model = train_anew(setting.train, setting.dataset, part, seed, weights_n, function).eval()
+        if question == INFLUENCE:
+            vectors = _at_the_optimum(setting, model)
+    else:
+        model, vectors = _along(setting, weights_n, seed)
     recipe = training_recipe(setting.train) if isinstance(setting.train, Epochs) else None
     split = "train" if question == INFLUENCE else question
-    outputs = {"logits": pack(evaluate.logits(model, splits[split], recipe))}
-    if question == INFLUENCE:
-        section, query = setting.influence, splits["validation_a"]
-        labels_m = query[-1].cpu().numpy()
-        groups_m = validation_bins(labels_m, section.bins, np.random.default_rng(section.seed))
-        with precision(section.precision, query[-1].device.type):
-            p = influence_vectors(
-                model,
-                fit_curvature(model, part, setting.train, setting.curvature),
-                part,
-                query,
-                torch.from_numpy(groups_m).to(query[-1].device),
-                len(classes) * section.bins,
-                batch_size=section.batch_size,
-            )
-        outputs["P"] = pack(p.reshape(len(p), len(classes), section.bins))
-    return outputs
+    by_kind = {kind: pack(p.unflatten(1, (len(classes), -1))) for kind, p in vectors.items()}
+    return {"logits": pack(evaluate.logits(model, splits[split], recipe)), "P": by_kind}
+
+
+def _at_the_optimum(setting: _Setting, model: nn.Module) -> dict[str, Tensor]:
+    """Compute P of a logistic regression, which has an end alone."""
+    section, (splits, classes) = setting.influence, cached_splits(setting.dataset, setting.device)
+    part, query = splits["train"], splits["validation_a"]
+    labels_m = query[-1].cpu().numpy()
+    groups_m = validation_bins(labels_m, section.bins, np.random.default_rng(section.seed))
+    fitted = fit_curvature(model, part, setting.train, setting.curvature)
+    columns, size = len(classes) * section.bins, section.batch_size
+    with precision(section.precision, query[-1].device.type):
+        p_nk = influence_vectors(model, fitted, part, query, groups_m, columns, batch_size=size)
+    return {setting.kinds[0]: p_nk}
+
+
+def _along(
+    setting: _Setting, weights_n: np.ndarray, seed: int
+) -> tuple[nn.Module, dict[str, Tensor]]:
+    """Train by epochs, and compute P of every kind: return the model at the end, and P."""
+    train, curvature, section = setting.train, setting.curvature, setting.influence
+    assert not isinstance(train, Logistic)
+    assert isinstance(curvature, Factored)
+    train = train.model_copy(update={"seed": train.seed + seed})
+    how = (section.segments, section.bins, section.seed, section.batch_size, section.precision)
+    along = Along(setting.dataset, setting.device, setting.threads, train, curvature, *how)
+    states = trained_states(along, setting.kinds, weights_n)
+    first, *others = setting.kinds
+    vectors = vectors_of(along, states, [first], weights_n)
+    vectors |= vectors_of(replace(along, bins=1), states, others, weights_n)
+    return states[train.epochs].model, vectors
 
 
 def _key(setting: _Setting, question: str, weights_n: np.ndarray, seed: int, loss: str) -> str:
     state = [setting.train.model_dump_json(), question, seed, loss]
     if question == INFLUENCE:
         state += [setting.curvature.model_dump_json(), setting.influence.model_dump_json()]
+        state += [setting.kinds]
     device, threads = setting.device, setting.threads
     return job_key(__name__, setting.dataset, device, threads, state, weights_n, *OTHERS)
 
 
 def _outputs(kept: dict[str, Any]) -> Outputs:
-    arrays = {name: unpack(part) for name, part in kept.items()}
-    return Outputs(arrays["logits"], arrays.get("P"))
+    by_kind = {kind: unpack(part) for kind, part in kept["P"].items()}
+    return Outputs(unpack(kept["logits"]), by_kind)

@@ -155,9 +155,10 @@ def improve(
     groups_m = validation_bins(labels_m[first_m], count, rng)
     trained = _Trainer(train_function)
 
-    def influence(weights_n: np.ndarray) -> np.ndarray:
+    def influence(weights_n: np.ndarray) -> dict[str, np.ndarray]:
         models = (trained(weights_n, seed + run) for run in progress(range(runs)))
-        return averaged_influence(models, train, part_a, groups_m, len(classes), count, **options)
+        about = (train, part_a, groups_m, len(classes), count)
+        return {"endpoint": averaged_influence(models, *about, **options)}
 
     def judged(weights_n: np.ndarray, start: int, batch: Batch) -> np.ndarray:
         logits = options.get("logits", logits_of)

@@ -33,7 +33,8 @@ __all__ = [
 
 # Weights of several candidates -> what each seed's model answers right on validation B, (s, m).
 Train = Callable[[Sequence[np.ndarray]], Sequence[np.ndarray]]
-Influence = Callable[[np.ndarray], np.ndarray]  # weights -> P by bins, (n, k, bins)
+# Weights -> P by bins, (n, k, bins), of each kind; the first is judged, and predicts.
+Influence = Callable[[np.ndarray], Mapping[str, np.ndarray]]
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,8 @@ class Judgement:
 class Trial:
     """Hold one proposal of a round: its weights, what they gain on validation B, and its fate.
 
-    ``predicted_k`` is - dL_k by first order, in nats of summed validation loss.
+    ``predicted_k`` is - dL_k by first order of the P that is judged, in nats of summed validation
+    loss.
     """
 
     proposal: str
@@ -74,9 +76,8 @@ class Round:
     """Hold the state before the proposals of a round, its judgement, and its trials."""
 
     number: int
-    weights_n: np.ndarray = field(repr=False)
+    evidence: Evidence = field(repr=False)
     right_sm: np.ndarray = field(repr=False)
-    p_nk: np.ndarray = field(repr=False)
     judgement: Judgement
     trials: tuple[Trial, ...]
 
@@ -152,14 +153,16 @@ def retrain_to_the_ceiling(
     done: list[Round] = []
     end = "last round"
     for number in range(1, rounds + 1):
-        p_nkb = influence(weights_n)
-        require_finite(p_nkb, "influence vectors", ("sample", "class", "bin"))
-        p_nk, judgement = p_nkb.sum(axis=2), judge(p_nkb)
+        by_bins = influence(weights_n)
+        for kind, p_nkb in by_bins.items():
+            require_finite(p_nkb, f"influence vectors, {kind}", ("sample", "class", "bin"))
+        judgement = judge(next(iter(by_bins.values())))
+        by_kind = {kind: p_nkb.sum(axis=2) for kind, p_nkb in by_bins.items()}
+        evidence = Evidence(next(iter(by_kind.values())), labels_n, weights_n, by_kind)
         trials: tuple[Trial, ...] = ()
         if not judgement.ceiling:
-            evidence = Evidence(p_nk, labels_n, weights_n)
             trials = _trials(evidence, proposals, region, train, right_sm, rule)
-        done.append(Round(number, weights_n, right_sm, p_nk, judgement, trials))
+        done.append(Round(number, evidence, right_sm, judgement, trials))
         accepted = [trial for trial in trials if trial.accepted]
         if not accepted:
             end = "ceiling" if judgement.ceiling else "none accepted"

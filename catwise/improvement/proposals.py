@@ -13,8 +13,8 @@ Steps are relative: w' = w (1 + s d), with d from the joint direction of w_i P[i
 does if its weight is multiplied. With plain weights that is P itself.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -32,6 +32,7 @@ __all__ = [
     "direction_within",
     "drop_harmful",
     "frequency",
+    "made_of",
     "mean_direction",
     "named_proposals",
     "targets",
@@ -45,11 +46,13 @@ class Evidence:
     p_nk       influence vectors at the current model, averaged over trainings, in nats
     labels_n   the labels of the training samples as given
     weights_n  the weights that the current model was trained with
+    by_kind    P of each kind that was computed, ``p_nk`` among them: see ``made_of``
     """
 
     p_nk: np.ndarray
     labels_n: np.ndarray
     weights_n: np.ndarray
+    by_kind: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 Proposal = Callable[[Evidence], np.ndarray]  # any point (n,), which the region then takes in
@@ -178,6 +181,15 @@ def frequency(power: float) -> Proposal:
     return proposal
 
 
+def made_of(kind: str, proposal: Proposal) -> Proposal:
+    """Return the proposal that looks at P of this kind in place of the one that is judged."""
+
+    def of_kind(evidence: Evidence) -> np.ndarray:
+        return proposal(replace(evidence, p_nk=evidence.by_kind[kind]))
+
+    return of_kind
+
+
 def class_matrix(p_nk: np.ndarray, labels_n: np.ndarray, weights_n: np.ndarray) -> np.ndarray:
     """Compute C[j, k] = sum_{i of class j} w_i P[i, k], in nats: (k, k).
 
@@ -229,11 +241,17 @@ UNSIZED: dict[str, Proposal] = {
 }
 
 
-def named_proposals(names: Sequence[str], sizes: Sequence[float]) -> dict[str, Proposal]:
+def named_proposals(
+    names: Sequence[str], sizes: Sequence[float], others: Sequence[str] = ()
+) -> dict[str, Proposal]:
     """Return the proposals of these names; those with a size once for each of ``sizes``.
 
-    >>> list(named_proposals(["direction", "square_root"], [0.5, 0.75]))
-    ['direction 0.5', 'direction 0.75', 'square_root']
+    All come again for each of the ``others``, kinds of P beside the one that is judged.
+
+    >>> list(named_proposals(["direction", "drop_harmful"], [0.5, 0.75]))
+    ['direction 0.5', 'direction 0.75', 'drop_harmful']
+    >>> list(named_proposals(["direction"], [0.5], ["segments"]))
+    ['direction 0.5', 'direction 0.5, segments']
     """
     proposals: dict[str, Proposal] = {}
     for name in names:
@@ -241,4 +259,10 @@ def named_proposals(names: Sequence[str], sizes: Sequence[float]) -> dict[str, P
             proposals[name] = UNSIZED[name]
         else:
             proposals |= {f"{name} {size:g}": SIZED[name](size) for size in sizes}
-    return proposals
+    again = {
+        f"{name}, {kind}": made_of(kind, proposal)
+        for kind in others
+        for name, proposal in proposals.items()
+        if name not in ("inverse_frequency", "square_root")  # no P has a part in these
+    }
+    return proposals | again

@@ -1,27 +1,41 @@
 """The path on a small data set: plain is plain, the test split decides nothing, jobs are kept."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from benchmarks.science import weight_sources
 from catwise.config import params
 from catwise.config.schema import Improve
+from catwise.core.losses import per_sample_loss
 from catwise.experiments import resume, weighted_training
 from catwise.experiments.improvement import run_improvement
 from catwise.experiments.plan import most_trainings
 from catwise.experiments.retraining import retrain, train_anew
 from catwise.experiments.weighted_training import INFLUENCE, WeightedJob, weighted_trainings
+from catwise.influence.vectors import influence_vectors
 from catwise.pipeline.artifacts import read_splits
 from catwise.pipeline.files import read_json, read_npz, write_json, write_npz
+from catwise.pipeline.fitted_factors import fit_own_factors
 from catwise.pipeline.tables import TABLES, read_table, table_names
+from catwise.training import evaluate
 from catwise.training.models import fingerprint
 from stages import improve as stage
 
 ROOT = Path(__file__).parents[2]
 SECTION = Improve(
-    **{"runs": 1, "seeds": 2, "fresh": 2, "rounds": 1, "level": 0.05, "allowed_loss": 0.0},
+    **{
+        "runs": 1,
+        "influence": ["endpoint", "segments", "exact"],
+        "seeds": 2,
+        "fresh": 2,
+        "rounds": 1,
+        "level": 0.05,
+        "allowed_loss": 0.0,
+    },
     **{"w_max": 2.0, "trust": 1.0},
     **{
         "proposals": ["direction", "square_root"],
@@ -85,22 +99,62 @@ def test_weights_of_one_are_plain_training_bit_for_bit():
 @pytest.mark.slow
 def test_a_job_is_done_once_and_its_influence_is_that_of_its_model(monkeypatch):
     done = []
-    trained = weighted_training.train_anew
+    trained, states_of = weighted_training.train_anew, weighted_training.trained_states
 
     def counting(*args):
         done.append(args[3])
         return trained(*args)
 
+    def counting_states(along, *args):
+        done.append(along.train.seed)
+        return states_of(along, *args)
+
     monkeypatch.setattr(weighted_training, "train_anew", counting)
+    monkeypatch.setattr(weighted_training, "trained_states", counting_states)
     jobs = [WeightedJob(INFLUENCE, np.ones(60), 0), WeightedJob("test", np.ones(60), 1)]
     for _ in range(2):
         with weighted_trainings("mine", settings(), "improve") as run:
             outputs = run([*jobs, jobs[0]], "twice")
         assert done == [0, 1]
-    assert outputs[0].p_nkb.shape == (60, 3, 3)
+    shapes = {kind: p_nkb.shape for kind, p_nkb in outputs[0].by_kind.items()}
+    assert shapes == {"endpoint": (60, 3, 3), "segments": (60, 3, 1), "exact": (60, 3, 1)}
     assert outputs[0].logits_mk.shape == outputs[1].logits_mk.shape == (60, 3)
-    assert outputs[1].p_nkb is None
-    assert (outputs[0].p_nkb == outputs[2].p_nkb).all()
+    assert outputs[1].by_kind == {}
+    for kind, p_nkb in outputs[0].by_kind.items():
+        assert (p_nkb == outputs[2].by_kind[kind]).all()
+
+
+@pytest.mark.slow
+def test_influence_is_that_of_the_model_that_was_trained_with_the_weights():
+    weights_n, parameters = np.linspace(0, 2, 60), settings()
+    with weighted_trainings("mine", parameters, "improve") as run:
+        outputs = run([WeightedJob(INFLUENCE, weights_n, 3)], "once")[0]
+    splits = read_splits("mine", "cpu")[0]
+    train, query = splits["train"], splits["validation_a"]
+    model = train_anew(parameters.train, "mine", train, 3, weights_n).eval()
+    factors = fit_own_factors(model, train, parameters.curvature)
+    p_nk = influence_vectors(model, factors, train, query, query[-1], 3, batch_size=60)
+    np.testing.assert_allclose(outputs.by_kind["endpoint"].sum(2), p_nk, rtol=1e-3, atol=1e-6)
+    np.testing.assert_array_equal(outputs.logits_mk, evaluate.logits(model, train))
+
+
+@pytest.mark.slow
+def test_the_exact_influence_predicts_a_small_change_of_the_weights():
+    weights_n = np.linspace(0.5, 1.5, 60)
+    query = read_splits("mine", "cpu")[0]["validation_a"]
+    with weighted_trainings("mine", settings(), "improve") as run:
+        p_nk = run([WeightedJob(INFLUENCE, weights_n, 3)], "once")[0].by_kind["exact"].sum(2)
+    number = int(np.abs(p_nk).sum(axis=1).argmax())
+    losses = []
+    for change in (-0.002, 0.002):
+        changed_n = weights_n + change * (np.arange(60) == number)
+        batch = read_splits("mine", "cpu")[0]["train"]
+        model = train_anew(settings().train, "mine", batch, 3, changed_n).eval()
+        with torch.no_grad():
+            loss_m = per_sample_loss(model, query)
+        losses.append([float(loss_m[query[-1] == k].double().sum()) for k in range(3)])
+    slope_k = (np.array(losses[1]) - losses[0]) / 0.004
+    np.testing.assert_allclose(-slope_k, p_nk[number], rtol=0.1, atol=0.02)
 
 
 @pytest.mark.slow
@@ -110,6 +164,7 @@ def test_other_weights_losses_and_questions_have_other_keys():
         "cpu",
         1,
         *(getattr(settings(), name) for name in ("train", "curvature", "influence")),
+        ("endpoint",),
     )
     keys = {
         weighted_training._key(setting, question, weights_n, seed, loss)
@@ -186,17 +241,33 @@ def test_without_a_section_the_tables_are_empty(monkeypatch):
 @pytest.mark.slow
 def test_a_source_that_knows_the_wrong_labels_gives_them_no_weight(monkeypatch):
     flipped_n = np.arange(60) < 6
-    p_nk = (
+    wise_nk = (
         np.where(flipped_n, -1.0, 0.1)[:, None] * np.ones(3) + 1e-3 * np.eye(3)[np.arange(60) % 3]
     )
-    Path("reports/influence/mine").mkdir(parents=True)
-    vectors = {"P": np.ones((60, 3)) * np.arange(60)[:, None], "P_runs": p_nk, "P_segments": -p_nk}
-    write_npz(Path("reports/influence/mine/vectors.npz"), **vectors)
+    known = {"end, damped": wise_nk, "two segments": -wise_nk}
     monkeypatch.setattr(weight_sources, "settings", lambda dataset: settings())
-    rows = weight_sources.compare("mine", seeds=2)["rows"]
+    monkeypatch.setattr(weight_sources, "_sources", lambda *args: known)
+    result = weight_sources.compare("mine", runs=1, seeds=2)
+    rows = result["rows"]
     assert len(rows) == 7
     assert rows["plain"]["mean"] == {"value": 0, "low": 0, "high": 0}
-    assert rows["end, averaged, 0.5"]["AUC of flipped labels"] == 1
-    assert rows["segments, averaged, 0.5"]["AUC of flipped labels"] == 0
-    assert rows["end, averaged, 0.5"]["mean weight of flipped labels"] < 0.1
+    assert rows["end, damped, 0.5"]["AUC of flipped labels"] == 1
+    assert rows["two segments, 0.5"]["AUC of flipped labels"] == 0
+    assert rows["end, damped, 0.5"]["mean weight of flipped labels"] < 0.1
+    swapped = rows["flips of end, damped, rest of two segments"]
+    assert swapped["mean weight of flipped labels"] < 0.1 < swapped["AUC of flipped labels"]
     assert np.allclose(rows["plain"]["mean weight by class"], 1)
+    assert result["LDS"]["end, damped"] == -result["LDS"]["two segments"]
+
+
+@pytest.mark.slow
+def test_each_source_of_weights_is_computed_of_the_same_trainings():
+    sources = weight_sources._sources("mine", settings(), runs=2)
+    assert list(sources) == [
+        *("end, damped", "end, horizon", "middle, damped", "middle, horizon"),
+        *("two segments", "exact"),
+    ]
+    assert {p_nk.shape for p_nk in sources.values()} == {(60, 3)}
+    for one, other in pairwise(sources.values()):
+        assert not np.allclose(one, other)
+        assert np.corrcoef(one.ravel(), other.ravel())[0, 1] > 0.3

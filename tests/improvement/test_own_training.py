@@ -14,7 +14,7 @@ from catwise.core.statistics import Estimate
 from catwise.improvement.acceptance import Gain
 from catwise.improvement.own_training import Improvement, averaged_influence
 from catwise.improvement.path import Judgement, Path, Round, Trial
-from catwise.improvement.proposals import direction
+from catwise.improvement.proposals import Evidence, direction
 from catwise.influence.factors import fit_factors
 from catwise.influence.vectors import influence_vectors
 from tests.helpers.small import blobs
@@ -289,12 +289,13 @@ def test_rounding_is_no_gain_and_what_is_worse_than_the_accepted_trial_is_not_ch
     rounding = Estimate(2.8e-17, -3e-17, 3e-17)
     gain = Gain(rounding, rounding, np.zeros(2), np.zeros(2), np.zeros(2))
     nothing = np.zeros((2, 4), dtype=bool)
+    evidence = Evidence(np.zeros((4, 2)), np.zeros(4, dtype=int), np.ones(4))
     trials = [Trial(name, np.ones(4), gain, np.zeros(2), nothing) for name in ("one", "other")]
     lines = []
     for accepted in (True, False):
         both = (replace(trials[0], accepted=accepted), trials[1])
-        rounds = Round(1, np.ones(4), nothing, np.zeros((4, 2)), Judgement("room", "room"), both)
-        path = Path((rounds,), np.ones(4), "last round")
+        round_ = Round(1, evidence, nothing, Judgement("room", "room"), both)
+        path = Path((round_,), np.ones(4), "last round")
         lines.append(str(Improvement(np.ones(4), path, gain)).splitlines())
     points = "+0 points in the mean (95 %: at least +0), +0 in the worst class (at least +0)"
     assert lines[0][1:3] == [

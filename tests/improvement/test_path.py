@@ -5,7 +5,13 @@ import pytest
 
 from catwise.core.errors import InputError
 from catwise.improvement.path import Judgement, retrain_to_the_ceiling
-from catwise.improvement.proposals import Region, class_weights, direction, drop_harmful
+from catwise.improvement.proposals import (
+    Region,
+    class_weights,
+    direction,
+    drop_harmful,
+    named_proposals,
+)
 
 PROPOSALS = {
     "free": direction(0.75),
@@ -56,7 +62,7 @@ class LeastSquares:
                 rows = (self.y_a == k) & (self.bins == b)
                 q_do = self.x_a[rows].T @ asked_mo[rows]
                 p_nkb[:, k, b] = ((left_nd @ q_do) * residual_no).sum(1)
-        return p_nkb
+        return {"endpoint": p_nkb}
 
     def path(self, proposals=PROPOSALS, **options):
         options = {"region": Region(), "rounds": 2, **options}
@@ -131,6 +137,42 @@ def test_the_path_ends_at_a_ceiling_without_a_trial():
     assert (path.weights_n == 1).all()
 
 
+def test_proposals_are_made_of_each_kind_and_the_first_judges_and_predicts():
+    problem = LeastSquares(np.random.default_rng(2), flips=60)
+    seen = []
+
+    def influence(weights_n):
+        p_nkb = problem.influence(weights_n)["endpoint"]
+        noise = np.random.default_rng(0).permutation(p_nkb)
+        return {"noise": noise, "endpoint": p_nkb.sum(2, keepdims=True)}
+
+    def judge(p_nkb):
+        seen.append(p_nkb)
+        return Judgement("room", "room, whatever P says")
+
+    proposals = named_proposals(["direction", "square_root"], [0.5], ["endpoint"])
+    assert list(proposals) == ["direction 0.5", "square_root", "direction 0.5, endpoint"]
+    path = retrain_to_the_ceiling(
+        problem.train,
+        influence,
+        proposals,
+        problem.y,
+        problem.y_b,
+        region=Region(),
+        rounds=1,
+        judge=judge,
+    )
+    first = path.rounds[0]
+    assert seen[0].shape == (200, CLASSES, BINS)
+    assert (first.evidence.p_nk == seen[0].sum(2)).all()
+    trials = {trial.proposal: trial for trial in first.trials}
+    taken = trials["direction 0.5, endpoint"]
+    assert taken.accepted
+    assert taken.weights_n[problem.wrong].mean() < 0.6
+    assert trials["direction 0.5"].weights_n[problem.wrong].mean() > 0.9
+    np.testing.assert_allclose(taken.predicted_k, (taken.weights_n - 1) @ seen[0].sum(2))
+
+
 def test_trainings_are_counted():
     path = LeastSquares(np.random.default_rng(2), flips=60).path(rounds=1)
     assert path.trainings == SEEDS * (1 + len(path.rounds[0].trials))
@@ -156,6 +198,6 @@ def test_bad_rounds_losses_and_vectors_that_are_not_finite_are_refused():
         problem.path(rounds=0)
     with pytest.raises(InputError, match="allowed_loss: expected 0 or more points; got -1"):
         problem.path(allowed_loss=-1)
-    problem.influence = lambda weights_n: np.full((200, CLASSES, BINS), np.nan)
-    with pytest.raises(InputError, match="influence vectors: expected finite values"):
+    problem.influence = lambda weights_n: {"endpoint": np.full((200, CLASSES, BINS), np.nan)}
+    with pytest.raises(InputError, match="influence vectors, endpoint: expected finite values"):
         problem.path()
