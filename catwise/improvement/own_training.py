@@ -161,9 +161,8 @@ def improve(
         return {"endpoint": averaged_influence(models, *about, **options)}
 
     def judged(weights_n: np.ndarray, start: int, batch: Batch) -> np.ndarray:
-        logits = options.get("logits", logits_of)
         models = (trained(weights_n, seed + start + one) for one in progress(range(seeds)))
-        return np.stack([right(model, batch, logits) for model in models])
+        return np.stack([right(model, batch, options.get("logits", logits_of)) for model in models])
 
     def tried(candidates: Sequence[np.ndarray]) -> list[np.ndarray]:
         answers = [judged(weights_n, runs, part_b) for weights_n in candidates]
