@@ -6,12 +6,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.metrics import roc_auc_score
 
 from catwise.config.schema import Curvature, DataSet, Fidelity
 from catwise.core.losses import Batch
 from catwise.core.progress import progress
-from catwise.core.statistics import spearman
+from catwise.core.statistics import area_under_curve, spearman
 from catwise.experiments import resume
 from catwise.experiments.retrained_subsets import no_subsets, retrained_subsets
 from catwise.experiments.scored_kinds import costs, curvature_section, vectors_by_kind
@@ -73,7 +72,9 @@ def scores(
     flipped_n = read_npz(Path("data", dataset, "arrays.npz"))["flipped"]
     auc = {}
     if flipped_n.any():
-        auc = {kind: roc_auc_score(flipped_n, -p_nk.sum(axis=1)) for kind, p_nk in by_kind.items()}
+        auc = {
+            kind: area_under_curve(flipped_n, -p_nk.sum(axis=1)) for kind, p_nk in by_kind.items()
+        }
     return tables, auc
 
 

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from sklearn.metrics import roc_auc_score
 
 from catwise.config.schema import DataSet, Factored, Logistic
 from catwise.core.device import torch_device
 from catwise.core.errors import InputError
 from catwise.core.precision import precision
 from catwise.core.progress import progress
+from catwise.core.statistics import area_under_curve
 from catwise.experiments import resume
 from catwise.experiments.along_training import Along, vectors_along
 from catwise.influence.curvature import from_tensors
@@ -110,7 +110,7 @@ def summary(p_nk: np.ndarray, flipped_n: np.ndarray) -> dict[str, float]:
         "sum_over_mass": float(np.abs(p_nk.sum(axis=0)).max() / np.abs(p_nk).sum(axis=0).max()),
     }
     if flipped_n.any():
-        shares["flipped_label_auc"] = float(roc_auc_score(flipped_n, -p_nk.sum(axis=1)))
+        shares["flipped_label_auc"] = area_under_curve(flipped_n, -p_nk.sum(axis=1))
     return shares
 
 

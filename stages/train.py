@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import torch
-from sklearn.metrics import roc_auc_score
 
 from catwise.config.schema import Epochs
+from catwise.core.statistics import area_under_curve
 from catwise.experiments import resume
 from catwise.experiments.training_record import TrainingRecord, train_resumably
 from catwise.pipeline.artifacts import (
@@ -48,7 +48,7 @@ def main(dataset: str) -> None:
     summary |= record.on_test()
     flipped_n = read_npz(Path("data", dataset, "arrays.npz"))["flipped"]
     if flipped_n.any():  # the area under the ROC curve of the negative margin
-        summary["margin_auc"] = float(roc_auc_score(flipped_n, -record.margin_n))
+        summary["margin_auc"] = area_under_curve(flipped_n, -record.margin_n)
     out = folder("reports", "train", dataset)
     write_csv(out / "history.csv", record.history)
     write_csv(out / "raw.csv", record.raw, list(TABLES["train/raw"]))

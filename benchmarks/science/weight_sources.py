@@ -33,12 +33,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.metrics import roc_auc_score
 
 from benchmarks.machine import machine
 from catwise.config.schema import DataSet, Epochs, Factored
 from catwise.core.device import torch_device
-from catwise.core.statistics import Estimate, student_half_width
+from catwise.core.statistics import Estimate, area_under_curve, student_half_width
 from catwise.experiments.along_training import Along, trained_states, vectors_of
 from catwise.experiments.improvement_trainer import by_class
 from catwise.experiments.weighted_training import WeightedJob, weighted_trainings
@@ -117,7 +116,7 @@ def compare(dataset: str, runs: int, seeds: int) -> dict[str, Any]:
         rows[name]["mean weight by class"] = masses_k.tolist()
         if flipped_n.any():
             rows[name] |= {
-                "AUC of flipped labels": float(roc_auc_score(flipped_n, -weights_n)),
+                "AUC of flipped labels": area_under_curve(flipped_n, -weights_n),
                 "mean weight of flipped labels": float(weights_n[flipped_n].mean()),
             }
     return {"runs": runs, "seeds": seeds, "rows": rows, "LDS": _predicted(dataset, sources)}

@@ -1,6 +1,7 @@
 """Compute the intervals and the rank correlation that several packages report; check arrays."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -11,6 +12,7 @@ from catwise.core.errors import InputError
 __all__ = [
     "SIGN_WITHOUT_HELP",
     "Estimate",
+    "area_under_curve",
     "jackknife_half_width",
     "noise_ceiling",
     "require_finite",
@@ -18,6 +20,7 @@ __all__ = [
     "student_half_width",
 ]
 
+SIDES: tuple[Literal["left"], Literal["right"]] = ("left", "right")
 SIGN_WITHOUT_HELP = {"accuracy": -1, "loss": 1}  # of the change when what helped is left out
 
 
@@ -75,6 +78,21 @@ def spearman(first: ArrayLike, second: ArrayLike) -> np.ndarray:
     norms = np.sqrt((ranks[0] ** 2).sum(axis=0) * (ranks[1] ** 2).sum(axis=0))
     with np.errstate(invalid="ignore"):
         return (ranks[0] * ranks[1]).sum(axis=0) / norms
+
+
+def area_under_curve(positive_n: np.ndarray, score_n: ArrayLike) -> float:
+    """Compute how well a high score tells the positive samples from the others (ROC AUC).
+
+    It is the share of pairs, one positive and one not, in which the positive one has the higher
+    score; equal scores count half.
+
+    >>> area_under_curve(np.array([True, True, False, False]), [3.0, 1.0, 1.0, 0.0])
+    0.875
+    """
+    score_n = np.asarray(score_n)
+    others = np.sort(score_n[~positive_n])
+    below, up_to = (np.searchsorted(others, score_n[positive_n], side) for side in SIDES)
+    return float((below + up_to).mean() / (2 * len(others)))
 
 
 def noise_ceiling(value_hsk: np.ndarray, averaged: int | None = None) -> np.ndarray:

@@ -3,9 +3,9 @@
 from typing import Any
 
 import numpy as np
-from sklearn.metrics import roc_auc_score
 
 from catwise.ceiling.check import check_ceiling
+from catwise.core.statistics import area_under_curve
 from catwise.experiments.anchored_influence import AnchoredInfluence
 from catwise.experiments.epoch_measurements import MEASURES
 from catwise.experiments.table1 import Table1Experiment, direction_method, search_method
@@ -161,7 +161,7 @@ def headline_metrics(experiment: Table1Experiment) -> dict[str, dict[str, float]
             cells[f"{measure}.worst"] = counted["worst_gain"]
             cells[f"{measure}.hurt"] = counted["worse"]
         if experiment.flipped_n.any():
-            cells["flipped_auc"] = roc_auc_score(experiment.flipped_n, -result.weights_n)
+            cells["flipped_auc"] = area_under_curve(experiment.flipped_n, -result.weights_n)
         metrics[name] = cells
     if experiment.influence.sharpness:
         metrics["unrolled"] = {

@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 from scipy.stats import spearmanr, ttest_1samp
+from sklearn.metrics import roc_auc_score
 
 from catwise.core.errors import InputError
 from catwise.core.statistics import (
+    area_under_curve,
     jackknife_half_width,
     noise_ceiling,
     require_finite,
@@ -66,3 +68,10 @@ def test_without_agreement_between_seeds_the_ceiling_is_nothing_and_without_seed
     assert noise_ceiling(value_hsk) == [0]
     assert np.isnan(noise_ceiling(value_hsk[:, :1])).all()
     assert np.isnan(noise_ceiling(value_hsk[:0])).all()
+
+
+@pytest.mark.parametrize("values", [3, 1000])
+def test_the_area_under_the_curve_is_that_of_scikit_learn_ties_included(rng, values):
+    positive_n, score_n = rng.random(50) < 0.3, rng.integers(values, size=50)
+    expected = roc_auc_score(positive_n, score_n)
+    assert area_under_curve(positive_n, score_n) == pytest.approx(expected, abs=1e-15)
