@@ -48,7 +48,8 @@ SMALL: dict[str, Any] = {  # sizes at which the pipeline of two data sets takes 
     "datasets.digits.removal.seeds": 2,
     "datasets.digits.removal.controls": 1,
     "datasets.digits.improve": {
-        **{"runs": 1, "seeds": 2, "fresh": 2, "rounds": 1, "level": 0.05},
+        **{"runs": 1, "influence": ["endpoint"]},
+        **{"seeds": 2, "fresh": 2, "rounds": 1, "level": 0.05},
         **{
             "allowed_loss": 0.0,
             "w_max": 2.0,
