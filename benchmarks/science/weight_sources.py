@@ -14,7 +14,7 @@ curvature are taken, and how far the curvature reaches.
 
 Each gives the joint direction, in two sizes; the model is trained anew with its weights under
 fresh seeds, beside plain training of the same seeds, and measured on the test split. Beside the
-gain stand the score on the random halves of the stage ``fidelity`` (LDS in loss), and what the
+gain stand the scores on the subsets of the stage ``fidelity`` (LDS in loss), and what the
 weights do: the AUC with which low weights tell the flipped labels, and the mean weight by class.
 
 Swaps tell which part of the weights the gain comes from. Where labels were flipped, ``flips of A,
@@ -54,6 +54,7 @@ from catwise.training.epochs import epoch_rates
 
 __all__ = ["compare"]
 
+DESIGNS = ("halves", "without a tenth")  # of the subsets of ``fidelity``
 SIZES = (0.5, 0.75)  # mean of |w - 1|
 SWAPPED = ("end, damped", "two segments"), 0.75
 REGION = Region(w_max=3.0, trust=1.0)
@@ -180,14 +181,19 @@ def _swaps(
     return swaps
 
 
-def _predicted(dataset: str, sources: dict[str, np.ndarray]) -> dict[str, float]:
+def _predicted(dataset: str, sources: dict[str, np.ndarray]) -> dict[str, dict[str, float]]:
     """Score each source on the subsets that the stage ``fidelity`` has retrained, in loss."""
     subsets = read_npz(Path("reports", "fidelity", dataset, "subsets.npz"))
-    loss_hk = subsets["loss_hsk"].mean(axis=1)
-    return {
-        source: float(np.nanmean(linear_datamodeling_score(p_nk, subsets["kept_hn"], loss_hk)))
-        for source, p_nk in sources.items()
-    }
+    loss_hk, scored = subsets["loss_hsk"].mean(axis=1), {}
+    for number, design in enumerate(DESIGNS):
+        rows = subsets["design_h"] == number
+        if rows.any():
+            scored[design] = {
+                source: float(np.nanmean(linear_datamodeling_score(p_nk, *pair)))
+                for source, p_nk in sources.items()
+                for pair in [(subsets["kept_hn"][rows], loss_hk[rows])]
+            }
+    return scored
 
 
 def _net(change_s: np.ndarray) -> Estimate:

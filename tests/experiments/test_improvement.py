@@ -257,7 +257,8 @@ def test_a_source_that_knows_the_wrong_labels_gives_them_no_weight(monkeypatch):
     swapped = rows["flips of end, damped, rest of two segments"]
     assert swapped["mean weight of flipped labels"] < 0.1 < swapped["AUC of flipped labels"]
     assert np.allclose(rows["plain"]["mean weight by class"], 1)
-    assert result["LDS"]["end, damped"] == -result["LDS"]["two segments"]
+    assert set(result["LDS"]) == {"halves"}
+    assert result["LDS"]["halves"]["end, damped"] == -result["LDS"]["halves"]["two segments"]
 
 
 @pytest.mark.slow

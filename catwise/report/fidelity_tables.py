@@ -1,0 +1,82 @@
+"""Write how well each kind of P predicts training again as a table of text."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from catwise.fidelity.scores import scores
+from catwise.figures.labels import kind_label
+from catwise.pipeline.files import read_npz
+from catwise.pipeline.results import Results
+
+__all__ = ["score_rows"]
+
+KINDS = (  # in the order of the columns
+    *("identity", "kfac", "ekfac", "ekfac_runs", "segments", "segments_runs", "exact_runs"),
+    *("tracin", "label_counts"),
+)
+DESIGNS = {"half": "halves", "removal": "without a tenth"}
+Cells = dict[str, tuple[float, float, float]]  # by kind: the score with its interval
+
+
+def score_rows(results: Sequence[Results]) -> list[list[str]]:
+    """Give a row for each data set, design of the subsets and measure, with a score for each kind.
+
+    The score is the linear datamodeling score, the mean over the classes, with its 95 % bootstrap
+    interval over the subsets. ``ceiling`` is how high the noise between the seeds lets it rise for
+    a perfect prediction, a dash where every subset was trained under one seed. The P of the stage
+    ``influence`` are scored here where the stage ``fidelity`` has not done it.
+    """
+    heading = ["data set", "subsets", "measure", *map(kind_label, KINDS), "ceiling"]
+    rows = [heading]
+    for one in results:
+        if one.fidelity is None:
+            continue
+        for (design, measure), summary in one.fidelity.summary.groupby(
+            ["design", "measure"], sort=False
+        ):
+            scored: Cells = {
+                row["kind"]: (row["lds"], row["low"], row["high"])
+                for row in summary.to_dict("records")
+            }
+            scored = _of_vectors(one, str(design), str(measure)) | scored
+            ceiling = summary["ceiling"].iloc[0]
+            count = "" if one.subsets is None else f"{_rows(one, str(design)).sum()} "
+            rows.append(
+                [
+                    *(one.dataset, f"{count}{DESIGNS[str(design)]}", str(measure)),
+                    *(_cell(scored, kind) for kind in KINDS),
+                    "-" if np.isnan(ceiling) else f"{ceiling:.2f}",
+                ]
+            )
+    return rows
+
+
+def _of_vectors(results: Results, design: str, measure: str) -> Cells:
+    """Score the P of the stage ``influence``, and the counting of labels."""
+    if results.subsets is None or "vectors" in results.parameters:
+        return {}
+    runs = results.parameters["influence"].get("runs", 1)
+    kinds = {"P": "ekfac", "P_runs": "ekfac_runs"}
+    kinds["P_segments"] = "segments_runs" if runs > 1 else "segments"
+    arrays = read_npz(results.folder_of("influence") / "vectors.npz")
+    vectors = {kinds[name]: p_nk.astype(np.float64) for name, p_nk in arrays.items()}
+    vectors["label_counts"] = np.eye(len(results.classes))[results.labels_n]
+    of_design_h = _rows(results, design)
+    kept_hn = results.subsets["kept_hn"][of_design_h]
+    value_hsk = results.subsets[f"{measure}_hsk"][of_design_h]
+    scored = scores(vectors, kept_hn, value_hsk, measure, np.random.default_rng(0))
+    return {kind: scored.mean(kind) for kind in vectors}
+
+
+def _rows(results: Results, design: str) -> np.ndarray:
+    """Tell which subsets are of the design."""
+    assert results.subsets is not None
+    return results.subsets["design_h"] == list(DESIGNS).index(design)
+
+
+def _cell(scored: Cells, kind: str) -> str:
+    if kind not in scored:
+        return "-"
+    lds, low, high = scored[kind]
+    return f"{lds:.2f} ({low:.2f} to {high:.2f})"
