@@ -34,6 +34,7 @@ RESULTS: dict[str, dict[str, Callable[[], str]]] = {
         "verdicts": results.verdicts,
         "improved": results.improved,
         "reweighted": results.reweighted,
+        "predicted": results.predicted,
         "removed": results.removed,
         "claims": results.claims,
     },

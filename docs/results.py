@@ -18,6 +18,7 @@ from catwise.figures.style import png
 from catwise.pipeline.files import read_json
 from catwise.pipeline.results import Results, run_and_carried
 from catwise.report.cases import case_picture, case_rows
+from catwise.report.fidelity_tables import score_rows
 from catwise.report.removal_tables import removals
 from catwise.report.table1 import method_rows
 from docs.tables import table
@@ -135,6 +136,12 @@ def reweighted() -> str:
             name = f"{results.dataset}, {label}"
             rows += [[name, *cells] for cells in methods if cells[0] in shown]
     return table(["data set, case", *heading], rows)
+
+
+def predicted() -> str:
+    """Give the score of each kind of P, by data set, design of the subsets and measure."""
+    heading, *rows = score_rows(all_results())
+    return table(heading, rows)
 
 
 def removed() -> str:

@@ -54,7 +54,7 @@ def score_rows(results: Sequence[Results]) -> list[list[str]]:
 
 def _of_vectors(results: Results, design: str, measure: str) -> Cells:
     """Score the P of the stage ``influence``, and the counting of labels."""
-    if results.subsets is None or "vectors" in results.parameters:
+    if results.subsets is None:
         return {}
     runs = results.parameters["influence"].get("runs", 1)
     kinds = {"P": "ekfac", "P_runs": "ekfac_runs"}

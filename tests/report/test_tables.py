@@ -3,8 +3,8 @@
 import pytest
 
 from catwise.claims import paper
-from catwise.pipeline.results import Results
-from catwise.report import provenance, removal_tables, table1, table2
+from catwise.pipeline.results import Results, names
+from catwise.report import fidelity_tables, provenance, removal_tables, table1, table2
 from catwise.reweighting import genetic_search
 from tests.helpers.reports import CASE, PROVENANCE, write_results
 
@@ -156,3 +156,30 @@ def test_times_add_up_over_runs_on_several_machines():
 )
 def test_the_code_that_measured_is_named(change, words):
     assert provenance.revision(PROVENANCE | {"runs": [RUN | change]}) == words
+
+
+@pytest.mark.slow
+def test_scores_are_those_of_the_stage_and_what_it_has_not_scored_is_scored_here(monkeypatch):
+    carried = [Results.carried(name) for name in names()]
+    heading, *rows = fidelity_tables.score_rows(carried)
+    assert {len(row) for row in rows} == {len(heading)}
+    cells = {tuple(row[:3]): dict(zip(heading, row, strict=True)) for row in rows}
+    assert len(cells) == len(rows)
+    of_stage = next(one for one in carried if one.dataset == "digits_noisy10")
+    summary = of_stage.fidelity.summary.set_index(["design", "measure", "kind"])
+    own = cells["digits_noisy10", "100 halves", "loss"]
+    lds, low, high = summary.loc[("half", "loss", "exact_runs"), ["lds", "low", "high"]]
+    assert own["exact, mean of runs"] == f"{lds:.2f} ({low:.2f} to {high:.2f})"
+    assert own["ceiling"] != "-"
+
+    def nothing(*args):
+        return {}
+
+    scored_here = fidelity_tables._of_vectors(of_stage, "half", "loss")
+    for kind in ("ekfac", "ekfac_runs", "segments_runs", "label_counts"):
+        expected = summary.loc[("half", "loss", kind), "lds"]
+        assert scored_here[kind][0] == pytest.approx(expected, abs=0.02), kind
+    monkeypatch.setattr(fidelity_tables, "_of_vectors", nothing)
+    alone = {tuple(row[:3]): row for row in fidelity_tables.score_rows(carried)[1:]}
+    assert alone["digits_noisy10", "100 halves", "loss"][3] == own["identity"]
+    assert any(row[-2] == "-" for row in alone.values())  # labels were not counted by the stage
