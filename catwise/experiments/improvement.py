@@ -91,7 +91,7 @@ def run_improvement(dataset: str, parameters: DataSet) -> Experiment:
         trainer = Trainer(run, section, labels, parameters.train.model != "logistic")
         proposals = trainer.proposals()
         path = retrain_to_the_ceiling(
-            trainer.judged,
+            trainer.answers,
             trainer.influence,
             proposals,
             labels["train"],

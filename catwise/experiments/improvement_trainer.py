@@ -49,7 +49,8 @@ class Trainer:
         right = np.array(answers).reshape(len(candidates), len(seeds), -1)
         return list(right == self.labels["validation_b"])
 
-    def judged(self, candidates: Sequence[np.ndarray]) -> list[np.ndarray]:
+    def answers(self, candidates: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Tell what is right on validation B under the seeds that judge, (s, m) for each."""
         runs, seeds = self.section.runs, self.section.seeds
         return self.right(candidates, range(runs, runs + seeds), f"round {self.round}")
 
@@ -68,8 +69,8 @@ class Trainer:
         """Measure the classes on validation B after one training of each candidate, (k,)."""
         if not len(candidates):
             return []
-        answers = self.right(candidates, range(SEARCH, SEARCH + 1), "search")
-        return [by_class(right_sm, self.labels["validation_b"])[0] for right_sm in answers]
+        right = self.right(candidates, range(SEARCH, SEARCH + 1), "search")
+        return [by_class(right_sm, self.labels["validation_b"])[0] for right_sm in right]
 
     @property
     def search_budget(self) -> dict[str, int]:

@@ -71,10 +71,10 @@ def _along(dataset: str, parameters: DataSet) -> dict[str, np.ndarray]:
     with pool(torch_device(device), threads) as spread:
 
         def runs(kinds: Sequence[str], numbers: Sequence[int]) -> dict[str, list[np.ndarray]]:
-            computed = sorted({ALONG[kind] for kind in kinds})
-            if not computed:
+            names = sorted({ALONG[kind] for kind in kinds})
+            if not names:
                 return {}
-            return vectors_along(along, computed, numbers, "fidelity", spread)
+            return vectors_along(along, names, numbers, "fidelity", spread)
 
         first = runs(kinds, [0])
         later = runs(several, range(1, influence.runs))

@@ -153,24 +153,24 @@ def improve(
     )
     count = min(bins, int(np.bincount(labels_m[first_m]).min()))
     groups_m = validation_bins(labels_m[first_m], count, rng)
-    trained = _Trainer(train_function)
+    trainer = _Trainer(train_function)
 
     def influence(weights_n: np.ndarray) -> dict[str, np.ndarray]:
-        models = (trained(weights_n, seed + run) for run in progress(range(runs)))
+        models = (trainer(weights_n, seed + run) for run in progress(range(runs)))
         about = (train, part_a, groups_m, len(classes), count)
         return {"endpoint": averaged_influence(models, *about, **options)}
 
-    def judged(weights_n: np.ndarray, start: int, batch: Batch) -> np.ndarray:
-        models = (trained(weights_n, seed + start + one) for one in progress(range(seeds)))
+    def answers(weights_n: np.ndarray, start: int, batch: Batch) -> np.ndarray:
+        models = (trainer(weights_n, seed + start + one) for one in progress(range(seeds)))
         return np.stack([right(model, batch, options.get("logits", logits_of)) for model in models])
 
-    def tried(candidates: Sequence[np.ndarray]) -> list[np.ndarray]:
-        answers = [judged(weights_n, runs, part_b) for weights_n in candidates]
-        trained.require_other_models()
-        return answers
+    def train_all(candidates: Sequence[np.ndarray]) -> list[np.ndarray]:
+        right_csm = [answers(weights_n, runs, part_b) for weights_n in candidates]
+        trainer.require_other_models()
+        return right_csm
 
     path = retrain_to_the_ceiling(
-        tried,
+        train_all,
         influence,
         proposals,
         train[-1].cpu().numpy(),
@@ -182,7 +182,7 @@ def improve(
     net = None
     if not (path.weights_n == 1).all():
         compared = (path.weights_n, np.ones(len(path.weights_n)))
-        after, before = (judged(weights_n, runs + seeds, test) for weights_n in compared)
+        after, before = (answers(weights_n, runs + seeds, test) for weights_n in compared)
         net = gain(after, before, test[-1].cpu().numpy())
     return Improvement(path.weights_n, path, net)
 
@@ -215,8 +215,8 @@ class _Trainer:
     def require_other_models(self) -> None:
         """Raise InputError where other weights were tried, and no model is another for any."""
         marks = self.marks.values()
-        tried = any(len(of_seed) > 1 for of_seed in marks)
-        if tried and all(len(set(of_seed)) == 1 for of_seed in marks):
+        several = any(len(of_seed) > 1 for of_seed in marks)
+        if several and all(len(set(of_seed)) == 1 for of_seed in marks):
             raise InputError(
                 "train_function: expected another model with other weights; got the same;"
                 " multiply the loss of sample i by weights_n[i]"
@@ -245,9 +245,11 @@ def averaged_influence(
     losses: dict[str, Any] = {"loss": loss, "query_loss": loss, "batch_size": batch_size}
     vectors: list[np.ndarray] = []
     for model in models:
-        part, asked = (_placed(batch, model) for batch in (train, query))
-        factors = fit_factors(model, part, **options)
-        p = influence_vectors(model, factors, part, asked, groups_m, num_classes * bins, **losses)
+        samples, questions = (_placed(batch, model) for batch in (train, query))
+        factors = fit_factors(model, samples, **options)
+        p = influence_vectors(
+            model, factors, samples, questions, groups_m, num_classes * bins, **losses
+        )
         vectors.append(p.double().cpu().numpy())
     return np.mean(vectors, axis=0).reshape(-1, num_classes, bins)
 

@@ -8,7 +8,7 @@ Keys, queries and values of an attention are one layer, whose outputs are packed
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -225,7 +225,9 @@ def as_parameters(layers: Mapping[str, Layer], matrices: Mapping[str, Tensor]) -
 
 def with_parameters(model: nn.Module, parameters: dict[str, Tensor]) -> nn.Module:
     """Return a function that calls the model, as a loss does, with these parameters in place."""
-    return lambda *inputs, **named: functional_call(model, parameters, inputs, named)  # type: ignore[return-value]
+    return cast(
+        nn.Module, lambda *inputs, **named: functional_call(model, parameters, inputs, named)
+    )
 
 
 @contextmanager

@@ -187,10 +187,15 @@ class _Training:
             return jvp(gradient_and_losses, (theta,), (a,))[1]
 
         curved, products = vmap(pull_one, chunk_size=at_once)(adjoint)
-        along = sum((curved[name] * part).flatten(1).sum(1) for name, part in adjoint.items())
-        length = sum(part.square().flatten(1).sum(1) for part in adjoint.values())
-        ratio = (along.abs() / length.clamp(min=torch.finfo(length.dtype).tiny)).max()  # type: ignore[union-attr]
+        along, length = _dot(curved, adjoint), _dot(adjoint, adjoint)
+        ratio = (along.abs() / length.clamp(min=torch.finfo(length.dtype).tiny)).max()
         return products.detach(), curved, step.rate * float(ratio)
+
+
+def _dot(first: Parameters, second: Parameters) -> Tensor:
+    """Compute the product of each adjoint k of the one with that of the other: (k,)."""
+    products = [(first[name] * second[name]).flatten(1).sum(1) for name in first]
+    return torch.stack(products).sum(0)
 
 
 def _stride(steps: int, copies: float) -> int:

@@ -53,7 +53,7 @@ def size_of(case: Mapping[str, Any]) -> str:
     return (
         f"{case['model']}, {case['parameters']:,} parameters; {case['training samples']} training"
         f" samples with {case['flipped']} flipped labels, {case['query samples']} query samples;"
-        f" {case['halves']} halves, {case['seeds']} trainings of each; {case['runs']} runs,"
+        f" {case['halves']} halves, seeds of each: {case['seeds']}; {case['runs']} runs,"
         f" {case['segments']} segments. {case['machine']['device']}."
     )
 
