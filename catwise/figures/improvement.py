@@ -7,11 +7,12 @@ from matplotlib.figure import Figure
 
 from catwise.core.statistics import spearman
 from catwise.figures.labels import improvement_label
-from catwise.figures.style import BLUE, GREY, Picture, styled
+from catwise.figures.style import BLUE, GREY, HARM, Picture, styled
 
 __all__ = ["PATH", "class_matrix", "improvement_path", "improvement_table", "predicted_gains"]
 
 PATH = "ceiling_path"
+FARTHEST = 1.5  # losses are drawn as far as this times the largest gain
 
 
 @styled
@@ -123,18 +124,32 @@ def improvement_table(table: pd.DataFrame) -> Picture:
     words = {"mean": "mean of the classes", "worst": "worst class"}
     for axes, (measure, title) in zip(panels, words.items(), strict=True):
         rows = shown[shown["measure"] == measure].set_index(["method", "proposed"]).loc[methods]
-        half = (rows["high"] - rows["low"]) / 2
-        places = np.arange(len(methods))[::-1]
-        axes.errorbar(rows["net"], places, xerr=half, fmt="o", color=BLUE, capsize=2)
-        axes.axvline(0, color=GREY, linewidth=0.8)
+        _dots(axes, rows)
         axes.set(title=title, xlabel="net gain, points")
-        axes.set_yticks(places, [improvement_label(*method) for method in methods])
+        axes.set_yticks(np.arange(len(methods)), [improvement_label(*method) for method in methods])
+        axes.set_ylim(len(methods) - 0.4, -0.6)
     plain = table[table["method"] == "plain"].set_index("measure")["value"]
     return Picture(
         figure,
         None,
         "What new weights gain in a new training",
         f"Gains over plain training (mean {plain['mean']:.1f} %, worst class {plain['worst']:.1f}"
-        f" %) on the test split, 95 % intervals paired over {shown['seeds'].max()} fresh seeds.",
+        f" %) on the test split, 95 % intervals paired over {shown['seeds'].max()} fresh seeds."
+        " A triangle with its number lies beyond the axis.",
         "Two dot plots with intervals, a row per method.",
     )
+
+
+def _dots(axes: Axes, rows: pd.DataFrame) -> None:
+    """Draw gains with intervals; losses far larger than the gains are triangles at the edge."""
+    net, places = rows["net"].to_numpy(), np.arange(len(rows))
+    left = -FARTHEST * max(rows["high"].max(), 1.0)
+    inside = net > left
+    half = (rows["high"] - rows["low"]).to_numpy()[inside] / 2
+    axes.errorbar(net[inside], places[inside], xerr=half, fmt="o", color=BLUE, capsize=2)
+    axes.axvline(0, color=GREY, linewidth=0.8)
+    if not inside.all():
+        axes.scatter(np.full((~inside).sum(), left), places[~inside], marker="<", color=HARM)
+        axes.set_xlim(left=1.08 * left)
+    for value, place in zip(net[~inside], places[~inside], strict=True):
+        axes.annotate(f"  {value:.1f}", (left, place), va="center", color=HARM)

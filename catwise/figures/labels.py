@@ -51,9 +51,9 @@ VECTORS = {
 
 
 AVERAGED = {
-    "endpoint": "at the end",
-    "segments": "by segments of training",
-    "exact": "through every step",
+    "endpoint": "P at the end",
+    "segments": "P by segments",
+    "exact": "exact P",
 }
 
 
@@ -146,10 +146,10 @@ def improvement_label(method: str, proposed: bool) -> str:
     >>> improvement_label("direction_kept 0.5", True), improvement_label("square_root", False)
     ('proposal: direction, class masses kept 0.5', 'square root of the frequency')
     >>> improvement_label("mean_direction 0.5, segments", False)
-    'direction of the mean 0.5, P by segments of training'
+    'direction of the mean 0.5, P by segments'
     """
     rule, _, kind = method.partition(", ")
     name, _, size = rule.partition(" ")
     words = " ".join([IMPROVEMENTS.get(name, name.replace("_", " ")), size]).strip()
-    words += f", P {AVERAGED[kind]}" if kind else ""
+    words += f", {AVERAGED[kind]}" if kind else ""
     return f"proposal: {words}" if proposed else words
