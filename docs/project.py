@@ -10,12 +10,14 @@ from typing import Any
 
 import yaml  # type: ignore[import-untyped]
 
+from catwise.core.statistics import spearman
 from catwise.pipeline.files import read_json
 from catwise.pipeline.tables import read_table
 from catwise.report.peers import advice, peer_rows, size_of
 from docs.tables import table
 
 BENCHMARKS = Path("reports/benchmarks")
+SHOWN_SIZE = ", 0.75"  # of the rows of weight_sources
 
 
 def pipeline() -> dict[str, Any]:
@@ -211,3 +213,36 @@ def peers() -> str:
         says = "\n".join(f"- {sentence}" for sentence in advice(case))
         parts.append(f"## {name}\n\n{size_of(case)}\n\n{says}\n\n{table(heading, rows)}")
     return "\n\n".join(parts)
+
+
+def sources() -> str:
+    """Set the gain of weights made of each kind of P beside how well it predicts retraining.
+
+    The last row is Spearman's rho between the two, over the kinds. Swaps have no score.
+    """
+    cases = read_json(BENCHMARKS / "weight_sources.json")
+    heading, columns = ["weights of"], []
+    for name, case in cases.items():
+        gains = {
+            row.removesuffix(SHOWN_SIZE): (
+                one["mean"]["value"],
+                one["mean"]["low"],
+                one["mean"]["high"],
+            )
+            for row, one in case["rows"].items()
+            if row.endswith(SHOWN_SIZE) or "rest of" in row
+        }
+        heading.append(f"{name}: mean class, points")
+        columns.append(
+            {row: "{:+.2f} ({:+.2f} to {:+.2f})".format(*ends) for row, ends in gains.items()}
+        )
+        for design, scored in case["LDS"].items():
+            heading.append(f"LDS, {design}")
+            rho = spearman(list(scored.values()), [gains[source][0] for source in scored])
+            cells = {source: f"{score:.2f}" for source, score in scored.items()}
+            columns.append(cells | {"rho with the gain": f"{rho:.2f}"})
+    rows = [
+        *dict.fromkeys(row for column in columns for row in column if row != "rho with the gain")
+    ]
+    rows.append("rho with the gain")
+    return table(heading, [[row, *(column.get(row, "-") for column in columns)] for row in rows])

@@ -115,7 +115,7 @@ def _along(dataset: DataSet) -> Iterator[Problem]:
                 yield f"influence.{key}", expected, str(value)
         if along := sorted({*kinds} & {*get_args(Along)}):
             yield "fidelity.kinds", "kinds of one optimum", ", ".join(along)
-        if {*proposing} > {"endpoint"}:
+        if {*proposing} - {"endpoint"}:
             yield "improve.influence", "endpoint, of one optimum", ", ".join(proposing)
         return
     if section.segments > train.epochs:

@@ -73,10 +73,14 @@ def _weight_sources(results: Mapping[str, Any]) -> Iterator[Benchmark]:
     for name, case in results.get("weight_sources", {}).items():
         question = f"Which influence vectors should weights be made of? ({name})"
         note = (
-            "Each source gives the joint direction, in two sizes; the model is trained anew with"
-            f" its weights under {case['seeds']} fresh seeds. Gains are on the test split, net of"
-            " plain training; their 95 % intervals are over the seeds. The AUC says how well low"
-            " weights tell wrong labels, the last column how far the weights of the classes part."
+            "Each source is P at the end or in the middle of training, damped or with the finite"
+            " horizon of the training, by two segments, or through every step, the mean of"
+            f" {case['runs']} trainings. It gives the joint direction, in two sizes; the model is"
+            f" trained anew with its weights under {case['seeds']} fresh seeds. Gains are on the"
+            " test split, net of plain training; their 95 % intervals are over the seeds. The AUC"
+            " says how well low weights tell wrong labels, LDS how well the source predicts"
+            " retraining on subsets, in loss. The last rows take the weights of wrong labels, or of"
+            " whole classes, from one source and all else from another."
         )
         yield Benchmark(f"weight_sources_{name}", question, note, source_rows(case))
 
@@ -193,6 +197,7 @@ def source_rows(case: Mapping[str, Any]) -> list[list[str]]:
         [
             *("source, mean of |w - 1|", "mean class, points", "worst class, points"),
             *("AUC of wrong labels", "least and largest mean weight of a class"),
+            *(f"LDS, {design}" for design in case["LDS"]),
         ]
     ]
     for name, row in case["rows"].items():
@@ -201,7 +206,10 @@ def source_rows(case: Mapping[str, Any]) -> list[list[str]]:
         auc = row.get("AUC of flipped labels")
         weight_k = row["mean weight by class"]
         weights = f"{min(weight_k):.2f} to {max(weight_k):.2f}"
-        rows.append([name, *nets, "-" if auc is None else f"{auc:.3f}", weights])
+        source = name.rpartition(", ")[0]
+        scores = [scored.get(source) for scored in case["LDS"].values()]
+        cells = ["-" if score is None else f"{score:.2f}" for score in scores]
+        rows.append([name, *nets, "-" if auc is None else f"{auc:.3f}", weights, *cells])
     return rows
 
 

@@ -274,6 +274,31 @@ def test_the_projects_own_file_is_valid():
             "datasets.cifar10_small.prepare.train: expected",
         ),
         ("datasets.digits.train", 7, "datasets.digits.train: expected"),
+        (
+            "datasets.linear.improve.influence",
+            ["exact"],
+            "improve.influence: expected endpoint, of one optimum; got exact",
+        ),
+        (
+            "datasets.digits.improve.influence",
+            ["exact", "exact"],
+            "datasets.digits.improve: expected each kind of influence once",
+        ),
+        (
+            "datasets.digits.improve.influence",
+            ["ekfac"],
+            "improve.influence.0: expected 'endpoint', 'segments' or 'exact'; got 'ekfac'",
+        ),
+        (
+            "datasets.cifar10_noisy.improve.influence",
+            ["endpoint", "segments"],
+            "improve.influence: expected no segments where influence.segments is 0; got endpoint",
+        ),
+        (
+            "datasets.cifar10_noisy.improve.influence",
+            ["exact"],
+            "improve.influence: expected exact of a cnn by sgd without crops alone; got exact",
+        ),
     ],
 )
 def test_a_mistake_is_one_line_that_names_the_key(tmp_path, key, value, message):
