@@ -18,6 +18,7 @@ from docs.tables import table
 
 BENCHMARKS = Path("reports/benchmarks")
 SHOWN_SIZE = ", 0.75"  # of the rows of weight_sources
+BEYOND, RHO = "beyond the first", "rho with the gain"
 
 
 def pipeline() -> dict[str, Any]:
@@ -220,29 +221,31 @@ def sources() -> str:
 
     The last row is Spearman's rho between the two, over the kinds. Swaps have no score.
     """
-    cases = read_json(BENCHMARKS / "weight_sources.json")
     heading, columns = ["weights of"], []
-    for name, case in cases.items():
-        gains = {
-            row.removesuffix(SHOWN_SIZE): (
-                one["mean"]["value"],
-                one["mean"]["low"],
-                one["mean"]["high"],
-            )
+    for name, case in read_json(BENCHMARKS / "weight_sources.json").items():
+        rows = {
+            row.removesuffix(SHOWN_SIZE): one
             for row, one in case["rows"].items()
             if row.endswith(SHOWN_SIZE) or "rest of" in row
         }
-        heading.append(f"{name}: mean class, points")
-        columns.append(
-            {row: "{:+.2f} ({:+.2f} to {:+.2f})".format(*ends) for row, ends in gains.items()}
-        )
+        for title, key in (
+            (f"{name}: mean class", "mean"),
+            ("beyond the first", "beyond the first"),
+        ):
+            heading.append(f"{title}, points")
+            columns.append({row: _interval(one[key]) for row, one in rows.items()})
         for design, scored in case["LDS"].items():
             heading.append(f"LDS, {design}")
-            rho = spearman(list(scored.values()), [gains[source][0] for source in scored])
+            rho = spearman(
+                list(scored.values()), [rows[source]["mean"]["value"] for source in scored]
+            )
             cells = {source: f"{score:.2f}" for source, score in scored.items()}
-            columns.append(cells | {"rho with the gain": f"{rho:.2f}"})
-    rows = [
-        *dict.fromkeys(row for column in columns for row in column if row != "rho with the gain")
-    ]
-    rows.append("rho with the gain")
-    return table(heading, [[row, *(column.get(row, "-") for column in columns)] for row in rows])
+            columns.append(cells | {RHO: f"{rho:.2f}"})
+    names = dict.fromkeys(row for column in columns for row in column if row != RHO)
+    return table(
+        heading, [[row, *(column.get(row, "-") for column in columns)] for row in [*names, RHO]]
+    )
+
+
+def _interval(estimate: dict[str, float]) -> str:
+    return "{value:+.2f} ({low:+.2f} to {high:+.2f})".format(**estimate)

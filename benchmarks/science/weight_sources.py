@@ -113,6 +113,10 @@ def compare(dataset: str, runs: int, seeds: int) -> dict[str, Any]:
             "mean": asdict(_net(mean_ws[number] - mean_ws[0])),
             "worst": asdict(_net(worst_ws[number] - worst_ws[0])),
         }
+        if name != "plain":
+            end = f"{SWAPPED[1]:g}" if "rest of" in name else name.rpartition(", ")[2]
+            first = list(weights).index(f"{SWAPPED[0][0]}, {end}")
+            rows[name]["beyond the first"] = asdict(_net(mean_ws[number] - mean_ws[first]))
         masses_k = np.bincount(labels["train"], weights_n) / np.bincount(labels["train"])
         rows[name]["mean weight by class"] = masses_k.tolist()
         if flipped_n.any():
@@ -120,7 +124,10 @@ def compare(dataset: str, runs: int, seeds: int) -> dict[str, Any]:
                 "AUC of flipped labels": area_under_curve(flipped_n, -weights_n),
                 "mean weight of flipped labels": float(weights_n[flipped_n].mean()),
             }
-    return {"runs": runs, "seeds": seeds, "rows": rows, "LDS": _predicted(dataset, sources)}
+    return {
+        **{"runs": runs, "seeds": seeds, "rows": rows, "LDS": _predicted(dataset, sources)},
+        "reach": _reach(dataset, parameters),
+    }
 
 
 def _sources(dataset: str, parameters: DataSet, runs: int) -> dict[str, np.ndarray]:
@@ -130,14 +137,19 @@ def _sources(dataset: str, parameters: DataSet, runs: int) -> dict[str, np.ndarr
     return {source: average([p[source] for p in by_run]) for source in by_run[0]}
 
 
-def _of_run(dataset: str, parameters: DataSet, run: int) -> dict[str, np.ndarray]:
-    torch.set_num_threads(parameters.threads)
+def _along(dataset: str, parameters: DataSet, run: int) -> Along:
     section, curvature = parameters.influence, parameters.curvature
     assert isinstance(parameters.train, Epochs)
     assert isinstance(curvature, Factored)
     train = parameters.train.model_copy(update={"seed": parameters.train.seed + FIRST + run})
     how = (2, 1, section.seed, section.batch_size, section.precision)
-    along = Along(dataset, parameters.device, parameters.threads, train, curvature, *how)
+    return Along(dataset, parameters.device, parameters.threads, train, curvature, *how)
+
+
+def _of_run(dataset: str, parameters: DataSet, run: int) -> dict[str, np.ndarray]:
+    torch.set_num_threads(parameters.threads)
+    along = _along(dataset, parameters, run)
+    train, curvature = along.train, along.curvature
     states = trained_states(along, ["tracin"])  # which needs all epochs
     vectors = vectors_of(along, states, ["endpoint", "segments", "exact"])
     middle = {train.epochs: states[train.epochs // 2]}
@@ -162,6 +174,22 @@ def _of_run(dataset: str, parameters: DataSet, run: int) -> dict[str, np.ndarray
         "exact": vectors["exact"],
     }
     return {source: p_nk.double().numpy() for source, p_nk in sources.items()}
+
+
+def _reach(dataset: str, parameters: DataSet) -> dict[str, float]:
+    """Compute how many trainings long the damped inverse reaches into low curvature, by layer.
+
+    A direction without curvature counts 1 / damping there, and h with the horizon of the training.
+    """
+    along = _along(dataset, parameters, 0)
+    part = cached_splits(dataset, along.device)[0]["train"]
+    model = trained_states(along, ["endpoint"])[along.train.epochs].model
+    factors = fit_own_factors(model, part, along.curvature)
+    horizon = sum(epoch_rates(training_recipe(along.train), len(part[-1])))
+    return {
+        name: 1 / (factors.damping * float(layer["eigenvalues"].mean())) / horizon
+        for name, layer in factors.layers.items()
+    }
 
 
 def _swaps(
