@@ -221,7 +221,7 @@ def sources() -> str:
 
     The last row is Spearman's rho between the two, over the kinds. Swaps have no score.
     """
-    heading, columns = ["weights of"], []
+    heading, columns, reaches = ["weights of"], [], []
     for name, case in read_json(BENCHMARKS / "weight_sources.json").items():
         rows = {
             row.removesuffix(SHOWN_SIZE): one
@@ -241,9 +241,13 @@ def sources() -> str:
             )
             cells = {source: f"{score:.2f}" for source, score in scored.items()}
             columns.append(cells | {RHO: f"{rho:.2f}"})
+        reach = case["reach"].values()
+        reaches.append(f"{min(reach):.0f} to {max(reach):.0f} on `{name}`")
     names = dict.fromkeys(row for column in columns for row in column if row != RHO)
-    return table(
-        heading, [[row, *(column.get(row, "-") for column in columns)] for row in [*names, RHO]]
+    lines = [[row, *(column.get(row, "-") for column in columns)] for row in [*names, RHO]]
+    return (
+        f"{table(heading, lines)}\n\nHow many times the horizon the damped inverse lets a direction"
+        f" without curvature count, by layer: {', '.join(reaches)}."
     )
 
 
