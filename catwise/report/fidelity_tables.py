@@ -57,7 +57,8 @@ def _of_vectors(results: Results, design: str, measure: str) -> Cells:
     if results.subsets is None:
         return {}
     runs = results.parameters["influence"].get("runs", 1)
-    kinds = {"P": "ekfac", "P_runs": "ekfac_runs"}
+    kind = results.parameters["curvature"]["kind"]
+    kinds = {"P": kind, "P_runs": f"{kind}_runs"}
     kinds["P_segments"] = "segments_runs" if runs > 1 else "segments"
     arrays = read_npz(results.folder_of("influence") / "vectors.npz")
     vectors = {kinds[name]: p_nk.astype(np.float64) for name, p_nk in arrays.items()}
