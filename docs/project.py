@@ -18,7 +18,6 @@ from docs.tables import table
 
 BENCHMARKS = Path("reports/benchmarks")
 SHOWN_SIZE = ", 0.75"  # of the rows of weight_sources
-BEYOND, RHO = "beyond the first", "rho with the gain"
 
 
 def pipeline() -> dict[str, Any]:
@@ -219,37 +218,49 @@ def peers() -> str:
 def sources() -> str:
     """Set the gain of weights made of each kind of P beside how well it predicts retraining.
 
-    The last row is Spearman's rho between the two, over the kinds. Swaps have no score.
+    There is a table for each data set. Its last row is Spearman's rho between the gain in the mean
+    and what stands in the column, over the kinds; swaps of two of them have no score.
     """
-    heading, columns, reaches = ["weights of"], [], []
-    for name, case in read_json(BENCHMARKS / "weight_sources.json").items():
-        rows = {
-            row.removesuffix(SHOWN_SIZE): one
-            for row, one in case["rows"].items()
-            if row.endswith(SHOWN_SIZE) or "rest of" in row
-        }
-        for title, key in (
-            (f"{name}: mean class", "mean"),
-            ("beyond the first", "beyond the first"),
-        ):
-            heading.append(f"{title}, points")
-            columns.append({row: _interval(one[key]) for row, one in rows.items()})
-        for design, scored in case["LDS"].items():
-            heading.append(f"LDS, {design}")
-            rho = spearman(
-                list(scored.values()), [rows[source]["mean"]["value"] for source in scored]
-            )
-            cells = {source: f"{score:.2f}" for source, score in scored.items()}
-            columns.append(cells | {RHO: f"{rho:.2f}"})
-        reach = case["reach"].values()
-        reaches.append(f"{min(reach):.0f} to {max(reach):.0f} on `{name}`")
-    names = dict.fromkeys(row for column in columns for row in column if row != RHO)
-    lines = [[row, *(column.get(row, "-") for column in columns)] for row in [*names, RHO]]
+    return "\n\n".join(
+        f"`{name}`:\n\n{_sources_of(case)}"
+        for name, case in read_json(BENCHMARKS / "weight_sources.json").items()
+    )
+
+
+def _sources_of(case: dict[str, Any]) -> str:
+    rows = {
+        row.removesuffix(SHOWN_SIZE): one
+        for row, one in case["rows"].items()
+        if row.endswith(SHOWN_SIZE) or "rest of" in row
+    }
+    lines = []
+    for row, one in rows.items():
+        beyond = one["beyond the first"]
+        cells = [_interval(one["mean"]), _interval(beyond) if any(beyond.values()) else "-"]
+        scores = [scored.get(row) for scored in case["LDS"].values()]
+        cells += [_interval(one["worst"]), f"{one['size']:.2f}"]
+        cells += ["-" if score is None else f"{score:.2f}" for score in scores]
+        lines.append([row, *cells])
+    rhos = []
+    for scored in case["LDS"].values():
+        gains = [rows[source]["mean"]["value"] for source in scored]
+        rhos.append(f"{spearman(list(scored.values()), gains):.2f}")
+    lines.append(["rho with the mean", *["-"] * 4, *rhos])
+    heading = [
+        "weights of",
+        "mean class, points",
+        "beyond the first, paired",
+        "worst class, points",
+    ]
+    heading += ["mean of |w - 1|", *(f"LDS, {design}" for design in case["LDS"])]
+    reach = case["reach"].values()
     return (
-        f"{table(heading, lines)}\n\nHow many times the horizon the damped inverse lets a direction"
-        f" without curvature count, by layer: {', '.join(reaches)}."
+        f"{table(heading, lines)}\n\nAlong a direction without curvature the damped inverse is"
+        f" {min(reach):.0f} to {max(reach):.0f} times the horizon of the training, by layer."
     )
 
 
 def _interval(estimate: dict[str, float]) -> str:
-    return "{value:+.2f} ({low:+.2f} to {high:+.2f})".format(**estimate)
+    """Write an estimate with its interval; what rounds to zero has no sign of minus."""
+    value, low, high = (round(estimate[end], 2) + 0.0 for end in ("value", "low", "high"))
+    return f"{value:+.2f} ({low:+.2f} to {high:+.2f})"

@@ -7,15 +7,18 @@ curvature are taken, and how far the curvature reaches.
 
     end, damped       (H + damping)^-1 at the last checkpoint: what proposals are made of by default
     end, horizon      the same checkpoint, but (1 - exp(-h H)) / H with h the sum of all rates
-    middle, damped    as the first, at the checkpoint in the middle
-    middle, horizon   as the second, there; it is one segment
+    middle, damped    as the first, with the training gradients and the curvature of the middle
+                      checkpoint; the query's gradients are those of the end, as in all but the next
+    middle alone      as the first, had the training ended in the middle
+    middle, horizon   as the second, with those of the middle; it is one segment
     two segments      influence by segments
     exact             through every step
 
-Each gives the joint direction, in two sizes; the model is trained anew with its weights under
-fresh seeds, beside plain training of the same seeds, and measured on the test split. Beside the
-gain stand the scores on the subsets of the stage ``fidelity`` (LDS in loss), and what the
-weights do: the AUC with which low weights tell the flipped labels, and the mean weight by class.
+Each gives the joint direction, in two sizes, of which the box leaves less; the model is trained
+anew with its weights under fresh seeds, beside plain training of the same seeds, and measured on
+the test split. Beside the gain stand the scores on the subsets of the stage ``fidelity`` (LDS in
+loss), and what the weights do: the AUC with which low weights tell the flipped labels, the mean
+weight by class, and the mean of |w - 1|.
 
 Swaps tell which part of the weights the gain comes from. Where labels were flipped, ``flips of A,
 rest of B`` takes the weights of the flipped samples from A and all others from B; where classes are
@@ -27,6 +30,7 @@ written to reports/benchmarks/weight_sources.json, a part for each data set.
 
 import argparse
 import json
+import math
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -66,8 +70,8 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("datasets", nargs="+")
-    parser.add_argument("--runs", type=int, default=5, help="trainings that P is averaged over")
-    parser.add_argument("--seeds", type=int, default=12, help="trainings of each row of the table")
+    parser.add_argument("--runs", type=int, default=4, help="trainings that P is averaged over")
+    parser.add_argument("--seeds", type=int, default=10, help="trainings of each row of the table")
     parser.add_argument("--out", type=Path, default=Path("reports/benchmarks/weight_sources.json"))
     arguments = parser.parse_args()
     results = read_json(arguments.out) if arguments.out.exists() else {}
@@ -119,6 +123,7 @@ def compare(dataset: str, runs: int, seeds: int) -> dict[str, Any]:
             rows[name]["beyond the first"] = asdict(_net(mean_ws[number] - mean_ws[first]))
         masses_k = np.bincount(labels["train"], weights_n) / np.bincount(labels["train"])
         rows[name]["mean weight by class"] = masses_k.tolist()
+        rows[name]["size"] = float(np.abs(weights_n - 1).mean())
         if flipped_n.any():
             rows[name] |= {
                 "AUC of flipped labels": area_under_curve(flipped_n, -weights_n),
@@ -152,8 +157,8 @@ def _of_run(dataset: str, parameters: DataSet, run: int) -> dict[str, np.ndarray
     train, curvature = along.train, along.curvature
     states = trained_states(along, ["tracin"])  # which needs all epochs
     vectors = vectors_of(along, states, ["endpoint", "segments", "exact"])
-    middle = {train.epochs: states[train.epochs // 2]}
-    damped = vectors_of(along, middle, ["endpoint"])
+    middle = states[train.epochs // 2]
+    alone = vectors_of(along, {train.epochs: middle}, ["endpoint"])
     part, query = (cached_splits(dataset, along.device)[0][s] for s in ("train", "validation_a"))
     recipe = training_recipe(train)
     horizon = {}
@@ -165,15 +170,20 @@ def _of_run(dataset: str, parameters: DataSet, run: int) -> dict[str, np.ndarray
         horizon[name] = influence_by_segments(
             states[train.epochs].model, [whole], *about, batch_size=along.batch_size
         )
+    endless = Segment(middle.model, fit_own_factors(middle.model, part, curvature), [math.inf])
+    damped = influence_by_segments(
+        states[train.epochs].model, [endless], *about, batch_size=along.batch_size
+    )
     sources = {
         "end, damped": vectors["endpoint"],
         "end, horizon": horizon["end"],
-        "middle, damped": damped["endpoint"],
+        "middle, damped": damped,
+        "middle alone": alone["endpoint"],
         "middle, horizon": horizon["middle"],
         "two segments": vectors["segments"],
         "exact": vectors["exact"],
     }
-    return {source: p_nk.double().numpy() for source, p_nk in sources.items()}
+    return {source: p_nk.double().cpu().numpy() for source, p_nk in sources.items()}
 
 
 def _reach(dataset: str, parameters: DataSet) -> dict[str, float]:
@@ -195,17 +205,18 @@ def _reach(dataset: str, parameters: DataSet) -> dict[str, float]:
 def _swaps(
     weights: dict[str, np.ndarray], labels_n: np.ndarray, flipped_n: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Return the weights with the parts of two sources exchanged; the mean is one again."""
+    """Return the weights with the parts of two sources exchanged, put back in the region."""
     (first, second), size = SWAPPED
     swaps = {}
     for one, other in ((first, second), (second, first)):
         of_one, of_other = (weights[f"{source}, {size:g}"] for source in (one, other))
         if flipped_n.any():
             swapped_n = np.where(flipped_n, of_one, of_other)
-            swaps[f"flips of {one}, rest of {other}"] = swapped_n / swapped_n.mean()
+            swaps[f"flips of {one}, rest of {other}"] = REGION.nearest(swapped_n)
         if np.ptp(np.bincount(labels_n)) > len(labels_n) / 10:
             ratio_k = np.bincount(labels_n, of_one) / np.bincount(labels_n, of_other)
-            swaps[f"masses of {one}, rest of {other}"] = of_other * ratio_k[labels_n]
+            swapped_n = of_other * ratio_k[labels_n]
+            swaps[f"masses of {one}, rest of {other}"] = REGION.nearest(swapped_n)
     return swaps
 
 

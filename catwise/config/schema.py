@@ -280,7 +280,8 @@ Baseline = Literal[
 class Improve(Section):
     """Hold how the model is trained anew with better weights until it is at its ceiling.
 
-    Each proposal is made of every P of ``influence``, averaged over ``runs``; the first is judged.
+    Proposals that are made of P are made of every one of ``influence``, averaged over ``runs``; the
+    first is judged.
     """
 
     runs: Count

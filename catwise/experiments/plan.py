@@ -123,7 +123,12 @@ def case_epochs(section: Any) -> int:
 def most_trainings(section: Improve) -> int:
     """Count the trainings of the stage ``improve``, should it go all rounds and do none twice."""
     names = get_args(Baseline) if section.baselines == "all" else section.baselines
-    sizes = [len(section.sizes) if name in get_args(Sized) else 1 for name in section.proposals]
+    of_p = {*get_args(Sized), "drop_harmful"}  # that are made of every kind of P
+    sizes = [
+        (len(section.sizes) if name in get_args(Sized) else 1)
+        * (len(section.influence) if name in of_p else 1)
+        for name in section.proposals
+    ]
     search = most_evaluations(section.generations, section.population)
     search_trainings = {"lp_ga": 1 + search, "class_search": search}
     search_trainings |= {"best_seed": section.best_of * section.fresh}

@@ -121,10 +121,10 @@ def improvement_table(table: pd.DataFrame) -> Picture:
     methods = list(dict.fromkeys(zip(shown["method"], shown["proposed"], strict=True)))
     figure = Figure(figsize=(8, 1 + 0.26 * len(methods)), layout="constrained")
     panels = figure.subplots(1, 2, sharey=True)
-    words = {"mean": "mean of the classes", "worst": "worst class"}
+    words, beyond = {"mean": "mean of the classes", "worst": "worst class"}, False
     for axes, (measure, title) in zip(panels, words.items(), strict=True):
         rows = shown[shown["measure"] == measure].set_index(["method", "proposed"]).loc[methods]
-        _dots(axes, rows)
+        beyond |= _dots(axes, rows)
         axes.set(title=title, xlabel="net gain, points")
         axes.set_yticks(np.arange(len(methods)), [improvement_label(*method) for method in methods])
         axes.set_ylim(len(methods) - 0.4, -0.6)
@@ -135,13 +135,16 @@ def improvement_table(table: pd.DataFrame) -> Picture:
         "What new weights gain in a new training",
         f"Gains over plain training (mean {plain['mean']:.1f} %, worst class {plain['worst']:.1f}"
         f" %) on the test split, 95 % intervals paired over {shown['seeds'].max()} fresh seeds."
-        " A triangle with its number lies beyond the axis.",
+        + (" A triangle with its number lies beyond the axis." if beyond else ""),
         "Two dot plots with intervals, a row per method.",
     )
 
 
-def _dots(axes: Axes, rows: pd.DataFrame) -> None:
-    """Draw gains with intervals; losses far larger than the gains are triangles at the edge."""
+def _dots(axes: Axes, rows: pd.DataFrame) -> bool:
+    """Draw gains with intervals; losses far larger than the gains are triangles at the edge.
+
+    Tell whether there are such losses.
+    """
     net, places = rows["net"].to_numpy(), np.arange(len(rows))
     left = -FARTHEST * max(rows["high"].max(), 1.0)
     inside = net > left
@@ -153,3 +156,4 @@ def _dots(axes: Axes, rows: pd.DataFrame) -> None:
         axes.set_xlim(left=1.08 * left)
     for value, place in zip(net[~inside], places[~inside], strict=True):
         axes.annotate(f"  {value:.1f}", (left, place), va="center", color=HARM)
+    return not inside.all()

@@ -151,5 +151,5 @@ def improvement_label(method: str, proposed: bool) -> str:
     rule, _, kind = method.partition(", ")
     name, _, size = rule.partition(" ")
     words = " ".join([IMPROVEMENTS.get(name, name.replace("_", " ")), size]).strip()
-    words += f", {AVERAGED[kind]}" if kind else ""
+    words += f", {AVERAGED.get(kind, kind)}" if kind else ""
     return f"proposal: {words}" if proposed else words

@@ -246,7 +246,8 @@ def named_proposals(
 ) -> dict[str, Proposal]:
     """Return the proposals of these names; those with a size once for each of ``sizes``.
 
-    All come again for each of the ``others``, kinds of P beside the one that is judged.
+    Those that are made of P come again for each of the ``others``, kinds of P beside the one that
+    is judged.
 
     >>> list(named_proposals(["direction", "drop_harmful"], [0.5, 0.75]))
     ['direction 0.5', 'direction 0.75', 'drop_harmful']

@@ -195,8 +195,9 @@ def source_rows(case: Mapping[str, Any]) -> list[list[str]]:
     """Give a row for each source and size of weights: what they gain, and what they raise."""
     rows = [
         [
-            *("source, mean of |w - 1|", "mean class, points", "worst class, points"),
+            *("source, size asked for", "mean class, points", "worst class, points"),
             *("AUC of wrong labels", "least and largest mean weight of a class"),
+            "mean of |w - 1|",
             *(f"LDS, {design}" for design in case["LDS"]),
         ]
     ]
@@ -209,7 +210,16 @@ def source_rows(case: Mapping[str, Any]) -> list[list[str]]:
         source = name.rpartition(", ")[0]
         scores = [scored.get(source) for scored in case["LDS"].values()]
         cells = ["-" if score is None else f"{score:.2f}" for score in scores]
-        rows.append([name, *nets, "-" if auc is None else f"{auc:.3f}", weights, *cells])
+        rows.append(
+            [
+                name,
+                *nets,
+                "-" if auc is None else f"{auc:.3f}",
+                weights,
+                f"{row['size']:.2f}",
+                *cells,
+            ]
+        )
     return rows
 
 

@@ -1,5 +1,6 @@
 """The path on a small data set: plain is plain, the test split decides nothing, jobs are kept."""
 
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -178,6 +179,8 @@ def test_other_weights_losses_and_questions_have_other_keys():
         )
     }
     assert len(keys) == 6
+    more = replace(setting, kinds=("endpoint", "exact"))
+    assert weighted_training._key(more, INFLUENCE, np.ones(60), 0, "cross_entropy") not in keys
 
 
 @pytest.mark.slow
@@ -257,6 +260,7 @@ def test_a_source_that_knows_the_wrong_labels_gives_them_no_weight(monkeypatch):
     swapped = rows["flips of end, damped, rest of two segments"]
     assert swapped["mean weight of flipped labels"] < 0.1 < swapped["AUC of flipped labels"]
     assert np.allclose(rows["plain"]["mean weight by class"], 1)
+    assert rows["plain"]["size"] == 0 < swapped["size"] <= 1
     assert set(result["LDS"]) == {"halves"}
     assert result["LDS"]["halves"]["end, damped"] == -result["LDS"]["halves"]["two segments"]
 
@@ -265,7 +269,7 @@ def test_a_source_that_knows_the_wrong_labels_gives_them_no_weight(monkeypatch):
 def test_each_source_of_weights_is_computed_of_the_same_trainings():
     sources = weight_sources._sources("mine", settings(), runs=2)
     assert list(sources) == [
-        *("end, damped", "end, horizon", "middle, damped", "middle, horizon"),
+        *("end, damped", "end, horizon", "middle, damped", "middle alone", "middle, horizon"),
         *("two segments", "exact"),
     ]
     assert {p_nk.shape for p_nk in sources.values()} == {(60, 3)}
