@@ -258,7 +258,9 @@ def test_a_source_that_knows_the_wrong_labels_gives_them_no_weight(monkeypatch):
     assert rows["two segments, 0.5"]["AUC of flipped labels"] == 0
     assert rows["end, damped, 0.5"]["mean weight of flipped labels"] < 0.1
     swapped = rows["flips of end, damped, rest of two segments"]
-    assert swapped["mean weight of flipped labels"] < 0.1 < swapped["AUC of flipped labels"]
+    flips = rows["two segments, 0.75"]["mean weight of flipped labels"]
+    assert swapped["mean weight of flipped labels"] < 0.5 < 1 < flips
+    assert swapped["AUC of flipped labels"] > 0.9
     assert np.allclose(rows["plain"]["mean weight by class"], 1)
     assert rows["plain"]["size"] == 0 < swapped["size"] <= 1
     assert set(result["LDS"]) == {"halves"}
