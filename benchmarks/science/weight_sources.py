@@ -156,9 +156,8 @@ def _of_run(dataset: str, parameters: DataSet, run: int) -> dict[str, np.ndarray
     along = _along(dataset, parameters, run)
     train, curvature = along.train, along.curvature
     states = trained_states(along, ["tracin"])  # which needs all epochs
-    vectors = vectors_of(along, states, ["endpoint", "segments", "exact"])
+    vectors = vectors_of(along, states, ["endpoint", "middle", "segments", "exact"])
     middle = states[train.epochs // 2]
-    alone = vectors_of(along, {train.epochs: middle}, ["endpoint"])
     part, query = (cached_splits(dataset, along.device)[0][s] for s in ("train", "validation_a"))
     recipe = training_recipe(train)
     horizon = {}
@@ -178,7 +177,7 @@ def _of_run(dataset: str, parameters: DataSet, run: int) -> dict[str, np.ndarray
         "end, damped": vectors["endpoint"],
         "end, horizon": horizon["end"],
         "middle, damped": damped,
-        "middle alone": alone["endpoint"],
+        "middle alone": vectors["middle"],
         "middle, horizon": horizon["middle"],
         "two segments": vectors["segments"],
         "exact": vectors["exact"],

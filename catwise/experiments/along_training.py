@@ -84,6 +84,7 @@ def vectors_along(
     """Compute P (n, classes * bins) in float32 of each kind, for each run.
 
     endpoint  at the last checkpoint, with the damped factors there
+    middle    the same, had the training ended half way, before wrong labels are learnt by heart
     segments  by segments of the training, with factors at the middle of each
     exact     by reverse mode through every step
     tracin    over the checkpoints of all epochs, without curvature
@@ -125,8 +126,9 @@ def vectors_of(
     vectors = {}
     for kind in kinds:
         with precision(along.precision, part[-1].device.type):
-            if kind == "endpoint":
-                vectors[kind] = _endpoint(along, states, *about)
+            if kind in ("endpoint", "middle"):
+                epoch = along.train.epochs if kind == "endpoint" else _middle(along)
+                vectors[kind] = _at(states[epoch].model, along, *about)
             elif kind == "segments":
                 vectors[kind] = _by_segments(along, states, *about)
             elif kind == "tracin":
@@ -142,7 +144,12 @@ def _wanted(along: Along, kinds: Sequence[str]) -> set[int]:
     if "tracin" in kinds:
         return {*range(1, last + 1)}
     stretches = cut(last, along.segments) if "segments" in kinds else []
-    return {last, *(stretch.checkpoint for stretch in stretches)}
+    middle = {_middle(along)} if "middle" in kinds else set()
+    return {last, *middle, *(stretch.checkpoint for stretch in stretches)}
+
+
+def _middle(along: Along) -> int:
+    return max(1, along.train.epochs // 2)
 
 
 def _read(along: Along, kinds: Sequence[str]) -> Iterator[tuple[int, State]]:
@@ -179,8 +186,7 @@ def trained_states(
     return states
 
 
-def _endpoint(along: Along, states: dict[int, State], part: Batch, *about: Any) -> Tensor:
-    model = states[along.train.epochs].model
+def _at(model: nn.Module, along: Along, part: Batch, *about: Any) -> Tensor:
     fitted = fit_own_factors(model, part, along.curvature)
     return influence_vectors(model, fitted, part, *about, batch_size=along.batch_size)
 

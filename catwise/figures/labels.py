@@ -52,6 +52,7 @@ VECTORS = {
 
 AVERAGED = {
     "endpoint": "P at the end",
+    "middle": "P in the middle",
     "segments": "P by segments",
     "exact": "exact P",
 }

@@ -287,10 +287,10 @@ def test_the_projects_own_file_is_valid():
         (
             "datasets.digits.improve.influence",
             ["ekfac"],
-            "improve.influence.0: expected 'endpoint', 'segments' or 'exact'; got 'ekfac'",
+            "influence.0: expected 'endpoint', 'middle', 'segments' or 'exact'; got 'ekfac'",
         ),
         (
-            "datasets.cifar10_noisy.improve.influence",
+            "datasets.cifar10_clean.improve.influence",
             ["endpoint", "segments"],
             "improve.influence: expected no segments where influence.segments is 0; got endpoint",
         ),

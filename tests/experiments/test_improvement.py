@@ -18,11 +18,12 @@ from catwise.experiments.plan import most_trainings
 from catwise.experiments.retraining import retrain, train_anew
 from catwise.experiments.weighted_training import INFLUENCE, WeightedJob, weighted_trainings
 from catwise.influence.vectors import influence_vectors
-from catwise.pipeline.artifacts import read_splits
+from catwise.pipeline.artifacts import new_model, read_splits, training_recipe
 from catwise.pipeline.files import read_json, read_npz, write_json, write_npz
 from catwise.pipeline.fitted_factors import fit_own_factors
 from catwise.pipeline.tables import TABLES, read_table, table_names
 from catwise.training import evaluate
+from catwise.training.epochs import train_epochs
 from catwise.training.models import fingerprint
 from stages import improve as stage
 
@@ -30,7 +31,7 @@ ROOT = Path(__file__).parents[2]
 SECTION = Improve(
     **{
         "runs": 1,
-        "influence": ["endpoint", "segments", "exact"],
+        "influence": ["endpoint", "middle", "segments", "exact"],
         "seeds": 2,
         "fresh": 2,
         "rounds": 1,
@@ -118,7 +119,8 @@ def test_a_job_is_done_once_and_its_influence_is_that_of_its_model(monkeypatch):
             outputs = run([*jobs, jobs[0]], "twice")
         assert done == [0, 1]
     shapes = {kind: p_nkb.shape for kind, p_nkb in outputs[0].by_kind.items()}
-    assert shapes == {"endpoint": (60, 3, 3), "segments": (60, 3, 1), "exact": (60, 3, 1)}
+    one_bin = dict.fromkeys(("middle", "segments", "exact"), (60, 3, 1))
+    assert shapes == {"endpoint": (60, 3, 3), **one_bin}
     assert outputs[0].logits_mk.shape == outputs[1].logits_mk.shape == (60, 3)
     assert outputs[1].by_kind == {}
     for kind, p_nkb in outputs[0].by_kind.items():
@@ -137,6 +139,21 @@ def test_influence_is_that_of_the_model_that_was_trained_with_the_weights():
     p_nk = influence_vectors(model, factors, train, query, query[-1], 3, batch_size=60)
     np.testing.assert_allclose(outputs.by_kind["endpoint"].sum(2), p_nk, rtol=1e-3, atol=1e-6)
     np.testing.assert_array_equal(outputs.logits_mk, evaluate.logits(model, train))
+
+
+@pytest.mark.slow
+def test_influence_in_the_middle_is_that_of_the_model_half_way():
+    weights_n, parameters = np.linspace(0, 2, 60), settings()
+    with weighted_trainings("mine", parameters, "improve") as run:
+        p_nk = run([WeightedJob(INFLUENCE, weights_n, 3)], "once")[0].by_kind["middle"].sum(2)
+    splits = read_splits("mine", "cpu")[0]
+    train, query = splits["train"], splits["validation_a"]
+    section = parameters.train.model_copy(update={"seed": parameters.train.seed + 3})
+    model, recipe = new_model("mine", section, train), training_recipe(section)
+    assert next(train_epochs(model, train, recipe, torch.tensor(weights_n).float())) == 1
+    factors = fit_own_factors(model.eval(), train, parameters.curvature)
+    expected = influence_vectors(model, factors, train, query, query[-1], 3, batch_size=60)
+    np.testing.assert_allclose(p_nk, expected, rtol=1e-3, atol=1e-6)
 
 
 @pytest.mark.slow
