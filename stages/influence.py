@@ -88,8 +88,7 @@ def beyond_one_endpoint(dataset: str, parameters: DataSet) -> dict[str, np.ndarr
     if not kinds or isinstance(train, Logistic) or not isinstance(curvature, Factored):
         return {}
     device, threads = parameters.device, parameters.threads
-    how = (section.segments, section.bins, section.seed, section.batch_size, section.precision)
-    along = Along(dataset, device, threads, train, curvature, *how)
+    along = Along(dataset, device, threads, train, curvature, section)
     with pool(torch_device(device), threads) as spread:
         by_kind = vectors_along(along, kinds, range(section.runs), "influence", spread)
     return {

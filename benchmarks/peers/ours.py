@@ -3,7 +3,6 @@
 import os
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,8 +19,9 @@ __all__ = ["OURS"]
 def vectors(work: Work, kind: str, several: bool) -> np.ndarray:
     """Compute P (n, k) of one kind; with ``several`` the mean over the runs of params.yaml."""
     section = work.section
-    settings: tuple[Any, ...] = (section.influence.segments, 1, 0, work.batch, "float32")
-    along = Along(work.dataset, "cpu", 1, section.train, section.curvature, *settings)
+    changes = {"bins": 1, "batch_size": work.batch, "precision": "float32"}
+    influence = section.influence.model_copy(update=changes)
+    along = Along(work.dataset, "cpu", 1, section.train, section.curvature, influence)
     runs = section.influence.runs if several else 1
     os.environ["CATWISE_WORKERS"] = "1"
     stage = f"peers-{os.getpid()}"  # of its own, so that nothing is there that was kept before

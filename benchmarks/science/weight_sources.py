@@ -147,8 +147,8 @@ def _along(dataset: str, parameters: DataSet, run: int) -> Along:
     assert isinstance(parameters.train, Epochs)
     assert isinstance(curvature, Factored)
     train = parameters.train.model_copy(update={"seed": parameters.train.seed + FIRST + run})
-    how = (2, 1, section.seed, section.batch_size, section.precision)
-    return Along(dataset, parameters.device, parameters.threads, train, curvature, *how)
+    section = section.model_copy(update={"segments": 2, "bins": 1})
+    return Along(dataset, parameters.device, parameters.threads, train, curvature, section)
 
 
 def _of_run(dataset: str, parameters: DataSet, run: int) -> dict[str, np.ndarray]:
@@ -167,11 +167,11 @@ def _of_run(dataset: str, parameters: DataSet, run: int) -> dict[str, np.ndarray
         whole = Segment(model, factors, rates, recipe.weight_decay)
         about = (part, query, query[-1], int(query[-1].max()) + 1)
         horizon[name] = influence_by_segments(
-            states[train.epochs].model, [whole], *about, batch_size=along.batch_size
+            states[train.epochs].model, [whole], *about, batch_size=along.influence.batch_size
         )
     endless = Segment(middle.model, fit_own_factors(middle.model, part, curvature), [math.inf])
     damped = influence_by_segments(
-        states[train.epochs].model, [endless], *about, batch_size=along.batch_size
+        states[train.epochs].model, [endless], *about, batch_size=along.influence.batch_size
     )
     sources = {
         "end, damped": vectors["endpoint"],

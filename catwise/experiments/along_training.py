@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from catwise.config.schema import Factored, Trained
+from catwise.config.schema import Factored, Influence, Trained
 from catwise.core.errors import InputError
 from catwise.core.losses import Batch
-from catwise.core.precision import Precision, precision
+from catwise.core.precision import precision
 from catwise.experiments.resume import (
     INFLUENCE_CODE,
     file_sha256,
@@ -54,8 +54,7 @@ FIRST_SEED = 1000  # of the runs after run 0, far from those of retrainings, whi
 class Along:
     """Hold of which training P is taken, and how; each worker reads the data itself.
 
-    ``bins`` and ``seed`` deal the validation samples of each class; the columns of P are classes
-    times bins. ``precision`` is that of the passes for P.
+    The columns of P are classes times bins.
     """
 
     dataset: str
@@ -63,11 +62,7 @@ class Along:
     threads: int
     train: Trained
     curvature: Factored
-    segments: int
-    bins: int
-    seed: int
-    batch_size: int
-    precision: Precision
+    influence: Influence
 
 
 @dataclass(frozen=True)
@@ -117,15 +112,15 @@ def vectors_of(
     ``weights_n`` are those of the training, None for ones. The curvature is that of all samples
     with weight 1.
     """
-    splits, classes = cached_splits(along.dataset, along.device)
+    (splits, classes), section = cached_splits(along.dataset, along.device), along.influence
     part, query = splits["train"], splits["validation_a"]
     labels_m = query[-1].cpu().numpy()
-    groups_m = validation_bins(labels_m, along.bins, np.random.default_rng(along.seed))
+    groups_m = validation_bins(labels_m, section.bins, np.random.default_rng(section.seed))
     groups = torch.from_numpy(groups_m).to(query[-1].device)
-    about = (part, query, groups, len(classes) * along.bins)
+    about = (part, query, groups, len(classes) * section.bins)
     vectors = {}
     for kind in kinds:
-        with precision(along.precision, part[-1].device.type):
+        with precision(section.precision, part[-1].device.type):
             if kind in ("endpoint", "middle"):
                 epoch = along.train.epochs if kind == "endpoint" else _middle(along)
                 vectors[kind] = _at(states[epoch].model, along, *about)
@@ -143,7 +138,7 @@ def _wanted(along: Along, kinds: Sequence[str]) -> set[int]:
     last = along.train.epochs
     if "tracin" in kinds:
         return {*range(1, last + 1)}
-    stretches = cut(last, along.segments) if "segments" in kinds else []
+    stretches = cut(last, along.influence.segments) if "segments" in kinds else []
     middle = {_middle(along)} if "middle" in kinds else set()
     return {last, *middle, *(stretch.checkpoint for stretch in stretches)}
 
@@ -188,12 +183,12 @@ def trained_states(
 
 def _at(model: nn.Module, along: Along, part: Batch, *about: Any) -> Tensor:
     fitted = fit_own_factors(model, part, along.curvature)
-    return influence_vectors(model, fitted, part, *about, batch_size=along.batch_size)
+    return influence_vectors(model, fitted, part, *about, batch_size=along.influence.batch_size)
 
 
 def _by_segments(along: Along, states: dict[int, State], part: Batch, *about: Any) -> Tensor:
     recipe, segments = training_recipe(along.train), []
-    for stretch in cut(recipe.epochs, along.segments):
+    for stretch in cut(recipe.epochs, along.influence.segments):
         state = states[stretch.checkpoint]
         fitted = fit_own_factors(state.model, part, along.curvature)
         rates = [
@@ -204,14 +199,16 @@ def _by_segments(along: Along, states: dict[int, State], part: Batch, *about: An
         scales = adam_scales(state.model, state.optimizer, fitted.names)
         segments.append(Segment(state.model, fitted, rates, recipe.weight_decay, scales=scales))
     model = states[along.train.epochs].model
-    return influence_by_segments(model, segments, part, *about, batch_size=along.batch_size)
+    return influence_by_segments(
+        model, segments, part, *about, batch_size=along.influence.batch_size
+    )
 
 
 def _tracin(along: Along, states: dict[int, State], part: Batch, *about: Any) -> Tensor:
     rates = epoch_rates(training_recipe(along.train), len(part[-1]))
     stops = [(state.model, rates[epoch - 1]) for epoch, state in sorted(states.items())]
     layers = list(covered_layers(stops[-1][0], along.curvature.embeddings))
-    return tracin(stops, part, *about, layers=layers, batch_size=along.batch_size)
+    return tracin(stops, part, *about, layers=layers, batch_size=along.influence.batch_size)
 
 
 def _exact(along: Along, weights_n: np.ndarray | None, part: Batch, *about: Any) -> Tensor:
@@ -237,11 +234,10 @@ def _tensor(weights_n: np.ndarray | None, part: Batch) -> Tensor | None:
 
 
 def _key(along: Along, kinds: tuple[str, ...], run: int) -> str:
-    sections = [along.train.model_dump_json(), along.curvature.model_dump_json()]
-    how = [along.segments, along.bins, along.seed, along.batch_size, along.precision]
+    parts = (along.train, along.curvature, along.influence)
     files = sorted(checkpoint_path(along.dataset, 0).parent.glob("*.safetensors"))
     hashes = [file_sha256(file) for file in files if run == 0]
-    state = [*sections, *how, kinds, run, hashes]
+    state = [*(section.model_dump_json() for section in parts), kinds, run, hashes]
     return job_key(
         __name__, along.dataset, along.device, along.threads, state, np.zeros(0), *INFLUENCE_CODE
     )

@@ -65,8 +65,8 @@ def _along(dataset: str, parameters: DataSet) -> dict[str, np.ndarray]:
     if not kinds or isinstance(train, Logistic) or isinstance(factors, Exact):
         return {}
     device, threads = parameters.device, parameters.threads
-    how = (influence.segments, 1, 0, section.batch_size, influence.precision)
-    along = Along(dataset, device, threads, train, factors, *how)
+    changes = {"bins": 1, "batch_size": section.batch_size}
+    along = Along(dataset, device, threads, train, factors, influence.model_copy(update=changes))
     several = [kind for kind in kinds if kind.endswith("_runs")]
     with pool(torch_device(device), threads) as spread:
 

@@ -124,12 +124,12 @@ def _along(
     assert not isinstance(train, Logistic)
     assert isinstance(curvature, Factored)
     train = train.model_copy(update={"seed": train.seed + seed})
-    how = (section.segments, section.bins, section.seed, section.batch_size, section.precision)
-    along = Along(setting.dataset, setting.device, setting.threads, train, curvature, *how)
+    along = Along(setting.dataset, setting.device, setting.threads, train, curvature, section)
     states = trained_states(along, setting.kinds, weights_n)
     first, *others = setting.kinds
     vectors = vectors_of(along, states, [first], weights_n)
-    vectors |= vectors_of(replace(along, bins=1), states, others, weights_n)
+    one_bin = replace(along, influence=section.model_copy(update={"bins": 1}))
+    vectors |= vectors_of(one_bin, states, others, weights_n)
     return states[train.epochs].model, vectors
 
 

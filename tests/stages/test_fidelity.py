@@ -102,12 +102,14 @@ def test_influence_keeps_p_at_the_end_of_one_training_and_adds_what_goes_beyond(
         np.testing.assert_allclose(bins[name].sum(axis=2), arrays[key], rtol=1e-4, atol=1e-4)
 
 
+def _along(parameters, train):
+    return Along("digits", "cpu", 1, train, parameters.curvature, parameters.influence)
+
+
 def test_run_0_is_the_training_of_the_stage_train(ran):
     """Its factors at the end are drawn as those of the stage ``curvature``."""
     parameters = settings("digits")
-    section = parameters.influence
-    how = (section.segments, section.bins, section.seed, section.batch_size, section.precision)
-    along = Along("digits", "cpu", 1, parameters.train, parameters.curvature, *how)
+    along = _along(parameters, parameters.train)
     with pool(torch_device("cpu"), 1) as spread:
         one, other = vectors_along(along, ["endpoint"], [0, 1], "influence", spread)["endpoint"]
     resume.clear("influence", "digits")
@@ -121,7 +123,7 @@ def test_run_0_is_the_training_of_the_stage_train(ran):
 def test_other_learning_rates_than_those_trained_with_are_refused_in_one_line(ran):
     parameters = settings("digits")
     faster = parameters.train.model_copy(update={"learning_rate": 0.5})
-    along = Along("digits", "cpu", 1, faster, parameters.curvature, 1, 1, 0, 300, "float32")
+    along = _along(parameters, faster)
     with pool(torch_device("cpu"), 1) as spread, pytest.raises(InputError) as error:
         vectors_along(along, ["segments"], [0], "influence", spread)
     assert "rates.json: expected the learning rates of params.yaml" in str(error.value)
@@ -132,9 +134,7 @@ def test_a_missing_checkpoint_is_named_in_one_line(ran):
     path = ran / "models/train/digits/epoch_001.safetensors"
     moved = path.rename(path.with_suffix(".away"))
     parameters = settings("digits")
-    along = Along(
-        "digits", "cpu", 1, parameters.train, parameters.curvature, 2, 1, 0, 300, "float32"
-    )
+    along = _along(parameters, parameters.train)
     try:
         with pool(torch_device("cpu"), 1) as spread, pytest.raises(InputError) as error:
             vectors_along(along, ["segments"], [0], "influence", spread)
