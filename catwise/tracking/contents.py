@@ -1,12 +1,16 @@
 """Make what a run in MLflow shows beside the files: curves, weights of all samples, and a note."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from catwise.figures.labels import case_labels, method_label, method_labels
+from catwise.figures.labels import (
+    case_labels,
+    improvement_label,
+    method_label,
+    method_labels,
+)
 from catwise.pipeline.results import Results
 from catwise.report.table1 import method_rows
 from catwise.tracking.mlflow_log import Point
@@ -38,24 +42,31 @@ def curves(results: Results) -> Iterator[Point]:
             yield Point("improve/accuracy", row["class"], row["round"], row["accuracy"])
 
 
-def weights(results: Results) -> str | None:
-    """Return a table as csv: a row per training sample, a column per case and method.
+def weights(results: Results) -> dict[str, str]:
+    """Return for each stage that makes weights a table as csv: a row for each training sample.
 
-    A method whose weights are all 1 has no column. Without a case of Table 1 there is no table.
+    ``reweight`` has a column for each case of Table 1 and method, ``improve`` one for each method.
+    Weights that are all 1 have no column; a stage that weighs nothing has no table.
     """
-    if results.reweight is None or results.reweight.cases.empty:
-        return None
+    named: dict[str, dict[str, np.ndarray]] = {"reweight": {}, "improve": {}}
+    if results.reweight is not None and not results.reweight.cases.empty:
+        labels = method_labels(results.reweight.table)
+        for (case, method), weights_n in results.reweight.weights.items():
+            named["reweight"][f"{case}: {labels[method]}"] = weights_n
+    if results.improve is not None:
+        for name, weights_n in results.improve.weights.items():
+            method = name.removeprefix("proposed ")
+            named["improve"][improvement_label(method, method != name)] = weights_n
     labels_n = np.array(results.classes, dtype=object)[results.labels_n]
-    columns: dict[str, Any] = {
-        "sample": range(len(labels_n)),
-        "label": labels_n,
-        "flipped": results.flipped_n.astype(int),
-    }
-    labels = method_labels(results.reweight.table)
-    for (case, method), weights_n in results.reweight.weights.items():
-        if np.ptp(weights_n) > 0:
-            columns[f"{case}: {labels[method]}"] = weights_n
-    return pd.DataFrame(columns).to_csv(index=False, float_format="%.4g")
+    samples = {"sample": range(len(labels_n)), "label": labels_n}
+    samples["flipped"] = results.flipped_n.astype(int)
+    tables = {}
+    for stage, columns in named.items():
+        weighed = {name: weights_n for name, weights_n in columns.items() if np.ptp(weights_n) > 0}
+        if weighed:
+            table = pd.DataFrame(samples | weighed)
+            tables[stage] = table.to_csv(index=False, float_format="%.4g")
+    return tables
 
 
 def note(results: Results) -> str:

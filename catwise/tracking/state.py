@@ -26,17 +26,21 @@ TABLES = {
 def state_of(results: Results) -> State:
     """Return all that MLflow is to hold of these results."""
     parameters = flat(results.parameters)
-    files, weights = logged_files(results), results.folder_of("reweight") / "weights.npz"
-    table = contents.weights(results)
+    files = logged_files(results)
+    weights = [results.folder_of(stage) / "weights.npz" for stage in ("reweight", "improve")]
+    tables = contents.weights(results)
     return State(
         dataset=results.dataset,
-        key=fingerprint(parameters, [*files, weights]),
+        key=fingerprint(parameters, [*files, *weights]),
         data_sha256=results.card.record["sha256"],
         parameters=parameters,
         points=list(contents.curves(results)),
         summaries={stage: flat(results.metrics(stage)) for stage in STAGES},
         files=files,
-        texts={weights.with_suffix(".csv").as_posix(): table} if table else {},
+        texts={
+            (results.folder_of(stage) / "weights.csv").as_posix(): table
+            for stage, table in tables.items()
+        },
         note=contents.note(results),
         changes=changes(results.dataset, parameters),
     )

@@ -243,6 +243,27 @@ def test_the_stage_writes_what_its_schema_says_and_noise_for_test_labels_changes
 
 
 @pytest.mark.slow
+def test_a_killed_stage_goes_on_to_the_same_bytes(monkeypatch):
+    stage.main("mine")
+    out, kept, keep = Path("reports/improve/mine"), [], resume.keep
+    whole = {path.name: path.read_bytes() for path in out.iterdir()}
+
+    def keep_some(path, *value):
+        if len(kept) == 30:
+            raise KeyboardInterrupt
+        kept.append(path)
+        return keep(path, *value)
+
+    monkeypatch.setattr(resume, "keep", keep_some)
+    with pytest.raises(KeyboardInterrupt):
+        stage.main("mine")
+    monkeypatch.setattr(resume, "keep", lambda *args: kept.append(args[0]) or keep(*args))
+    stage.main("mine")
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == whole
+    assert len(set(kept)) == len(kept) > 60  # nothing was trained again
+
+
+@pytest.mark.slow
 def test_the_plan_counts_at_most_what_the_stage_trains():
     run_improvement("mine", settings())
     done = len(resume.kept_results("improve", "mine"))

@@ -49,3 +49,17 @@ def test_a_false_ceiling_is_a_method_that_gains_and_a_false_room_a_path_that_doe
 def test_a_baseline_that_is_told_how_many_labels_are_wrong_shows_no_false_ceiling(rng):
     gains = {PLAIN: [0, 0, 0], PATH: [0, 0, 0], "lowest_margins": [3, 3, 3], "oracle": [9, 9, 9]}
     assert headline_metrics(experiment_of("ceiling", rng, **gains))["false_ceiling"] == 0
+
+
+def test_the_path_is_compared_with_the_baseline_of_the_largest_mean_over_the_same_seeds(rng):
+    gains = {PLAIN: [0, 0, 0], PATH: [3, 3, 3], "focal": [1, 1, 1], "cleanlab": [2, 2, 2]}
+    unfair = {f"{PATH}_shuffled": [9, 9, 9], "oracle": [9, 9, 9], f"{PROPOSED}own": [9, 9, 9]}
+    metrics = headline_metrics(experiment_of("room", rng, **gains, **unfair))
+    assert metrics["beyond_best"] == pytest.approx(1, abs=0.3)
+    assert 0.5 < metrics["beyond_best_low"] < metrics["beyond_best"]
+    assert metrics["beyond_best"] < metrics["beyond_best_high"] < 1.5
+
+
+def test_without_a_baseline_there_is_nothing_to_be_beyond(rng):
+    gains = {PLAIN: [0, 0, 0], PATH: [3, 3, 3], "oracle": [1, 1, 1]}
+    assert "beyond_best" not in headline_metrics(experiment_of("room", rng, **gains))

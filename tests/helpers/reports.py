@@ -313,6 +313,8 @@ def _write_improve(place: Place, classes: tuple[str, ...], cases: bool) -> None:
     for name, table in rows.items():
         write_table(place("improve"), name, table)
     weights = {name: np.ones(10 * len(classes), np.float32) for name in (methods if cases else ())}
+    if cases:
+        weights["ceiling_path"][0] = 0
     write_npz(place("improve") / "weights.npz", **weights)
     before = {"worst_before": 80.0, "worst_after": 82.0, "classes_down": 0, "answer": "room"}
     after = {"mean_net_low": 1.5, "worst_net_low": 1.5, "false_room": 0, "false_ceiling": 0}

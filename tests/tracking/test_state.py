@@ -79,17 +79,21 @@ def test_curves_are_named_by_class_case_and_method_and_a_generation_is_a_step(re
 
 
 def test_every_sample_has_a_row_of_weights_and_every_method_that_weighs_a_column(results):
-    heading, first, second, *rest = contents.weights(results).splitlines()
+    heading, first, second, *rest = contents.weights(results)["reweight"].splitlines()
     assert heading.startswith('sample,label,flipped,"direct_improvement: LP-GA printed linear')
     assert "all ones" not in heading
     assert first.startswith('0,"a,b",1,0,')
     assert second.startswith("1,None,0,0.1053,")
     assert len(rest) == 18
+    heading, first, *rest = contents.weights(results)["improve"].splitlines()
+    assert heading == "sample,label,flipped,path to the ceiling"
+    assert first == '0,"a,b",1,0'
+    assert len(rest) == 19
 
 
-def test_without_a_case_of_table_one_there_are_no_weights(root):
+def test_where_nothing_is_weighed_there_are_no_weights(root):
     results = write_results(live("linear"), dataset="linear", cases=False)
-    assert contents.weights(results) is None
+    assert contents.weights(results) == {}
     assert "Table 1" not in contents.note(results)
 
 
@@ -122,8 +126,9 @@ def test_the_stage_logs_the_files_of_the_pipeline_and_writes_the_key_alone(
     name = "LP-GA printed linear: start"
     assert run.data.metrics[f"search/direct_improvement/best_gain/{name}"] == 0.2
     assert run.data.metrics["reweight/direct_improvement.search.loss.worst"] == -1
-    stored = Path(run.info.artifact_uri, "reports/reweight/linear/weights.csv")
-    assert stored.read_text() == contents.weights(results)
+    for stage, table in contents.weights(results).items():
+        stored = Path(run.info.artifact_uri, f"reports/{stage}/linear/weights.csv")
+        assert stored.read_text() == table
     assert run.data.tags["mlflow.note.content"] == contents.note(results)
     assert run.data.params["prepare.seed"] == "0"
     assert (root / "mlflow.db.lock").exists()
