@@ -6,14 +6,18 @@ import numpy as np
 import pandas as pd
 import torch
 
-from catwise.config.schema import TopShare, Train
+from catwise.config.schema import DataSet, Factored, Logistic, TopShare
+from catwise.core.device import torch_device
 from catwise.core.progress import progress
 from catwise.experiments import resume
+from catwise.experiments.along_training import Along, vectors_along
 from catwise.experiments.retraining import retrained
 from catwise.experiments.trimming import run_trimming
+from catwise.influence.trajectory import average
 from catwise.pipeline.files import folder, read_json, read_npz, write_csv, write_json
 from catwise.pipeline.stage import run, settings
 from catwise.pipeline.tables import TABLES
+from catwise.pipeline.workers import pool
 from catwise.removal import effects
 from catwise.removal.top_share import plan
 
@@ -22,21 +26,18 @@ KEYS = {"endpoint": "P", "endpoint_runs": "P_runs", "segments": "P_segments"}  #
 
 def main(dataset: str) -> None:
     parameters = settings(dataset)
-    train, section = parameters.train, parameters.removal
-    device, threads = parameters.device, parameters.threads
-    torch.set_num_threads(threads)
+    section = parameters.removal
+    torch.set_num_threads(parameters.threads)
     out = folder("reports", "removal", dataset, "experiment")
     if section.method == "trimming":
-        summary = run_trimming(dataset, device, train, section, out)
+        summary = run_trimming(dataset, parameters.device, parameters.train, section, out)
     else:
-        summary = top_share(dataset, device, threads, train, section, out)
+        summary = top_share(dataset, parameters, section, out)
     write_json(out.parent / "metrics.json", summary)
     resume.clear("removal", dataset)
 
 
-def top_share(
-    dataset: str, device: str, threads: int, train: Train, section: TopShare, out: Path
-) -> dict[str, float]:
+def top_share(dataset: str, parameters: DataSet, section: TopShare, out: Path) -> dict[str, float]:
     """Train again without the most beneficial or detrimental samples of each class.
 
     Each P of the parameters ranks the samples anew; the trainings on all samples and those without
@@ -44,8 +45,10 @@ def top_share(
     """
     classes = read_json(Path("data", dataset, "card.json"))["classes"]
     arrays = read_npz(Path("reports", "influence", dataset, "vectors.npz"))
-    vectors: dict[str, np.ndarray]
-    vectors = {name: arrays[KEYS[name]].astype(np.float64) for name in section.influence}
+    vectors: dict[str, np.ndarray] = {
+        name: arrays[KEYS[name]].astype(np.float64) if name in KEYS else exact(dataset, parameters)
+        for name in section.influence
+    }
     plans = {
         name: plan(p_nk, section.share, section.controls, section.seeds)
         for name, p_nk in vectors.items()
@@ -55,7 +58,8 @@ def top_share(
         for planned in plans.values()
         for seed, removed in planned
     ]
-    again = retrained(dataset, device, threads, train, "test", jobs, "removal")
+    device, threads = parameters.device, parameters.threads
+    again = retrained(dataset, device, threads, parameters.train, "test", jobs, "removal")
     measured = [
         (accuracy_k.tolist(), loss_k.tolist())
         for accuracy_k, loss_k in progress(again, f"removal {dataset}", len(jobs))
@@ -73,6 +77,19 @@ def top_share(
     for name, table in tables.items():
         write_csv(out / f"{name}.csv", table.to_dict("records"))
     return effects.summary(correlations, diagonal)
+
+
+def exact(dataset: str, parameters: DataSet) -> np.ndarray:
+    """Compute P (n, k) through every step, averaged over new trainings as the others are."""
+    section, train, curvature = parameters.influence, parameters.train, parameters.curvature
+    assert not isinstance(train, Logistic)
+    assert isinstance(curvature, Factored)
+    device, threads = parameters.device, parameters.threads
+    one_bin = section.model_copy(update={"bins": 1})
+    along = Along(dataset, device, threads, train, curvature, one_bin)
+    runs = range(1, section.runs + 1)  # run 0 needs the checkpoints
+    with pool(torch_device(device), threads) as spread:
+        return average(vectors_along(along, ["exact"], runs, "removal", spread)["exact"])
 
 
 if __name__ == "__main__":

@@ -134,8 +134,9 @@ def _along(dataset: DataSet) -> Iterator[Problem]:
     unrolls = unrolls and train.optimizer == "sgd"
     if "exact_runs" in kinds and not unrolls:
         yield "fidelity.kinds", "exact_runs of a cnn by sgd without crops alone", ", ".join(kinds)
-    if "exact" in proposing and not unrolls:
-        yield "improve.influence", "exact of a cnn by sgd without crops alone", ", ".join(proposing)
+    for key, named in {"removal.influence": ranked, "improve.influence": proposing}.items():
+        if "exact" in named and not unrolls:
+            yield key, "exact of a cnn by sgd without crops alone", ", ".join(named)
 
 
 def _cases(dataset: DataSet) -> Iterator[Problem]:

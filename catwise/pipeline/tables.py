@@ -68,7 +68,7 @@ TABLES: dict[str, Schema] = {
         **{"influence": float, "labelled": int, "accuracy_change": float, "loss_change": float},
     },
     "removal/correlations": CORRELATIONS,
-    "removal/rankings": {"vectors": str, **CORRELATIONS},  # endpoint, endpoint_runs, segments
+    "removal/rankings": {"vectors": str, **CORRELATIONS},  # endpoint, segments, exact, ...
     "removal/diagonal": {
         **{"class": str, "group": str, "measure": str, "mean": float, **INTERVAL},
         **{"reading": int | None, "net_mean": float, "net_low": float, "net_high": float},

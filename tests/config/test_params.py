@@ -295,6 +295,11 @@ def test_the_projects_own_file_is_valid():
             "improve.influence: expected no segments where influence.segments is 0; got endpoint",
         ),
         (
+            "datasets.cifar10_noisy.removal.influence",
+            ["exact"],
+            "removal.influence: expected exact of a cnn by sgd without crops alone; got exact",
+        ),
+        (
             "datasets.cifar10_noisy.improve.influence",
             ["exact"],
             "improve.influence: expected exact of a cnn by sgd without crops alone; got exact",

@@ -34,9 +34,22 @@ def test_a_case_has_a_row_and_the_last_one_counts_what_is_borne_out(results):
     assert {len(row) for row in (heading, room, ceiling, last)} == {len(heading)}
     gain = "+2.0 (+1.5 to +2.5)"
     best = "focal loss: -1.0 (-1.5 to -0.5), 0 down"  # a proposal is no baseline
-    assert room == ["room", "room to improve", "yes", "direction 0.5", gain, gain, "0", best]
-    assert ceiling[:4] == ["ceiling", "at its ceiling", "no", "direction 0.5"]
-    assert last[:4] == ["all 2", "", "room: 1 of 1, ceiling: 0 of 1", "1 steps"]
+    verdict = ["2", "room to improve", "yes"]
+    assert room == ["room", *verdict, "direction 0.5", gain, gain, "0", best, "+3.0 (+2.0 to +4.0)"]
+    assert ceiling[:5] == ["ceiling", "2", "at its ceiling", "no", "direction 0.5"]
+    counts = "room: 1 of 1, ceiling: 0 of 1; mean and worst class both gain: 1 of 1 with room"
+    assert last[:5] == ["all 2", "", "", counts, "1 steps"]
+
+
+def test_what_was_not_compared_by_seed_has_a_dash_and_a_gain_of_one_measure_is_not_one_of_both(
+    results,
+):
+    path = results[0].folder_of("improve") / "metrics.json"
+    metrics = json.loads(path.read_text()) | {"worst_net_low": -0.1}
+    path.write_text(json.dumps({k: v for k, v in metrics.items() if "beyond" not in k}))
+    _, row, last = case_rows(results[:1])
+    assert (row[3], row[-1]) == ("yes", "-")
+    assert last[3].endswith("both gain: 0 of 1 with room")
 
 
 @pytest.mark.parametrize(("gained", "down", "words"), [(1, 2, "in part"), (0, 0, "no")])
@@ -45,7 +58,8 @@ def test_room_is_said_of_every_class(results, gained, down, words):
     metrics = json.loads(path.read_text()) | {"false_room": 1 - gained, "classes_down": down}
     path.write_text(json.dumps(metrics))
     _, row, last = case_rows(results[:1])
-    assert (row[2], last[2]) == (words, "room: 0 of 1, ceiling: 0 of 0")
+    assert row[3] == words
+    assert last[3].startswith("room: 0 of 1, ceiling: 0 of 0;")
 
 
 def test_the_picture_has_a_mark_for_each_class_and_case_and_says_how_well_they_agree(results):
@@ -72,7 +86,7 @@ def test_a_path_without_a_step_has_no_marks_and_an_empty_gain(results):
         plain = [line for line in lines if line.startswith("plain")]
         moved = [line.replace("plain", "ceiling_path") for line in plain]
         (path / f"{name}.csv").write_text("\n".join([*kept, *moved]) + "\n")
-    assert case_rows(results)[1][4:6] == ["0", "0"]
+    assert case_rows(results)[1][5:7] == ["0", "0"]
     first, second = case_picture(results).figure.axes
     assert len(first.containers[0].lines[0].get_xydata()) == 0
     assert len(second.containers[0].lines[0].get_xydata()) == 2

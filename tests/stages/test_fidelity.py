@@ -22,7 +22,7 @@ from stages import curvature, fidelity, influence, prepare, removal, train
 pytestmark = pytest.mark.slow
 
 KINDS = ["ekfac", "ekfac_runs", "segments", "segments_runs", "exact_runs", "tracin", "label_counts"]
-VECTORS = ["endpoint", "endpoint_runs", "segments"]
+VECTORS = ["endpoint", "endpoint_runs", "segments", "exact"]
 SIZES = SMALL | {
     "datasets.digits.fidelity.seeds": 2,
     "datasets.digits.fidelity.kinds": KINDS,
