@@ -36,7 +36,9 @@ RESULTS: dict[str, dict[str, Callable[[], str]]] = {
         "improved": results.improved,
         "reweighted": results.reweighted,
         "predicted": results.predicted,
+        "ahead": results.ahead,
         "removed": results.removed,
+        "ranked": results.ranked_by,
         "claims": results.claims,
     },
 }

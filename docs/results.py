@@ -18,8 +18,8 @@ from catwise.figures.style import png
 from catwise.pipeline.files import read_json
 from catwise.pipeline.results import Results, run_and_carried
 from catwise.report.cases import case_picture, case_rows
-from catwise.report.fidelity_tables import score_rows
-from catwise.report.removal_tables import removals
+from catwise.report.fidelity_tables import lead_rows, score_rows
+from catwise.report.removal_tables import ranked, removals
 from catwise.report.table1 import method_rows
 from docs.tables import table
 
@@ -41,6 +41,7 @@ SHOWN = [  # the methods of Table 1 that the docs show, of more on the page
     {"family": "lp_ga", "rule": "printed", "program": "linear", "anchor": "start"},
     {"family": "lp_ga", "rule": "beta", "program": "quadratic", "anchor": "end"},
     {"family": "direction", "query": "loss", "filter": "horizon", "anchor": "end"},
+    {"family": "direction", "query": "loss", "filter": "exact", "anchor": "unrolled"},
     {"family": "oracle"},
     {"family": "best_seeds"},
 ]
@@ -120,8 +121,10 @@ def verdicts() -> str:
 
 
 def verdict_of(results: Results) -> str:
-    """Say in a sentence whether there is room."""
-    return results.ceiling.verdict.sentence
+    """Say in a sentence whether there is room, and whether new trainings checked it."""
+    sentence = results.ceiling.verdict.sentence
+    checked = "slope" in results.metrics("ceiling")
+    return sentence if checked else f"{sentence}; not checked by new trainings"
 
 
 def reweighted() -> str:
@@ -141,6 +144,18 @@ def reweighted() -> str:
 def predicted() -> str:
     """Give the score of each kind of P, by data set, design of the subsets and measure."""
     heading, *rows = score_rows(all_results())
+    return table(heading, rows)
+
+
+def ahead() -> str:
+    """Give how far the best kind of P is ahead of counting labels, on the same subsets."""
+    heading, *rows = lead_rows(all_results())
+    return table(heading, rows)
+
+
+def ranked_by() -> str:
+    """Give rho of removal for each P by which samples were ranked, where there are several."""
+    heading, *rows = ranked(all_results())
     return table(heading, rows)
 
 

@@ -9,12 +9,13 @@ from catwise.figures.labels import kind_label
 from catwise.pipeline.files import read_npz
 from catwise.pipeline.results import Results
 
-__all__ = ["score_rows"]
+__all__ = ["lead_rows", "score_rows"]
 
 KINDS = (  # in the order of the columns
     *("identity", "kfac", "ekfac", "ekfac_runs", "segments", "segments_runs", "exact_runs"),
     *("tracin", "label_counts"),
 )
+COUNTED = "label_counts"
 DESIGNS = {"half": "halves", "removal": "without a tenth"}
 Cells = dict[str, tuple[float, float, float]]  # by kind: the score with its interval
 
@@ -49,6 +50,30 @@ def score_rows(results: Sequence[Results]) -> list[list[str]]:
                     "-" if np.isnan(ceiling) else f"{ceiling:.2f}",
                 ]
             )
+    return rows
+
+
+def lead_rows(results: Sequence[Results]) -> list[list[str]]:
+    """Give the kind of P that predicts best, and how far it is ahead of counting labels.
+
+    A row for each data set, design of the subsets and measure for which the stage ``fidelity`` has
+    compared both on the same subsets. The difference has its 95 % bootstrap interval; the kind is
+    chosen by its score there, which flatters it.
+    """
+    rows = [["data set", "subsets", "measure", "best kind of P", "beyond labels counted"]]
+    for one in results:
+        if one.fidelity is None:
+            continue
+        keys = ["design", "measure", "first", "second"]
+        compared = one.fidelity.differences.set_index(keys).sort_index()
+        scored = one.fidelity.summary
+        scored = scored[(scored["kind"] != COUNTED) & scored["lds"].notna()]
+        for (design, measure), summary in scored.groupby(["design", "measure"], sort=False):
+            best = summary.loc[summary["lds"].idxmax(), "kind"]
+            if (design, measure, best, COUNTED) in compared.index:
+                ahead = compared.loc[(design, measure, best, COUNTED)]
+                words = "{:+.2f} ({:+.2f} to {:+.2f})".format(*ahead[["difference", "low", "high"]])
+                rows.append([one.dataset, DESIGNS[design], measure, kind_label(best), words])
     return rows
 
 

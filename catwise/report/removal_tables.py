@@ -1,11 +1,15 @@
 """Write what removing samples did as tables of text: does it agree with the influence vectors?"""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-__all__ = ["agreement", "diagonal", "removals"]
+from catwise.figures.labels import vectors_label
+from catwise.pipeline.results import Results
+
+__all__ = ["agreement", "diagonal", "ranked", "removals"]
 
 GROUPS = ("beneficial", "detrimental", "random")
 MEASURES = ("accuracy", "loss")
@@ -34,6 +38,30 @@ def removals(metrics: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
                 cells.append(two_digits(values[f"counted_{name}"]))
                 cells.append(two_digits(values[f"ceiling_{name}"]))
             rows.append([dataset, group, *cells])
+    return rows
+
+
+def ranked(results: Sequence[Results]) -> list[list[str]]:
+    """Give rho for each P by which samples were ranked, where there are several.
+
+    Rho is of the changes averaged over the seeds, with its 95 % interval over the removals.
+    """
+    heading = [f"{measure}: {way}" for measure in MEASURES for way in ("rho", "ceiling")]
+    rows = [["data set", "removed", "ranked by P", *heading]]
+    for one in results:
+        rankings = one.top_share.rankings if one.top_share else pd.DataFrame()
+        if rankings.empty or rankings["vectors"].nunique() == 1:
+            continue
+        alike = rankings[(rankings["pairs"] == "all") & (rankings["trainings"] == "mean")]
+        of_measure = alike.set_index(["group", "vectors", "measure"])
+        for group in GROUPS:
+            for name in alike["vectors"].unique():
+                cells = []
+                for measure in MEASURES:
+                    row = of_measure.loc[group, name, measure]
+                    cells.append("{:.2f} ({:.2f} to {:.2f})".format(*row[["rho", "low", "high"]]))
+                    cells.append(two_digits(None if np.isnan(row["ceiling"]) else row["ceiling"]))
+                rows.append([one.dataset, group, vectors_label(name), *cells])
     return rows
 
 

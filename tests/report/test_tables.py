@@ -3,6 +3,7 @@
 import pytest
 
 from catwise.claims import paper
+from catwise.figures.labels import kind_label
 from catwise.pipeline.results import Results, names
 from catwise.report import fidelity_tables, provenance, removal_tables, table1, table2
 from catwise.reweighting import genetic_search
@@ -183,3 +184,36 @@ def test_scores_are_those_of_the_stage_and_what_it_has_not_scored_is_scored_here
     alone = {tuple(row[:3]): row for row in fidelity_tables.score_rows(carried)[1:]}
     assert alone["digits_noisy10", "100 halves", "loss"][3] == own["identity"]
     assert any(row[-2] == "-" for row in alone.values())  # labels were not counted by the stage
+
+
+def test_the_best_kind_is_compared_with_counting_on_the_same_subsets():
+    carried = [Results.carried("digits_noisy10")]
+    heading, *rows = fidelity_tables.lead_rows(carried)
+    assert {len(row) for row in rows} == {len(heading)}
+    cells = {tuple(row[1:3]): row[3:] for row in rows}
+    assert len(cells) == len(rows) == 4
+    differences = carried[0].fidelity.differences
+    summary = carried[0].fidelity.summary.set_index(["design", "measure", "kind"])["lds"]
+    own = differences.query("design == 'half' and measure == 'loss' and second == 'label_counts'")
+    best = own.loc[own["difference"].idxmax()]
+    assert summary["half", "loss"].idxmax() == best["first"]
+    name, words = cells["halves", "loss"]
+    assert name == kind_label(best["first"])
+    assert words == f"{best['difference']:+.2f} ({best['low']:+.2f} to {best['high']:+.2f})"
+
+
+def test_what_was_not_compared_with_counting_has_no_row():
+    assert len(fidelity_tables.lead_rows([Results.carried("cifar10_small")])) == 1
+
+
+def test_rankings_by_several_p_have_a_row_each_and_those_by_one_have_none():
+    carried = [Results.carried(name) for name in ("digits_noisy10", "emotion_small")]
+    heading, *rows = removal_tables.ranked(carried)
+    assert {len(row) for row in rows} == {len(heading)}
+    assert {row[0] for row in rows} == {"digits_noisy10"}
+    rankings = carried[0].top_share.rankings
+    assert len(rows) == 3 * rankings["vectors"].nunique()
+    endpoint = rows[0]
+    assert endpoint[1:3] == ["beneficial", "at the end of training"]
+    rho = carried[0].metrics("removal")["spearman_mean_accuracy_beneficial"]
+    assert endpoint[3].startswith(f"{rho:.2f} (")
