@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from catwise.figures.labels import vectors_label
+from catwise.pipeline.records import TopShare
 from catwise.pipeline.results import Results
 
 __all__ = ["agreement", "diagonal", "ranked", "removals"]
@@ -49,10 +50,12 @@ def ranked(results: Sequence[Results]) -> list[list[str]]:
     heading = [f"{measure}: {way}" for measure in MEASURES for way in ("rho", "ceiling")]
     rows = [["data set", "removed", "ranked by P", *heading]]
     for one in results:
-        rankings = one.top_share.rankings if one.top_share else pd.DataFrame()
-        if rankings.empty or rankings["vectors"].nunique() == 1:
+        if not isinstance(one.removal, TopShare):
             continue
+        rankings = one.removal.rankings
         alike = rankings[(rankings["pairs"] == "all") & (rankings["trainings"] == "mean")]
+        if alike["vectors"].nunique() == 1:
+            continue
         of_measure = alike.set_index(["group", "vectors", "measure"])
         for group in GROUPS:
             for name in alike["vectors"].unique():
