@@ -195,6 +195,13 @@ def load_diagnosis(
 
     Raises InputError for a file that is missing or damaged, and for another model, other labels or
     other first samples than those of the diagnosis.
+
+    >>> import tempfile, torch
+    >>> train, query = ((torch.randn(60, 2), torch.arange(60) % 2) for _ in range(2))
+    >>> with tempfile.TemporaryDirectory() as path:
+    ...     diagnose(nn.Linear(2, 2), train, query, ["red", "blue"]).save(path)
+    ...     load_diagnosis(path).classes
+    ['red', 'blue']
     """
     if (model is None) != (train is None):
         raise InputError("load_diagnosis: expected model and train, or neither; got one of them")

@@ -185,7 +185,7 @@ def _centred(values_hk: np.ndarray, design_h: np.ndarray) -> np.ndarray:
 def _sums(x_hk: np.ndarray, y_hk: np.ndarray, design_h: np.ndarray) -> np.ndarray:
     """Compute sum_h x_h y_h of all subsets, then of those without each, centred anew: (1 + h, k).
 
-    Of a design of m subsets with mean 0, the one left out takes x_h y_h m / (m - 1) with it.
+    The subset that is left out of a design of m, with mean 0, takes x_h y_h m / (m - 1) with it.
     """
     products_hk = x_hk * y_hk
     size_h = (design_h[:, None] == design_h).sum(axis=1)

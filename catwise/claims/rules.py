@@ -218,7 +218,7 @@ def ratio_rule(results: Sequence["Results"], benchmark: dict[str, Any] | None) -
 def acting(answer: str, results: Sequence["Results"]) -> Answer:
     """Count how often new trainings bear out the verdicts that say room, or a ceiling (section 1).
 
-    Of results with the same data the last ones count: they are carried, and of more seeds.
+    Where results are of the same data the last ones count: they are carried, and of more seeds.
     """
     distinct = {one.card.record["sha256"]: one for one in results if one.metrics("improve")}
     cases = [one.metrics("improve") for one in distinct.values()]

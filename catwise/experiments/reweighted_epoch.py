@@ -33,7 +33,7 @@ __all__ = [
     "refreshed",
 ]
 
-# Of the training samples. "refresh": no step is taken, but batch norm's statistics are taken again.
+# Weights of all samples; "refresh" takes no step, but batch norm's statistics again.
 Weights = np.ndarray | Literal["refresh"]
 # The weights, and what is added to the seed of the recipe.
 Job = tuple[Weights, int]

@@ -33,6 +33,12 @@ def sklearn_training(estimator: Any, train: Batch) -> TrainFunction:
 
     Raises InputError for an estimator that takes no weights and for features that are no floats; in
     a training as ``as_module`` does, and where its model predicts other classes.
+
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> x, y = torch.tensor([[-1.0], [-2.0], [1.0], [2.0]]), torch.tensor([0, 0, 1, 1])
+    >>> train_function = sklearn_training(LogisticRegression(), (x, y))
+    >>> train_function(np.ones(4), 0)(x).argmax(dim=1)
+    tensor([0, 0, 1, 1])
     """
     from sklearn.base import clone
     from sklearn.utils.validation import has_fit_parameter

@@ -102,6 +102,12 @@ def fit_factors(
     Differs from kronfluence, whose fit is ``draw="balanced"`` of all samples but for the labels
     that it draws: both passes see the same pairs, and the per-sample gradient is rotated by
     whichever side has fewer operations.
+
+    >>> model = nn.Sequential(nn.Linear(4, 3, bias=False))
+    >>> train = (torch.randn(20, 4), torch.arange(20) % 3)
+    >>> fitted = fit_factors(model, train, kind="ekfac", damping=0.1, seed=0, batch_size=10)
+    >>> fitted.n, fitted.layers["0"]["eigenvalues"].shape
+    (20, torch.Size([3, 4]))
     """
     source = as_samples(train, model, "train")
     n = len(source)

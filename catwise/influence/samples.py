@@ -42,9 +42,9 @@ def as_samples(data: Data, model: nn.Module, name: str = "samples") -> Samples:
     Tensors, or what numpy makes arrays of, are a tuple of all inputs of the model, then the labels,
     which may be a list, or a dictionary with the labels under ``labels`` or ``label``; of the
     others those are kept that the model's ``forward`` names. An item of a Dataset is such a tuple
-    or dictionary of one sample. Of a DataLoader only the Dataset and the function that collates are
-    used: samples keep their order in the Dataset. Floating inputs take the dtype of the model,
-    labels become int64.
+    or dictionary of one sample. A DataLoader gives its Dataset and the function that collates, and
+    nothing else: samples keep their order in the Dataset. Floating inputs take the dtype of the
+    model, labels become int64.
 
     Raises InputError, with ``name``, for samples that cannot be read by number, for none, for parts
     of different sizes, for labels that are no whole numbers (n,), and where a second look at the

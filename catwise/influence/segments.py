@@ -88,6 +88,21 @@ def influence_by_segments(
 
     Raises InputError where there is no segment, where one is without steps or of another model,
     where an endless one has a weight decay or scales, and where the exact steps of one diverge.
+
+    >>> from catwise.influence.factors import fit_factors
+    >>> x, labels = torch.tensor([[1.0], [-1.0], [1.0]]), torch.tensor([0, 1, 1])
+    >>> model = nn.Linear(1, 2, bias=False)
+    >>> _ = nn.init.zeros_(model.weight)
+    >>> curvature = fit_factors(
+    ...     model, (x, labels), kind="ekfac", damping=0.1, seed=0, batch_size=3, draw="every"
+    ... )
+    >>> segment = Segment(model, curvature, rates=[0.1, 0.1])
+    >>> influence_by_segments(
+    ...     model, [segment], (x, labels), (x[:2], labels[:2]), labels[:2], 2, batch_size=3
+    ... )  # the third sample has a wrong label and harms both classes
+    tensor([[ 0.0317,  0.0317],
+            [ 0.0317,  0.0317],
+            [-0.0317, -0.0317]])
     """
     if not segments:
         raise InputError("segments: expected one or more; got none")

@@ -97,6 +97,16 @@ def unrolled_influence(
     they lag behind. The price is about 3 k forward and backward passes over the steps' batches.
     Raises InputError for a network with dropout, and, with the step and its rate times curvature,
     where an adjoint is not finite.
+
+    >>> x, labels = torch.tensor([[1.0], [-1.0], [1.0]]), torch.tensor([0, 1, 1])
+    >>> start = nn.Linear(1, 2, bias=False)
+    >>> _ = nn.init.zeros_(start.weight)
+    >>> step = Step((x, labels), torch.arange(3), rate=0.5)
+    >>> query = (x[:2], labels[:2])
+    >>> unrolled_influence(start, [step], 3, query, query[-1], 2).p_nk
+    tensor([[ 0.0764,  0.0764],
+            [ 0.0764,  0.0764],
+            [-0.0764, -0.0764]])
     """
     stepping = _without_running_statistics(start)
     ones = torch.ones(num_samples).to(next(start.parameters()))

@@ -128,6 +128,13 @@ def group_gradients(
     without samples has a zero gradient, and a warning names it.
 
     Raises InputError for groups of another range or length, and where a gradient is not finite.
+
+    >>> x, labels = torch.tensor([[1.0], [-1.0]]), torch.tensor([0, 1])
+    >>> model = nn.Sequential(nn.Linear(1, 2, bias=False))
+    >>> _ = nn.init.zeros_(model[0].weight)
+    >>> group_gradients(model, (x, labels), labels, 2, batch_size=2)["0"][:, :, 0]
+    tensor([[-0.5000,  0.5000],
+            [-0.5000,  0.5000]])
     """
     query = as_samples(query, model, "query")
     return _sums(

@@ -29,8 +29,8 @@ class Removal:
 def top_rows(p_nk: np.ndarray, share: float) -> list[Removal]:
     """Choose for each class k the round(share n) samples with the largest P[:, k] and the smallest.
 
-    All beneficial removals come first, then all detrimental ones. Of equal influences the one
-    whose row comes first counts as smaller.
+    All beneficial removals come first, then all detrimental ones. Where influences are equal, the
+    one whose row comes first counts as smaller.
     """
     count = round(share * len(p_nk))
     order_nk = np.argsort(p_nk, axis=0, kind="stable")

@@ -35,8 +35,8 @@ def most_evaluations(generations: int, population: int) -> int:
 class GeneticSearch:
     """Hold a population of candidates with their ratings, and breed the next generation.
 
-    The first population is uniform in [0, 1]^genes, as in Table 2 of the paper. Of each later
-    generation a quarter is
+    The first population is uniform in [0, 1]^genes, as in Table 2 of the paper. A quarter of each
+    later generation is
 
     - the elite, unchanged;
     - the elite mutated: each gene with probability 0.25 moved by N(0, 0.25^2), clipped;

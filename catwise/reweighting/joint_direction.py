@@ -39,6 +39,10 @@ def joint_direction(p_nk: np.ndarray, labels_n: np.ndarray | None = None) -> Dir
 
     Raises InputError for values that are not finite, and for a class on which all samples have the
     same influence.
+
+    >>> p_nk = np.array([[2.0, 0.0], [0.0, 2.0], [1.0, 1.0], [-3.0, -3.0]])
+    >>> joint_direction(p_nk).delta_n.round(2)  # the last sample harms both classes
+    array([ 0.53,  0.53,  0.53, -1.6 ])
     """
     p_nk = np.asarray(p_nk, dtype=np.float64)
     require_finite(p_nk, "influence vectors", ("sample", "class"))
@@ -76,6 +80,9 @@ def direction_weights(
 
     The weights are the nearest ones with 0 <= w <= w_max and mean 1, within each label where
     ``labels_n`` is given. A direction of zeros but for rounding, as at a ceiling, leaves the start.
+
+    >>> direction_weights(np.array([0.5, 0.5, 0.5, -1.5]), size=0.5).round(2)
+    array([1.33, 1.33, 1.33, 0.  ])
     """
     mean = np.abs(delta_n).mean()
     scale = size / mean if mean > 1e-9 else 0

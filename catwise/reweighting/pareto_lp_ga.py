@@ -63,6 +63,14 @@ def pareto_lp_ga(
     the share ``merge`` of the weight count as one and are trained once: an epoch moves more by
     chance than by so little weight, so that the search would choose by luck. What the program of
     line 4 does otherwise is said in ``catwise.reweighting.linear_program``.
+
+    >>> p_nk = np.array([[2.0, 0.0], [0.0, 2.0], [1.0, 1.0], [-3.0, -3.0]])
+    >>> program = CandidateProgram(p_nk, targets=[0], rule="printed")
+    >>> def train_one_epoch(weights):  # as if P were right
+    ...     return [0.5 + 0.1 * (weights_n - 1) @ p_nk for weights_n in weights]
+    >>> found = pareto_lp_ga(program, train_one_epoch, np.array([0.5, 0.5]), population=8)
+    >>> found.weights[0]
+    array([2., 0., 2., 0.])
     """
     solve_linear_program, train_once = program.solver(), _TrainOnce(train_one_epoch, merge)
     number_of: dict[Genes, int] = {}

@@ -7,7 +7,7 @@ import numpy as np
 
 __all__ = ["TOLERANCE", "Outcome", "Solution", "Solver"]
 
-# Of the gap, as a share of sum |c - mean c|, and of a floor, as a share of the class's influence.
+# The largest gap, as a share of sum |c - mean c|, and below a floor, of the class's influence.
 TOLERANCE = 1e-9
 
 Solver = Literal["dual", "reference", "none"]
