@@ -88,8 +88,8 @@ class Verdict:
         """Say what the verdict does not speak of."""
         checked = "" if self.calibrated else ", and not checked by retraining"
         return (
-            f"The verdict is about other weights for these samples{checked}; new samples, another model or"
-            " longer training may still help."
+            f"The verdict is about other weights for these samples{checked}; new samples, another"
+            " model or longer training may still help."
         )
 
     @property

@@ -1,5 +1,7 @@
 """Laws of the fitted factors: moments pair by pair, whatever the batches, the padding, the file."""
 
+import copy
+
 import pytest
 import torch
 from safetensors.torch import save
@@ -7,6 +9,7 @@ from safetensors.torch import save
 from catwise.core.errors import InputError
 from catwise.core.losses import logits_of
 from catwise.core.precision import precision
+from catwise.influence import factors
 from catwise.influence.curvature import from_tensors
 from catwise.influence.factors import fit_factors
 from catwise.influence.fisher_pairs import draw_pairs
@@ -166,3 +169,23 @@ def test_padding_changes_neither_factors_nor_vectors(monkeypatch, embeddings):
     masked = padded_vectors(long, bert.real_positions)
     torch.testing.assert_close(masked, expected, rtol=1e-8, atol=1e-10 * scale)
     assert not torch.allclose(padded_vectors(long), expected, rtol=1e-3, atol=1e-4 * scale)
+
+
+def test_eigenvectors_in_float32_change_the_last_digits_alone(case, monkeypatch):
+    net = copy.deepcopy(case[0]).float()
+    train, query = ((x.float(), labels) for x, labels in case[1:])
+    exact = fit_factors(net, train, kind="ekfac", **OPTIONS)
+    monkeypatch.setattr(factors, "LARGE", 1)
+    rounded = fit_factors(net, train, kind="ekfac", **OPTIONS)
+    assert any(
+        (exact.layers[name]["inputs"] != part["inputs"]).any()
+        for name, part in rounded.layers.items()
+    )
+    first, second = (vectors(net, fitted, train, query) for fitted in (exact, rounded))
+    torch.testing.assert_close(first, second, rtol=1e-2, atol=1e-3 * float(first.abs().max()))
+    monkeypatch.undo()
+    wide = fit_factors(case[0], case[1], kind="kfac", **OPTIONS)
+    monkeypatch.setattr(factors, "LARGE", 1)  # a network in float64 keeps its bits
+    again = fit_factors(case[0], case[1], kind="kfac", **OPTIONS)
+    for name, part in wide.layers.items():
+        assert all((part[key] == again.layers[name][key]).all() for key in part)
