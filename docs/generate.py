@@ -22,6 +22,7 @@ PROJECT: dict[str, dict[str, Callable[[], str]]] = {  # page -> part -> what mak
     "docs/performance.md": {
         "cost": project.cost,
         "program": project.program,
+        "headrooms": project.headrooms,
         "formats": project.formats,
         "budget": project.budget,
     },

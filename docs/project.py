@@ -132,6 +132,17 @@ def program() -> str:
     return table([*heading, "difference of the optimum", "largest gap"], rows)
 
 
+def headrooms() -> str:
+    """Give the time of the headroom, and of all that the stage ``ceiling`` does at a checkpoint."""
+    rows = []
+    for row in read_json(BENCHMARKS / "linear_program.json")["headrooms"]:
+        check = "-" if row["check_s"] is None else f"{row['check_s']:.1f}"
+        times = [f"{row['headroom_s']:.3f}", check, f"{row['gap']:.0e}"]
+        rows.append([row["vectors"], f"{row['n']:,}, {row['k']}", *times])
+    heading = ["vectors", "samples, classes", "headroom, s", "whole check, s", "gap"]
+    return table(heading, rows)
+
+
 def budget() -> str:
     """Count the operations of each stage at the paper's size, and what they ask of a GPU."""
     budget = read_json(BENCHMARKS / "budget.json")
