@@ -24,6 +24,7 @@ from catwise.improvement.proposals import (
     direction,
     drop_harmful,
     frequency,
+    made_of,
 )
 from catwise.influence.factors import fit_factors
 from catwise.influence.samples import as_tensor
@@ -40,6 +41,7 @@ __all__ = [
     "right",
 ]
 
+HALF = "half way"
 TrainFunction = Callable[[np.ndarray, int], nn.Module]  # weights (n,) and a seed -> the model
 PROPOSALS: dict[str, Proposal] = {
     "direction 0.5": direction(0.5),
@@ -91,6 +93,7 @@ def improve(
     test: Batch,
     classes: Sequence[str],
     *,
+    half_trained: TrainFunction | None = None,
     proposals: Mapping[str, Proposal] = PROPOSALS,
     region: Region = Region(),  # noqa: B008  (frozen)
     rounds: int = 2,
@@ -116,10 +119,14 @@ def improve(
     them, by which the model is called everywhere; the path's are described at
     ``retrain_to_the_ceiling``.
 
+    ``half_trained`` is a function like ``train_function`` that stops half way. Where it is given,
+    every proposal is made of P at its models too, at which wrong labels are not yet learnt by
+    heart: on two of three sets of digits that gained more.
+
     ``allowed_loss`` is how many points of accuracy a class may lose for the gain of the others.
 
     The price is runs + seeds trainings, seeds for each trial, runs for each further round, and
-    twice seeds for the gain.
+    twice seeds for the gain. ``half_trained`` adds runs halves to each round, and as many trials.
 
     Before the first training it raises InputError for what ``as_batch`` refuses, for a label that
     is no class, for a class without a training sample or with fewer than six validation samples or
@@ -144,21 +151,20 @@ def improve(
     for name, value, least in (("runs", runs, 1), ("seeds", seeds, 2), ("bins", bins, 3)):
         require_number(name, value, least, whole=True)
     signature(fit_factors).bind_partial(**options)  # an option that is none fails before hours
-    labels_m = validation[-1].cpu().numpy()
-    rng = np.random.default_rng(seed)
-    first_m = validation_bins(labels_m, 2, rng) % 2 == 0
-    part_a, part_b = (
-        tuple(values[torch.from_numpy(mask).to(values.device)] for values in validation)
-        for mask in (first_m, ~first_m)
-    )
-    count = min(bins, int(np.bincount(labels_m[first_m]).min()))
-    groups_m = validation_bins(labels_m[first_m], count, rng)
+    part_a, part_b, groups_m, count = _halves(validation, bins, np.random.default_rng(seed))
     trainer = _Trainer(train_function)
+    trainers = {"at the end": trainer}
+    if half_trained is not None:
+        trainers[HALF] = _Trainer(half_trained, "half_trained")
+        again = {f"{name}, {HALF}": made_of(HALF, one) for name, one in proposals.items()}
+        proposals = {**proposals, **again}
 
     def influence(weights_n: np.ndarray) -> dict[str, np.ndarray]:
-        models = (trainer(weights_n, seed + run) for run in progress(range(runs)))
-        about = (train, part_a, groups_m, len(classes), count)
-        return {"endpoint": averaged_influence(models, *about, **options)}
+        by_kind, about = {}, (train, part_a, groups_m, len(classes), count)
+        for kind, trained in trainers.items():
+            models = (trained(weights_n, seed + run) for run in progress(range(runs)))
+            by_kind[kind] = averaged_influence(models, *about, **options)
+        return by_kind
 
     def answers(weights_n: np.ndarray, start: int, batch: Batch) -> np.ndarray:
         models = (trainer(weights_n, seed + start + one) for one in progress(range(seeds)))
@@ -187,14 +193,31 @@ def improve(
     return Improvement(path.weights_n, path, net)
 
 
+def _halves(
+    validation: Batch, bins: int, rng: np.random.Generator
+) -> tuple[Batch, Batch, np.ndarray, int]:
+    """Deal the validation samples into two halves, and the first of them into bins.
+
+    Return both halves, class and bin of each sample of the first, and how many bins there are.
+    """
+    labels_m = validation[-1].cpu().numpy()
+    first_m = validation_bins(labels_m, 2, rng) % 2 == 0
+    part_a, part_b = (
+        tuple(values[torch.from_numpy(mask).to(values.device)] for values in validation)
+        for mask in (first_m, ~first_m)
+    )
+    count = min(bins, int(np.bincount(labels_m[first_m]).min()))
+    return part_a, part_b, validation_bins(labels_m[first_m], count, rng), count
+
+
 class _Trainer:
     """Train by the user's function, and refuse models that do not come from their weights.
 
     marks  by seed, the fingerprints of the models, each trained with other weights
     """
 
-    def __init__(self, function: TrainFunction) -> None:
-        self.function = function
+    def __init__(self, function: TrainFunction, name: str = "train_function") -> None:
+        self.function, self.name = function, name
         self.marks: dict[int, list[str]] = defaultdict(list)
         self.last: tuple[nn.Module | None, str] = (None, "")
 
@@ -202,12 +225,12 @@ class _Trainer:
         model = self.function(weights_n, seed)
         if not (isinstance(model, nn.Module) and [*model.parameters()]):
             expected = "a torch module with parameters"
-            raise InputError(f"train_function: expected {expected}; got {type(model).__name__}")
+            raise InputError(f"{self.name}: expected {expected}; got {type(model).__name__}")
         mark = fingerprint(model)
         before, mark_before = self.last
         if model is before and mark != mark_before:  # one that is returned as it was is no harm
             expected = "a new model each time"
-            raise InputError(f"train_function: expected {expected}; got the one before, trained on")
+            raise InputError(f"{self.name}: expected {expected}; got the one before, trained on")
         self.last = model, mark
         self.marks[seed].append(mark)
         return model

@@ -328,3 +328,31 @@ def test_the_average_over_models_is_that_of_their_vectors(rng):
         each.append(influence_vectors(model, factors, train, query, groups, 6, batch_size=60))
     expected = torch.stack(each).mean(0).numpy().reshape(60, 3, 2)
     np.testing.assert_allclose(p_nkb, expected, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.slow
+def test_what_is_half_trained_gives_proposals_of_its_own_and_judges_nothing():
+    train, validation, test, wrong = problem(4, flips=30)
+    seen = []
+
+    def hardly_trained(weights_n, seed):
+        seen.append(seed)
+        model = trainer(train)(weights_n, seed)
+        model.weight.data *= 0.1
+        return model
+
+    first = improve(trainer(train), train, validation, test, "abc", **OPTIONS)
+    both = improve(
+        trainer(train), train, validation, test, "abc", half_trained=hardly_trained, **OPTIONS
+    )
+    assert seen == [0]  # of P alone, and not of a trial
+    names = [trial.proposal for trial in both.path.rounds[0].trials]
+    assert names == ["direction", "direction, half way"]
+    one, other = (trial.weights_n for trial in both.path.rounds[0].trials)
+    assert not np.allclose(one, other)
+    assert other[wrong].mean() < 0.6
+    assert (first.path.rounds[0].trials[0].weights_n == one).all()
+    assert first.path.rounds[0].judgement == both.path.rounds[0].judgement
+    with pytest.raises(InputError, match="half_trained: expected a torch module"):
+        half = {"half_trained": lambda weights_n, seed: None}
+        improve(trainer(train), train, validation, test, "abc", **half, **OPTIONS)
