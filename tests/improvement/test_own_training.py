@@ -353,6 +353,6 @@ def test_what_is_half_trained_gives_proposals_of_its_own_and_judges_nothing():
     assert other[wrong].mean() < 0.6
     assert (first.path.rounds[0].trials[0].weights_n == one).all()
     assert first.path.rounds[0].judgement == both.path.rounds[0].judgement
+    half = {"half_trained": lambda weights_n, seed: None}
     with pytest.raises(InputError, match="half_trained: expected a torch module"):
-        half = {"half_trained": lambda weights_n, seed: None}
         improve(trainer(train), train, validation, test, "abc", **half, **OPTIONS)
