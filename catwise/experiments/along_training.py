@@ -79,7 +79,7 @@ def vectors_along(
     """Compute P (n, classes * bins) in float32 of each kind, for each run.
 
     endpoint  at the last checkpoint, with the damped factors there
-    middle    the same, had the training ended half way, before wrong labels are learnt by heart
+    middle    at the checkpoint half way, with the damped factors there
     segments  by segments of the training, with factors at the middle of each
     exact     by reverse mode through every step
     tracin    over the checkpoints of all epochs, without curvature

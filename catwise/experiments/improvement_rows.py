@@ -75,7 +75,8 @@ def headline_metrics(experiment: Experiment) -> dict[str, Any]:
 def _beyond_best(experiment: Experiment) -> dict[str, float]:
     """Compare the path with the baseline of the largest mean on the test split, in points.
 
-    That baseline is chosen by what it is judged by, which flatters it. Nothing without baselines.
+    That baseline is chosen by what it is judged by, which flatters it. Without baselines there is
+    nothing to compare with, and no number.
     """
     controls = (PLAIN, PATH, f"{PATH}_shuffled", "oracle")
     baselines = [

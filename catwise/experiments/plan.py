@@ -66,6 +66,8 @@ class Speed:
 def pieces(parameters: DataSet, counts: dict[str, int], num_classes: int) -> list[Pieces]:
     """Count the pieces of the stages that train, in their order; ``counts`` are samples by split.
 
+    What P of several trainings costs (``influence.runs``, the exact one) is not counted.
+
     Raises InputError for logistic regression, which takes seconds and has no epochs to count.
     """
     train, n = parameters.train, counts["train"]

@@ -119,20 +119,21 @@ def improve(
     them, by which the model is called everywhere; the path's are described at
     ``retrain_to_the_ceiling``.
 
-    ``half_trained`` is a function like ``train_function`` that stops half way. Where it is given,
-    every proposal is made of P at its models too, at which wrong labels are not yet learnt by
-    heart: on two of three sets of digits that gained more.
+    ``half_trained`` is a function like ``train_function`` that stops half way through the same
+    training, at the rate that it has there. Where it is given, what is made of P is proposed of P
+    at its models too: on two of three sets of digits that gained more.
 
     ``allowed_loss`` is how many points of accuracy a class may lose for the gain of the others.
 
     The price is runs + seeds trainings, seeds for each trial, runs for each further round, and
-    twice seeds for the gain. ``half_trained`` adds runs halves to each round, and as many trials.
+    twice seeds for the gain. ``half_trained`` adds runs halves to each round, and at most as many
+    trials again.
 
     Before the first training it raises InputError for what ``as_batch`` refuses, for a label that
     is no class, for a class without a training sample or with fewer than six validation samples or
     two test samples, and for fewer than 1 run, 2 seeds or 3 bins. Later it does for a
-    ``train_function`` that returns no torch module, trains the one before on, or returns the same
-    model whatever the weights.
+    ``train_function`` or ``half_trained`` that returns no torch module, trains the one before on,
+    or returns the same model whatever the weights.
 
     >>> x = torch.from_numpy(np.random.default_rng(0).normal(size=(300, 2)))
     >>> train, validation, test = ((part, (part[:, 0] > 0).long()) for part in x.split(100))
@@ -156,14 +157,14 @@ def improve(
     trainers = {"at the end": trainer}
     if half_trained is not None:
         trainers[HALF] = _Trainer(half_trained, "half_trained")
-        again = {f"{name}, {HALF}": made_of(HALF, one) for name, one in proposals.items()}
-        proposals = {**proposals, **again}
+        proposals = _of_both(proposals)
 
     def influence(weights_n: np.ndarray) -> dict[str, np.ndarray]:
         by_kind, about = {}, (train, part_a, groups_m, len(classes), count)
         for kind, trained in trainers.items():
             models = (trained(weights_n, seed + run) for run in progress(range(runs)))
             by_kind[kind] = averaged_influence(models, *about, **options)
+            trained.require_other_models()
         return by_kind
 
     def answers(weights_n: np.ndarray, start: int, batch: Batch) -> np.ndarray:
@@ -191,6 +192,12 @@ def improve(
         after, before = (answers(weights_n, runs + seeds, test) for weights_n in compared)
         net = gain(after, before, test[-1].cpu().numpy())
     return Improvement(path.weights_n, path, net)
+
+
+def _of_both(proposals: Mapping[str, Proposal]) -> dict[str, Proposal]:
+    """Return the proposals, and each again with P of the half trained models."""
+    again = {f"{name}, {HALF}": made_of(HALF, proposal) for name, proposal in proposals.items()}
+    return {**proposals, **again}
 
 
 def _halves(
@@ -241,7 +248,7 @@ class _Trainer:
         several = any(len(of_seed) > 1 for of_seed in marks)
         if several and all(len(set(of_seed)) == 1 for of_seed in marks):
             raise InputError(
-                "train_function: expected another model with other weights; got the same;"
+                f"{self.name}: expected another model with other weights; got the same;"
                 " multiply the loss of sample i by weights_n[i]"
             )
 

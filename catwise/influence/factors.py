@@ -230,8 +230,9 @@ def _bases(layers: Layers, sums: dict[tuple[str, str], Any], kind: Kind) -> Fact
 def _eigen(factor: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
     """Compute eigenvalues and eigenvectors of a factor in float64, of a large one in float32.
 
-    A fit of wide layers spends most of its time here. In float32 it takes half of it, and moves the
-    eigenvalues by some millionths of the largest. A network in float64 keeps its precision.
+    A factor is (r, r), or a stack of them, one for each group of a layer. Wide layers spend most of
+    a fit here; float32 takes half the time, and moves the eigenvalues by some millionths of the
+    largest. A network in float64 keeps its precision.
     """
-    small = len(factor) < LARGE or weight.dtype == torch.float64
+    small = factor.shape[-1] < LARGE or weight.dtype == torch.float64
     return torch.linalg.eigh(factor.to(torch.float64 if small else torch.float32))

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from catwise.figures.labels import vectors_label
@@ -45,26 +44,26 @@ def removals(metrics: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
 def ranked(results: Sequence[Results]) -> list[list[str]]:
     """Give rho for each P by which samples were ranked, where there are several.
 
-    Rho is of the changes averaged over the seeds, with its 95 % interval over the removals.
+    Rho is of the changes averaged over the seeds, with its 95 % interval over the removals: over
+    all pairs of removal and class, and within each class, where it does not count that some classes
+    move more than others whatever is removed.
     """
-    heading = [f"{measure}: {way}" for measure in MEASURES for way in ("rho", "ceiling")]
+    ways = {"all": "rho", "within": "within classes"}
+    heading = [f"{measure}: {way}" for measure in MEASURES for way in ways.values()]
     rows = [["data set", "removed", "ranked by P", *heading]]
     for one in results:
         if not isinstance(one.removal, TopShare):
             continue
-        rankings = one.removal.rankings
-        alike = rankings[(rankings["pairs"] == "all") & (rankings["trainings"] == "mean")]
-        if alike["vectors"].nunique() == 1:
+        rankings = one.removal.rankings[one.removal.rankings["trainings"] == "mean"]
+        if rankings["vectors"].nunique() == 1:
             continue
-        of_measure = alike.set_index(["group", "vectors", "measure"])
-        for group in GROUPS:
-            for name in alike["vectors"].unique():
-                cells = []
-                for measure in MEASURES:
-                    row = of_measure.loc[group, name, measure]
-                    cells.append("{:.2f} ({:.2f} to {:.2f})".format(*row[["rho", "low", "high"]]))
-                    cells.append(two_digits(None if np.isnan(row["ceiling"]) else row["ceiling"]))
-                rows.append([one.dataset, group, vectors_label(name), *cells])
+        cells = rankings.set_index(["group", "vectors", "measure", "pairs"])
+        for group in PAPERS:
+            for name in rankings["vectors"].unique():
+                keys = [(group, name, measure, pairs) for measure in MEASURES for pairs in ways]
+                ends = [cells.loc[key, ["rho", "low", "high"]] for key in keys]
+                words = ["{:.2f} ({:.2f} to {:.2f})".format(*three) for three in ends]
+                rows.append([one.dataset, group, vectors_label(name), *words])
     return rows
 
 

@@ -7,7 +7,8 @@ import numpy as np
 
 __all__ = ["TOLERANCE", "Outcome", "Solution", "Solver"]
 
-# The largest gap, as a share of sum |c - mean c|, and below a floor, of the class's influence.
+# How large a gap may be, as a share of sum |c - mean c|, and how far a class may lie below its
+# floor, as a share of its influence.
 TOLERANCE = 1e-9
 
 Solver = Literal["dual", "reference", "none"]
