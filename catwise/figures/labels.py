@@ -47,7 +47,7 @@ VECTORS = {
     "endpoint": "at the end of training",
     "endpoint_runs": "the same, mean of runs",
     "segments": "by segments of training",
-    "exact": "through every step",
+    "exact": "exact, mean of runs",
 }
 
 

@@ -41,7 +41,7 @@ __all__ = [
     "right",
 ]
 
-HALF = "half way"
+ENDPOINT, MIDDLE = "endpoint", "middle"  # kinds of P, as in the stage ``improve``
 TrainFunction = Callable[[np.ndarray, int], nn.Module]  # weights (n,) and a seed -> the model
 PROPOSALS: dict[str, Proposal] = {
     "direction 0.5": direction(0.5),
@@ -154,9 +154,9 @@ def improve(
     signature(fit_factors).bind_partial(**options)  # an option that is none fails before hours
     part_a, part_b, groups_m, count = _halves(validation, bins, np.random.default_rng(seed))
     trainer = _Trainer(train_function)
-    trainers = {"at the end": trainer}
+    trainers = {ENDPOINT: trainer}
     if half_trained is not None:
-        trainers[HALF] = _Trainer(half_trained, "half_trained")
+        trainers[MIDDLE] = _Trainer(half_trained, "half_trained")
         proposals = _of_both(proposals)
 
     def influence(weights_n: np.ndarray) -> dict[str, np.ndarray]:
@@ -196,7 +196,7 @@ def improve(
 
 def _of_both(proposals: Mapping[str, Proposal]) -> dict[str, Proposal]:
     """Return the proposals, and each again with P of the half trained models."""
-    again = {f"{name}, {HALF}": made_of(HALF, proposal) for name, proposal in proposals.items()}
+    again = {f"{name}, {MIDDLE}": made_of(MIDDLE, proposal) for name, proposal in proposals.items()}
     return {**proposals, **again}
 
 

@@ -68,8 +68,8 @@ def pareto_lp_ga(
     >>> program = CandidateProgram(p_nk, targets=[0], rule="printed")
     >>> def train_one_epoch(weights):  # as if P were right
     ...     return [0.5 + 0.1 * (weights_n - 1) @ p_nk for weights_n in weights]
-    >>> found = pareto_lp_ga(program, train_one_epoch, np.array([0.5, 0.5]), population=8)
-    >>> found.weights[0]
+    >>> search = pareto_lp_ga(program, train_one_epoch, np.array([0.5, 0.5]), population=8)
+    >>> search.weights[0]
     array([2., 0., 2., 0.])
     """
     solve_linear_program, train_once = program.solver(), _TrainOnce(train_one_epoch, merge)

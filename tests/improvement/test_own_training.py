@@ -347,7 +347,7 @@ def test_what_is_half_trained_gives_proposals_of_its_own_and_judges_nothing():
     )
     assert seen == [0]  # of P alone, and not of a trial
     names = [trial.proposal for trial in both.path.rounds[0].trials]
-    assert names == ["direction", "direction, half way"]
+    assert names == ["direction", "direction, middle"]
     one, other = (trial.weights_n for trial in both.path.rounds[0].trials)
     assert not np.allclose(one, other)
     assert other[wrong].mean() < 0.6
