@@ -290,7 +290,7 @@ def test_the_projects_own_file_is_valid():
             "influence.0: expected 'endpoint', 'middle', 'segments' or 'exact'; got 'ekfac'",
         ),
         (
-            "datasets.cifar10_clean.improve.influence",
+            "datasets.cifar10_longtail.improve.influence",
             ["endpoint", "segments"],
             "improve.influence: expected no segments where influence.segments is 0; got endpoint",
         ),
