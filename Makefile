@@ -50,6 +50,7 @@ docs: $(SETUP) ## build the pages of docs/ and the reference of the library into
 bench: $(SETUP) ## measure seconds, ratios, hit rates and calibration, an hour; reports/benchmarks
 	python -m benchmarks.speed.influence reports/benchmarks/influence.json
 	python -m benchmarks.speed.training reports/benchmarks/training.json
+	python -m benchmarks.speed.allocation reports/benchmarks/allocation.json
 	python -m benchmarks.speed.linear_program reports/benchmarks/linear_program.json
 	python -m benchmarks.science.hit_rates reports/benchmarks/hit_rates.json
 	python -m benchmarks.science.calibration digits reports/benchmarks/calibration.json

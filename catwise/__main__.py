@@ -65,8 +65,10 @@ def main() -> NoReturn:
     if command != "diagnose":
         _enter_repository()
     try:
+        from catwise.core.allocation import keep_freed_memory
         from catwise.pipeline.stage import ending
 
+        keep_freed_memory()
         with ending():
             findings = import_module(f"catwise.commands.{MODULES[command]}").main(**options)
     except ModuleNotFoundError as error:

@@ -24,6 +24,7 @@ PROJECT: dict[str, dict[str, Callable[[], str]]] = {  # page -> part -> what mak
         "program": project.program,
         "headrooms": project.headrooms,
         "formats": project.formats,
+        "allocation": project.allocation,
         "budget": project.budget,
     },
     "docs/compatibility.md": {"models": project.compatibility},

@@ -192,6 +192,27 @@ def formats() -> str:
     return table(heading, rows) + f"\n\n({where['device']}, {where['threads']} threads{imitated})"
 
 
+def allocation() -> str:
+    """Say what keeping freed memory saves, and what it costs."""
+    result = read_json(BENCHMARKS / "allocation.json")
+    heading = ["model", "part", "times less processor time", "share of the system", "peak, MB"]
+    rows = []
+    for name, parts in result["cases"].items():
+        for part, row in parts.items():
+            less, modes = row["times less"], (row["given back"], row["kept"])
+            rows.append(
+                [
+                    name,
+                    part,
+                    f"{less['median']:.2f} ({less['lowest']:.2f} to {less['highest']:.2f})",
+                    " to ".join(f"{mode['system'] / mode['seconds']:.0%}" for mode in modes),
+                    " to ".join(f"{mode['peak'] / 1e6:,.0f}" for mode in modes),
+                ]
+            )
+    where = result["machine"]
+    return table(heading, rows) + f"\n\n({where['device']}, {where['threads']} threads)"
+
+
 def compatibility() -> str:
     """Say for each model whether influence goes through it, and at what price."""
     rows = []

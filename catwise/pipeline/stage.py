@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from catwise.config import params
 from catwise.config.fields import Section
 from catwise.config.schema import DataSet
+from catwise.core.allocation import keep_freed_memory
 from catwise.core.errors import InputError
 
 __all__ = ["ending", "run", "section_errors", "settings"]
@@ -20,6 +21,7 @@ def run(main: Callable[..., None], description: str | None) -> None:
     parser = argparse.ArgumentParser(description=description)
     if inspect.signature(main).parameters:
         parser.add_argument("dataset", help="a name under `datasets` in params.yaml")
+    keep_freed_memory()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that open files are closed
     with ending():
         main(**vars(parser.parse_args()))

@@ -18,6 +18,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from catwise.core.allocation import keep_freed_memory
 from catwise.core.errors import InputError, optional_packages
 from catwise.core.spread import Spread, Workers
 
@@ -116,13 +117,17 @@ def _loky(workers: int) -> Iterator[dict[str, Any]]:
     from joblib.externals.loky import get_reusable_executor
 
     try:
-        yield {"initializer": _end_with, "initargs": (os.getpid(),)}
+        yield {"initializer": _begin, "initargs": (os.getpid(),)}
     finally:
         get_reusable_executor(reuse=True).shutdown(kill_workers=True)
 
 
-def _end_with(parent: int) -> None:
-    """End this process within a second of its parent, which loky's workers outlive by minutes."""
+def _begin(parent: int) -> None:
+    """Let this process keep freed memory, and end within a second of its parent.
+
+    Loky's workers outlive it by minutes.
+    """
+    keep_freed_memory()
 
     def watch() -> None:
         while os.getppid() == parent:

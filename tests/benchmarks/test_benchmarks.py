@@ -1,6 +1,7 @@
 """The benchmarks run, at a small size, and those in the repository are whole."""
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import torch
 
 from benchmarks.cases import Case
 from benchmarks.science import calibration, compatibility, hit_rates, number_format
-from benchmarks.speed import budget, gpu, linear_program
+from benchmarks.speed import allocation, budget, gpu, linear_program
 from benchmarks.speed.influence import measure
 from benchmarks.speed.training import throughput
 from benchmarks.speed.vmap_training import CASES, compare_vmap_with_loop
@@ -52,6 +53,16 @@ def test_number_formats_are_compared_on_one_training(monkeypatch):
     assert set(result["accuracy"]) == {"float32", "bfloat16", "another seed"}
     assert 0.5 < result["spearman of P"]["mean"] < 1
     assert min(result["times faster"].values()) > 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's allocator")
+def test_what_keeping_freed_memory_saves_is_measured_in_processes_of_their_own(monkeypatch):
+    monkeypatch.delenv("CATWISE_MIRROR", raising=False)
+    result = allocation.compare(Case("resnet9", 1, 512, 40, 0, 0), 1)
+    assert set(result) == {"training", "factors", "P"}
+    for row in result.values():
+        assert row["times less"]["median"] > 0
+        assert row["kept"]["peak"] > 0
 
 
 def test_an_epoch_is_compared_with_a_bare_pass():

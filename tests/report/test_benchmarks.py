@@ -6,7 +6,8 @@ from pathlib import Path
 from catwise.report.benchmarks import benchmarks
 
 CARRIED = Path(__file__).parents[2] / "reports" / "benchmarks"
-TABLELESS = {"ranking", "budget", "linear_program", "compatibility", "number_format"}  # in docs
+# in docs
+TABLELESS = {"ranking", "budget", "linear_program", "compatibility", "number_format", "allocation"}
 
 
 def test_a_benchmark_that_was_not_run_is_not_shown():
