@@ -53,7 +53,7 @@ def main(dataset: str) -> None:
     # ``check`` and ``p_nkb`` are those of the last checkpoint, which the retrained models are like.
     verdict, calibration, rows = uncalibrated_verdict(check), None, []
     if len(retrained["kept_hn"]):
-        calibration = calibrate_from(retrained, p_nkb.sum(axis=2), counts_k)
+        calibration = calibrate_from(retrained, p_nkb.sum(axis=2), labels_n, counts_k)
         weigh = partial(joint_weights, labels_n=labels_n, size=SIZE)
         gains = crossfitted_gains(p_nkb, counts_k, weigh)
         accuracy_k, small = retrained["accuracy_sk"].mean(axis=0), section.small_gain
@@ -76,7 +76,7 @@ def main(dataset: str) -> None:
     for name in ("loss", "points"):  # what the class that gains least would gain
         ends = last["verdict"][name]
         summary |= {f"gain_{name}{end and f'_{end}'}": ends[end or "value"] for end in ENDS}
-    summary |= {name: last["calibration"][name]["value"] for name in ("slope", "lds")}
+    summary |= {name: last["calibration"][name]["value"] for name in ("slope", "rank_score")}
     write_json(out / "metrics.json", summary)
 
 

@@ -153,8 +153,8 @@ def test_a_function_that_trains_calibrates_the_verdict(noisy):
 def test_what_is_wrong_with_a_function_that_trains_is_one_line(noisy):
     with pytest.raises(InputError, match="retrain: expected a torch module; got NoneType"):
         diagnose(*noisy, "abc", retrain=lambda weights_n, seed: None)
-    with pytest.raises(InputError, match="halves: expected a whole number, 4 or more; got 3"):
-        diagnose(*noisy, "abc", retrain=lambda weights_n, seed: None, halves=3)
+    with pytest.raises(InputError, match="halves: expected a whole number, 5 or more; got 4"):
+        diagnose(*noisy, "abc", retrain=lambda weights_n, seed: None, halves=4)
 
 
 def test_few_query_samples_of_a_weak_class_cannot_tell():
@@ -177,7 +177,7 @@ def test_few_query_samples_of_a_weak_class_cannot_tell():
         ({"samples": 2.5}, "samples: expected a whole number, 1 or more; got 2.5"),
         ({"samples": 0}, "samples: expected a whole number, 1 or more; got 0"),
         ({"batch_size": 0}, "batch_size: expected a whole number, 1 or more; got 0"),
-        ({"halves": 3}, "halves: expected a whole number, 4 or more; got 3"),
+        ({"halves": 4}, "halves: expected a whole number, 5 or more; got 4"),
     ],
 )
 def test_numbers_that_make_no_sense_are_one_line_before_the_fit(noisy, capsys, options, words):

@@ -5,6 +5,12 @@ The noise of seeds and of trainings is in the realised change, and so leaves the
 on predicted without bias. Errors of P are in the predicted change and lower the slope; that is what
 a prediction needs, which is made from the same P.
 
+The weights of a verdict keep the total weight of each label, and random subsets do not. How many
+of its own samples a class has left can move it far more than which ones, and P, whose columns
+differ between labels, predicts that too. So P counts within the labels alone, and what the number
+of a class's own samples does is fitted beside it. What is left is the slope for weights that leave
+every label its total.
+
 Intervals are jackknife intervals over the subsets, the unit of noise; the spread over subsets holds
 that of the seeds within. They draw nothing at random.
 """
@@ -22,12 +28,13 @@ __all__ = [
     "FEWEST_SUBSETS",
     "Calibration",
     "PerClass",
+    "besides_counts",
     "calibrate",
     "calibrate_from",
     "predicted_gains",
 ]
 
-FEWEST_SUBSETS = 4  # fewer say nothing of their own noise
+FEWEST_SUBSETS = 5  # fewer say nothing of their own noise
 
 
 @dataclass(frozen=True)
@@ -52,12 +59,14 @@ class PerClass:
 class Calibration:
     """Hold how realised gains follow predicted ones over ``subsets``, each of ``seeds`` trainings.
 
+    All of it holds the number of a class's own samples fixed.
+
     slope             nats realised per nat predicted, the mean over the classes
     accuracy_slope    points of accuracy realised per nat predicted, the mean over the classes
     slopes            nats per nat of each class, drawn towards their mean as far as noise asks
     accuracy_slopes   points per nat of each class, likewise
     own               nats per nat of each class by itself
-    lds               the linear datamodeling score in loss, the mean over the classes
+    rank_score        Spearman's rho of both, by loss, the mean over the classes
     """
 
     slope: Estimate
@@ -65,14 +74,14 @@ class Calibration:
     slopes: PerClass
     accuracy_slopes: PerClass
     own: PerClass
-    lds: Estimate
+    rank_score: Estimate
     subsets: int
     seeds: int
 
     @property
     def predictive(self) -> bool:
         """Tell whether slope and score are significantly above 0, and no class has a wrong sign."""
-        return self.slope.low > 0 and self.lds.low > 0 and not self.reversed_k.any()
+        return self.slope.low > 0 and self.rank_score.low > 0 and not self.reversed_k.any()
 
     @property
     def reversed_k(self) -> np.ndarray:
@@ -97,6 +106,7 @@ def predicted_gains(p_nk: np.ndarray, counts_k: np.ndarray, kept_hn: np.ndarray)
 
 def calibrate(
     p_nk: np.ndarray,
+    labels_n: np.ndarray,
     counts_k: np.ndarray,
     kept_hn: np.ndarray,
     loss_hsk: np.ndarray,
@@ -105,21 +115,24 @@ def calibrate(
 ) -> Calibration:
     """Regress realised on predicted gains of every class over retrained subsets.
 
-    ``kept_hn`` says which training samples subset h keeps. ``loss_hsk`` (mean nats) and
-    ``accuracy_hsk`` (shares) were measured of each class on the query samples of P, by seed s.
-    ``design_h`` numbers the ways in which subsets were drawn. Per class and design there is an
-    intercept, which takes away what all subsets of a design share, such as their size.
+    ``kept_hn`` says which training samples subset h keeps, and ``labels_n`` which class (0 to
+    k - 1) each of them is of. ``loss_hsk`` (mean nats) and ``accuracy_hsk`` (shares) were measured
+    of each class on the query samples of P, by seed s. ``design_h`` numbers the ways in which
+    subsets were drawn. Per class and design there is an intercept, which takes away what all
+    subsets of a design share, such as their size.
 
-    The slope of class k is s_k = sum_h x_hk y_hk / sum_h x_hk^2, x and y centred. The shared slope
-    is their mean; its error holds the noise of all s_k, with their correlations, and their true
-    spread tau^2 (by moments), so that classes of opposite signs leave it near 0. ``slopes`` are the
-    empirical Bayes estimates: s_k is drawn to the mean by B_k = v_k / (v_k + tau^2), v_k its
-    variance. Their variance is that for a known tau, and 2 / (k - 3) B_k^2 (s_k - mean)^2 for not
-    knowing it (Morris 1983, J. Am. Stat. Assoc. 78); three classes or fewer are not drawn. A class
-    that is right on the same samples in all subsets tells nothing of its slope in accuracy: v_k is
-    infinite, and the mean is that of the others, if there are any.
+    Class k has the least squares fit y_hk = s_k x_hk + b_k c_hk: x is the gain that P predicts,
+    centred within each label, y the realised one, and c the relative change of the total weight of
+    the class's own samples; all centred. Where c is the same in all subsets there is no b_k. The
+    shared slope is the mean of s_k; its error holds the noise of all s_k, with their correlations,
+    and their true spread tau^2 (by moments), so that classes of opposite signs leave it near 0.
+    ``slopes`` are the empirical Bayes estimates: s_k is drawn to the mean by B_k = v_k / (v_k +
+    tau^2), v_k its variance. Their variance is that for a known tau, and 2 / (k - 3) B_k^2 (s_k -
+    mean)^2 for not knowing it (Morris 1983, J. Am. Stat. Assoc. 78); three classes or fewer are not
+    drawn. A class that is right on the same samples in all subsets tells nothing of its slope in
+    accuracy: v_k is infinite, and the mean is that of the others, if there are any.
 
-    Raises InputError for fewer than 4 subsets, for values that are not finite, and for a class of
+    Raises InputError for fewer than 5 subsets, for values that are not finite, and for a class of
     which all subsets are predicted the same.
     """
     count = len(kept_hn)
@@ -132,53 +145,119 @@ def calibrate(
         )
     if not (np.isfinite(loss_hsk).all() and np.isfinite(accuracy_hsk).all()):
         raise InputError("calibration: expected finite losses and accuracies; got others")
-    predicted_hk = predicted_gains(p_nk, counts_k, kept_hn)
-    x_hk = _centred(predicted_hk, design_h)
-    if ((x_hk**2).sum(axis=0) <= 1e-20 * (predicted_hk**2).sum(axis=0)).any():
-        raise InputError(
-            "calibration: expected predictions that differ between subsets; got equal ones of "
-            f"class {(x_hk**2).sum(axis=0).argmin()}"
-        )
-    loss_hk = _centred(-loss_hsk.mean(axis=1), design_h)
-    points_hk = _centred(100 * accuracy_hsk.mean(axis=1), design_h)
-    squares, own = _sums(x_hk, x_hk, design_h), _sums(x_hk, loss_hk, design_h)
-    points = _sums(x_hk, points_hk, design_h)
-    degrees = count - designs - 1
-    own_k, covariance_kk = own[0] / squares[0], _covariance(own[1:] / squares[1:])
-    slope, slopes = _pooled(own_k, covariance_kk, degrees)
+    fit = _Fit.of(p_nk, labels_n, counts_k, kept_hn, design_h)
+    loss_hk = fit.centred(-loss_hsk.mean(axis=1))
+    points_hk = fit.centred(100 * accuracy_hsk.mean(axis=1))
+    degrees = count - designs - 2
+    own_hk = fit.slopes(loss_hk)
+    covariance_kk = _covariance(own_hk[1:])
+    slope, slopes = _pooled(own_hk[0], covariance_kk, degrees)
+    points_slopes_hk = fit.slopes(points_hk)
     accuracy_slope, accuracy_slopes = _pooled(
-        points[0] / squares[0],
-        _covariance(points[1:] / squares[1:]),
+        points_slopes_hk[0],
+        _covariance(points_slopes_hk[1:]),
         degrees,
         np.ptp(points_hk, axis=0) > 0,
     )
-    score = _scores(x_hk, loss_hk)
+    score = _scores(fit.besides(fit.x_hk), fit.besides(loss_hk))
     error = _covariance(score[1:, None])[0] ** 0.5
     return Calibration(
         slope=slope,
         accuracy_slope=accuracy_slope,
         slopes=slopes,
         accuracy_slopes=accuracy_slopes,
-        own=PerClass(own_k, np.diag(covariance_kk) ** 0.5, degrees),
-        lds=PerClass(score[:1], error, degrees).interval(0),
+        own=PerClass(own_hk[0], np.diag(covariance_kk) ** 0.5, degrees),
+        rank_score=PerClass(score[:1], error, degrees).interval(0),
         subsets=count,
         seeds=loss_hsk.shape[1],
     )
 
 
 def calibrate_from(
-    retrained: Mapping[str, np.ndarray], p_nk: np.ndarray, counts_k: np.ndarray
+    retrained: Mapping[str, np.ndarray],
+    p_nk: np.ndarray,
+    labels_n: np.ndarray,
+    counts_k: np.ndarray,
 ) -> Calibration:
     """Calibrate P by the arrays of subsets.npz, which ``fidelity`` writes: see ``calibrate``."""
     names = ("kept_hn", "loss_hsk", "accuracy_hsk", "design_h")
-    return calibrate(p_nk, counts_k, *(retrained[name] for name in names))
+    return calibrate(p_nk, labels_n, counts_k, *(retrained[name] for name in names))
 
 
-def _centred(values_hk: np.ndarray, design_h: np.ndarray) -> np.ndarray:
-    """Subtract from each subset the mean of its design."""
+def besides_counts(
+    p_nk: np.ndarray,
+    labels_n: np.ndarray,
+    counts_k: np.ndarray,
+    kept_hn: np.ndarray,
+    loss_hsk: np.ndarray,
+    design_h: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return predicted and realised gains (h, k) in nats, less what own samples' number explains.
+
+    A line through 0 with the slope s_k of ``calibrate`` fits those of class k best.
+    """
+    fit = _Fit.of(p_nk, labels_n, counts_k, kept_hn, design_h)
+    return fit.besides(fit.x_hk), fit.besides(fit.centred(-loss_hsk.mean(axis=1)))
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """Hold both regressors of ``calibrate``, centred within each design."""
+
+    x_hk: np.ndarray
+    c_hk: np.ndarray
+    design_h: np.ndarray
+
+    @classmethod
+    def of(
+        cls,
+        p_nk: np.ndarray,
+        labels_n: np.ndarray,
+        counts_k: np.ndarray,
+        kept_hn: np.ndarray,
+        design_h: np.ndarray,
+    ) -> "_Fit":
+        predicted_hk = predicted_gains(_centred(p_nk, labels_n), counts_k, kept_hn)
+        x_hk = _centred(predicted_hk, design_h)
+        if ((x_hk**2).sum(axis=0) <= 1e-20 * (predicted_hk**2).sum(axis=0)).any():
+            raise InputError(
+                "calibration: expected predictions that differ between subsets; got equal ones of "
+                f"class {(x_hk**2).sum(axis=0).argmin()}"
+            )
+        own_nk = np.eye(len(counts_k))[labels_n]
+        # With a class's own samples in place of P and of the query, a gain is the change of c.
+        c_hk = predicted_gains(own_nk, np.maximum(own_nk.sum(axis=0), 1), kept_hn)
+        return cls(x_hk, _centred(c_hk, design_h), design_h)
+
+    def centred(self, values_hk: np.ndarray) -> np.ndarray:
+        return _centred(values_hk, self.design_h)
+
+    def slopes(self, y_hk: np.ndarray) -> np.ndarray:
+        """Compute s_k from all subsets, then from those without each: (1 + h, k)."""
+        return self._left(self.x_hk, y_hk) / self._left(self.x_hk, self.x_hk)
+
+    def besides(self, values_hk: np.ndarray) -> np.ndarray:
+        """Subtract from centred values their least squares fit by c."""
+        by_c_k = self._by_c(values_hk)[0]
+        return values_hk - by_c_k * self.c_hk
+
+    def _left(self, first_hk: np.ndarray, second_hk: np.ndarray) -> np.ndarray:
+        """Compute the sums of products of what c leaves of both."""
+        explained = self._by_c(first_hk) * _sums(self.c_hk, second_hk, self.design_h)
+        return _sums(first_hk, second_hk, self.design_h) - explained
+
+    def _by_c(self, values_hk: np.ndarray) -> np.ndarray:
+        """Compute the slope by c alone; 0 where c is the same in all subsets but for rounding."""
+        squares = _sums(self.c_hk, self.c_hk, self.design_h)
+        products = _sums(self.c_hk, values_hk, self.design_h)
+        return np.divide(products, squares, out=np.zeros_like(products), where=squares > 1e-20)
+
+
+def _centred(values_hk: np.ndarray, group_h: np.ndarray) -> np.ndarray:
+    """Subtract from each row the mean of its group."""
     centred_hk = values_hk.astype(np.float64)
-    for design in np.unique(design_h):
-        centred_hk[design_h == design] -= values_hk[design_h == design].mean(axis=0)
+    for group in np.unique(group_h):
+        centred_hk[group_h == group] -= values_hk[group_h == group].mean(axis=0)
     return centred_hk
 
 

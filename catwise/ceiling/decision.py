@@ -133,7 +133,7 @@ def calibrated_verdict(
         points=points,
         small_gain=small_gain,
         slope=calibration.slope,
-        lds=calibration.lds,
+        rank_score=calibration.rank_score,
         wrong=tuple(classes[k] for k in np.flatnonzero(calibration.reversed_k).tolist()),
         factor=_settling_factor(loss, points, mean, small_gain),
         more="validation samples" if validation >= retraining else "retrained subsets",

@@ -25,7 +25,7 @@ NULLS = ("headroom", "crossfitted")  # the columns of the null
 
 def calibration_record(calibration: Calibration) -> dict[str, Any]:
     """Return the calibration as JSON, without what ``gain_rows`` has of each class."""
-    names = ("slope", "accuracy_slope", "lds")
+    names = ("slope", "accuracy_slope", "rank_score")
     record: dict[str, Any] = {name: asdict(getattr(calibration, name)) for name in names}
     return record | {"subsets": calibration.subsets, "seeds": calibration.seeds}
 

@@ -20,7 +20,8 @@ class Verdict:
     worst           the class that gains least, and its gain in nats (``loss``) and in points of
                     accuracy (``points``); None without retrainings, like the rest
     small_gain      what counts as a small gain, in points
-    slope, lds      realised on predicted gains over the retrained subsets: slope and rank score
+    slope           realised on predicted gains over the retrained subsets, and their Spearman's
+    rank_score      rho; the number of a class's own samples is held fixed in both
     wrong           classes that change against their prediction
     factor          how many times as many ``more`` would settle it, where the answer waits for them
     """
@@ -34,7 +35,7 @@ class Verdict:
     points: Estimate | None = None
     small_gain: float | None = None
     slope: Estimate | None = None
-    lds: Estimate | None = None
+    rank_score: Estimate | None = None
     wrong: tuple[str, ...] = ()
     factor: float | None = None
     more: Literal["validation samples", "retrained subsets"] = "validation samples"
@@ -44,7 +45,7 @@ class Verdict:
         """Return the verdict that ``dataclasses.asdict`` made a record of."""
         estimates = {
             name: Estimate(**record[name])
-            for name in ("crossfitted", "loss", "points", "slope", "lds")
+            for name in ("crossfitted", "loss", "points", "slope", "rank_score")
             if record[name] is not None
         }
         pairs = {name: tuple(record[name]) for name in ("blocking", "wrong")}
@@ -61,7 +62,8 @@ class Verdict:
     @property
     def sentence(self) -> str:
         """Say the answer in words, with its interval."""
-        if self.slope is None or self.lds is None or self.loss is None or self.points is None:
+        slope, score = self.slope, self.rank_score
+        if slope is None or score is None or self.loss is None or self.points is None:
             return self._of_the_mass
         gain = (
             f"{self.loss.value:.2g} nats ({_ends(self.loss)}); the smallest gain in accuracy is"
@@ -70,9 +72,9 @@ class Verdict:
         if self.answer == "not_predictive":
             wrong = f"; against their prediction change {', '.join(self.wrong)}"
             return (
-                "cannot tell: influence does not predict retraining here;"
-                f" slope {self.slope.value:.2g} ({_ends(self.slope)}),"
-                f" rank score {self.lds.value:.2g} ({_ends(self.lds)}){wrong if self.wrong else ''}"
+                "cannot tell: influence does not predict retraining here, beyond the counts of"
+                f" labels; slope {slope.value:.2g} ({_ends(slope)}),"
+                f" rank score {score.value:.2g} ({_ends(score)}){wrong if self.wrong else ''}"
             )
         if self.answer == "room":
             return f"room: every class can gain at once, class {self.worst} least, with {gain}"

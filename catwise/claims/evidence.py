@@ -29,6 +29,7 @@ __all__ = [
     "borne_out",
     "graded",
     "mean_over",
+    "path_gains",
     "share",
     "size",
 ]
@@ -107,15 +108,20 @@ def mean_over(
     return Measurement(what, mean, mean - half, mean + half, count, members, form, head)
 
 
-def borne_out(metrics: Mapping[str, Any]) -> bool:
-    """Tell of the metrics of ``improve`` whether new trainings bear its verdict out.
+def path_gains(metrics: Mapping[str, Any]) -> bool:
+    """Tell of the metrics of ``improve`` whether the path gains, in the mean or the worst class."""
+    return bool(max(metrics["mean_net_low"], metrics["worst_net_low"]) > 0)
+
+
+def borne_out(answer: str, metrics: Mapping[str, Any]) -> bool:
+    """Tell of the metrics of ``improve`` whether new trainings bear a verdict out.
 
     Room, which is said of every class, is borne out by a path that gains significantly while no
-    class falls significantly, a ceiling where no method does so.
+    class falls significantly, a ceiling where neither the path nor another method does so.
     """
-    if metrics["answer"] == "room":
-        return not metrics["false_room"] and metrics["classes_down"] == 0
-    return not metrics["false_ceiling"]
+    if answer == "room":
+        return path_gains(metrics) and metrics["classes_down"] == 0
+    return not (path_gains(metrics) or metrics["false_ceiling"])
 
 
 def graded(holds: bool, part: bool) -> str:

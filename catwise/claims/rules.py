@@ -18,6 +18,7 @@ from catwise.claims.evidence import (
     borne_out,
     graded,
     mean_over,
+    path_gains,
     share,
 )
 from catwise.claims.paper import ROUNDS, SPEARMAN
@@ -221,23 +222,23 @@ def acting(answer: str, results: Sequence["Results"]) -> Answer:
     Where results are of the same data the last ones count: they are carried, and of more seeds.
     """
     distinct = {one.card.record["sha256"]: one for one in results if one.metrics("improve")}
-    cases = [one.metrics("improve") for one in distinct.values()]
-    matches = [metrics for metrics in cases if metrics["answer"] == answer]
+    cases = [(one.ceiling.verdict.answer, one.metrics("improve")) for one in distinct.values()]
+    matches = [metrics for said, metrics in cases if said == answer]
     size = f"{len(cases)} cases"
     if not matches:
         verdict = BESIDE if cases else ABSENT
         return {"why": f"the verdict says so in 0 of {size}", "verdict": verdict}
-    right = sum(map(borne_out, matches))
+    right = sum(borne_out(answer, metrics) for metrics in matches)
     words = {"room": "the path gains, and no class falls:", "ceiling": "no method gains:"}
     verdicts = "such verdict" if len(matches) == 1 else "such verdicts"
     measured = share(words[answer], right, len(matches), verdicts, head=True)
     measurements = [measured]
     if answer == "room":
-        gains = sum(not metrics["false_room"] for metrics in matches)
+        gains = sum(map(path_gains, matches))
         measurements.append(share("the path gains:", gains, len(matches), verdicts))
-    undecided = [metrics for metrics in cases if metrics["answer"] not in ("room", "ceiling")]
+    undecided = [metrics for said, metrics in cases if said not in ("room", "ceiling")]
     if undecided:
-        gains = sum(max(one["mean_net_low"], one["worst_net_low"]) > 0 for one in undecided)
+        gains = sum(map(path_gains, undecided))
         label = "where nothing can be told, the path gains:"
         measurements.append(share(label, gains, len(undecided), "such cases"))
     holds = measured.value >= NEARLY_ALL and (measured.low or 0) > MOST

@@ -137,12 +137,14 @@ class _Judge:
         self.retrained = read_npz(File("reports", "fidelity", dataset, "subsets.npz"))
         self.classes, self.small_gain = classes, small_gain
         self.counts_k = np.bincount(labels["validation_a"], minlength=len(classes))
-        self.weigh = partial(joint_weights, labels_n=labels["train"], size=SIZE)
+        self.labels_n = labels["train"]
+        self.weigh = partial(joint_weights, labels_n=self.labels_n, size=SIZE)
         self.calibration: Calibration | None = None
 
     def __call__(self, p_nkb: np.ndarray) -> Judgement:
         if self.calibration is None:
-            self.calibration = calibrate_from(self.retrained, p_nkb.sum(axis=2), self.counts_k)
+            p_nk = p_nkb.sum(axis=2)
+            self.calibration = calibrate_from(self.retrained, p_nk, self.labels_n, self.counts_k)
         verdict = calibrated_verdict(
             check_ceiling(p_nkb, self.classes),
             crossfitted_gains(p_nkb, self.counts_k, self.weigh),

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from catwise.ceiling.calibration import predicted_gains
+from catwise.ceiling.calibration import besides_counts
 from catwise.core.statistics import Estimate
 from catwise.figures.style import COLOURS, GREY, Picture, styled
 
@@ -57,25 +57,23 @@ def calibration(benchmark: dict[str, Any], dataset: str) -> Picture:
 @styled
 def retrained_gains(
     p_nk: np.ndarray,
+    labels_n: np.ndarray,
     counts_k: np.ndarray,
     subsets: dict[str, np.ndarray],
     classes: Sequence[str],
     slope: Estimate,
-    lds: Estimate,
+    rank_score: Estimate,
 ) -> Picture:
     """Draw a mark for each class and retrained subset: the gain as predicted and as realised.
 
-    ``subsets`` are the arrays of subsets.npz; ``slope`` and ``lds`` are those of the calibration.
-    Gains are relative to the mean of the class over the subsets that were drawn alike.
+    ``subsets`` are the arrays of subsets.npz; ``slope`` and ``rank_score`` are those of the
+    calibration. Gains are relative to the mean of the class over the subsets that were drawn alike,
+    and less what the number of its own samples in them explains.
     """
     figure = Figure(figsize=(6.4, 4.2), layout="constrained")
     axes = figure.subplots()
-    x_hk = predicted_gains(p_nk, counts_k, subsets["kept_hn"])
-    y_hk = -subsets["loss_hsk"].mean(axis=1)
-    for design in np.unique(subsets["design_h"]):
-        rows = subsets["design_h"] == design
-        x_hk[rows] -= x_hk[rows].mean(axis=0)
-        y_hk[rows] -= y_hk[rows].mean(axis=0)
+    arrays = (subsets[name] for name in ("kept_hn", "loss_hsk", "design_h"))
+    x_hk, y_hk = besides_counts(p_nk, labels_n, counts_k, *arrays)
     for k, name in enumerate(classes):
         style = {"color": COLOURS[k % len(COLOURS)], "marker": MARKERS[k % len(MARKERS)]}
         axes.scatter(x_hk[:, k], y_hk[:, k], s=9, alpha=0.6, label=name, **style)
@@ -92,9 +90,10 @@ def retrained_gains(
         "How much of a predicted gain comes true?",
         "Each mark is a class of a model that was trained again on a random part of the samples."
         " Horizontal: by how much influence says that its loss falls. Vertical: by how much it"
-        " fell. Both are relative to the mean over the parts that were drawn alike. The line has"
+        " fell. Both are relative to the mean over the parts that were drawn alike, and less what"
+        " the number of the class's own samples in a part explains. The line has"
         f" the slope by which predictions are calibrated, {slope.value:.2g} (95 % interval"
-        f" {slope.low:.2g} to {slope.high:.2g}); the rank score is {lds.value:.2g}"
-        f" ({lds.low:.2g} to {lds.high:.2g}).",
+        f" {slope.low:.2g} to {slope.high:.2g}); the rank score is {rank_score.value:.2g}"
+        f" ({rank_score.low:.2g} to {rank_score.high:.2g}).",
         "Scatter plot of predicted against realised gains of each class, with a line.",
     )

@@ -49,10 +49,11 @@ def draw(results: "Results") -> dict[str, Picture]:
         ),
     }
     verdict, subsets = results.ceiling.verdict, results.subsets
-    if verdict.slope is not None and verdict.lds is not None and subsets is not None:
+    slope, score = verdict.slope, verdict.rank_score
+    if slope is not None and score is not None and subsets is not None:
         counts_k = np.array(results.card.counts["validation_a"])
         pictures["calibration.png"] = retrained_gains(
-            p_nk, counts_k, subsets, classes, verdict.slope, verdict.lds
+            p_nk, y_n, counts_k, subsets, classes, slope, score
         )
     if results.history["epoch"].max() > 1:
         pictures["training_curves.png"] = training_curves(results.history, classes)

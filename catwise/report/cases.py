@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from catwise.claims.evidence import borne_out
+from catwise.claims.evidence import borne_out, path_gains
 from catwise.figures.case_gains import case_gains
 from catwise.figures.improvement import PATH
 from catwise.figures.labels import ANSWERS, improvement_label
@@ -32,7 +32,7 @@ def improved(results: Sequence[Results]) -> list[Results]:
 def case_picture(results: Sequence[Results]) -> Picture | None:
     """Draw predicted against realised gains of all cases; None where there is none."""
     cases = {
-        one.dataset: (str(one.metrics("improve")["answer"]), one.improve.classes)
+        one.dataset: (one.ceiling.verdict.answer, one.improve.classes)
         for one in improved(results)
         if one.improve is not None
     }
@@ -42,19 +42,19 @@ def case_picture(results: Sequence[Results]) -> Picture | None:
 def case_rows(results: Sequence[Results]) -> list[list[str]]:
     """Give a row for each case, and a last one that counts which verdicts were borne out.
 
-    What was taken are the proposals that the path accepted. Gains are those of the path on the test
-    split, net of plain training of the same seeds. The best baseline is the one with the largest
-    mean there: it is chosen by what it is judged by. Results from before the path was compared with
-    it seed by seed have no difference.
+    The verdict is that of the stage ``ceiling``. What was taken are the proposals that the path
+    accepted. Gains are those of the path on the test split, net of plain training of the same
+    seeds. The best baseline is the one with the largest mean there: it is chosen by what it is
+    judged by. Results from before the path was compared with it seed by seed have no difference.
     """
     cases = improved(results)
-    metrics = [one.metrics("improve") for one in cases]
-    answers = Counter(values["answer"] for values in metrics)
-    right = Counter(values["answer"] for values in metrics if borne_out(values))
+    told = [(one.ceiling.verdict.answer, one.metrics("improve")) for one in cases]
+    answers: Counter[str] = Counter(answer for answer, _ in told)
+    right: Counter[str] = Counter(said for said, metrics in told if borne_out(said, metrics))
     counts = ", ".join(f"{answer}: {right[answer]} of {answers[answer]}" for answer in DECIDED)
-    both = sum(values["answer"] == "room" and _both_gain(values) for values in metrics)
+    both = sum(answer == "room" and _both_gain(metrics) for answer, metrics in told)
     counts += f"; mean and worst class both gain: {both} of {answers['room']} with room"
-    steps = f"{sum(values['accepted'] for values in metrics)} steps"
+    steps = f"{sum(metrics['accepted'] for _, metrics in told)} steps"
     return [
         HEADING,
         *map(_case_row, cases),
@@ -75,7 +75,8 @@ def _case_row(results: Results) -> list[str]:
         best = f"{improvement_label(first['method'], False)}: {_net(first)}"
         best += f", {first['down']} down"
     seeds = str(table["seeds"].iloc[0])
-    state = [seeds, ANSWERS[metrics["answer"]], _borne_out(metrics)]
+    answer = results.ceiling.verdict.answer
+    state = [seeds, ANSWERS[answer], _borne_out(answer, metrics)]
     path = results.improve.path
     taken = [improvement_label(name, False) for name in path[path["accepted"] == 1]["proposal"]]
     steps = ", then ".join(taken) or "nothing"
@@ -86,13 +87,13 @@ def _case_row(results: Results) -> list[str]:
     return [results.dataset, *state, steps, *nets, str(metrics["classes_down"]), best, beyond]
 
 
-def _borne_out(metrics: Mapping[str, Any]) -> str:
+def _borne_out(answer: str, metrics: Mapping[str, Any]) -> str:
     """Say whether new trainings bear the verdict out, a dash where it decides nothing."""
-    if metrics["answer"] not in DECIDED:
+    if answer not in DECIDED:
         return "-"
-    if borne_out(metrics):
+    if borne_out(answer, metrics):
         return "yes"
-    return "in part" if metrics["answer"] == "room" and not metrics["false_room"] else "no"
+    return "in part" if answer == "room" and path_gains(metrics) else "no"
 
 
 def _both_gain(metrics: Mapping[str, Any]) -> bool:

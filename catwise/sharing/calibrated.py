@@ -65,10 +65,12 @@ def retrained_verdict(
             "of sample i by weights_n[i]"
         )
     counts_k = np.bincount(query.labels.cpu().numpy(), minlength=len(classes))
-    p_nk = p_nkb.sum(axis=2)
-    calibration = calibrate(p_nk, counts_k, kept_hn, loss_hk[:, None], accuracy_hk[:, None])
+    labels_n = fitted.train.labels.cpu().numpy()
+    calibration = calibrate(
+        p_nkb.sum(axis=2), labels_n, counts_k, kept_hn, loss_hk[:, None], accuracy_hk[:, None]
+    )
     _, accuracy_k = _measured(fitted.model, query, len(classes), fitted)
-    weigh = partial(joint_weights, labels_n=fitted.train.labels.cpu().numpy(), size=SIZE)
+    weigh = partial(joint_weights, labels_n=labels_n, size=SIZE)
     gains = crossfitted_gains(p_nkb, counts_k, weigh)
     return calibrated_verdict(check, gains, calibration, classes, accuracy_k, small_gain)
 

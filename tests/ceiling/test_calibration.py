@@ -1,14 +1,23 @@
-"""Laws of the calibration: the slope is found, its interval covers it, wrong signs are seen."""
+"""Laws of the calibration: the slope is found, its interval covers it, wrong signs are seen.
+
+What the counts of labels do is told apart from what influence predicts.
+"""
 
 import numpy as np
 import pytest
 
-from catwise.ceiling.calibration import calibrate, predicted_gains
+from catwise.ceiling.calibration import besides_counts, calibrate, predicted_gains
 from catwise.core.errors import InputError
 from catwise.core.statistics import Estimate
+from catwise.fidelity.scores import linear_datamodeling_score
 
 N, K = 120, 4
 COUNTS = np.array([10, 20, 30, 40])
+
+
+def within(values_nk, labels_n):
+    """Centre within each label."""
+    return values_nk - np.array([values_nk[labels_n == label].mean(axis=0) for label in labels_n])
 
 
 def retrained(
@@ -21,29 +30,34 @@ def retrained(
     designs=1,
     error=0.0,
     counts_k=COUNTS,
+    pull=0.0,
 ):
     """Draw P and retrainings whose realised changes are ``slope_k`` times those of P, with noise.
 
     ``noise`` is in units of the deviation of the realised changes, ``error`` that of P in units of
-    the deviation of P's true part.
+    the deviation of P's true part. Twice as many of its own samples help a class by ``pull`` nats,
+    and P says of every label that it helps its own class, by as much as it says of single samples.
     """
     k = len(counts_k)
-    true_nk = rng.standard_t(4, size=(N, k))
-    p_nk = true_nk + error * rng.standard_t(4, size=(N, k))
+    labels_n = np.arange(N) % k
+    true_nk = within(rng.standard_t(4, size=(N, k)), labels_n)
+    p_nk = true_nk + error * rng.standard_t(4, size=(N, k)) + np.eye(k)[labels_n]
     design_h = np.arange(subsets) % designs
     kept_hn = rng.random((subsets, N)) < np.array([0.5, 0.9])[design_h][:, None]
-    gain_hk = slope_k * predicted_gains(true_nk, counts_k, kept_hn)
+    own_hk = predicted_gains(np.eye(k)[labels_n], np.bincount(labels_n), kept_hn)
+    gain_hk = slope_k * predicted_gains(true_nk, counts_k, kept_hn) + pull * own_hk
     gain_hk = gain_hk - gain_hk.mean(axis=0)
     size_k = gain_hk.std(axis=0)
     draws = rng.normal(size=(subsets, seeds, k)) + rng.normal(size=(subsets, seeds, 1))
     loss_hsk = 1.0 + design_h[:, None, None] - gain_hk[:, None] + noise * size_k * draws
     accuracy_hsk = 0.8 - 0.3 * loss_hsk  # 30 points for a nat
-    return p_nk, counts_k, kept_hn, loss_hsk, accuracy_hsk, design_h
+    return p_nk, labels_n, counts_k, kept_hn, loss_hsk, accuracy_hsk, design_h
 
 
-def test_without_noise_the_slope_is_exact_and_so_are_accuracy_and_score(rng):
-    found = calibrate(*retrained(rng, 0.2, noise=0, designs=2))
-    for estimate, value in ((found.slope, 0.2), (found.accuracy_slope, 6), (found.lds, 1)):
+@pytest.mark.parametrize("pull", [0.0, 3.0, -3.0])
+def test_without_noise_the_slope_is_exact_whatever_the_counts_do(rng, pull):
+    found = calibrate(*retrained(rng, 0.2, noise=0, designs=2, pull=pull))
+    for estimate, value in ((found.slope, 0.2), (found.accuracy_slope, 6), (found.rank_score, 1)):
         ends = (estimate.value, estimate.low, estimate.high)
         assert ends == pytest.approx((value, value, value), rel=1e-9)
     np.testing.assert_allclose(found.slopes.value_k, 0.2, rtol=1e-9)
@@ -51,13 +65,13 @@ def test_without_noise_the_slope_is_exact_and_so_are_accuracy_and_score(rng):
 
 
 def test_the_jackknife_is_that_of_subsets_left_out_one_by_one(rng):
-    p_nk, counts_k, *arrays = retrained(rng, subsets=15, designs=2)
+    p_nk, labels_n, counts_k, *arrays = retrained(rng, subsets=15, designs=2, pull=0.5)
     own_rk = []
     for h in range(15):
         rest = [np.delete(values, h, axis=0) for values in arrays]
-        own_rk.append(calibrate(p_nk, counts_k, *rest).own.value_k)
+        own_rk.append(calibrate(p_nk, labels_n, counts_k, *rest).own.value_k)
     expected_k = np.var(own_rk, axis=0) ** 0.5 * 14**0.5
-    found = calibrate(p_nk, counts_k, *arrays).own.error_k
+    found = calibrate(p_nk, labels_n, counts_k, *arrays).own.error_k
     np.testing.assert_allclose(found, expected_k, rtol=1e-9)
 
 
@@ -100,6 +114,41 @@ def test_noise_in_place_of_p_is_seldom_predictive():
     assert found <= 5
 
 
+def test_p_that_tells_labels_apart_and_nothing_else_is_seldom_predictive():
+    """Its score is high, for what moves a class is how many of its own samples are left."""
+    rng = np.random.default_rng(3)
+    found, score_r = 0, []
+    for _ in range(100):
+        p_nk, labels_n, counts_k, kept_hn, loss_hsk, *rest = retrained(rng, 0.0, noise=0.3, pull=1)
+        p_nk += 3 * np.eye(K)[labels_n]
+        found += calibrate(p_nk, labels_n, counts_k, kept_hn, loss_hsk, *rest).predictive
+        score_k = linear_datamodeling_score(p_nk, kept_hn, loss_hsk.mean(axis=1))
+        score_r.append(score_k.mean())
+    assert found <= 5
+    assert np.mean(score_r) > 0.5
+
+
+def test_subsets_with_the_same_number_of_every_label_need_no_counts(rng):
+    p_nk, labels_n, counts_k, *_ = retrained(rng)
+    order_n = np.argsort(labels_n, kind="stable")
+    kept_hn = np.zeros((30, N), dtype=bool)
+    for kept_n in kept_hn:
+        kept_n[order_n.reshape(K, -1)[:, rng.permutation(N // K)[: N // K // 2]]] = True
+    gain_hk = predicted_gains(within(p_nk, labels_n), counts_k, kept_hn)
+    found = calibrate(
+        p_nk, labels_n, counts_k, kept_hn, -0.2 * gain_hk[:, None], gain_hk[:, None] / 100
+    )
+    np.testing.assert_allclose(found.own.value_k, 0.2)
+    np.testing.assert_allclose(found.accuracy_slopes.value_k, 1)
+
+
+def test_what_is_returned_besides_counts_has_the_slopes_of_the_classes(rng):
+    arrays = retrained(rng, noise=0.5, pull=1, designs=2)
+    x_hk, y_hk = besides_counts(*arrays[:5], arrays[-1])
+    expected_k = (x_hk * y_hk).sum(axis=0) / (x_hk**2).sum(axis=0)
+    np.testing.assert_allclose(expected_k, calibrate(*arrays).own.value_k)
+
+
 @pytest.mark.parametrize("flipped", [1, 2])
 def test_a_class_whose_sign_is_wrong_makes_influence_not_predictive(rng, flipped):
     sign_k = np.where(np.arange(K) < flipped, -1, 1)
@@ -112,33 +161,29 @@ def test_a_class_whose_sign_is_wrong_makes_influence_not_predictive(rng, flipped
 @pytest.mark.parametrize("accuracy", [0, 1])
 def test_a_class_whose_accuracy_never_moves_takes_the_slope_of_the_others(rng, accuracy):
     """It tells nothing of its own, and is no ceiling by that."""
-    p_nk, counts_k, kept_hn, loss_hsk, accuracy_hsk, design_h = retrained(rng, noise=0.5)
-    moving = [values[..., 1:] for values in (p_nk, loss_hsk, accuracy_hsk)]
+    *arrays, accuracy_hsk, design_h = retrained(rng, noise=0.5)
     accuracy_hsk[:, :, 0] = accuracy
-    found = calibrate(p_nk, counts_k, kept_hn, loss_hsk, accuracy_hsk, design_h)
-    others = calibrate(moving[0], counts_k[1:], kept_hn, *moving[1:], design_h)
-    assert found.accuracy_slope == others.accuracy_slope
+    found = calibrate(*arrays, accuracy_hsk, design_h)
     still, *rest = (found.accuracy_slopes.interval(k) for k in range(K))
-    assert rest == [others.accuracy_slopes.interval(k) for k in range(K - 1)]
+    assert found.accuracy_slope.value == pytest.approx(np.mean([one.value for one in rest]))
     assert still.value == found.accuracy_slope.value
     assert still.low <= found.accuracy_slope.low
     assert still.high >= found.accuracy_slope.high
 
 
 def test_where_no_accuracy_moves_no_points_are_told(rng):
-    p_nk, counts_k, kept_hn, loss_hsk, accuracy_hsk, design_h = retrained(rng)
-    found = calibrate(p_nk, counts_k, kept_hn, loss_hsk, 0 * accuracy_hsk, design_h)
+    *arrays, accuracy_hsk, design_h = retrained(rng)
+    found = calibrate(*arrays, 0 * accuracy_hsk, design_h)
     assert found.accuracy_slope == Estimate(0, 0, 0)
 
 
 def test_bad_input_is_named(rng):
-    p_nk, counts_k, *rest, design_h = retrained(rng, subsets=3)
-    with pytest.raises(InputError, match="expected 4 or more retrained subsets; got 3"):
-        calibrate(p_nk, counts_k, *rest, design_h)
-    p_nk, counts_k, kept_hn, loss_hsk, accuracy_hsk, _ = retrained(rng)
+    with pytest.raises(InputError, match="expected 5 or more retrained subsets; got 4"):
+        calibrate(*retrained(rng, subsets=4))
+    p_nk, *arrays = retrained(rng)
     p_nk[:, 2] = 0
     with pytest.raises(InputError, match="got equal ones of class 2"):
-        calibrate(p_nk, counts_k, kept_hn, loss_hsk, accuracy_hsk)
-    loss_hsk[3, 0, 1] = np.nan
+        calibrate(p_nk, *arrays)
+    arrays[3][3, 0, 1] = np.nan
     with pytest.raises(InputError, match="expected finite losses"):
-        calibrate(p_nk, counts_k, kept_hn, loss_hsk, accuracy_hsk)
+        calibrate(p_nk, *arrays)

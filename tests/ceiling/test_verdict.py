@@ -19,11 +19,11 @@ def per_class(value, error, degrees=200):
     return PerClass(np.full(3, value), np.full(3, error), degrees)
 
 
-def calibration(slope=0.1, error=0.005, lds=0.7):
+def calibration(slope=0.1, error=0.005, rank_score=0.7):
     slopes = per_class(slope, error)
     points = per_class(30 * slope, 30 * error)
     shared = Estimate(slope, slope - 2 * error, slope + 2 * error)
-    score = Estimate(lds, lds - 0.1, lds + 0.1)
+    score = Estimate(rank_score, rank_score - 0.1, rank_score + 0.1)
     accuracy = Estimate(30 * slope, 30 * shared.low, 30 * shared.high)
     return Calibration(shared, accuracy, slopes, points, slopes, score, 100, 3)
 
@@ -75,7 +75,7 @@ def test_an_interval_that_holds_both_cannot_tell_and_says_how_many_more():
     # half the width is 7.1 times the gain of 0.01 nats: 0.1 * 2.36 * 0.3 / 0.01
     assert verdict.factor == pytest.approx(50, rel=0.05)
     assert "times as many validation samples would settle it" in verdict.remedy
-    vague = decide([5, 2, 6], error=0.01, found=calibration(0.1, 0.048, lds=0.7))
+    vague = decide([5, 2, 6], error=0.01, found=calibration(0.1, 0.048, rank_score=0.7))
     assert (vague.answer, vague.more) == ("room", "retrained subsets")
 
 
@@ -83,7 +83,7 @@ def test_an_interval_that_holds_both_cannot_tell_and_says_how_many_more():
     "found",
     [
         calibration(slope=0.01, error=0.02),
-        calibration(lds=0.05),
+        calibration(rank_score=0.05),
         replace(calibration(), own=PerClass(np.array([0.1, -0.1, 0.1]), np.full(3, 0.01), 90)),
     ],
     ids=["slope", "score", "one class"],

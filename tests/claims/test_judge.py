@@ -279,34 +279,37 @@ def test_the_rule_is_judged_by_the_worse_of_its_two_answers():
 
 
 def retrained(
-    answer: str, error: int, gained: float = 0.0, down: int = 0, data: str = ""
+    answer: str, gained: float = 0.0, down: int = 0, error: int = 0, data: str = ""
 ) -> SimpleNamespace:
-    """Hold the metrics of the stage ``improve`` of a case, whose data are its own if not named."""
+    """Hold the verdict and the metrics of ``improve`` of a case.
+
+    ``gained`` is the lower end of what the path gains. The data are its own if not named.
+    """
     lows = {"mean_net_low": gained, "worst_net_low": -1.0, "classes_down": down}
-    metrics = {"answer": answer, "false_room": 0, "false_ceiling": 0, **lows}
-    metrics |= {f"false_{answer}": error}
+    metrics = {"false_ceiling": error, **lows}
     card = SimpleNamespace(record={"sha256": data or object()})
-    return SimpleNamespace(metrics=lambda stage: metrics, card=card)
+    ceiling = SimpleNamespace(verdict=SimpleNamespace(answer=answer))
+    return SimpleNamespace(metrics=lambda stage: metrics, card=card, ceiling=ceiling)
 
 
 def test_a_verdict_is_borne_out_by_the_cases_in_which_it_says_so():
     silent = SimpleNamespace(metrics=lambda stage: {})  # nothing was trained anew
-    cases = [silent, retrained("room", 0), retrained("room", 1), retrained("too_few_samples", 0, 1)]
+    cases = [silent, retrained("room", 1), retrained("room", 0), retrained("too_few_samples", 1)]
     found = {claim.key: claim for claim in claims([], None, cases)}
     room, ceiling = found["acting.room"], found["acting.ceiling"]
     assert (room.verdict, room.size) == (PART, "3 cases")
     assert [(one.value, one.n) for one in room.measurements] == [(0.5, 2), (0.5, 2), (1.0, 1)]
     assert (ceiling.verdict, ceiling.why) == (BESIDE, "the verdict says so in 0 of 3 cases")
     for count, error, expected in ((1, 0, PART), (6, 0, HOLDS), (1, 1, NOT)):  # one shows little
-        found = claims([], None, [retrained("ceiling", error) for _ in range(count)])
+        found = claims([], None, [retrained("ceiling", error=error) for _ in range(count)])
         assert found[-1].verdict == expected
 
 
 def test_room_is_borne_out_where_no_class_falls_and_the_same_data_count_once():
     cases = [
-        retrained("room", 1, data="digits"),
         retrained("room", 0, data="digits"),
-        retrained("room", 0, down=2, data="others"),
+        retrained("room", 1, data="digits"),
+        retrained("room", 1, down=2, data="others"),
     ]
     (room,) = (claim for claim in claims([], None, cases) if claim.key == "acting.room")
     assert [(one.value, one.n) for one in room.measurements] == [(0.5, 2), (1.0, 2)]

@@ -391,13 +391,16 @@ def test_the_gain_of_each_class_stands_beside_a_small_gain():
 
 def test_predicted_and_realised_gains_are_relative_to_the_mean_of_their_design(rng):
     p_nk, kept_hn = rng.normal(size=(20, 2)), rng.random((6, 20)) < 0.5
+    labels_n, counts_k = np.arange(20) % 2, np.ones(2)
     subsets = {
         "kept_hn": kept_hn,
         "design_h": np.arange(6) % 2,
         "loss_hsk": rng.normal(size=(6, 3, 2)) + 5 * (np.arange(6) % 2)[:, None, None],
     }
     estimate = Estimate(0.1, 0.05, 0.15)
-    picture = calibration.retrained_gains(p_nk, np.ones(2), subsets, PAIR, estimate, estimate)
+    picture = calibration.retrained_gains(
+        p_nk, labels_n, counts_k, subsets, PAIR, estimate, estimate
+    )
     (axes,) = picture.figure.axes
     for marks in axes.collections:
         for design in (0, 1):

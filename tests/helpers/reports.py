@@ -155,7 +155,7 @@ def _write_ceiling(place: Place, classes: tuple[str, ...], room: bool, calibrate
             points=gain,
             small_gain=0.5,
             slope=slope,
-            lds=slope,
+            rank_score=slope,
         )
         written["verdict"] = asdict(found)
         gains = [

@@ -27,7 +27,7 @@ def trained_on(model, weights_n):
 
 def said(match, model, retrain):
     with pytest.raises(InputError, match=match):
-        diagnose(model, *noisy()[1:], "abc", retrain=retrain, halves=4)
+        diagnose(model, *noisy()[1:], "abc", retrain=retrain, halves=5)
 
 
 def test_weights_that_are_ignored_are_noticed():
@@ -53,5 +53,5 @@ def test_models_of_another_precision_are_measured_in_that_of_the_diagnosis(dtype
     def retrain(weights_n, seed):
         return trained_on(deepcopy(model), weights_n).to(dtype)
 
-    found = diagnose(model, *noisy()[1:], "abc", retrain=retrain, halves=4)
+    found = diagnose(model, *noisy()[1:], "abc", retrain=retrain, halves=5)
     assert found.verdict.calibrated
