@@ -39,6 +39,7 @@ RESULTS: dict[str, dict[str, Callable[[], str]]] = {
         "reweighted": results.reweighted,
         "predicted": results.predicted,
         "ahead": results.ahead,
+        "besides": results.besides,
         "removed": results.removed,
         "ranked": results.ranked_by,
         "claims": results.claims,

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-__all__ = ["DESIGNS", "HALF", "REMOVAL", "random_halves", "random_removals"]
+__all__ = ["DESIGNS", "HALF", "REMOVAL", "halves_of_labels", "random_halves", "random_removals"]
 
 DESIGNS = ("half", "removal")  # by the number in ``design_h``
 HALF, REMOVAL = range(2)
@@ -16,6 +16,25 @@ def random_halves(n: int, count: int, rng: np.random.Generator) -> np.ndarray:
     array([3, 3])
     """
     return _kept(n, n // 2, count, rng)
+
+
+def halves_of_labels(labels_n: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+    """Draw ``count`` random halves with half of each label, within one sample: (count, n).
+
+    What differs between them is which samples of a class are kept, and not how many: the question
+    of a verdict, whose weights leave each label its total, without the noise of the counts.
+
+    >>> labels_n = np.array([0, 1, 0, 1, 1, 1])
+    >>> kept_hn = halves_of_labels(labels_n, 2, np.random.default_rng(0))
+    >>> [np.bincount(labels_n[kept_n]).tolist() for kept_n in kept_hn]
+    [[1, 2], [1, 2]]
+    """
+    kept_hn = np.zeros((count, len(labels_n)), dtype=bool)
+    for kept_n in kept_hn:
+        order_n = rng.permutation(len(labels_n))
+        order_n = order_n[np.argsort(labels_n[order_n], kind="stable")]
+        kept_n[order_n[1::2]] = True
+    return kept_hn
 
 
 def random_removals(n: int, count: int, rng: np.random.Generator) -> np.ndarray:

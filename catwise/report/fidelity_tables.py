@@ -4,18 +4,20 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from catwise.ceiling.calibration import calibrate_from
 from catwise.fidelity.scores import scores
 from catwise.figures.labels import kind_label
 from catwise.pipeline.files import read_npz
 from catwise.pipeline.results import Results
 
-__all__ = ["lead_rows", "score_rows"]
+__all__ = ["besides_rows", "lead_rows", "score_rows"]
 
 KINDS = (  # in the order of the columns
     *("identity", "kfac", "ekfac", "ekfac_runs", "segments", "segments_runs", "exact_runs"),
     *("tracin", "label_counts"),
 )
 COUNTED = "label_counts"
+VECTORS = {"P": "at the end", "P_runs": "mean of runs", "P_segments": "segments"}
 DESIGNS = {"half": "halves", "removal": "without a tenth"}
 Cells = dict[str, tuple[float, float, float]]  # by kind: the score with its interval
 
@@ -74,6 +76,31 @@ def lead_rows(results: Sequence[Results]) -> list[list[str]]:
                 ahead = compared.loc[(design, measure, best, COUNTED)]
                 words = "{:+.2f} ({:+.2f} to {:+.2f})".format(*ahead[["difference", "low", "high"]])
                 rows.append([one.dataset, DESIGNS[design], measure, kind_label(best), words])
+    return rows
+
+
+def besides_rows(results: Sequence[Results]) -> list[list[str]]:
+    """Give what each P of the stage ``influence`` foretells besides the counts of labels.
+
+    It is the rank score of the calibration, over all retrained subsets of a data set: Spearman's
+    rho of predicted and realised changes in loss, the mean over the classes, with its 95 % interval
+    by the jackknife.
+    """
+    rows = [["data set", "subsets", *VECTORS.values()]]
+    for one in results:
+        if one.subsets is None:
+            continue
+        counts_k = np.array(one.card.counts["validation_a"])
+        arrays = read_npz(one.folder_of("influence") / "vectors.npz")
+        found = {
+            name: calibrate_from(
+                one.subsets, p_nk.astype(np.float64), one.labels_n, counts_k
+            ).rank_score
+            for name, p_nk in arrays.items()
+        }
+        cells = {name: (score.value, score.low, score.high) for name, score in found.items()}
+        count = str(len(one.subsets["kept_hn"]))
+        rows.append([one.dataset, count, *(_cell(cells, name) for name in VECTORS)])
     return rows
 
 

@@ -13,7 +13,7 @@ from catwise.ceiling.gains import crossfitted_gains
 from catwise.ceiling.verdict import Verdict
 from catwise.core.errors import InputError
 from catwise.core.progress import Progress
-from catwise.fidelity.subsets import random_halves
+from catwise.fidelity.subsets import halves_of_labels
 from catwise.improvement.own_training import TrainFunction
 from catwise.influence.layers import frozen
 from catwise.influence.samples import Samples
@@ -37,7 +37,7 @@ def retrained_verdict(
     small_gain: float,
     progress: Progress = iter,
 ) -> Verdict:
-    """Train on ``halves`` random halves, and give the verdict that they calibrate.
+    """Train on ``halves`` random halves of every label, and give the verdict that they calibrate.
 
     Half h is trained as ``retrain(weights_n, h)``, with weight 2 on the half (n over its size) and
     0 elsewhere, of mean 1 as the weights that the verdict is about.
@@ -45,7 +45,8 @@ def retrained_verdict(
     Raises InputError where ``retrain`` returns no model, trains one on that was there before, or
     returns models with the same losses whatever the weights.
     """
-    kept_hn = random_halves(len(p_nkb), halves, np.random.default_rng(seed))
+    labels_n = fitted.train.labels.cpu().numpy()
+    kept_hn = halves_of_labels(labels_n, halves, np.random.default_rng(seed))
     like, measured = next(fitted.model.parameters()), []
     before: nn.Module | None = None
     for number, kept_n in progress(list(enumerate(kept_hn))):
@@ -65,7 +66,6 @@ def retrained_verdict(
             "of sample i by weights_n[i]"
         )
     counts_k = np.bincount(query.labels.cpu().numpy(), minlength=len(classes))
-    labels_n = fitted.train.labels.cpu().numpy()
     calibration = calibrate(
         p_nkb.sum(axis=2), labels_n, counts_k, kept_hn, loss_hk[:, None], accuracy_hk[:, None]
     )

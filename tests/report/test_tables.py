@@ -226,3 +226,14 @@ def test_rankings_by_several_p_have_a_row_each_and_those_by_one_have_none():
     assert endpoint[3].startswith(f"{rho:.2f} (")
     within = carried[0].metrics("removal")["spearman_within_accuracy_beneficial"]
     assert endpoint[4].startswith(f"{within:.2f} (")
+
+
+def test_besides_counts_the_score_is_that_of_the_verdict():
+    one = Results.carried("digits_noisy10")
+    (row,) = fidelity_tables.besides_rows([one])[1:]
+    score = one.ceiling.verdict.rank_score
+    assert row[:2] == ["digits_noisy10", "200"]
+    assert row[2] == f"{score.value:.2f} ({score.low:.2f} to {score.high:.2f})"
+    assert "-" not in row
+    assert fidelity_tables.besides_rows([Results.carried("cifar10_clean")])[1][-1] == "-"
+    assert len(fidelity_tables.besides_rows([Results.carried("cifar10_small")])) == 1
