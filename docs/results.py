@@ -174,7 +174,7 @@ def removed() -> str:
 
 
 def improved() -> str:
-    """Tell what acting on the verdict gained, by data set, and count both errors of the verdict."""
+    """Tell what acting on the verdict gained, by data set, and count the verdicts borne out."""
     heading, *rows = case_rows(all_results())
     return table(heading, rows)
 
