@@ -7,9 +7,9 @@ a prediction needs, which is made from the same P.
 
 The weights of a verdict keep the total weight of each label, and random subsets do not. How many
 of its own samples a class has left can move it far more than which ones, and P, whose columns
-differ between labels, predicts that too. So P counts within the labels alone, and what the number
-of a class's own samples does is fitted beside it. What is left is the slope for weights that leave
-every label its total.
+differ between labels, predicts that too. So P is centred within the labels, which leaves the slope
+for weights that keep every label's total. The number of a class's own samples is fitted beside it:
+that is not needed against a bias, and takes most of the noise out of the realised changes.
 
 Intervals are jackknife intervals over the subsets, the unit of noise; the spread over subsets holds
 that of the seeds within. They draw nothing at random.
@@ -35,6 +35,7 @@ __all__ = [
 ]
 
 FEWEST_SUBSETS = 5  # fewer say nothing of their own noise
+TINY = 1e-9  # more than rounding
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,8 @@ class Calibration:
     slopes            nats per nat of each class, drawn towards their mean as far as noise asks
     accuracy_slopes   points per nat of each class, likewise
     own               nats per nat of each class by itself
-    rank_score        Spearman's rho of both, by loss, the mean over the classes
+    rank_score        Spearman's rho of predicted and realised gains in loss, the mean over the
+                      classes
     """
 
     slope: Estimate
@@ -132,8 +134,8 @@ def calibrate(
     drawn. A class that is right on the same samples in all subsets tells nothing of its slope in
     accuracy: v_k is infinite, and the mean is that of the others, if there are any.
 
-    Raises InputError for fewer than 5 subsets, for values that are not finite, and for a class of
-    which all subsets are predicted the same.
+    Raises InputError for fewer than 5 subsets, and one more for each further design, for values
+    that are not finite, and for a class on which all samples of a label have the same influence.
     """
     count = len(kept_hn)
     design_h = np.zeros(count, dtype=int) if design_h is None else design_h
@@ -148,7 +150,7 @@ def calibrate(
     fit = _Fit.of(p_nk, labels_n, counts_k, kept_hn, design_h)
     loss_hk = fit.centred(-loss_hsk.mean(axis=1))
     points_hk = fit.centred(100 * accuracy_hsk.mean(axis=1))
-    degrees = count - designs - 2
+    degrees = count - designs - 1 - int(fit.varies_k.any())
     own_hk = fit.slopes(loss_hk)
     covariance_kk = _covariance(own_hk[1:])
     slope, slopes = _pooled(own_hk[0], covariance_kk, degrees)
@@ -157,7 +159,7 @@ def calibrate(
         points_slopes_hk[0],
         _covariance(points_slopes_hk[1:]),
         degrees,
-        np.ptp(points_hk, axis=0) > 0,
+        np.ptp(points_hk, axis=0) > TINY,
     )
     score = _scores(fit.besides(fit.x_hk), fit.besides(loss_hk))
     error = _covariance(score[1:, None])[0] ** 0.5
@@ -217,40 +219,53 @@ class _Fit:
         kept_hn: np.ndarray,
         design_h: np.ndarray,
     ) -> "_Fit":
-        predicted_hk = predicted_gains(_centred(p_nk, labels_n), counts_k, kept_hn)
-        x_hk = _centred(predicted_hk, design_h)
-        if ((x_hk**2).sum(axis=0) <= 1e-20 * (predicted_hk**2).sum(axis=0)).any():
+        x_hk = _centred(predicted_gains(_centred(p_nk, labels_n), counts_k, kept_hn), design_h)
+        same_k = np.abs(x_hk).max(axis=0) <= 1e-12 * np.abs(p_nk).sum(axis=0) / counts_k
+        if same_k.any():
             raise InputError(
-                "calibration: expected predictions that differ between subsets; got equal ones of "
-                f"class {(x_hk**2).sum(axis=0).argmin()}"
+                "calibration: expected influence that differs within labels; got equal ones of "
+                f"class {same_k.argmax()}"
             )
         own_nk = np.eye(len(counts_k))[labels_n]
         # With a class's own samples in place of P and of the query, a gain is the change of c.
         c_hk = predicted_gains(own_nk, np.maximum(own_nk.sum(axis=0), 1), kept_hn)
         return cls(x_hk, _centred(c_hk, design_h), design_h)
 
+    @property
+    def varies_k(self) -> np.ndarray:
+        """Tell where c differs between subsets by more than rounding."""
+        return self._squares_k > TINY
+
     def centred(self, values_hk: np.ndarray) -> np.ndarray:
         return _centred(values_hk, self.design_h)
 
-    def slopes(self, y_hk: np.ndarray) -> np.ndarray:
-        """Compute s_k from all subsets, then from those without each: (1 + h, k)."""
-        return self._left(self.x_hk, y_hk) / self._left(self.x_hk, self.x_hk)
-
     def besides(self, values_hk: np.ndarray) -> np.ndarray:
         """Subtract from centred values their least squares fit by c."""
-        by_c_k = self._by_c(values_hk)[0]
-        return values_hk - by_c_k * self.c_hk
+        return values_hk - self.c_hk * _share((self.c_hk * values_hk).sum(axis=0), self._squares_k)
 
-    def _left(self, first_hk: np.ndarray, second_hk: np.ndarray) -> np.ndarray:
-        """Compute the sums of products of what c leaves of both."""
-        explained = self._by_c(first_hk) * _sums(self.c_hk, second_hk, self.design_h)
-        return _sums(first_hk, second_hk, self.design_h) - explained
+    def slopes(self, y_hk: np.ndarray) -> np.ndarray:
+        """Compute s_k from all subsets, then from those without each, exactly: (1 + h, k).
 
-    def _by_c(self, values_hk: np.ndarray) -> np.ndarray:
-        """Compute the slope by c alone; 0 where c is the same in all subsets but for rounding."""
-        squares = _sums(self.c_hk, self.c_hk, self.design_h)
-        products = _sums(self.c_hk, values_hk, self.design_h)
-        return np.divide(products, squares, out=np.zeros_like(products), where=squares > 1e-20)
+        Without subset h least squares changes by its residual times x, over 1 less its leverage. A
+        subset that alone decides the fit is kept.
+        """
+        x_hk = self.besides(self.x_hk)
+        squares_k = (x_hk**2).sum(axis=0)
+        slope_k = (x_hk * y_hk).sum(axis=0) / squares_k
+        alike_h = (self.design_h[:, None] == self.design_h).sum(axis=0)
+        free_hk = 1 - 1 / alike_h[:, None] - _share(self.c_hk**2, self._squares_k)
+        free_hk -= x_hk**2 / squares_k
+        change_hk = x_hk * (self.besides(y_hk) - slope_k * x_hk) / squares_k
+        return np.vstack([slope_k, slope_k - _share(change_hk, free_hk)])
+
+    @property
+    def _squares_k(self) -> np.ndarray:
+        return (self.c_hk**2).sum(axis=0)
+
+
+def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """Divide, with 0 where the whole is 0 but for rounding."""
+    return np.divide(part, whole, out=np.zeros(part.shape), where=whole > TINY)
 
 
 def _centred(values_hk: np.ndarray, group_h: np.ndarray) -> np.ndarray:
@@ -261,33 +276,31 @@ def _centred(values_hk: np.ndarray, group_h: np.ndarray) -> np.ndarray:
     return centred_hk
 
 
-def _sums(x_hk: np.ndarray, y_hk: np.ndarray, design_h: np.ndarray) -> np.ndarray:
+def _sums(x_hk: np.ndarray, y_hk: np.ndarray) -> np.ndarray:
     """Compute sum_h x_h y_h of all subsets, then of those without each, centred anew: (1 + h, k).
 
-    The subset that is left out of a design of m, with mean 0, takes x_h y_h m / (m - 1) with it.
+    The subset that is left out of m, with mean 0, takes x_h y_h m / (m - 1) with it.
     """
     products_hk = x_hk * y_hk
-    size_h = (design_h[:, None] == design_h).sum(axis=1)
-    factor_h = size_h / np.maximum(size_h - 1, 1)
     total_k = products_hk.sum(axis=0)
-    return np.vstack([total_k, total_k - factor_h[:, None] * products_hk])
+    return np.vstack([total_k, total_k - products_hk * len(x_hk) / (len(x_hk) - 1)])
 
 
 def _scores(x_hk: np.ndarray, y_hk: np.ndarray) -> np.ndarray:
     """Compute Spearman's rho, the mean over classes, of all subsets and without each: (1 + h,).
 
-    A class whose realised changes are all the same has none. The ranks are those among all subsets.
+    A class whose realised changes are all the same has none. The ranks, and what the counts explain
+    of both, are those of all subsets; new ones without each would make the interval too wide.
     """
     from scipy.stats import rankdata  # a second to import
 
-    one_h = np.zeros(len(x_hk), dtype=int)
     x_hk, y_hk = (rankdata(values, axis=0) for values in (x_hk, y_hk))
     x_hk, y_hk = x_hk - x_hk.mean(axis=0), y_hk - y_hk.mean(axis=0)
-    norm = _sums(x_hk, x_hk, one_h) * _sums(y_hk, y_hk, one_h)
-    moved_k = (norm > 1e-9).all(axis=0)
+    norm = _sums(x_hk, x_hk) * _sums(y_hk, y_hk)
+    moved_k = (norm > TINY).all(axis=0)
     if not moved_k.any():
         return np.zeros(len(norm))
-    rho = _sums(x_hk, y_hk, one_h)[:, moved_k] / norm[:, moved_k] ** 0.5
+    rho = _sums(x_hk, y_hk)[:, moved_k] / norm[:, moved_k] ** 0.5
     return rho.mean(axis=1)
 
 

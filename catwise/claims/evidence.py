@@ -117,11 +117,12 @@ def borne_out(answer: str, metrics: Mapping[str, Any]) -> bool:
     """Tell of the metrics of ``improve`` whether new trainings bear a verdict out.
 
     Room, which is said of every class, is borne out by a path that gains significantly while no
-    class falls significantly, a ceiling where neither the path nor another method does so.
+    class falls significantly, a ceiling where neither the path nor another method does so. Older
+    metrics say of other methods only where the verdict of ``improve`` was a ceiling too.
     """
     if answer == "room":
         return path_gains(metrics) and metrics["classes_down"] == 0
-    return not (path_gains(metrics) or metrics["false_ceiling"])
+    return not (path_gains(metrics) or metrics.get("others_gain", metrics["false_ceiling"]))
 
 
 def graded(holds: bool, part: bool) -> str:

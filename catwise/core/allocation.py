@@ -9,11 +9,11 @@ TRIM_THRESHOLD, MMAP_MAX = -1, -4  # by their names in glibc's malloc.h
 
 
 def keep_freed_memory() -> bool:
-    """Let glibc's allocator keep what is freed for this process, and return whether it does.
+    """Let glibc's allocator keep what the main thread frees, and return whether it was told to.
 
-    By default it gives each large tensor back to the system, which then clears the pages of the
-    next one: up to 40 % of the time of a pass (``benchmarks.speed.allocation``). The price is that
-    a process keeps what it held at its peak. Elsewhere than with glibc nothing changes.
+    By default it gives each tensor beyond 32 MB back to the system, which then clears the pages of
+    the next one; ``benchmarks.speed.allocation`` measures what that costs. The price is that a
+    process keeps what it held at its peak. Other threads, and systems without glibc, are as before.
 
     Source: mallopt(3).
     """

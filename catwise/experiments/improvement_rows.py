@@ -33,11 +33,12 @@ def table_rows(experiment: Experiment) -> dict[str, list[dict[str, Any]]]:
 def headline_metrics(experiment: Experiment) -> dict[str, Any]:
     """Compute what ``dvc metrics diff`` shows: before and after, and the two errors of a verdict.
 
-    ``false_room`` is 1 where the verdict on plain weights says room and the path does not gain
-    significantly; ``false_ceiling`` where it says ceiling and some method that knows no secret
-    gains in the mean, significantly after Bonferroni's correction, with no class that loses. Where
-    labels were flipped, the baseline of lowest margins knows how many. ``beyond_best`` is what the
-    path gains in the mean beyond the best baseline, paired over seeds.
+    ``others_gain`` is 1 where some method that knows no secret gains in the mean, significantly
+    after Bonferroni's correction, with no class that loses. Where labels were flipped, the baseline
+    of lowest margins knows how many. ``false_ceiling`` is 1 where that is so and the verdict on
+    plain weights says ceiling; ``false_room`` where it says room and the path does not gain
+    significantly. ``beyond_best`` is what the path gains in the mean beyond the best baseline,
+    paired over seeds.
     """
     rows = {(row["method"], row["measure"]): row for row in _method_rows(experiment)}
     mean, worst = rows[PATH, "mean"], rows[PATH, "worst"]
@@ -67,6 +68,7 @@ def headline_metrics(experiment: Experiment) -> dict[str, Any]:
         "accepted": sum(trial.accepted for r in experiment.path.rounds for trial in r.trials),
         "trainings": experiment.path.trainings,
         "points_per_nat": POINTS * experiment.slope,
+        "others_gain": int(bool(winners)),
         "false_room": int(judgement.room and not gained),
         "false_ceiling": int(judgement.ceiling and bool(winners)),
     }

@@ -31,9 +31,7 @@ def halves_of_labels(labels_n: np.ndarray, count: int, rng: np.random.Generator)
     """
     kept_hn = np.zeros((count, len(labels_n)), dtype=bool)
     for kept_n in kept_hn:
-        order_n = rng.permutation(len(labels_n))
-        order_n = order_n[np.argsort(labels_n[order_n], kind="stable")]
-        kept_n[order_n[1::2]] = True
+        kept_n[np.lexsort((rng.random(len(labels_n)), labels_n))[1::2]] = True
     return kept_hn
 
 

@@ -6,7 +6,8 @@ import sys
 import pytest
 
 PAGES = """
-import resource, sys, torch
+import ctypes, resource, sys, torch
+ctypes.CDLL(None).prctl(41, 1, 0, 0, 0)  # small pages, also where the system prefers huge ones
 from catwise.core.allocation import keep_freed_memory
 if "keep" in sys.argv:
     print(keep_freed_memory())
