@@ -48,13 +48,13 @@ def case_rows(results: Sequence[Results]) -> list[list[str]]:
     judged by. Results from before the path was compared with it seed by seed have no difference.
     """
     cases = improved(results)
-    told = [(one.ceiling.verdict.answer, one.metrics("improve")) for one in cases]
-    answers: Counter[str] = Counter(answer for answer, _ in told)
-    right: Counter[str] = Counter(said for said, metrics in told if borne_out(said, metrics))
+    pairs = [(one.ceiling.verdict.answer, one.metrics("improve")) for one in cases]
+    answers: Counter[str] = Counter(answer for answer, _ in pairs)
+    right: Counter[str] = Counter(answer for answer, metrics in pairs if borne_out(answer, metrics))
     counts = ", ".join(f"{answer}: {right[answer]} of {answers[answer]}" for answer in DECIDED)
-    both = sum(answer == "room" and _both_gain(metrics) for answer, metrics in told)
+    both = sum(answer == "room" and _both_gain(metrics) for answer, metrics in pairs)
     counts += f"; mean and worst class both gain: {both} of {answers['room']} with room"
-    steps = f"{sum(metrics['accepted'] for _, metrics in told)} steps"
+    steps = f"{sum(metrics['accepted'] for _, metrics in pairs)} steps"
     return [
         HEADING,
         *map(_case_row, cases),

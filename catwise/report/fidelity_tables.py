@@ -92,13 +92,13 @@ def besides_rows(results: Sequence[Results]) -> list[list[str]]:
             continue
         counts_k = np.array(one.card.counts["validation_a"])
         arrays = read_npz(one.folder_of("influence") / "vectors.npz")
-        found = {
+        score_of = {
             name: calibrate_from(
                 one.subsets, p_nk.astype(np.float64), one.labels_n, counts_k
             ).rank_score
             for name, p_nk in arrays.items()
         }
-        cells = {name: (score.value, score.low, score.high) for name, score in found.items()}
+        cells = {name: (score.value, score.low, score.high) for name, score in score_of.items()}
         count = str(len(one.subsets["kept_hn"]))
         rows.append([one.dataset, count, *(_cell(cells, name) for name in VECTORS)])
     return rows
