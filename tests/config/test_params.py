@@ -290,9 +290,9 @@ def test_the_projects_own_file_is_valid():
             "influence.0: expected 'endpoint', 'middle', 'segments' or 'exact'; got 'ekfac'",
         ),
         (
-            "datasets.cifar10_longtail.improve.influence",
+            "datasets.cifar10_small.removal.influence",
             ["endpoint", "segments"],
-            "improve.influence: expected no segments where influence.segments is 0; got endpoint",
+            "removal.influence: expected no segments where influence.segments is 0; got endpoint",
         ),
         (
             "datasets.cifar10_noisy.removal.influence",
