@@ -1,6 +1,7 @@
 """Make the parts of the docs that follow from the results of the pipeline."""
 
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -69,25 +70,42 @@ def families() -> str:
 
 
 def claims() -> str:
-    """Tell each claim of the paper, and for each data set the main numbers and the verdict."""
+    """Tell each claim of the paper, with a table of the main numbers and verdicts here."""
     judged = claims_of_run()
-    rows = []
+    parts = []
     for key in dict.fromkeys(claim["key"] for claim in judged):
         alike = [claim for claim in judged if claim["key"] == key]
         first = alike[0]
-        here = "<br>".join(claim_text(claim) for claim in alike)
-        rows.append([f"{first['says']} ({first['place']})", first["value"], here])
-    return table(["the paper says", "its value", "here"], rows)
+        parts.append(f"**{first['says']}** ({first['place']}; the paper: {first['value']})")
+        rows = [claim_row(claim) for claim in alike if claim["head"]]
+        if rows:
+            parts.append(table(["data set", "here", "verdict"], rows))
+        if len(rows) < len(alike):
+            parts.append(without_numbers(claim for claim in alike if not claim["head"]))
+    return "\n\n".join(parts)
 
 
-def claim_text(claim: dict[str, Any]) -> str:
+def claim_row(claim: dict[str, Any]) -> list[str]:
     """Tell the numbers of one claim on one data set, and the verdict."""
+    reduced = " (reduced)" if claim["reduced"] else ""
+    verdict = claim["verdict"]
+    if verdict not in (HOLDS, PART, NOT):
+        verdict += f": {claim['why']}"
+    return [f"{place_of(claim)}{reduced}", claim["head"], verdict]
+
+
+def without_numbers(alike: Iterable[dict[str, Any]]) -> str:
+    """List where a claim was not judged, by the reason."""
+    places = defaultdict(list)
+    for claim in alike:
+        places[f"{claim['verdict']} ({claim['why']})"].append(place_of(claim))
+    return "\n".join(f"- {reason}: {'; '.join(where)}" for reason, where in places.items())
+
+
+def place_of(claim: dict[str, Any]) -> str:
+    """Name the data set of a claim, and its case of Table 1."""
     name = claim["dataset"]
-    if claim["case"]:
-        name += f", {cases_of(name)[claim['case']]}"
-    if claim["reduced"]:
-        name += " (reduced)"
-    return f"{name}: {claim['head'] or claim['why']}: **{claim['verdict']}**"
+    return f"{name}, {cases_of(name)[claim['case']]}" if claim["case"] else name
 
 
 def cases_of(dataset: str) -> dict[str, str]:

@@ -146,6 +146,24 @@ def test_claims_are_counted_by_family(monkeypatch):
     assert any(row.startswith("| Direct") and row.endswith("| 0 | 0 | 0 |") for row in rows)
 
 
+def test_a_claim_has_a_table_of_what_was_run_and_the_reasons_for_the_rest(monkeypatch):
+    about = {"key": "ratio.above", "says": "A says.", "place": "section 5", "value": "> 0.2"}
+    about |= {"case": "", "reduced": False, "why": ""}
+    absent = {"head": "", "verdict": "not run here", "why": "no such stage"}
+    judged = [
+        {**about, "dataset": "one", "head": "ratio 0.3", "verdict": "holds", "reduced": True},
+        {**about, "dataset": "two", **absent},
+        {**about, "dataset": "three", **absent},
+        {**about, "dataset": "four", "head": "0.1", "verdict": "not applicable", "why": "no net"},
+    ]
+    monkeypatch.setattr(results, "claims_of_run", lambda: judged)
+    lines = results.claims().splitlines()
+    assert lines[0] == "**A says.** (section 5; the paper: > 0.2)"
+    assert "| one (reduced) | ratio 0.3 | holds |" in lines
+    assert "| four | 0.1 | not applicable: no net |" in lines
+    assert lines[-1] == "- not run here (no such stage): two; three"
+
+
 def test_every_claim_belongs_to_one_family():
     for key in STATEMENTS:
         assert sum(key.startswith(family) for family in results.FAMILIES) == 1, key
