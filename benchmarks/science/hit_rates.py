@@ -30,10 +30,11 @@ import torch
 from scipy.optimize import brentq
 from scipy.stats import binomtest
 
-from catwise.ceiling.calibration import calibrate, predicted_gains
+from catwise.ceiling.calibration import calibrate
 from catwise.ceiling.crossfit import crossfitted_headroom
 from catwise.ceiling.decision import SIZE, Blocked, calibrated_verdict, uncalibrated_verdict
 from catwise.ceiling.gains import crossfitted_gains
+from catwise.ceiling.partial_regression import predicted_gains
 from catwise.ceiling.headroom import headroom
 from catwise.ceiling.pca_rule import RULE, first_component_ratio
 from catwise.ceiling.verdict import Answer

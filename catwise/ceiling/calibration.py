@@ -21,6 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import stdtrit
 
+from catwise.ceiling.partial_regression import TINY, PartialRegression
 from catwise.core.errors import InputError
 from catwise.core.statistics import Estimate
 
@@ -31,11 +32,9 @@ __all__ = [
     "besides_counts",
     "calibrate",
     "calibrate_from",
-    "predicted_gains",
 ]
 
 FEWEST_SUBSETS = 5  # fewer say nothing of their own noise
-TINY = 1e-9  # more than rounding
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,7 @@ class Calibration:
     accuracy_slope    points of accuracy realised per nat predicted, the mean over the classes
     slopes            nats per nat of each class, drawn towards their mean as far as noise asks
     accuracy_slopes   points per nat of each class, likewise
-    own               nats per nat of each class by itself
+    unpooled          nats per nat of each class by itself
     rank_score        Spearman's rho of predicted and realised gains in loss, the mean over the
                       classes
     """
@@ -75,7 +74,7 @@ class Calibration:
     accuracy_slope: Estimate
     slopes: PerClass
     accuracy_slopes: PerClass
-    own: PerClass
+    unpooled: PerClass
     rank_score: Estimate
     subsets: int
     seeds: int
@@ -88,22 +87,7 @@ class Calibration:
     @property
     def reversed_k(self) -> np.ndarray:
         """Tell of each class whether its own slope is significantly below 0."""
-        return self.own.value_k + self.own.half_width() < 0
-
-
-def predicted_gains(p_nk: np.ndarray, counts_k: np.ndarray, kept_hn: np.ndarray) -> np.ndarray:
-    """Compute by how much mean class losses fall on subset h, to first order, in nats: (h, k).
-
-    A training on a subset is one with weights of mean 1, w = n / |subset| on the subset and 0
-    elsewhere: (w - 1) . P[:, k] / counts_k, with P in nats of *summed* query loss and counts_k
-    query samples of class k. On halves that varies twice as much as the sum over what is left out,
-    because the others count double; so a slope holds for halves, for tenths and for weights alike.
-
-    >>> predicted_gains(np.array([[3.0], [1.0]]), np.array([10]), np.array([[True, False]]))
-    array([[0.2]])
-    """
-    weights_hn = kept_hn / kept_hn.mean(axis=1, keepdims=True)
-    return (weights_hn - 1) @ p_nk / counts_k
+        return self.unpooled.value_k + self.unpooled.half_width() < 0
 
 
 def calibrate(
@@ -147,13 +131,13 @@ def calibrate(
         )
     if not (np.isfinite(loss_hsk).all() and np.isfinite(accuracy_hsk).all()):
         raise InputError("calibration: expected finite losses and accuracies; got others")
-    fit = _Fit.of(p_nk, labels_n, counts_k, kept_hn, design_h)
+    fit = PartialRegression.of(p_nk, labels_n, counts_k, kept_hn, design_h)
     loss_hk = fit.centred(-loss_hsk.mean(axis=1))
     points_hk = fit.centred(100 * accuracy_hsk.mean(axis=1))
     degrees = count - designs - 1 - int(fit.varies_k.any())
-    own_hk = fit.slopes(loss_hk)
-    covariance_kk = _covariance(own_hk[1:])
-    slope, slopes = _pooled(own_hk[0], covariance_kk, degrees)
+    slopes_hk = fit.slopes(loss_hk)
+    covariance_kk = _covariance(slopes_hk[1:])
+    slope, slopes = _pooled(slopes_hk[0], covariance_kk, degrees)
     points_slopes_hk = fit.slopes(points_hk)
     accuracy_slope, accuracy_slopes = _pooled(
         points_slopes_hk[0],
@@ -168,7 +152,7 @@ def calibrate(
         accuracy_slope=accuracy_slope,
         slopes=slopes,
         accuracy_slopes=accuracy_slopes,
-        own=PerClass(own_hk[0], np.diag(covariance_kk) ** 0.5, degrees),
+        unpooled=PerClass(slopes_hk[0], np.diag(covariance_kk) ** 0.5, degrees),
         rank_score=PerClass(score[:1], error, degrees).interval(0),
         subsets=count,
         seeds=loss_hsk.shape[1],
@@ -198,82 +182,8 @@ def besides_counts(
 
     A line through 0 with the slope s_k of ``calibrate`` fits those of class k best.
     """
-    fit = _Fit.of(p_nk, labels_n, counts_k, kept_hn, design_h)
+    fit = PartialRegression.of(p_nk, labels_n, counts_k, kept_hn, design_h)
     return fit.besides(fit.x_hk), fit.besides(fit.centred(-loss_hsk.mean(axis=1)))
-
-
-@dataclass(frozen=True)
-class _Fit:
-    """Hold both regressors of ``calibrate``, centred within each design."""
-
-    x_hk: np.ndarray
-    c_hk: np.ndarray
-    design_h: np.ndarray
-
-    @classmethod
-    def of(
-        cls,
-        p_nk: np.ndarray,
-        labels_n: np.ndarray,
-        counts_k: np.ndarray,
-        kept_hn: np.ndarray,
-        design_h: np.ndarray,
-    ) -> "_Fit":
-        x_hk = _centred(predicted_gains(_centred(p_nk, labels_n), counts_k, kept_hn), design_h)
-        same_k = np.abs(x_hk).max(axis=0) <= 1e-12 * np.abs(p_nk).sum(axis=0) / counts_k
-        if same_k.any():
-            raise InputError(
-                "calibration: expected influence that differs within labels; got equal ones of "
-                f"class {same_k.argmax()}"
-            )
-        own_nk = np.eye(len(counts_k))[labels_n]
-        # With a class's own samples in place of P and of the query, a gain is the change of c.
-        c_hk = predicted_gains(own_nk, np.maximum(own_nk.sum(axis=0), 1), kept_hn)
-        return cls(x_hk, _centred(c_hk, design_h), design_h)
-
-    @property
-    def varies_k(self) -> np.ndarray:
-        """Tell where c differs between subsets by more than rounding."""
-        return self._squares_k > TINY
-
-    def centred(self, values_hk: np.ndarray) -> np.ndarray:
-        return _centred(values_hk, self.design_h)
-
-    def besides(self, values_hk: np.ndarray) -> np.ndarray:
-        """Subtract from centred values their least squares fit by c."""
-        return values_hk - self.c_hk * _share((self.c_hk * values_hk).sum(axis=0), self._squares_k)
-
-    def slopes(self, y_hk: np.ndarray) -> np.ndarray:
-        """Compute s_k from all subsets, then from those without each, exactly: (1 + h, k).
-
-        Without subset h least squares changes by its residual times x, over 1 less its leverage. A
-        subset that alone decides the fit is kept.
-        """
-        x_hk = self.besides(self.x_hk)
-        squares_k = (x_hk**2).sum(axis=0)
-        slope_k = (x_hk * y_hk).sum(axis=0) / squares_k
-        alike_h = (self.design_h[:, None] == self.design_h).sum(axis=0)
-        free_hk = 1 - 1 / alike_h[:, None] - _share(self.c_hk**2, self._squares_k)
-        free_hk -= x_hk**2 / squares_k
-        change_hk = x_hk * (self.besides(y_hk) - slope_k * x_hk) / squares_k
-        return np.vstack([slope_k, slope_k - _share(change_hk, free_hk)])
-
-    @property
-    def _squares_k(self) -> np.ndarray:
-        return (self.c_hk**2).sum(axis=0)
-
-
-def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    """Divide, with 0 where the whole is 0 but for rounding."""
-    return np.divide(part, whole, out=np.zeros(part.shape), where=whole > TINY)
-
-
-def _centred(values_hk: np.ndarray, group_h: np.ndarray) -> np.ndarray:
-    """Subtract from each row the mean of its group."""
-    centred_hk = values_hk.astype(np.float64)
-    for group in np.unique(group_h):
-        centred_hk[group_h == group] -= values_hk[group_h == group].mean(axis=0)
-    return centred_hk
 
 
 def _sums(x_hk: np.ndarray, y_hk: np.ndarray) -> np.ndarray:
@@ -322,12 +232,12 @@ def _pooled(
     """
     if telling_k is None or not telling_k.any():
         telling_k = np.ones(len(value_k), dtype=bool)
-    own_k, own_kk = value_k[telling_k], covariance_kk[np.ix_(telling_k, telling_k)]
-    k, mean = len(own_k), float(own_k.mean())
+    some_k, some_kk = value_k[telling_k], covariance_kk[np.ix_(telling_k, telling_k)]
+    k, mean = len(some_k), float(some_k.mean())
     # What noise adds to the spread of the classes is less where their noise is common.
-    noise = (own_kk.trace() - own_kk.sum() / k) / max(k - 1, 1)
-    true = max(float(own_k.var(ddof=1)) - noise, 0.0) if k > 1 else 0.0
-    variance, variance_k = own_kk.sum() / k**2 + true / k, np.diag(covariance_kk)
+    noise = (some_kk.trace() - some_kk.sum() / k) / max(k - 1, 1)
+    true = max(float(some_k.var(ddof=1)) - noise, 0.0) if k > 1 else 0.0
+    variance, variance_k = some_kk.sum() / k**2 + true / k, np.diag(covariance_kk)
     total_k = variance_k + true
     share_k = np.divide(true, total_k, out=np.zeros(len(value_k)), where=total_k > 0)
     share_k = np.where(telling_k, share_k if k > 3 else 1.0, 0.0)

@@ -6,7 +6,8 @@ What the counts of labels do is told apart from what influence predicts.
 import numpy as np
 import pytest
 
-from catwise.ceiling.calibration import besides_counts, calibrate, predicted_gains
+from catwise.ceiling.calibration import besides_counts, calibrate
+from catwise.ceiling.partial_regression import predicted_gains
 from catwise.core.errors import InputError
 from catwise.core.statistics import Estimate
 from catwise.fidelity.scores import linear_datamodeling_score
@@ -71,8 +72,8 @@ def test_the_jackknife_is_that_of_subsets_left_out_one_by_one(rng):
     own_rk = []
     for h in range(14):
         rest = [np.delete(values, h, axis=0) for values in arrays]
-        own_rk.append(calibrate(p_nk, labels_n, counts_k, *rest).own.value_k)
-    found = calibrate(p_nk, labels_n, counts_k, *arrays).own
+        own_rk.append(calibrate(p_nk, labels_n, counts_k, *rest).unpooled.value_k)
+    found = calibrate(p_nk, labels_n, counts_k, *arrays).unpooled
     own_rk.append(found.value_k)  # which tells nothing of the slope
     np.testing.assert_allclose(found.error_k, np.var(own_rk, axis=0) ** 0.5 * 14**0.5, rtol=1e-9)
     assert found.degrees == 15 - 3 - 2
@@ -146,15 +147,15 @@ def test_subsets_with_the_same_number_of_every_label_need_no_counts(rng):
     found = calibrate(p_nk, labels_n, counts_k, kept_hn, loss_hk[:, None], -loss_hk[:, None] / 100)
     x_hk, y_hk = x_hk - x_hk.mean(axis=0), loss_hk.mean(axis=0) - loss_hk
     expected_k = (x_hk * y_hk).sum(axis=0) / (x_hk**2).sum(axis=0)
-    np.testing.assert_allclose(found.own.value_k, expected_k)
-    assert found.own.degrees == 30 - 1 - 1
+    np.testing.assert_allclose(found.unpooled.value_k, expected_k)
+    assert found.unpooled.degrees == 30 - 1 - 1
 
 
 def test_what_is_returned_besides_counts_has_the_slopes_of_the_classes(rng):
     arrays = retrained(rng, noise=0.5, pull=1, designs=2)
     x_hk, y_hk = besides_counts(*arrays[:5], arrays[-1])
     expected_k = (x_hk * y_hk).sum(axis=0) / (x_hk**2).sum(axis=0)
-    np.testing.assert_allclose(expected_k, calibrate(*arrays).own.value_k)
+    np.testing.assert_allclose(expected_k, calibrate(*arrays).unpooled.value_k)
 
 
 @pytest.mark.parametrize("flipped", [1, 2])

@@ -84,7 +84,7 @@ def test_an_interval_that_holds_both_cannot_tell_and_says_how_many_more():
     [
         calibration(slope=0.01, error=0.02),
         calibration(rank_score=0.05),
-        replace(calibration(), own=PerClass(np.array([0.1, -0.1, 0.1]), np.full(3, 0.01), 90)),
+        replace(calibration(), unpooled=PerClass(np.array([0.1, -0.1, 0.1]), np.full(3, 0.01), 90)),
     ],
     ids=["slope", "score", "one class"],
 )
@@ -150,7 +150,7 @@ def test_wrong_answers_are_rare_at_the_edge_of_each(classes):
     )
     wide = PerClass(np.full(classes, 0.1), np.full(classes, 0.002), 100)
     points = PerClass(np.full(classes, 3.0), np.full(classes, 0.06), 100)
-    found = replace(found, slopes=wide, accuracy_slopes=points, own=wide)
+    found = replace(found, slopes=wide, accuracy_slopes=points, unpooled=wide)
     wrong = {"room": 0, "ceiling": 0}
     for _ in range(1000):
         for answer, edge in (("room", 0.0), ("ceiling", 0.5 / 3)):
