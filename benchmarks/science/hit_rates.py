@@ -34,8 +34,8 @@ from catwise.ceiling.calibration import calibrate
 from catwise.ceiling.crossfit import crossfitted_headroom
 from catwise.ceiling.decision import SIZE, Blocked, calibrated_verdict, uncalibrated_verdict
 from catwise.ceiling.gains import crossfitted_gains
-from catwise.ceiling.partial_regression import predicted_gains
 from catwise.ceiling.headroom import headroom
+from catwise.ceiling.partial_regression import predicted_gains
 from catwise.ceiling.pca_rule import RULE, first_component_ratio
 from catwise.ceiling.verdict import Answer
 from catwise.core.progress import progress
