@@ -39,6 +39,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from catwise.ceiling.check import check_ceiling
     from catwise.ceiling.headroom import headroom
+    from catwise.ceiling.joint_direction import direction_weights, joint_direction
     from catwise.ceiling.pca_rule import first_component_ratio
     from catwise.core.errors import InputError
     from catwise.diagnosis import Diagnosis, diagnose, load_diagnosis
@@ -51,7 +52,6 @@ if TYPE_CHECKING:
     from catwise.influence.unrolled import Step, unrolled_influence
     from catwise.influence.vectors import group_gradients, influence_vectors, validation_bins
     from catwise.pipeline.workers import open_workers
-    from catwise.reweighting.joint_direction import direction_weights, joint_direction
     from catwise.reweighting.pareto_lp_ga import pareto_lp_ga
 
     __version__: str
@@ -92,7 +92,7 @@ _HOMES = {  # public name -> its module
     "Step": "catwise.influence.unrolled",
     "check_ceiling": "catwise.ceiling.check",
     "diagnose": "catwise.diagnosis",
-    "direction_weights": "catwise.reweighting.joint_direction",
+    "direction_weights": "catwise.ceiling.joint_direction",
     "exact_hessian": "catwise.influence.curvature",
     "first_component_ratio": "catwise.ceiling.pca_rule",
     "fit_factors": "catwise.influence.factors",
@@ -101,7 +101,7 @@ _HOMES = {  # public name -> its module
     "improve": "catwise.improvement.own_training",
     "influence_by_segments": "catwise.influence.segments",
     "influence_vectors": "catwise.influence.vectors",
-    "joint_direction": "catwise.reweighting.joint_direction",
+    "joint_direction": "catwise.ceiling.joint_direction",
     "linear_datamodeling_score": "catwise.fidelity.scores",
     "load_diagnosis": "catwise.diagnosis",
     "open_workers": "catwise.pipeline.workers",

@@ -12,6 +12,7 @@ from torch import nn
 from catwise.ceiling.calibration import FEWEST_SUBSETS
 from catwise.ceiling.check import check_ceiling
 from catwise.ceiling.decision import SIZE, SMALL_GAIN, uncalibrated_verdict
+from catwise.ceiling.joint_direction import joint_weights
 from catwise.core.errors import InputError, optional_packages
 from catwise.core.losses import Logits, Loss, logits_of, per_sample_loss, with_logits
 from catwise.core.numbers import require_number
@@ -24,7 +25,6 @@ from catwise.influence.factors import Kind, fit_factors, layers_of_logits, requi
 from catwise.influence.fisher_passes import Mask
 from catwise.influence.layers import coverage, select_layers
 from catwise.influence.samples import Data, Samples, as_samples
-from catwise.reweighting.joint_direction import joint_weights
 from catwise.sharing import folder, frames, given
 from catwise.sharing.calibrated import retrained_verdict
 from catwise.sharing.findings import Findings

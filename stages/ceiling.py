@@ -1,7 +1,6 @@
 """Check the ceiling at each checkpoint, and give a verdict that retraining calibrates."""
 
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +8,7 @@ import numpy as np
 from catwise.ceiling.calibration import calibrate_from
 from catwise.ceiling.check import check_ceiling
 from catwise.ceiling.crossfit import permutation_null
-from catwise.ceiling.decision import SIZE, calibrated_verdict, uncalibrated_verdict
-from catwise.ceiling.gains import crossfitted_gains
+from catwise.ceiling.decision import calibrated_check, uncalibrated_verdict
 from catwise.ceiling.records import (
     FIGURES,
     calibration_record,
@@ -24,7 +22,6 @@ from catwise.core.progress import progress
 from catwise.pipeline.files import folder, read_json, read_npz, write_csv, write_json
 from catwise.pipeline.stage import run, settings
 from catwise.pipeline.tables import TABLES
-from catwise.reweighting.joint_direction import joint_weights
 
 ENDS = ("", "low", "high")
 
@@ -54,15 +51,22 @@ def main(dataset: str) -> None:
     verdict, calibration, rows = uncalibrated_verdict(check), None, []
     if len(retrained["kept_hn"]):
         calibration = calibrate_from(retrained, p_nkb.sum(axis=2), labels_n, counts_k)
-        weigh = partial(joint_weights, labels_n=labels_n, size=SIZE)
-        gains = crossfitted_gains(p_nkb, counts_k, weigh)
-        accuracy_k, small = retrained["accuracy_sk"].mean(axis=0), section.small_gain
-        verdict = calibrated_verdict(check, gains, calibration, classes, accuracy_k, small)
-        rows = gain_rows(classes, gains, calibration)
+        accuracy_k = retrained["accuracy_sk"].mean(axis=0)
+        verdict, gains = calibrated_check(
+            check,
+            p_nkb,
+            labels_n,
+            counts_k,
+            accuracy_k,
+            calibration,
+            classes,
+            section.small_gain,
+        )
+        rows = gain_rows(classes, gains.classes, calibration)
     last = {key: value for key, value in epochs[-1].items() if key != "epoch"}
     last["verdict"] = asdict(verdict)
     if calibration:
-        last["calibration"] = calibration_record(calibration)
+        last["calibration"] = calibration_record(calibration, classes)
     write_csv(out / "epochs.csv", [row for epoch in epochs for row in figure_rows(epoch)])
     write_csv(out / "gains.csv", rows, list(TABLES["ceiling/gains"]))
     write_json(out / "ceiling.json", {**last, "epochs": epochs})
@@ -73,10 +77,11 @@ def main(dataset: str) -> None:
     if calibration is None:
         write_json(out / "metrics.json", summary)
         return
-    for name in ("loss", "points"):  # what the class that gains least would gain
+    for name in ("loss", "points", "joint"):  # the smallest gain, and that of a mixture of all
         ends = last["verdict"][name]
         summary |= {f"gain_{name}{end and f'_{end}'}": ends[end or "value"] for end in ENDS}
-    summary |= {name: last["calibration"][name]["value"] for name in ("slope", "rank_score")}
+    names = ("slope", "rank_score", "mixture_slope")
+    summary |= {name: last["calibration"][name]["value"] for name in names}
     write_json(out / "metrics.json", summary)
 
 

@@ -25,6 +25,7 @@ from scipy.stats import spearmanr
 from torch import Tensor, nn
 
 from benchmarks.machine import machine
+from catwise.ceiling.joint_direction import joint_weights
 from catwise.config import params
 from catwise.core.losses import Batch
 from catwise.data.dataset import SPLITS, Data
@@ -32,7 +33,6 @@ from catwise.influence.curvature import FactoredCurvature
 from catwise.influence.vectors import influence_vectors
 from catwise.pipeline.artifacts import training_recipe
 from catwise.pipeline.fitted_factors import fit_own_factors
-from catwise.reweighting.joint_direction import joint_weights
 from catwise.training import evaluate, models
 from catwise.training.epochs import Recipe, learning_rates, new_optimizer, train_epoch, train_epochs
 from stages.prepare import load

@@ -21,7 +21,6 @@ import argparse
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
@@ -32,8 +31,7 @@ from scipy.stats import binomtest
 
 from catwise.ceiling.calibration import calibrate
 from catwise.ceiling.crossfit import crossfitted_headroom
-from catwise.ceiling.decision import SIZE, Blocked, calibrated_verdict, uncalibrated_verdict
-from catwise.ceiling.gains import crossfitted_gains
+from catwise.ceiling.decision import Blocked, calibrated_check, uncalibrated_verdict
 from catwise.ceiling.headroom import headroom
 from catwise.ceiling.partial_regression import predicted_gains
 from catwise.ceiling.pca_rule import RULE, first_component_ratio
@@ -44,7 +42,6 @@ from catwise.data import synthetic
 from catwise.fidelity.subsets import random_halves
 from catwise.influence import curvature
 from catwise.influence.vectors import influence_vectors, validation_bins
-from catwise.reweighting.joint_direction import joint_weights
 from catwise.training import evaluate, models
 from catwise.training.convex import fit_convex
 
@@ -54,6 +51,7 @@ BINS = 8
 HALVES, FEWER_HALVES = 40, 12  # the fewer where real models are trained
 SLOWER = 4
 SLOPE, POINTS = 0.2, 30.0  # nats realised per nat predicted, and points of accuracy per nat
+ERROR = 0.2  # deviation of what is wrong in P on all query samples alike, beside entries of 1
 KNOWN = 5.0  # deviations of P, by which P of labels alone tells them apart
 MASS = 10.0  # nats by which a class's mean loss could move, if all of P spoke for it
 ANSWERS = get_args(Answer)
@@ -128,10 +126,13 @@ def logistic(source: str, size: int, flips: list[int], l2: float) -> Make:
     return make
 
 
-def constructed(k: int, noise: float, size: float, n: int = 300, p: int = 100) -> Make:
+def constructed(
+    k: int, noise: float, size: float, error: float = 0.0, n: int = 300, p: int = 100
+) -> Make:
     """Return what makes vectors of k classes whose true headroom is ``size``, and retrainings.
 
-    Their tails over the training samples are heavy.
+    Their tails over the training samples are heavy. ``error`` is the deviation of what is wrong in
+    the entries of Q of all bins alike.
     """
 
     def make(seed: int) -> Draw:
@@ -150,6 +151,8 @@ def constructed(k: int, noise: float, size: float, n: int = 300, p: int = 100) -
         counts_k = np.abs(g_np @ q_pk).sum(axis=0) / MASS
         kept_hn = random_halves(n, HALVES, rng)
         gain_hk = SLOPE * predicted_gains(p_nkb.sum(axis=2), counts_k, kept_hn)
+        if error:
+            p_nkb += (g_np @ (error * rng.normal(size=(p, k))))[:, :, None] / BINS
         loss_hk, accuracy_hk = retrained(gain_hk, rng)
         labels_n, accuracy_k = rng.integers(0, k, n), np.full(k, 0.8)
         return Draw(p_nkb, labels_n, counts_k, kept_hn, loss_hk, accuracy_hk, accuracy_k)
@@ -209,6 +212,12 @@ CASES = [
         Case(f"room {size}, k = {k}, noise {noise}", ("room",), True, constructed(k, noise, size))
         for k in (2, 4, 10)
         for noise, size in ((0.1, 0.1), (0.1, 0.3), (0.5, 0.5))
+    ),
+    *(
+        Case(f"{name}, k = {k}, P in error", (*right, *CANNOT_TELL), bool(size), make)
+        for k in (2, 4, 10)
+        for name, right, size in (("ceiling", ("ceiling",), 0.0), ("room 0.3", ("room",), 0.3))
+        for make in [constructed(k, 0.05, size, ERROR)]
     ),
     *(
         Case(f"{name}, k = {k}", CANNOT_TELL, None, fail(constructed(k, 0.1, 0.3)))
@@ -275,10 +284,9 @@ def calibrated(drawn: Draw) -> Answer:
         drawn.loss_hk[:, None],
         drawn.accuracy_hk[:, None],
     )
-    weigh = partial(joint_weights, labels_n=drawn.labels_n, size=SIZE)
-    gains = crossfitted_gains(drawn.p_nkb, drawn.counts_k, weigh)
     names = [str(k) for k in range(len(drawn.counts_k))]
-    return calibrated_verdict(unused, gains, calibration, names, drawn.accuracy_k).answer
+    known = (drawn.p_nkb, drawn.labels_n, drawn.counts_k, drawn.accuracy_k)
+    return calibrated_check(unused, *known, calibration, names)[0].answer
 
 
 def rate(hits: int, of: int) -> dict[str, float]:

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import stdtrit
 
+from catwise.ceiling.joint_direction import joint_direction
 from catwise.ceiling.partial_regression import TINY, PartialRegression
 from catwise.core.errors import InputError
 from catwise.core.statistics import Estimate
@@ -66,6 +67,9 @@ class Calibration:
     slopes            nats per nat of each class, drawn towards their mean as far as noise asks
     accuracy_slopes   points per nat of each class, likewise
     unpooled          nats per nat of each class by itself
+    mixture_k         the mixture of classes that weights can raise least: shares of sum 1
+    mixture           nats per nat of that mixture
+    accuracy_mixture  points per nat of that mixture
     rank_score        Spearman's rho of predicted and realised gains in loss, the mean over the
                       classes
     """
@@ -75,6 +79,9 @@ class Calibration:
     slopes: PerClass
     accuracy_slopes: PerClass
     unpooled: PerClass
+    mixture_k: np.ndarray
+    mixture: PerClass
+    accuracy_mixture: PerClass
     rank_score: Estimate
     subsets: int
     seeds: int
@@ -118,6 +125,11 @@ def calibrate(
     drawn. A class that is right on the same samples in all subsets tells nothing of its slope in
     accuracy: v_k is infinite, and the mean is that of the others, if there are any.
 
+    The mixture has a slope of its own, because those of the classes do not tell it. Weights that
+    raise all classes go where P says that no class stands in another's way. Most of what P says is
+    of other changes, in which classes oppose each other; there errors of P, which are the same for
+    all query samples, hardly show, and in the mixture, where the classes cancel, they do.
+
     Raises InputError for fewer than 5 subsets, and one more for each further design, for values
     that are not finite, and for a class on which all samples of a label have the same influence.
     """
@@ -145,15 +157,23 @@ def calibrate(
         degrees,
         np.ptp(points_hk, axis=0) > TINY,
     )
+    mixture_k = joint_direction(p_nk, labels_n).mixture(counts_k)
+    mixed = fit.mixed(mixture_k)
+    mixture, accuracy_mixture = (
+        _alone(mixed.slopes((values_hk @ mixture_k)[:, None]), degrees)
+        for values_hk in (loss_hk, points_hk)
+    )
     score = _scores(fit.besides(fit.x_hk), fit.besides(loss_hk))
-    error = _covariance(score[1:, None])[0] ** 0.5
     return Calibration(
         slope=slope,
         accuracy_slope=accuracy_slope,
         slopes=slopes,
         accuracy_slopes=accuracy_slopes,
-        unpooled=PerClass(slopes_hk[0], np.diag(covariance_kk) ** 0.5, degrees),
-        rank_score=PerClass(score[:1], error, degrees).interval(0),
+        unpooled=_alone(slopes_hk, degrees),
+        mixture_k=mixture_k,
+        mixture=mixture,
+        accuracy_mixture=accuracy_mixture,
+        rank_score=_alone(score[:, None], degrees).interval(0),
         subsets=count,
         seeds=loss_hsk.shape[1],
     )
@@ -218,6 +238,11 @@ def _covariance(without_hk: np.ndarray) -> np.ndarray:
     """Compute the jackknife's covariance of k statistics from their values without one subset."""
     deviation_hk = without_hk - without_hk.mean(axis=0)
     return (len(without_hk) - 1) / len(without_hk) * deviation_hk.T @ deviation_hk
+
+
+def _alone(values_hk: np.ndarray, degrees: int) -> PerClass:
+    """Return each statistic of all subsets, the first row, with its jackknife error."""
+    return PerClass(values_hk[0], np.diag(_covariance(values_hk[1:])) ** 0.5, degrees)
 
 
 def _pooled(

@@ -5,6 +5,10 @@ class, in nats and in points of accuracy: the cross-fitted predicted gain (``gai
 slope of realised on predicted gains (``calibration``). Without them it is about the cross-fitted
 headroom, and says what it has not checked.
 
+Errors that P has on all query samples alike pass the cross-fitting, and at a ceiling they are all
+that is left for the weights to follow. So room asks for more than every class's gain: the mixture
+of classes that weights can raise least must gain too, by the slope of its own.
+
 The smallest gain of k classes has the interval (min_k low_k, min_k high_k). Each low_k errs with
 probability 2.5 %, and so does their minimum: room, which asks all of them to lie above 0, is an
 intersection-union test. Each high_k errs with probability 2.5 % / k, because the minimum of k upper
@@ -13,11 +17,14 @@ ends is too low as soon as one of them is.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 import numpy as np
 
 from catwise.ceiling.calibration import Calibration, PerClass
+from catwise.ceiling.gains import Gains, crossfitted_gains
+from catwise.ceiling.joint_direction import joint_weights
 from catwise.ceiling.verdict import Answer, Verdict
 from catwise.core.statistics import Estimate
 
@@ -27,6 +34,7 @@ __all__ = [
     "SMALL_SHARE",
     "Blocked",
     "CheckLike",
+    "calibrated_check",
     "calibrated_verdict",
     "product",
     "uncalibrated_verdict",
@@ -83,9 +91,29 @@ classes cat and dog block each other at 1 : 1
     return Verdict(answer, gain, check.blocking, check.exchange_rate, factor=_least(factors))
 
 
+def calibrated_check(
+    check: CheckLike,
+    p_nkb: np.ndarray,
+    labels_n: np.ndarray,
+    counts_k: np.ndarray,
+    accuracy_k: np.ndarray,
+    calibration: Calibration,
+    classes: Sequence[str],
+    small_gain: float = SMALL_GAIN,
+) -> tuple[Verdict, Gains]:
+    """Give the verdict, and the gains that P predicts of weights along the joint direction.
+
+    P is that of ``counts_k`` query samples, by bins; ``labels_n`` are those of the training
+    samples. See ``calibrated_verdict`` for the rest.
+    """
+    weigh = partial(joint_weights, labels_n=labels_n, size=SIZE)
+    gains = crossfitted_gains(p_nkb, counts_k, weigh, calibration.mixture_k)
+    return calibrated_verdict(check, gains, calibration, classes, accuracy_k, small_gain), gains
+
+
 def calibrated_verdict(
     check: CheckLike,
-    gains: PerClass,
+    gains: Gains,
     calibration: Calibration,
     classes: Sequence[str],
     accuracy_k: np.ndarray,
@@ -98,31 +126,42 @@ def calibrated_verdict(
 
     Asked first is whether influence predicts retraining: slope and score lie significantly above
     0, and no class changes against its prediction. There is room where the gain in nats of every
-    class lies above 0. It is a ceiling where that is not shown, the upper end of the smallest gain
-    in accuracy lies below ``small_gain`` points, and either a class loses significantly or the
-    upper end of the mean gain lies below ``small_gain`` too: where one class stays as it is and the
-    others gain, nothing is used up.
+    class lies above 0, and so does that of their mixture; where the mixture's does not, influence
+    predicts each class, but not what all gain at once. It is a ceiling where the gain of every
+    class is not shown, the upper end of the smallest gain in accuracy lies below ``small_gain``
+    points, and either a class loses significantly or the upper end of the mean gain lies below
+    ``small_gain`` too: where one class stays as it is and the others gain, nothing is used up.
 
     No class gains more than it has errors; one with fewer than ``small_gain`` does not count as the
     smallest. The upper end of the mean is the mean of the classes' upper ends, as if their errors
     were one.
     """
-    loss_k, loss_low_k, loss_high_k = _intervals(gains, calibration.slopes)
-    loss = Estimate(*(float(ends.min()) for ends in (loss_k, loss_low_k, loss_high_k)))
+    ends = _intervals(gains.classes, calibration.slopes)
+    loss = Estimate(*(float(end_k.min()) for end_k in ends))
+    worst = int(ends[0].argmin())
     errors_k = 100 * (1 - accuracy_k)
-    ends = _intervals(gains, calibration.accuracy_slopes)
+    ends = _intervals(gains.classes, calibration.accuracy_slopes)
     points, mean = _points(ends, errors_k, small_gain)
+    joint = _joint(gains, calibration.mixture, calibration.slope)
     answer: Answer = "too_few_samples"
+    factor = _settling_factor(loss, points, mean, small_gain)
     if not calibration.predictive:
         answer = "not_predictive"
-    elif loss.low > 0:
+    elif loss.low > 0 and joint.low > 0:
         answer = "room"
+        loss = _at_most(loss, joint)
+        if (errors_k > small_gain).all():
+            joint_points = _joint(gains, calibration.accuracy_mixture, calibration.accuracy_slope)
+            points = _at_most(points, joint_points)
+    elif loss.low > 0:
+        answer = "not_predictive"
+        factor = _least([_factor(joint.value, joint.value - joint.low)])
     elif points.high < small_gain and (loss.high < 0 or mean.high < small_gain):
         answer = "ceiling"
-    worst = int(loss_k.argmin())
     # Which of the two factors of the gain is the less certain one decides what to get more of.
-    validation = gains.half_width()[worst] * abs(calibration.slopes.value_k[worst])
-    retraining = abs(gains.value_k[worst]) * calibration.slopes.half_width()[worst]
+    predicted, slopes = gains.classes, calibration.slopes
+    validation = predicted.half_width()[worst] * abs(slopes.value_k[worst])
+    retraining = abs(predicted.value_k[worst]) * slopes.half_width()[worst]
     return Verdict(
         answer,
         check.crossfitted,
@@ -134,8 +173,9 @@ def calibrated_verdict(
         small_gain=small_gain,
         slope=calibration.slope,
         rank_score=calibration.rank_score,
+        joint=joint,
         wrong=tuple(classes[k] for k in np.flatnonzero(calibration.reversed_k).tolist()),
-        factor=_settling_factor(loss, points, mean, small_gain),
+        factor=factor,
         more="validation samples" if validation >= retraining else "retrained subsets",
     )
 
@@ -158,6 +198,34 @@ def _intervals(gains: PerClass, slopes: PerClass) -> tuple[np.ndarray, np.ndarra
     value_k, half_k = product(gains, slopes)
     _, wide_k = product(gains, slopes, 0.025 / len(value_k))
     return value_k, value_k - half_k, value_k + wide_k
+
+
+def _joint(gains: Gains, mixture: PerClass, slope: Estimate) -> Estimate:
+    """Compute what the mixture of the classes would gain.
+
+    The retrained models were measured on the query samples of P. So what comes true of the mixture
+    is in part the luck of these samples, which chose the weights. It is taken off as the optimism
+    of the prediction, times the slope of the classes, at which luck comes true like all else.
+    """
+    value, optimism = gains.mixture.value_k[0], gains.optimism
+    flattered = value + optimism
+    gain = flattered * mixture.value_k[0] - optimism * slope.value
+    parts = (
+        flattered * mixture.half_width()[0],
+        optimism * (slope.high - slope.low) / 2,
+        gains.mixture.half_width()[0] * slope.value,
+    )
+    half = float(np.linalg.norm(parts))
+    return Estimate(float(gain), float(gain) - half, float(gain) + half)
+
+
+def _at_most(smallest: Estimate, joint: Estimate) -> Estimate:
+    """Return the smallest gain, at most that of the mixture."""
+    return Estimate(
+        min(smallest.value, joint.value),
+        min(smallest.low, joint.low),
+        min(smallest.high, joint.high),
+    )
 
 
 def _points(

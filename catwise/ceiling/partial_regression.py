@@ -68,6 +68,15 @@ class PartialRegression:
         c_hk = predicted_gains(own_nk, np.maximum(own_nk.sum(axis=0), 1), kept_hn)
         return cls(x_hk, _centred(c_hk, design_h), design_h)
 
+    def mixed(self, mixture_k: np.ndarray) -> "PartialRegression":
+        """Return the regression of a mixture of the classes, with shares ``mixture_k``, as one.
+
+        Where the classes cancel but for rounding, as at an exact ceiling, nothing is predicted.
+        """
+        x_h, c_h = self.x_hk @ mixture_k, self.c_hk @ mixture_k
+        cancelled = np.abs(x_h).max() <= TINY * np.abs(self.x_hk * mixture_k).max()
+        return PartialRegression((x_h * ~cancelled)[:, None], c_h[:, None], self.design_h)
+
     @property
     def varies_k(self) -> np.ndarray:
         """Tell where c differs between subsets by more than rounding."""
@@ -85,10 +94,11 @@ class PartialRegression:
         """Compute s_k from all subsets, then from those without each, exactly: (1 + h, k).
 
         Without subset h least squares changes by its residual times x, over 1 less its leverage. A
-        subset that alone decides the fit is kept.
+        subset that alone decides the fit is kept. Where nothing is predicted, the slope is 0.
         """
         x_hk = self.besides(self.x_hk)
         squares_k = (x_hk**2).sum(axis=0)
+        squares_k = np.where(squares_k > 0, squares_k, 1.0)
         slope_k = (x_hk * y_hk).sum(axis=0) / squares_k
         alike_h = (self.design_h[:, None] == self.design_h).sum(axis=0)
         free_hk = 1 - 1 / alike_h[:, None] - _share(self.c_hk**2, self._squares_k)

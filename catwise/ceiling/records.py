@@ -23,10 +23,15 @@ FIGURES = ("first_component_ratio", "smallest_share", "headroom", "crossfitted")
 NULLS = ("headroom", "crossfitted")  # the columns of the null
 
 
-def calibration_record(calibration: Calibration) -> dict[str, Any]:
-    """Return the calibration as JSON, without what ``gain_rows`` has of each class."""
+def calibration_record(calibration: Calibration, classes: Sequence[str]) -> dict[str, Any]:
+    """Return the calibration as JSON, without what ``gain_rows`` has of each class.
+
+    ``mixture`` are the shares of the classes in the mixture that ``mixture_slope`` is of.
+    """
     names = ("slope", "accuracy_slope", "rank_score")
     record: dict[str, Any] = {name: asdict(getattr(calibration, name)) for name in names}
+    record["mixture"] = dict(zip(classes, calibration.mixture_k.tolist(), strict=True))
+    record["mixture_slope"] = asdict(calibration.mixture.interval(0))
     return record | {"subsets": calibration.subsets, "seeds": calibration.seeds}
 
 

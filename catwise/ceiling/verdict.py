@@ -22,6 +22,7 @@ class Verdict:
     small_gain      what counts as a small gain, in points
     slope           realised on predicted gains over the retrained subsets, and their Spearman's
     rank_score      rho; the number of a class's own samples is held fixed in both
+    joint           what the mixture of classes that weights can raise least would gain, in nats
     wrong           classes that change against their prediction
     factor          how many times as many ``more`` would settle it, where the answer waits for them
     """
@@ -36,6 +37,7 @@ class Verdict:
     small_gain: float | None = None
     slope: Estimate | None = None
     rank_score: Estimate | None = None
+    joint: Estimate | None = None
     wrong: tuple[str, ...] = ()
     factor: float | None = None
     more: Literal["validation samples", "retrained subsets"] = "validation samples"
@@ -45,7 +47,7 @@ class Verdict:
         """Return the verdict that ``dataclasses.asdict`` made a record of."""
         estimates = {
             name: Estimate(**record[name])
-            for name in ("crossfitted", "loss", "points", "slope", "rank_score")
+            for name in ("crossfitted", "loss", "points", "slope", "rank_score", "joint")
             if record[name] is not None
         }
         pairs = {name: tuple(record[name]) for name in ("blocking", "wrong")}
@@ -60,6 +62,13 @@ class Verdict:
         return self.slope is not None
 
     @property
+    def predicts_each(self) -> bool:
+        """Tell whether influence was shown to predict what each class gains, if not all at once."""
+        if self.slope is None or self.rank_score is None:
+            return False
+        return self.slope.low > 0 and self.rank_score.low > 0 and not self.wrong
+
+    @property
     def sentence(self) -> str:
         """Say the answer in words, with its interval."""
         slope, score = self.slope, self.rank_score
@@ -71,6 +80,8 @@ class Verdict:
         )
         if self.answer == "not_predictive":
             wrong = f"; against their prediction change {', '.join(self.wrong)}"
+            if self.predicts_each:
+                return self._not_joint
             return (
                 "cannot tell: influence does not predict retraining here, beyond the counts of"
                 f" labels; slope {slope.value:.2g} ({_ends(slope)}),"
@@ -98,6 +109,11 @@ class Verdict:
     def remedy(self) -> str:
         """Say what would settle the question."""
         if self.answer == "not_predictive":
+            if self.predicts_each and self.factor is not None and self.factor <= LARGE_FACTOR:
+                return (
+                    f"About {max(self.factor, 1.1):.2g} times as many retrained subsets would show"
+                    " it, if the gain of the mixture is what it seems."
+                )
             return (
                 "More retrained subsets may settle it, or influence averaged over trainings or"
                 " taken along the training."
@@ -116,6 +132,14 @@ class Verdict:
     def text(self) -> str:
         """Write all three sentences."""
         return f"{self.sentence[0].upper()}{self.sentence[1:]}. {self.scope} {self.remedy}"
+
+    @property
+    def _not_joint(self) -> str:
+        assert self.joint is not None
+        return (
+            "cannot tell: influence predicts what each class gains, but not that all gain at once;"
+            f" a mixture of them gains {self.joint.value:.2g} nats ({_ends(self.joint)})"
+        )
 
     @property
     def _blocked(self) -> str:

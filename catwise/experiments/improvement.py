@@ -5,7 +5,6 @@ The seeds are those of ``catwise.experiments.improvement_trainer``.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import zip_longest
 from pathlib import Path as File
 
@@ -15,8 +14,7 @@ from scipy.special import log_softmax
 
 from catwise.ceiling.calibration import Calibration, calibrate_from
 from catwise.ceiling.check import check_ceiling
-from catwise.ceiling.decision import SIZE, calibrated_verdict
-from catwise.ceiling.gains import crossfitted_gains
+from catwise.ceiling.decision import calibrated_check
 from catwise.config.schema import DataSet
 from catwise.experiments.improvement_trainer import FOCAL, Trainer, by_class
 from catwise.experiments.weighted_training import (
@@ -31,7 +29,6 @@ from catwise.pipeline.artifacts import read_splits
 from catwise.pipeline.files import read_npz
 from catwise.reweighting.candidates import CandidateProgram
 from catwise.reweighting.controls import kept_weights, shuffle_weights
-from catwise.reweighting.joint_direction import joint_weights
 from catwise.reweighting.pareto_lp_ga import pareto_lp_ga
 from catwise.reweighting.targets import lowest_classes
 
@@ -138,19 +135,20 @@ class _Judge:
         self.classes, self.small_gain = classes, small_gain
         self.counts_k = np.bincount(labels["validation_a"], minlength=len(classes))
         self.labels_n = labels["train"]
-        self.weigh = partial(joint_weights, labels_n=self.labels_n, size=SIZE)
         self.calibration: Calibration | None = None
 
     def __call__(self, p_nkb: np.ndarray) -> Judgement:
         if self.calibration is None:
             p_nk = p_nkb.sum(axis=2)
             self.calibration = calibrate_from(self.retrained, p_nk, self.labels_n, self.counts_k)
-        verdict = calibrated_verdict(
+        verdict, _ = calibrated_check(
             check_ceiling(p_nkb, self.classes),
-            crossfitted_gains(p_nkb, self.counts_k, self.weigh),
+            p_nkb,
+            self.labels_n,
+            self.counts_k,
+            self.retrained["accuracy_sk"].mean(axis=0),
             self.calibration,
             self.classes,
-            self.retrained["accuracy_sk"].mean(axis=0),
             self.small_gain,
         )
         return Judgement(verdict.answer, verdict.sentence)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from catwise.ceiling.joint_direction import joint_weights
 from catwise.config import schema
 from catwise.core.progress import progress
 from catwise.experiments.anchored_influence import AnchoredInfluence
@@ -19,7 +20,6 @@ from catwise.reweighting.candidates import CandidateProgram, sweep_thresholds
 from catwise.reweighting.controls import kept_weights, shuffle_weights
 from catwise.reweighting.fitness import fitness, relative_change
 from catwise.reweighting.genetic_search import most_evaluations
-from catwise.reweighting.joint_direction import joint_weights
 from catwise.reweighting.pareto_lp_ga import pareto_lp_ga
 from catwise.reweighting.table1 import (
     ALL_ONES,

@@ -18,9 +18,9 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from catwise.ceiling.joint_direction import joint_direction, project
 from catwise.core.errors import InputError
 from catwise.reweighting.candidates import CandidateProgram
-from catwise.reweighting.joint_direction import joint_direction, project
 
 __all__ = [
     "Evidence",

@@ -1,15 +1,13 @@
 """Calibrate a diagnosis with a function that trains: again on random halves, measured by class."""
 
 from collections.abc import Sequence
-from functools import partial
 
 import numpy as np
 import torch
 from torch import nn
 
 from catwise.ceiling.calibration import calibrate
-from catwise.ceiling.decision import SIZE, CheckLike, calibrated_verdict
-from catwise.ceiling.gains import crossfitted_gains
+from catwise.ceiling.decision import CheckLike, calibrated_check
 from catwise.ceiling.verdict import Verdict
 from catwise.core.errors import InputError
 from catwise.core.progress import Progress
@@ -17,7 +15,6 @@ from catwise.fidelity.subsets import halves_of_labels
 from catwise.improvement.own_training import TrainFunction
 from catwise.influence.layers import frozen
 from catwise.influence.samples import Samples
-from catwise.reweighting.joint_direction import joint_weights
 from catwise.sharing.questions import Fitted
 from catwise.training.models import fingerprint
 
@@ -70,9 +67,10 @@ def retrained_verdict(
         p_nkb.sum(axis=2), labels_n, counts_k, kept_hn, loss_hk[:, None], accuracy_hk[:, None]
     )
     _, accuracy_k = _measured(fitted.model, query, len(classes), fitted)
-    weigh = partial(joint_weights, labels_n=labels_n, size=SIZE)
-    gains = crossfitted_gains(p_nkb, counts_k, weigh)
-    return calibrated_verdict(check, gains, calibration, classes, accuracy_k, small_gain)
+    verdict, _ = calibrated_check(
+        check, p_nkb, labels_n, counts_k, accuracy_k, calibration, classes, small_gain
+    )
+    return verdict
 
 
 def _measured(

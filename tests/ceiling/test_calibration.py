@@ -110,6 +110,29 @@ def test_slopes_that_differ_between_classes_are_covered_too(classes, subsets, sp
     assert np.mean(hits) > 0.91
 
 
+def test_errors_of_p_take_the_slope_of_a_mixture_in_which_the_classes_cancel():
+    """The slopes of the classes hardly show them."""
+    rng = np.random.default_rng(4)
+    p_nk, labels_n, counts_k, *rest = retrained(rng, 0.2, noise=0, counts_k=np.full(K, 20))
+    common_nk = p_nk.mean(axis=1, keepdims=True)
+    kept_hn, _, _, design_h = rest
+    opposed_nk = p_nk - common_nk  # at a ceiling: some combination of all classes stays as it is
+    gain_hk = 0.2 * predicted_gains(within(opposed_nk, labels_n), counts_k, kept_hn)
+    loss_hsk = np.repeat(1 - gain_hk[:, None], 2, axis=1)
+    known = (labels_n, counts_k, kept_hn, loss_hsk, 0.8 - 0.3 * loss_hsk, design_h)
+    true = calibrate(p_nk, *known)
+    assert true.mixture.interval(0).value == pytest.approx(0, abs=0.03)
+    np.testing.assert_allclose(true.mixture_k, 1 / K, atol=0.1)
+    assert (true.slopes.value_k > 0.1).all()
+
+
+def test_without_errors_the_mixture_has_the_slope_of_the_classes(rng):
+    found = calibrate(*retrained(rng, 0.2, noise=0, pull=2.0, designs=2))
+    assert found.mixture.interval(0).value == pytest.approx(0.2, rel=1e-6)
+    assert found.accuracy_mixture.interval(0).value == pytest.approx(6, rel=1e-6)
+    assert found.mixture_k.sum() == pytest.approx(1)
+
+
 def test_errors_of_p_lower_the_slope_as_a_prediction_from_p_needs(rng):
     """With errors as large as the truth, half of what P predicts comes true."""
     found = calibrate(*retrained(rng, 0.2, noise=0.2, error=1.0, subsets=400))

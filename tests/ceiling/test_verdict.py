@@ -8,6 +8,7 @@ import pytest
 
 from catwise.ceiling.calibration import Calibration, PerClass
 from catwise.ceiling.decision import Blocked, calibrated_verdict, product, uncalibrated_verdict
+from catwise.ceiling.gains import Gains
 from catwise.ceiling.verdict import Verdict
 from catwise.core.statistics import Estimate
 
@@ -19,22 +20,33 @@ def per_class(value, error, degrees=200):
     return PerClass(np.full(3, value), np.full(3, error), degrees)
 
 
-def calibration(slope=0.1, error=0.005, rank_score=0.7):
+def alone(value, error, degrees=200):
+    return PerClass(np.array([float(value)]), np.array([float(error)]), degrees)
+
+
+def calibration(slope=0.1, error=0.005, rank_score=0.7, mixture=None):
     slopes = per_class(slope, error)
     points = per_class(30 * slope, 30 * error)
+    mixed = alone(slope if mixture is None else mixture, error)
+    mixed_points = alone(30 * mixed.value_k[0], 30 * error)
     shared = Estimate(slope, slope - 2 * error, slope + 2 * error)
     score = Estimate(rank_score, rank_score - 0.1, rank_score + 0.1)
     accuracy = Estimate(30 * slope, 30 * shared.low, 30 * shared.high)
-    return Calibration(shared, accuracy, slopes, points, slopes, score, 100, 3)
+    thirds_k = np.full(3, 1 / 3)
+    mixture = (thirds_k, mixed, mixed_points)
+    return Calibration(shared, accuracy, slopes, points, slopes, *mixture, score, 100, 3)
 
 
-def gains(values, error=0.1, degrees=7):
-    return PerClass(np.array(values, dtype=float), np.full(3, error), degrees)
+def gains(values, error=0.1, degrees=7, optimism=0.0):
+    values_k = np.array(values, dtype=float)
+    mixture = alone(values_k.mean(), error, degrees)
+    return Gains(PerClass(values_k, np.full(len(values_k), error), degrees), mixture, optimism)
 
 
-def decide(values, error=0.1, found=None, accuracy=0.8, small_gain=0.5):
+def decide(values, error=0.1, found=None, accuracy=0.8, small_gain=0.5, optimism=0.0):
+    predicted = gains(values, error, optimism=optimism)
     found, accuracy_k = found or calibration(), np.broadcast_to(accuracy, 3)
-    return calibrated_verdict(CHECK, gains(values, error), found, CLASSES, accuracy_k, small_gain)
+    return calibrated_verdict(CHECK, predicted, found, CLASSES, accuracy_k, small_gain)
 
 
 def test_room_is_a_gain_of_every_class_in_nats_and_points():
@@ -95,6 +107,37 @@ def test_whether_influence_predicts_is_asked_first(found):
     assert ("change dog" in verdict.sentence) == bool(verdict.wrong)
 
 
+def test_there_is_no_room_where_a_mixture_of_the_classes_does_not_come_true():
+    """Errors of P that all query samples share leave every class's own gain as it is."""
+    assert decide([1, 0.8, 2]).answer == "room"
+    verdict = decide([1, 0.8, 2], 0.01, calibration(mixture=0.006))
+    assert (verdict.answer, verdict.joint.value) == ("not_predictive", pytest.approx(0.0076))
+    assert "but not that all gain at once; a mixture of them gains 0.0076 nats" in verdict.sentence
+    # half the width is 1.7 times the gain: 1.97 * 0.005 / 0.006, and what the query samples add
+    assert verdict.factor == pytest.approx(2.7, rel=0.1)
+    assert verdict.remedy.startswith(f"About {verdict.factor:.2g} times as many retrained subsets")
+    nothing = decide([1, 0.8, 2], found=calibration(mixture=0.0))
+    assert (nothing.answer, nothing.factor) == ("not_predictive", None)
+    assert nothing.remedy.startswith("More retrained subsets may settle it")
+
+
+def test_the_smallest_gain_is_at_most_that_of_the_mixture():
+    verdict = decide([1, 0.8, 2], found=calibration(mixture=0.05))
+    assert (verdict.answer, verdict.worst) == ("room", "dog")
+    assert verdict.loss == verdict.joint
+    assert verdict.loss.value == pytest.approx(0.05 * 3.8 / 3)
+    assert verdict.points.value == pytest.approx(30 * 0.05 * 3.8 / 3)
+
+
+def test_luck_of_the_query_samples_is_taken_off_what_the_mixture_gains():
+    """Where their luck is all that comes true, nothing is left."""
+    joint = decide([1, 1, 1], error=0.01, optimism=1.0, found=calibration(mixture=0.05)).joint
+    assert joint.value == pytest.approx(0.0)
+    assert joint.low < 0
+    lucky = decide([1, 1, 1], error=0.01, optimism=1.0).joint
+    assert lucky.value == pytest.approx(0.1)
+
+
 def test_a_class_that_is_all_right_already_is_no_ceiling():
     """It cannot gain half a point; the others decide in points, it must not lose in nats."""
     points = PerClass(np.array([3.0, 3.0, 0.0]), np.array([0.1, 0.1, 0.0]), 100)
@@ -129,7 +172,7 @@ def test_a_record_gives_the_same_verdict(verdict):
 
 
 def test_the_product_has_the_deviation_of_a_product_of_independent_factors(rng):
-    first, second = gains([1, 2, -1], 0.5, 10**6), per_class(0.5, 0.2, 10**6)
+    first, second = gains([1, 2, -1], 0.5, 10**6).classes, per_class(0.5, 0.2, 10**6)
     value_k, half_k = product(first, second)
     drawn = rng.normal(first.value_k, first.error_k, (200_000, 3)) * rng.normal(
         second.value_k, second.error_k, (200_000, 3)
@@ -151,6 +194,7 @@ def test_wrong_answers_are_rare_at_the_edge_of_each(classes):
     wide = PerClass(np.full(classes, 0.1), np.full(classes, 0.002), 100)
     points = PerClass(np.full(classes, 3.0), np.full(classes, 0.06), 100)
     found = replace(found, slopes=wide, accuracy_slopes=points, unpooled=wide)
+    sure = alone(100, 0.1)  # the mixture is not in question here
     wrong = {"room": 0, "ceiling": 0}
     for _ in range(1000):
         for answer, edge in (("room", 0.0), ("ceiling", 0.5 / 3)):
@@ -159,7 +203,7 @@ def test_wrong_answers_are_rare_at_the_edge_of_each(classes):
                 true_k[1:] = 10  # and one at the edge, for room
             drawn_bk = true_k + 0.3 * rng.normal(size=(8, classes))
             error_k = drawn_bk.std(axis=0, ddof=1) / 8**0.5
-            predicted = PerClass(drawn_bk.mean(axis=0), error_k, 7)
+            predicted = Gains(PerClass(drawn_bk.mean(axis=0), error_k, 7), sure, 0.0)
             verdict = calibrated_verdict(CHECK, predicted, found, names, accuracy_k, 0.5)
             wrong[answer] += verdict.answer == answer
     assert max(wrong.values()) <= 40  # of 1000: 2.5 % and three deviations

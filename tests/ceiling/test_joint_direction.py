@@ -6,15 +6,15 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 from sklearn.metrics import roc_auc_score
 
-from catwise.core.errors import InputError
-from catwise.influence import curvature
-from catwise.influence.vectors import influence_vectors
-from catwise.reweighting.joint_direction import (
+from catwise.ceiling.joint_direction import (
     direction_weights,
     joint_direction,
     joint_weights,
     project,
 )
+from catwise.core.errors import InputError
+from catwise.influence import curvature
+from catwise.influence.vectors import influence_vectors
 from tests.helpers import brute_force, small
 
 

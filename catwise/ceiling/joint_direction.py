@@ -16,14 +16,27 @@ class Direction:
     """Hold the joint direction delta_n = Pn y and its certificate.
 
     Every class gains (delta . Pn[:, k]) / n >= norm^2 - gap. ``exchange_k`` = y lies in the
-    simplex; where ``norm`` is 0 it tells at which rates the classes block each other. ``gap`` = y
-    . G y - min_k (G y)_k, G = Pn^T Pn / n, is Frank-Wolfe's certificate: 0 but for rounding.
+    simplex; where ``norm`` is 0 it tells at which rates the classes block each other.
+    ``deviation_k`` scaled P to Pn. ``gap`` = y . G y - min_k (G y)_k, G = Pn^T Pn / n, is
+    Frank-Wolfe's certificate: 0 but for rounding.
     """
 
     delta_n: np.ndarray
     exchange_k: np.ndarray
+    deviation_k: np.ndarray
     norm: float
     gap: float
+
+    def mixture(self, counts_k: np.ndarray) -> np.ndarray:
+        """Return the mixture of classes that weights can raise least: shares (k,) of sum 1.
+
+        Per unit of the changes in weights it gains least of all mixtures, by P of query losses that
+        are summed over ``counts_k`` samples. With mean losses of class k falling by gain_k,
+        sum_k y_k (w - 1) . Pn[:, k] is in proportion to sum_k mixture_k gain_k. Whatever the
+        weights, the smallest gain of a class is at most that of the mixture.
+        """
+        rates_k = self.exchange_k * counts_k / self.deviation_k
+        return rates_k / rates_k.sum()
 
 
 def joint_direction(p_nk: np.ndarray, labels_n: np.ndarray | None = None) -> Direction:
@@ -63,7 +76,7 @@ def joint_direction(p_nk: np.ndarray, labels_n: np.ndarray | None = None) -> Dir
     delta_n = scaled_nk @ y_k
     gains_k = delta_n @ scaled_nk / n
     square = float(delta_n @ delta_n) / n
-    return Direction(delta_n, y_k, square**0.5, square - float(gains_k.min()))
+    return Direction(delta_n, y_k, deviation_k, square**0.5, square - float(gains_k.min()))
 
 
 def direction_weights(
