@@ -15,13 +15,15 @@ __all__ = ["MEASURES", "EpochMeasurements"]
 
 MEASURES = ("accuracy", "loss")
 REPORTED = ("validation_b", "test")
+FIRST_OTHER_SEED = 500  # of those that choices are made with, far from those that are reported
 
 
 class EpochMeasurements:
     """Measure epochs of one case, and compare them with the control, an epoch of all ones.
 
     Seed 0 is that of the training: the searches use it, and so does the control whose end point is
-    an anchor. Seeds 1 to ``seeds`` are those that are reported.
+    an anchor. Seeds 1 to ``seeds`` are those that are reported. Choices are made with as many
+    others, because what a training owes to its seed shows on all splits.
     """
 
     def __init__(
@@ -35,6 +37,7 @@ class EpochMeasurements:
         self._case, self._history, self._raw = case, history, raw
         self._ones_n, self._spread = ones_n, spread
         self.seeds = range(1, case.section.seeds + 1)
+        self._others = range(FIRST_OTHER_SEED, FIRST_OTHER_SEED + case.section.seeds)
 
     def measure(self, jobs: Sequence[Job], *splits: str) -> list[Measured]:
         """Measure each class on the splits, (k,), after an epoch with each job's weights."""
@@ -42,8 +45,18 @@ class EpochMeasurements:
 
     def repeat(self, weights: Sequence[Weights]) -> list[Measured]:
         """Measure each of the weights under every reported seed: (s, k)."""
-        jobs = [(one, seed) for one in weights for seed in self.seeds]
-        measured, count = self.measure(jobs, *REPORTED), len(self.seeds)
+        return self._under(self.seeds, weights, REPORTED)
+
+    def tried(self, weights: Sequence[Weights]) -> list[dict[str, np.ndarray]]:
+        """Measure each of the weights on validation B under every seed for choices: (s, k)."""
+        measured = self._under(self._others, weights, ("validation_b",))
+        return [one["validation_b"] for one in measured]
+
+    def _under(
+        self, seeds: range, weights: Sequence[Weights], splits: tuple[str, ...]
+    ) -> list[Measured]:
+        jobs = [(one, seed) for one in weights for seed in seeds]
+        measured, count = self.measure(jobs, *splits), len(seeds)
         return [stack(measured[at : at + count]) for at in range(0, len(measured), count)]
 
     @cached_property
@@ -52,19 +65,24 @@ class EpochMeasurements:
         return self.repeat([self._ones_n])[0]
 
     @cached_property
+    def tried_control(self) -> dict[str, np.ndarray]:
+        """Return the epoch of all ones on validation B under every seed for choices: (s, k)."""
+        return self.tried([self._ones_n])[0]
+
+    @cached_property
     def plain_k(self) -> np.ndarray:
         """Return the accuracy on validation B after all ones under the training's seed: (k,)."""
         (measured,) = self.measure([(self._ones_n, 0)], "validation_b")
         return measured["validation_b"]["accuracy"]
 
-    def net(self, measured: Measured, split: str, measure: str) -> np.ndarray:
-        """Compute the gain beyond the control of the same seed: (s, k), positive is better."""
-        gain_sk = measured[split][measure] - self.control[split][measure]
+    def net(self, measured: Measured, measure: str) -> np.ndarray:
+        """Compute the gain on the test split beyond the control of the same seed: (s, k)."""
+        gain_sk = measured["test"][measure] - self.control["test"][measure]
         return gain_sk if measure == "accuracy" else -gain_sk
 
     def effect(self, measured: Measured, measure: str) -> Net:
         """Compute the net effect on the test split, with its interval over the seeds."""
-        net_sk = self.net(measured, "test", measure)
+        net_sk = self.net(measured, measure)
         return net_effect(net_sk, np.zeros_like(net_sk))
 
     def at_epoch(self, split: str, epoch: int, measure: str = "accuracy") -> np.ndarray:

@@ -118,7 +118,8 @@ def case_epochs(section: Any) -> int:
     """
     search = most_evaluations(section.generations, section.population)
     count = len(section.searches)
-    weights = 5 + count * (ELITE + section.tradeoff) + len(section.directions) * len(section.sizes)
+    tried = count * ELITE + len(section.directions) * len(section.sizes)
+    weights = 6 + tried + count * (1 + section.tradeoff) + len(section.directions)
     return (count + 2 if count else 0) * search + section.seeds * weights
 
 

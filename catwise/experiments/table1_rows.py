@@ -108,9 +108,7 @@ def _tradeoff_rows(experiment: Table1Experiment) -> list[dict[str, Any]]:
             **method.columns,
             "gene": gene,
             "measure": measure,
-            **tradeoff_row(
-                experiment.epochs.net(measured, "test", measure), experiment.case.targets
-            ),
+            **tradeoff_row(experiment.epochs.net(measured, measure), experiment.case.targets),
         }
         for method, gene, measured in [*experiment.curve, *points]
         for measure in MEASURES
@@ -181,7 +179,7 @@ def _beyond_end(experiment: Table1Experiment) -> dict[str, float]:
         return {}
     cells: dict[str, float] = {}
     for measure in MEASURES:
-        net_sk = [experiment.epochs.net(results[key], "test", measure) for key in (UNROLLED, END)]
+        net_sk = [experiment.epochs.net(results[key], measure) for key in (UNROLLED, END)]
         net = net_effect(*(values.mean(axis=1, keepdims=True) for values in net_sk))
         ends = {"mean": net.mean_k, "low": net.low_k, "high": net.high_k}
         cells |= {f"{measure}_beyond_end.{end}": float(value[0]) for end, value in ends.items()}
