@@ -3,14 +3,18 @@
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
+from scipy.special import stdtrit
 
 from catwise.ceiling.verdict import Answer
 from catwise.figures.labels import case_labels, method_label
+from catwise.pipeline.records import Reweight
 from catwise.pipeline.results import Results, TopShare, Trimming
 
 __all__ = ["METHODS", "Summary", "summarize"]
 
 METHODS = ("lp_ga", "direction")  # families that are methods; the others of Table 1 are controls
+SAME = ["case", "method", "shuffled", "measure"]  # what tells a method's rows from all others
 
 
 @dataclass(frozen=True)
@@ -119,7 +123,9 @@ def trimming_advice(removal: Trimming) -> list[str]:
 def epoch_advice(results: Results) -> list[str]:
     """Say for each case of Table 1 how much room one more epoch has, and what weights gained.
 
-    The best method is the one with the largest mean gain in test loss beyond the control.
+    The best method is the one with the largest mean gain in test loss beyond the control. It is
+    said to help where that is significantly above 0, corrected for the number of methods. The half
+    width is the mean of those of the classes, as if their noise were one.
     """
     if results.reweight is None:
         return []
@@ -140,14 +146,23 @@ def epoch_advice(results: Results) -> list[str]:
             continue
         best = group.loc[group["mean_gain"].idxmax()]
         gain = best["mean_gain"]
-        helps = best["better"] > best["worse"] and gain > 0
+        helps = gain > _mean_half_width(results.reweight, best, len(group))
         sentences.append(
             f"One more epoch ({label}): the cross-fitted headroom is {before} before it, and"
             f" {beyond} beyond what all-ones weights bring."
-            f" {'Other weights help' if helps else 'No weights helped'}: with the best method,"
-            f" {method_label(best)}, the mean test loss of the classes is"
+            f" {'Other weights help' if helps else 'No weights help for certain'}: with the best"
+            f" method, {method_label(best)}, the mean test loss of the classes is"
             f" {'lower' if gain > 0 else 'higher'} by {abs(gain):.2g} nats than with all-ones"
             f" weights; {best['better']} of {len(results.classes)} classes are significantly"
             f" better and {best['worse']} worse."
         )
     return sentences
+
+
+def _mean_half_width(reweight: Reweight, best: pd.Series, methods: int) -> float:
+    """Return the mean half width over the classes at the level of 5 % shared by the methods."""
+    table, cases = reweight.table, reweight.cases
+    rows = table[(table[SAME] == best[SAME]).all(axis=1)]
+    degrees = cases.loc[cases["case"] == best["case"], "seeds"].item() - 1
+    wider = stdtrit(degrees, 1 - 0.025 / methods) / stdtrit(degrees, 0.975)
+    return float(wider * ((rows["high"] - rows["low"]) / 2).mean())

@@ -64,7 +64,7 @@ def test_trimming_is_told_from_its_first_to_its_last_round(tmp_path):
     assert removal_advice(write_again(results)) == []
 
 
-def test_the_best_method_is_no_control_and_is_advised_if_more_classes_gain_than_lose(tmp_path):
+def test_the_best_method_is_no_control_and_is_advised_if_it_gains_for_certain(tmp_path):
     results = write_results(tmp_path)
     sentence = summarize(results).advice[-1]
     assert "cross-fitted headroom is 10 % (95 % interval 5 to 20) before it" in sentence
@@ -73,10 +73,10 @@ def test_the_best_method_is_no_control_and_is_advised_if_more_classes_gain_than_
         "lower by 0.051 nats than with all-ones weights; 2 of 2 classes are significantly"
         in sentence
     )
-    summary = results.reweight.summary.assign(better=0, worse=1).to_dict("records")
-    rows = [{**row, "shuffled": int(row["shuffled"])} for row in summary]
-    write_table(tmp_path / "reweight", "reweight/summary", rows)
-    assert "No weights helped" in summarize(write_again(results)).advice[-1]
+    wide = results.reweight.table.assign(low=-1.0, high=1.0).to_dict("records")
+    rows = [{**row, "shuffled": int(row["shuffled"]), "target": int(row["target"])} for row in wide]
+    write_table(tmp_path / "reweight", "reweight/table", rows)
+    assert "No weights help for certain" in summarize(write_again(results)).advice[-1]
 
 
 def test_classes_with_odd_names_keep_them(tmp_path):
