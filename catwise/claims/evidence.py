@@ -29,6 +29,7 @@ __all__ = [
     "borne_out",
     "graded",
     "mean_over",
+    "no_class_falls",
     "path_gains",
     "share",
     "size",
@@ -113,15 +114,23 @@ def path_gains(metrics: Mapping[str, Any]) -> bool:
     return bool(max(metrics["mean_net_low"], metrics["worst_net_low"]) > 0)
 
 
+def no_class_falls(metrics: Mapping[str, Any]) -> bool:
+    """Tell of the metrics of ``improve`` whether no class falls, at a level that all share.
+
+    Older metrics count the classes that fall each by itself.
+    """
+    return bool(metrics.get("classes_fall", metrics["classes_down"]) == 0)
+
+
 def borne_out(answer: str, metrics: Mapping[str, Any]) -> bool:
     """Tell of the metrics of ``improve`` whether new trainings bear a verdict out.
 
     Room, which is said of every class, is borne out by a path that gains significantly while no
-    class falls significantly, a ceiling where neither the path nor another method does so. Older
-    metrics say of other methods only where the verdict of ``improve`` was a ceiling too.
+    class falls significantly, a ceiling where neither the path nor other weights do so. Older
+    metrics say of other weights only where the verdict of ``improve`` was a ceiling too.
     """
     if answer == "room":
-        return path_gains(metrics) and metrics["classes_down"] == 0
+        return path_gains(metrics) and no_class_falls(metrics)
     return not (path_gains(metrics) or metrics.get("others_gain", metrics["false_ceiling"]))
 
 

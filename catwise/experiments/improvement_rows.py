@@ -6,12 +6,22 @@ from typing import Any
 import numpy as np
 
 from catwise.core.statistics import student_half_width
-from catwise.experiments.improvement import PATH, PLAIN, PROPOSED, Experiment, Measured
+from catwise.experiments.improvement import (
+    ADJUSTED,
+    BEST_SEED,
+    PATH,
+    PLAIN,
+    PROPOSED,
+    Experiment,
+    Measured,
+)
+from catwise.experiments.improvement_trainer import FOCAL
 from catwise.improvement.path import Round
 
 __all__ = ["headline_metrics", "table_rows"]
 
-LEVEL = 0.05  # of the table's error counts, shared by the methods that could gain
+LEVEL = 0.05  # of the table's error counts, shared by the methods or classes that are asked
+NO_WEIGHTS = (FOCAL, ADJUSTED, BEST_SEED)  # methods that change something else
 POINTS = 100  # accuracies are shares; the tables of gains are in points
 
 
@@ -33,24 +43,27 @@ def table_rows(experiment: Experiment) -> dict[str, list[dict[str, Any]]]:
 def headline_metrics(experiment: Experiment) -> dict[str, Any]:
     """Compute what ``dvc metrics diff`` shows: before and after, and the two errors of a verdict.
 
-    ``others_gain`` is 1 where some method that knows no secret gains in the mean, significantly
-    after Bonferroni's correction, with no class that loses. Where labels were flipped, the baseline
-    of lowest margins knows how many. ``false_ceiling`` is 1 where that is so and the verdict on
-    plain weights says ceiling; ``false_room`` where it says room and the path does not gain
-    significantly. ``beyond_best`` is what the path gains in the mean beyond the best baseline,
-    paired over seeds.
+    ``others_gain`` is 1 where some other weights that know no secret gain in the mean,
+    significantly after Bonferroni's correction, with no class that loses. Where labels were
+    flipped, the baseline of lowest margins knows how many. Another loss or seed is no weights,
+    and a verdict speaks of weights alone. ``classes_fall`` counts the classes that lose at a level
+    that all classes share, ``classes_down`` each by itself. ``false_ceiling`` is 1 where others
+    gain and the verdict on plain weights says ceiling; ``false_room`` where it says room and the
+    path does not gain significantly. ``beyond_best`` is what the path gains in the mean beyond the
+    best baseline, paired over seeds.
     """
     rows = {(row["method"], row["measure"]): row for row in _method_rows(experiment)}
     mean, worst = rows[PATH, "mean"], rows[PATH, "worst"]
     judgement = experiment.path.rounds[0].judgement
     gained = mean["low"] > 0 or worst["low"] > 0
     knowing = ("oracle", "lowest_margins") if "oracle" in experiment.measured else ()
-    honest = [method for method in experiment.measured if method not in (PLAIN, PATH, *knowing)]
+    controls = (PLAIN, PATH, f"{PATH}_shuffled", *NO_WEIGHTS, *knowing)
+    honest = [method for method in experiment.measured if method not in controls]
     winners = [
         method
         for method in honest
         if _net(experiment, method, "mean", LEVEL / len(honest))[1] > 0
-        and not (_class_ends(experiment, method)[1] < 0).any()
+        and not _falls(experiment, method)
     ]
     return {
         "mean_before": rows[PLAIN, "mean"]["value"],
@@ -62,6 +75,7 @@ def headline_metrics(experiment: Experiment) -> dict[str, Any]:
         "worst_net": worst["net"],
         "worst_net_low": worst["low"],
         "classes_down": mean["down"],
+        "classes_fall": _falls(experiment, PATH),
         **_beyond_best(experiment),
         "answer": judgement.answer,
         "end": experiment.path.end,
@@ -160,12 +174,20 @@ def _method_rows(experiment: Experiment) -> Iterator[dict[str, Any]]:
             }
 
 
-def _class_ends(experiment: Experiment, method: str) -> tuple[np.ndarray, np.ndarray]:
+def _falls(experiment: Experiment, method: str) -> int:
+    """Count the classes that lose, at a level that all classes share."""
+    _, high_k = _class_ends(experiment, method, LEVEL / len(experiment.classes))
+    return int((high_k < 0).sum())
+
+
+def _class_ends(
+    experiment: Experiment, method: str, level: float = LEVEL
+) -> tuple[np.ndarray, np.ndarray]:
     """Return both ends of the interval of each class's gain in accuracy, in points."""
     change_sk = POINTS * (
         experiment.measured[method].accuracy_sk - experiment.measured[PLAIN].accuracy_sk
     )
-    half_k = student_half_width(change_sk)
+    half_k = student_half_width(change_sk, confidence=1 - level)
     return change_sk.mean(axis=0) - half_k, change_sk.mean(axis=0) + half_k
 
 

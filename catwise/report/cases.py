@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from catwise.claims.evidence import borne_out, path_gains
+from catwise.claims.evidence import borne_out, no_class_falls, path_gains
 from catwise.figures.case_gains import case_gains
 from catwise.figures.improvement import PATH
 from catwise.figures.labels import ANSWERS, improvement_label
@@ -99,7 +99,7 @@ def _borne_out(answer: str, metrics: Mapping[str, Any]) -> str:
 def _both_gain(metrics: Mapping[str, Any]) -> bool:
     """Tell whether mean and worst class gain significantly, and no class falls."""
     lowest = min(metrics["mean_net_low"], metrics["worst_net_low"])
-    return bool(lowest > 0 and metrics["classes_down"] == 0)
+    return bool(lowest > 0 and no_class_falls(metrics))
 
 
 def _net(row: pd.Series) -> str:

@@ -29,11 +29,13 @@ def experiment_of(answer, rng, **gains_k):
     ("answer", "path_gain", "method", "gain_k", "errors"),
     [
         ("ceiling", [0, 0, 0], f"{PROPOSED}direction 0.5", [3, 3, 3], (0, 1)),
-        ("ceiling", [0, 0, 0], "focal", [3, 3, 3], (0, 1)),
-        ("ceiling", [0, 0, 0], "focal", [9, 9, -3], (0, 0)),  # a class loses
+        ("ceiling", [0, 0, 0], "cleanlab", [3, 3, 3], (0, 1)),
+        ("ceiling", [0, 0, 0], "cleanlab", [9, 9, -3], (0, 0)),  # a class loses
+        ("ceiling", [0, 0, 0], "focal", [3, 3, 3], (0, 0)),  # another loss, of which none speaks
+        ("ceiling", [0, 0, 0], "best_seed", [3, 3, 3], (0, 0)),
         ("ceiling", [0, 0, 0], "oracle", [3, 3, 3], (0, 0)),  # it knows what nobody knows
         ("ceiling", [0, 0, 0], "lowest_margins", [3, 3, 3], (0, 1)),
-        ("ceiling", [0, 0, 0], "focal", [0, 0, 0], (0, 0)),
+        ("ceiling", [0, 0, 0], "cleanlab", [0, 0, 0], (0, 0)),
         ("room", [0, 0, 0], "focal", [3, 3, 3], (1, 0)),
         ("room", [3, 3, 3], "focal", [0, 0, 0], (0, 0)),
     ],
@@ -58,6 +60,21 @@ def test_the_path_is_compared_with_the_baseline_of_the_largest_mean_over_the_sam
     assert metrics["beyond_best"] == pytest.approx(1, abs=0.3)
     assert 0.5 < metrics["beyond_best_low"] < metrics["beyond_best"]
     assert metrics["beyond_best"] < metrics["beyond_best_high"] < 1.5
+
+
+def test_classes_that_fall_share_the_level(rng):
+    """One of three that is down by itself, with a chance of 3 %, is no fall of a class."""
+    noise_s = np.array([1, -1, 1, -1, 1, -1, 1, -1.0])
+    half = 2.3646 * noise_s.std(ddof=1) / 8**0.5  # Student's, of 8 seeds
+    for factor, fall in ((1.1, 0), (2.0, 1)):
+        gain_sk = np.zeros((SEEDS, CLASSES))
+        gain_sk[:, 1] = noise_s - factor * half
+        plain = Measured(np.full((SEEDS, CLASSES), 0.8), np.zeros((SEEDS, CLASSES)))
+        experiment = experiment_of("room", rng, **{PLAIN: [0, 0, 0]})
+        path = Measured(plain.accuracy_sk + gain_sk / 100, plain.loss_sk)
+        experiment.measured |= {PLAIN: plain, PATH: path}
+        metrics = headline_metrics(experiment)
+        assert (metrics["classes_down"], metrics["classes_fall"]) == (1, fall)
 
 
 def test_without_a_baseline_there_is_nothing_to_be_beyond(rng):
