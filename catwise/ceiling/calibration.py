@@ -198,12 +198,19 @@ def besides_counts(
     loss_hsk: np.ndarray,
     design_h: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return predicted and realised gains (h, k) in nats, less what own samples' number explains.
+    """Return predicted and realised gains in nats, less what own samples' number explains.
 
-    A line through 0 with the slope s_k of ``calibrate`` fits those of class k best.
+    There is a column for each class, which a line through 0 with the slope s_k of ``calibrate``
+    fits best, and one for the mixture: (h, k + 1).
     """
     fit = PartialRegression.of(p_nk, labels_n, counts_k, kept_hn, design_h)
-    return fit.besides(fit.x_hk), fit.besides(fit.centred(-loss_hsk.mean(axis=1)))
+    mixture_k = joint_direction(p_nk, labels_n).mixture(counts_k)
+    mixed, loss_hk = fit.mixed(mixture_k), fit.centred(-loss_hsk.mean(axis=1))
+    mixed_loss_h1 = (loss_hk @ mixture_k)[:, None]
+    return (
+        np.hstack([fit.besides(fit.x_hk), mixed.besides(mixed.x_hk)]),
+        np.hstack([fit.besides(loss_hk), mixed.besides(mixed_loss_h1)]),
+    )
 
 
 def _sums(x_hk: np.ndarray, y_hk: np.ndarray) -> np.ndarray:

@@ -48,13 +48,10 @@ def draw(results: "Results") -> dict[str, Picture]:
             results.ceiling.verdict.small_gain,
         ),
     }
-    verdict, subsets = results.ceiling.verdict, results.subsets
-    slope, score = verdict.slope, verdict.rank_score
-    if slope is not None and score is not None and subsets is not None:
+    subsets = results.subsets
+    if results.ceiling.verdict.calibrated and subsets is not None:
         counts_k = np.array(results.card.counts["validation_a"])
-        pictures["calibration.png"] = retrained_gains(
-            p_nk, y_n, counts_k, subsets, classes, slope, score
-        )
+        pictures["calibration.png"] = retrained_gains(p_nk, y_n, counts_k, subsets, classes)
     if results.history["epoch"].max() > 1:
         pictures["training_curves.png"] = training_curves(results.history, classes)
     scored = results.fidelity

@@ -11,8 +11,8 @@ from matplotlib.backends.backend_agg import RendererAgg
 from matplotlib.colors import to_hex
 from matplotlib.lines import AxLine
 
+from catwise.ceiling.calibration import calibrate_from
 from catwise.core.errors import InputError
-from catwise.core.statistics import Estimate
 from catwise.figures import (
     calibration,
     ceiling,
@@ -392,18 +392,19 @@ def test_the_gain_of_each_class_stands_beside_a_small_gain():
 def test_predicted_and_realised_gains_are_relative_to_the_mean_of_their_design(rng):
     p_nk, kept_hn = rng.normal(size=(20, 2)), rng.random((6, 20)) < 0.5
     labels_n, counts_k = np.arange(20) % 2, np.ones(2)
+    loss_hsk = rng.normal(size=(6, 3, 2)) + 5 * (np.arange(6) % 2)[:, None, None]
     subsets = {
         "kept_hn": kept_hn,
         "design_h": np.arange(6) % 2,
-        "loss_hsk": rng.normal(size=(6, 3, 2)) + 5 * (np.arange(6) % 2)[:, None, None],
+        "loss_hsk": loss_hsk,
+        "accuracy_hsk": 0.8 - loss_hsk / 100,
     }
-    estimate = Estimate(0.1, 0.05, 0.15)
-    picture = calibration.retrained_gains(
-        p_nk, labels_n, counts_k, subsets, PAIR, estimate, estimate
-    )
-    (axes,) = picture.figure.axes
-    for marks in axes.collections:
+    picture = calibration.retrained_gains(p_nk, labels_n, counts_k, subsets, PAIR)
+    each, joint = picture.figure.axes
+    assert (len(each.collections), len(joint.collections)) == (2, 1)
+    for marks in (*each.collections, *joint.collections):
         for design in (0, 1):
             points_h2 = np.asarray(marks.get_offsets())[design::2]
             np.testing.assert_allclose(points_h2.mean(axis=0), 0, atol=1e-12)
-    assert "0.1 (95 % interval 0.05 to 0.15)" in picture.caption
+    slope = calibrate_from(subsets, p_nk, labels_n, counts_k).mixture.interval(0)
+    assert f"its slope is {slope.value:.2g} ({slope.low:.2g} to" in picture.caption
