@@ -112,9 +112,14 @@ class Influence(Section):
 
 
 class Fidelity(Section):
-    """Hold which kinds of P are scored, and on how many retrainings."""
+    """Hold which kinds of P are scored, and on how many retrainings.
+
+    ``subsets`` says what becomes of the samples that are left out: they have weight 0, or are gone
+    and with them a part of the steps.
+    """
 
     kinds: Annotated[list[Kind | Along | Literal["label_counts"]], Field(min_length=1)]
+    subsets: Literal["weights", "rows"]
     halves: Annotated[int, Field(ge=10)]
     removals: Annotated[int, Field(ge=0)]
     seeds: Count

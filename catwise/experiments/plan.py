@@ -84,7 +84,9 @@ def pieces(parameters: DataSet, counts: dict[str, int], num_classes: int) -> lis
         stages.append(Pieces("reweight", "epochs", count, n, measured, at_most=True))
     if fidelity := parameters.fidelity:
         # in trainings on all samples, by cost
-        whole = 1 + fidelity.halves / 2 + (1 - SHARE) * fidelity.removals
+        whole = 1.0 + fidelity.halves + fidelity.removals
+        if fidelity.subsets == "rows":
+            whole -= fidelity.halves / 2 + SHARE * fidelity.removals
         subsets = 1 + fidelity.halves + fidelity.removals
         trained, measured = train.epochs * n * whole / subsets, counts["validation_a"] + refreshed
         stages.append(Pieces("fidelity", "trainings", fidelity.seeds * subsets, trained, measured))

@@ -29,7 +29,10 @@ def retrained_subsets(dataset: str, parameters: DataSet, n: int) -> dict[str, np
     sets = [np.ones(n, dtype=bool), *kept_hn]
     jobs = [(kept_n, seed) for kept_n in sets for seed in range(section.seeds)]
     device, threads = parameters.device, parameters.threads
-    results = retrained(dataset, device, threads, train, "validation_a", jobs, "fidelity")
+    weighted = section.subsets == "weights"
+    results = retrained(
+        dataset, device, threads, train, "validation_a", jobs, "fidelity", weighted=weighted
+    )
     shown = progress(results, f"fidelity {dataset}", len(jobs))
     accuracy_jk, loss_jk = (np.array(part) for part in zip(*shown, strict=True))
     shape = (len(sets), section.seeds, -1)

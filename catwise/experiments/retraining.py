@@ -72,6 +72,7 @@ class Setting:
     threads: int
     train: Train
     measured_on: str
+    weighted: bool = False
 
 
 def retrained(
@@ -82,12 +83,16 @@ def retrained(
     measured_on: str,
     jobs: Sequence[Job],
     stage: str,
+    *,
+    weighted: bool = False,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield accuracy and loss of each class on the split ``measured_on`` after each job, in order.
 
-    The jobs are spread over workers, and each is kept for the ``stage`` as soon as it is done.
+    With ``weighted`` the other samples stay, with weight 0, and those of the job have the weight
+    that makes the mean 1: there are as many steps as with all samples. Else they are gone. The
+    jobs are spread over workers, and each is kept for the ``stage`` as soon as it is done.
     """
-    setting = Setting(dataset, device, threads, train, measured_on)
+    setting = Setting(dataset, device, threads, train, measured_on, weighted)
     numbered = [
         (setting, np.flatnonzero(rows) if rows.dtype == bool else rows.astype(np.int64), seed)
         for rows, seed in jobs
@@ -107,12 +112,17 @@ def _measure(setting: Setting, rows: np.ndarray, seed: int) -> list[list[float]]
     """Train and measure accuracy and loss of each class, in a worker."""
     torch.set_num_threads(setting.threads)
     splits, classes = cached_splits(setting.dataset, setting.device)
-    model = retrain(setting.train, setting.dataset, splits["train"], rows, seed)
+    batch = splits["train"]
+    if setting.weighted:
+        kept_n = np.isin(np.arange(len(batch[-1])), rows)
+        model = train_anew(setting.train, setting.dataset, batch, seed, kept_n / kept_n.mean())
+    else:
+        model = retrain(setting.train, setting.dataset, batch, rows, seed)
     recipe = training_recipe(setting.train) if isinstance(setting.train, Epochs) else None
     measured = evaluate.per_class(model, splits[setting.measured_on], len(classes), recipe)
     return [values.tolist() for values in measured]
 
 
 def _key(setting: Setting, rows: np.ndarray, seed: int) -> str:
-    state = [setting.train.model_dump_json(), setting.measured_on, seed]
+    state = [setting.train.model_dump_json(), setting.measured_on, setting.weighted, seed]
     return job_key(__name__, setting.dataset, setting.device, setting.threads, state, rows)

@@ -28,16 +28,22 @@ def planned(name="digits", **changes):
 def test_the_trainings_of_fidelity_and_removal_are_those_that_the_stages_ask_for(monkeypatch):
     asked = []
 
-    def spy(dataset, device, threads, section, split, jobs, stage):
-        asked.extend(jobs)
+    def spy(dataset, device, threads, section, split, jobs, stage, *, weighted):
+        asked.extend((int(kept_n.sum()), weighted) for kept_n, _ in jobs)
         return iter([(np.zeros(10), np.zeros(10))] * len(jobs))
 
     monkeypatch.setattr(retrained_subsets, "retrained", spy)
-    retrained_subsets.retrained_subsets("digits", SETS["digits"], COUNTS["train"])
-    found = planned()
-    assert found["fidelity"].count == len(asked)
-    trained = sum(int(kept_n.sum()) for kept_n, _ in asked) * SETS["digits"].train.epochs
-    assert found["fidelity"].count * found["fidelity"].trained == pytest.approx(trained, rel=1e-3)
+    for subsets in ("weights", "rows"):
+        section = SETS["digits"].fidelity.model_copy(update={"subsets": subsets})
+        parameters = SETS["digits"].model_copy(update={"fidelity": section})
+        asked.clear()
+        retrained_subsets.retrained_subsets("digits", parameters, COUNTS["train"])
+        found = planned(fidelity=section)
+        assert found["fidelity"].count == len(asked)
+        each = [COUNTS["train"] if weighted else kept for kept, weighted in asked]
+        trained = sum(each) * SETS["digits"].train.epochs
+        planned_now = found["fidelity"].count * found["fidelity"].trained
+        assert planned_now == pytest.approx(trained, rel=1e-3)
     section = SETS["digits"].removal
     rng, jobs = np.random.default_rng(0), set()
     for _ in section.influence:  # each ranks the samples anew; what they share is trained once

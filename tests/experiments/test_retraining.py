@@ -10,10 +10,11 @@ import torch
 from catwise.config import params
 from catwise.core.errors import InputError
 from catwise.experiments import retraining
-from catwise.experiments.retraining import Setting, retrain, retrained
+from catwise.experiments.retraining import Setting, retrain, retrained, train_anew
 from catwise.pipeline.artifacts import new_model, read_splits, training_recipe
 from catwise.pipeline.files import write_json, write_npz
 from catwise.training import epochs
+from catwise.training.evaluate import per_class
 from catwise.training.models import fingerprint
 
 ROOT = Path(__file__).parents[2]
@@ -108,6 +109,22 @@ def test_every_row_and_no_seed_is_the_training_of_the_pipeline_bit_for_bit():
     assert fingerprint(other) != fingerprint(baseline)
 
 
+def test_a_weighted_job_keeps_all_samples_and_so_all_steps():
+    kept_n, seed = JOBS[0][0], 3
+    splits, _ = read_splits("mine", "cpu")
+    expected = train_anew(SECTION, "mine", splits["train"], seed, kept_n / kept_n.mean())
+    wanted = [values.numpy() for values in per_class(expected, splits["test"], 3)]
+    jobs = [(kept_n, seed), (np.ones(60, dtype=bool), seed)]
+    arguments = ("mine", "cpu", 1, SECTION, "test", jobs, "removal")
+    weighted, all_of_them = retrained(*arguments, weighted=True)
+    for values, want in zip(weighted, wanted, strict=True):
+        np.testing.assert_array_equal(values.numpy(), want)
+    rows, all_rows = retrained(*arguments)
+    assert (rows[1] != weighted[1])[:2].all()
+    for values, want in zip(all_of_them, all_rows, strict=True):
+        np.testing.assert_array_equal(values.numpy(), want.numpy())
+
+
 def test_a_class_without_samples_has_no_accuracy_and_no_loss(runs):
     for _ in range(2):  # as trained, and as kept
         ((accuracy_k, loss_k),) = retrained("mine", "cpu", 1, SECTION, "test", JOBS[:1], "removal")
@@ -130,8 +147,10 @@ def test_a_mask_and_its_rows_are_one_job(runs):
 
 
 def test_whatever_a_result_depends_on_is_in_its_key():
-    def key(rows=JOBS[0][0], seed=0, section=SECTION, threads=1, measured_on="test"):
-        setting = Setting("mine", "cpu", threads, section, measured_on)
+    def key(
+        rows=JOBS[0][0], seed=0, section=SECTION, threads=1, measured_on="test", weighted=False
+    ):
+        setting = Setting("mine", "cpu", threads, section, measured_on, weighted)
         return retraining._key(setting, np.flatnonzero(rows), seed)
 
     keys = [
@@ -142,6 +161,7 @@ def test_whatever_a_result_depends_on_is_in_its_key():
         key(section=SECTION.model_copy(update={"weight_decay": 0.0})),
         key(threads=2),
         key(measured_on="train"),
+        key(weighted=True),
     ]
     assert len(set(keys)) == len(keys)
     assert key() == keys[0]

@@ -9,7 +9,7 @@ from catwise.core.device import torch_device
 from catwise.core.errors import InputError
 from catwise.experiments import resume
 from catwise.experiments.along_training import Along, vectors_along
-from catwise.experiments.retraining import retrain
+from catwise.experiments.retraining import train_anew
 from catwise.fidelity.scores import linear_datamodeling_score
 from catwise.pipeline.artifacts import read_splits
 from catwise.pipeline.results import Results
@@ -68,7 +68,9 @@ def test_the_truth_is_that_of_each_subset_and_seed(ran, truth):
         (kept_hn[-1], 1, truth["loss_hsk"][-1, 1], truth["accuracy_hsk"][-1, 1]),
         (np.ones(n, dtype=bool), 0, truth["loss_sk"][0], truth["accuracy_sk"][0]),
     ):
-        model = retrain(settings("digits").train, "digits", splits["train"], kept_n, seed)
+        weights_n = kept_n / kept_n.mean()
+        section = settings("digits").train
+        model = train_anew(section, "digits", splits["train"], seed, weights_n)
         measured = evaluate.per_class(model, splits["validation_a"], len(classes))
         np.testing.assert_array_equal(np.stack(measured), [accuracy_k, loss_k])
 
