@@ -29,7 +29,7 @@ PROJECT: dict[str, dict[str, Callable[[], str]]] = {  # page -> part -> what mak
     },
     "docs/compatibility.md": {"models": project.compatibility},
     "docs/peers.md": {"peers": project.peers},
-    "docs/results.md": {"sources": project.sources},
+    "docs/results.md": {"sources": project.sources, "halves": project.halves},
 }
 RESULTS: dict[str, dict[str, Callable[[], str]]] = {
     "README.md": {"families": results.families},

@@ -247,6 +247,22 @@ def peers() -> str:
     return "\n\n".join(parts)
 
 
+def halves() -> str:
+    """Set what P predicts of halves that are weights beside what it predicts of rows alone."""
+    heading, rows = [], []
+    for name, case in read_json(BENCHMARKS / "halves.json").items():
+        for way, numbers in case["ways"].items():
+            heading = ["data set", "halves as", *numbers]
+            rows.append([name, way, *(_cell(value) for value in numbers.values())])
+    return table(heading, rows)
+
+
+def _cell(value: float | dict[str, float]) -> str:
+    if isinstance(value, dict):
+        return f"{value['value']:.2g} ({value['low']:.2g} to {value['high']:.2g})"
+    return f"{value:.2f}"
+
+
 def sources() -> str:
     """Set the gain of weights made of each kind of P beside how well it predicts retraining.
 

@@ -7,7 +7,10 @@ from catwise.report.benchmarks import benchmarks
 
 CARRIED = Path(__file__).parents[2] / "reports" / "benchmarks"
 # in docs
-TABLELESS = {"ranking", "budget", "linear_program", "compatibility", "number_format", "allocation"}
+TABLELESS = {
+    *("ranking", "budget", "linear_program", "compatibility", "number_format", "allocation"),
+    "halves",
+}
 
 
 def test_a_benchmark_that_was_not_run_is_not_shown():
