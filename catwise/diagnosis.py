@@ -134,8 +134,10 @@ class Diagnosis(Findings):
         Give the running margin where you can, for it finds wrong labels better than influence does:
         wrong labels show in the dynamics of the training, while influence says which *class* a
         sample harms. It is the mean over the epochs of the logit of the given label minus the
-        largest other logit, (n,); an issue is a sample with a negative one. Without it the quality
-        is ranked by the sum of the influences of a sample, and an issue is one with a negative sum
+        largest other logit, (n,), best over those from which on the class of the sample is learnt;
+        an issue is a sample with a negative one. Where the median of a class is not positive, its
+        labels cannot be judged: none is an issue, and a warning says so. Without it the quality is
+        ranked by the sum of the influences of a sample, and an issue is one with a negative sum
         whose label the model contradicts: a model that has learnt its labels by heart contradicts
         none.
 

@@ -7,7 +7,9 @@ it is good for.
 """
 
 import os
+import re
 import time
+import warnings
 from contextlib import nullcontext
 from functools import partial
 from math import ceil
@@ -18,6 +20,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from catwise.commands.results_folder import new_results
 from catwise.commands.small_classifier import CLASSIFIERS, Classifier, train, train_weighted
 from catwise.core.device import torch_device
 from catwise.core.errors import InputError
@@ -33,12 +36,23 @@ from catwise.figures.training_curves import training_curves
 from catwise.improvement import own_training
 from catwise.pipeline.files import folder, write_csv
 from catwise.pipeline.workers import open_workers
+from catwise.sharing import page
+from catwise.sharing.frames import not_judged
 from catwise.training import bert
 
 __all__ = ["main"]
 
 FEWEST = 20  # samples of a class; a quarter of them are its noise
 MAX_LENGTH, VOCABULARY = 64, 4000  # tokens of a text, and of the vocabulary
+SHOWN = 10  # samples of each list that is printed
+BETTER = "improved_weights.csv"  # with --improve alone
+FILES = {
+    "label_issues.csv": "labels that look wrong",
+    "weights.csv": "weights that raise every class to first order (without room maybe noise)",
+    BETTER: "the weights of --improve",
+    "figures": "figures",
+    "report.html": "report",
+}
 
 
 def main(
@@ -56,14 +70,33 @@ def main(
     start = time.perf_counter()
     if not allowed_loss >= 0:
         raise InputError(f"--allowed-loss: expected 0 or more points; got {allowed_loss}")
-    if not name.isidentifier():
-        raise InputError(f"NAME: expected letters, digits and _; got {name!r}")
+    if not re.fullmatch(r"\w+", name):
+        raise InputError(f"--name: expected letters, digits and _; got {name!r}")
     torch.set_num_threads(1)  # as in the pipeline: the number changes the last digits
     sizes = count(path)
     data, classifier = read(path, sizes)
-    results, batches = writable(out or f"catwise_{name}"), tensors(data)
+    out = out or f"catwise_{name}"
+    with new_results(out, BETTER) as results:
+        _diagnose(results, data, classifier, bins(sizes), improve, allowed_loss, Path(path).stem)
+    print()
+    for file, words in FILES.items():
+        if improve or file != BETTER:
+            print(f"{words}: {Path(out, file)}")
+    print(f"\n{time.perf_counter() - start:.0f} s in all")
+
+
+def _diagnose(
+    results: Path,
+    data: Data,
+    classifier: Classifier,
+    bins: int,
+    improve: bool,
+    allowed_loss: float,
+    title: str,
+) -> None:
+    """Train, diagnose, print what is found, and write it to the folder ``results``."""
+    batches, is_text = tensors(data), bool(data.texts)
     model, history, margin_n = train(classifier, batches, data)
-    is_text = bool(data.texts)
     retrain = partial(train_weighted, classifier, batches, data)
     options: dict[str, Any] = {
         "embeddings": is_text,
@@ -77,30 +110,30 @@ def main(
             batches["train"],
             batches["validation_a"],
             data.classes,
-            bins=bins(sizes),
+            bins=bins,
             retrain=retrain if improve else None,
             workers=workers,
             progress=partial(progress, label="influence"),
             **options,
         )
-    show(diagnosis, data, history)
-    notes = [about(data, history)]
-    write(results, diagnosis, data, history)
-    notes.append(wrong_labels(results, diagnosis, data, margin_n))
+    issues = label_issues(diagnosis, data, margin_n)
+    summary = summarise(issues, margin_n, data)
+    show(diagnosis, data, history, issues, summary)
+    write(results, diagnosis, data, history, issues)
+    notes = [*data.card["notes"], about(data, history)]
     if improve:
-        notes.append(
-            improved(results, retrain, batches, data, options | {"allowed_loss": allowed_loss})
-        )
-    diagnosis.report(
-        results / "report.html",
-        inputs=None if is_text else data.x["train"],
-        texts=data.texts.get("train"),
-        names=data.names["train"],
-        notes=notes,
-        title=Path(path).stem,
+        options["allowed_loss"] = allowed_loss
+        notes.append(improved(results, retrain, batches, data, options))
+    text = page.render(
+        diagnosis,
+        title,
+        None if is_text else data.x["train"],
+        data.texts.get("train"),
+        data.names["train"],
+        notes,
+        summary,
     )
-    print(f"report: {results / 'report.html'}")
-    print(f"\n{time.perf_counter() - start:.0f} s in all")
+    (results / "report.html").write_text(text, encoding="utf-8")
 
 
 def count(path: str) -> dict[str, int]:
@@ -118,17 +151,6 @@ def count(path: str) -> dict[str, int]:
             f" got {sizes[rarest]} of {rarest!r}"
         )
     return sizes
-
-
-def writable(path: str) -> Path:
-    """Make the folder of the results, before there are any to lose."""
-    try:
-        out = folder(path)
-    except OSError as error:
-        raise InputError(f"--out: expected a folder; got {path!r}: {error.strerror}") from None
-    if not os.access(out, os.W_OK):
-        raise InputError(f"--out: expected a folder to write to; got {path!r}: read-only")
-    return out
 
 
 def split_sizes(sizes: dict[str, int]) -> splits.Sizes:
@@ -202,8 +224,8 @@ def improved(
         progress=partial(progress, label="improve"),
         **options,
     )
-    write_weights(out / "improved_weights.csv", improvement.weights_n, data)
-    print(f"\n{improvement}\nthese weights: {out / 'improved_weights.csv'}")
+    write_weights(out / BETTER, improvement.weights_n, data)
+    print(f"\n{improvement}")
     return f"{improvement.sentence[0].upper()}{improvement.sentence[1:]}."
 
 
@@ -220,30 +242,82 @@ def about(data: Data, history: list[dict[str, Any]]) -> str:
     )
 
 
-def show(diagnosis: Diagnosis, data: Data, history: list[dict[str, Any]]) -> None:
-    """Print the verdict, the accuracy of the classes, and the samples that harm them most."""
+def label_issues(diagnosis: Diagnosis, data: Data, margin_n: np.ndarray) -> pd.DataFrame:
+    """Return which labels look wrong by their margin during the training, the worst first."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # the summary says what cannot be judged
+        table = diagnosis.label_issues(margin_n)
+    table.insert(0, "sample", data.names["train"])
+    table.insert(1, "running_margin", margin_n)
+    return table.sort_values(["is_label_issue", "label_quality"], ascending=[False, True])
+
+
+def summarise(issues: pd.DataFrame, margin_n: np.ndarray, data: Data) -> list[str]:
+    """Say how many labels look wrong, and of which class they cannot be judged."""
+    wrong = issues[issues["is_label_issue"]]
+    line = f"{len(wrong) or 'none'} of {len(issues)} training samples look mislabelled"
+    pairs = wrong[wrong["given_label"] != wrong["predicted_label"]]
+    if len(pairs):
+        counts = pairs.value_counts(["given_label", "predicted_label"])
+        given, predicted = counts.index[0]
+        line += f"; most often {given} that look like {predicted} ({counts.iloc[0]})"
+    unlearnt = not_judged(margin_n, data.y["train"], data.classes)
+    return [line, unlearnt] if unlearnt else [line]
+
+
+def show(
+    diagnosis: Diagnosis,
+    data: Data,
+    history: list[dict[str, Any]],
+    issues: pd.DataFrame,
+    summary: list[str],
+) -> None:
+    """Print the verdict, the accuracy of the classes, and the samples to look at."""
     last = history[-len(data.classes) :]
     worst = min(last, key=lambda row: row["accuracy"])
     mean = np.mean([row["accuracy"] for row in last])
     first, second = diagnosis.ceiling.blocking
-    print(f"verdict: {diagnosis.verdict}")
+    print(*summary, f"verdict: {diagnosis.verdict}", sep="\n")
+    if not diagnosis.verdict.calibrated:
+        print(f"({page.MASS})")
     print(f"{diagnosis.verdict.scope} {diagnosis.verdict.remedy}")
     print(f"most in each other's way: {first} and {second}")
     print(f"test accuracy: mean {mean:.3f}, worst class {worst['class']} {worst['accuracy']:.3f}")
+    for note in data.card["notes"]:
+        print(note)
+    wrong = issues[issues["is_label_issue"]][:SHOWN]
+    if len(wrong):
+        print("\nlabels that look wrong, by their margin during the training:")
+    for i, margin in wrong["running_margin"].items():
+        given, predicted = wrong.loc[i, ["given_label", "predicted_label"]]
+        looks = f"; looks like {predicted}" if given != predicted else ""
+        print(f"{margin:10.3g}  {sample(data, i)}{looks}")
     n = len(data.y["train"])
     print(f"\nmost detrimental of {n} training samples, by the influence on all classes, in nats:")
-    for i in diagnosis.detrimental[:10]:
-        text = " ".join(data.texts["train"][i].split())[:70] if data.texts else ""
-        label = data.classes[data.y["train"][i]]
-        line = f"{diagnosis.p_nk[i].sum():10.3g}  given {label}  {data.names['train'][i]}"
-        print(f"{line}: {text}" if text else line)
+    for i in diagnosis.detrimental[:SHOWN]:
+        print(f"{diagnosis.p_nk[i].sum():10.3g}  {sample(data, i)}")
+    print(f"({page.CAVEAT})")
 
 
-def write(out: Path, diagnosis: Diagnosis, data: Data, history: list[dict[str, Any]]) -> None:
-    """Write the weights, and the figures of the two classes that block each other most."""
+def sample(data: Data, i: int) -> str:
+    """Name a training sample, with its label and the beginning of its text."""
+    words = f"given {data.classes[data.y['train'][i]]}  {data.names['train'][i]}"
+    text = " ".join(data.texts["train"][i].split())[:70] if data.texts else ""
+    return f"{words}: {text}" if text else words
+
+
+def write(
+    out: Path,
+    diagnosis: Diagnosis,
+    data: Data,
+    history: list[dict[str, Any]],
+    issues: pd.DataFrame,
+) -> None:
+    """Write both tables, and the figures of the two classes that block each other most."""
     labels_n, classes = data.y["train"], data.classes
     influence_n = diagnosis.p_nk.sum(axis=1)
     write_weights(out / "weights.csv", diagnosis.weights_n, data, influence=influence_n)
+    write_csv(out / "label_issues.csv", issues.to_dict("records"))
     pair = diagnosis.ceiling.blocking
     pictures = {
         "influence_plane": influence_plane(diagnosis.p_nk, labels_n, data.flipped, classes, pair),
@@ -253,23 +327,6 @@ def write(out: Path, diagnosis: Diagnosis, data: Data, history: list[dict[str, A
     figures = folder(str(out), "figures")
     for name, picture in pictures.items():
         (figures / f"{name}.png").write_bytes(png(picture.figure))
-    noise = "" if diagnosis.verdict.answer == "room" else "; they may be noise"
-    print(f"\nweights that raise every class to first order{noise}: {out / 'weights.csv'}")
-    print(f"figures: {figures}")
-
-
-def wrong_labels(out: Path, diagnosis: Diagnosis, data: Data, margin_n: np.ndarray) -> str:
-    """Write which labels look wrong, the worst first, and return a sentence on how many do."""
-    table = diagnosis.label_issues(margin_n)
-    table.insert(0, "sample", data.names["train"])
-    table.insert(1, "running_margin", margin_n)
-    path, count = out / "label_issues.csv", int(table["is_label_issue"].sum())
-    write_csv(path, table.sort_values("label_quality").to_dict("records"))
-    print(f"labels that look wrong, by their margin during the training: {count}; {path}")
-    return (
-        f"The labels of {count} of {len(table)} training samples look wrong by their margin during"
-        " the training, which tells it better than influence does: see label_issues.csv."
-    )
 
 
 def write_weights(path: Path, weights_n: np.ndarray, data: Data, **more: np.ndarray) -> None:

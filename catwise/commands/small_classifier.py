@@ -13,7 +13,7 @@ from catwise.data.dataset import Data
 from catwise.training import bert, evaluate, models
 from catwise.training.epochs import Recipe, train_epochs
 
-__all__ = ["CLASSIFIERS", "Classifier", "train", "train_weighted"]
+__all__ = ["CLASSIFIERS", "Classifier", "margins_once_learnt", "train", "train_weighted"]
 
 LAYERS = 1  # of BERT
 
@@ -73,21 +73,38 @@ def train(
 ) -> tuple[nn.Module, list[dict[str, Any]], np.ndarray]:
     """Return the trained classifier, its classes after every epoch, and the running margin.
 
-    The margin is the mean over the epochs of each training sample's logit of its label minus the
-    largest other logit, (n,): the lower, the likelier is its label wrong.
+    The margin is that of ``margins_once_learnt``, (n,): the lower, the likelier is a label wrong.
     """
     model, part = new_model(classifier, batches, data), batches["train"]
     recipe = classifier.recipe(len(part[0]))
     history: list[dict[str, Any]] = []
-    margin_n = np.zeros(len(part[-1]))
+    margins: list[np.ndarray] = []
     for epoch in progress(train_epochs(model, part, recipe), "train", recipe.epochs):
         accuracy_k, loss_k = evaluate.per_class(model, batches["test"], len(data.classes))
         state = {"epoch": epoch, "split": "test"}
         history += evaluate.class_rows(accuracy_k, loss_k, data.classes, state)
         logits_nk = evaluate.logits(model, part)
-        margins = evaluate.margins(logits_nk, part[-1])
-        margin_n += margins.double().cpu().numpy() / recipe.epochs
-    return model, history, margin_n
+        margins.append(evaluate.margins(logits_nk, part[-1]).double().cpu().numpy())
+    return model, history, margins_once_learnt(np.stack(margins), data.y["train"])
+
+
+def margins_once_learnt(margin_en: np.ndarray, labels_n: np.ndarray) -> np.ndarray:
+    """Average the margins over the epochs from the first on that has the class of a sample learnt.
+
+    A margin is the logit of the label minus the largest other logit; a class is learnt where the
+    median of its margins is positive. Before that the frequent classes are the answer to every
+    sample, and the margins of a rare class say nothing about its labels. A class that is never
+    learnt has the mean over all epochs.
+
+    >>> margins_once_learnt(np.array([[-9.0, -9.0, 2.0], [1.0, 3.0, 4.0]]), np.array([0, 0, 1]))
+    array([1., 3., 3.])
+    """
+    mean_n = np.zeros(len(labels_n))
+    for label in np.unique(labels_n):
+        own_n = labels_n == label
+        start = (np.median(margin_en[:, own_n], axis=1) > 0).argmax()  # 0 for one never learnt
+        mean_n[own_n] = margin_en[start:, own_n].mean(axis=0)
+    return mean_n
 
 
 def train_weighted(

@@ -59,12 +59,18 @@ def median_side_and_colour(path: str, each: int = 20) -> tuple[int, bool]:
 
 
 def load_csv(path: str, classes: Sequence[str]) -> Raw:
-    """Read the columns ``text`` and ``label`` of a CSV in UTF-8; labels are of ``classes``."""
+    """Read the columns ``text`` and ``label`` of a CSV in UTF-8; labels are of ``classes``.
+
+    Blanks around a label do not count. Where that makes one class of two, a note says so.
+    """
     texts: list[str] = []
     labels: list[int] = []
     names: list[str] = []
     numbers = {name: label for label, name in enumerate(classes)}
-    for line, text, label in _csv_rows(path):
+    written: set[str] = set()
+    for line, text, given in _csv_rows(path):
+        label = given.strip()
+        written.add(given)
         if label not in numbers:
             raise InputError(
                 f"{path}: line {line}: expected a label of {', '.join(classes)}; got {label[:40]!r}"
@@ -75,7 +81,17 @@ def load_csv(path: str, classes: Sequence[str]) -> Raw:
     if not texts:
         raise InputError(f"{path}: expected rows after the header; got none")
     part = (texts, np.array(labels, dtype=np.int64))
-    return Raw(tuple(classes), LICENCE, f"csv {path}", {"all": part}, names=tuple(names))
+    spellings = Counter(given.strip() for given in written)
+    merged = sorted(label for label, number in spellings.items() if number > 1)
+    notes = (f"read as one class with and without blanks around it: {', '.join(merged)}",)
+    return Raw(
+        tuple(classes),
+        LICENCE,
+        f"csv {path}",
+        {"all": part},
+        notes=notes if merged else (),
+        names=tuple(names),
+    )
 
 
 def count_classes(path: str) -> dict[str, int]:
@@ -91,10 +107,8 @@ def count_classes(path: str) -> dict[str, int]:
                 raise InputError(f"{Path(path, name)}: expected images; got folders; give {inner}")
         return {name: len(children) for name, children in files.items()}
     counts: Counter[str] = Counter()
-    for line, _, label in _csv_rows(path):
-        if not label.strip():
-            raise InputError(f"{path}: line {line}: expected a label; got none")
-        counts[label] += 1
+    for _, _, label in _csv_rows(path):
+        counts[label.strip()] += 1
     return dict(sorted(counts.items()))
 
 
@@ -125,6 +139,8 @@ def _csv_rows(path: str) -> Iterator[tuple[int, str, str]]:
                 raise InputError(f"{where}: expected {len(columns)} columns; got more or fewer")
             if not row["text"].strip():
                 raise InputError(f"{where}: expected a text; got none")
+            if not row["label"].strip():
+                raise InputError(f"{where}: expected a label; got none")
             yield rows.line_num, row["text"], row["label"]
     except csv.Error as error:
         line = rows.reader.line_num

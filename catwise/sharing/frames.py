@@ -1,5 +1,7 @@
 """Write a diagnosis as tables: a row for each training sample."""
 
+import warnings
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +13,7 @@ from catwise.sharing.findings import Findings
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["INFLUENCE", "label_issues", "to_frame"]
+__all__ = ["INFLUENCE", "label_issues", "not_judged", "to_frame"]
 
 INFLUENCE = "influence on "  # and the name of a class: a column
 
@@ -37,21 +39,46 @@ def label_issues(diagnosis: Findings, running_margin: ArrayLike | None) -> "pd.D
     """Make the table that ``Diagnosis.label_issues`` describes."""
     with optional_packages("label_issues"):
         import pandas as pd
-    n = len(diagnosis.p_nk)
-    total_n = diagnosis.p_nk.sum(axis=1)
-    score_n = total_n if running_margin is None else _as_margin(running_margin, n)
-    is_issue_n = score_n < 0
+    n, labels_n = len(diagnosis.p_nk), diagnosis.labels_n
     if running_margin is None:  # many good samples harm a little: the model must disagree as well
-        is_issue_n = is_issue_n & (diagnosis.predicted_n != diagnosis.labels_n)
+        score_n = diagnosis.p_nk.sum(axis=1)
+        is_issue_n = (score_n < 0) & (diagnosis.predicted_n != labels_n)
+    else:
+        score_n = _as_margin(running_margin, n)
+        is_issue_n = (score_n < 0) & ~np.isin(labels_n, _unlearnt(score_n, labels_n))
+        if words := not_judged(score_n, labels_n, diagnosis.label_names):
+            warnings.warn(words, stacklevel=3)
     names = np.array(diagnosis.label_names, dtype=object)
     return pd.DataFrame(
         {
             "is_label_issue": is_issue_n,
             "label_quality": np.searchsorted(np.sort(score_n), score_n) / max(n - 1, 1),
-            "given_label": names[diagnosis.labels_n],
+            "given_label": names[labels_n],
             "predicted_label": names[diagnosis.predicted_n],
         }
     )
+
+
+def not_judged(margin_n: np.ndarray, labels_n: np.ndarray, names: Sequence[str]) -> str:
+    """Say which classes the model has not learnt, so that a low margin tells nothing there.
+
+    >>> not_judged(np.array([-1.0, -2.0, 3.0]), np.array([0, 0, 1]), ["rare", "frequent"])
+    'not learnt, so that its labels cannot be judged: rare'
+    """
+    unlearnt = [names[label] for label in _unlearnt(margin_n, labels_n)]
+    if not unlearnt:
+        return ""
+    its = "its" if len(unlearnt) == 1 else "their"
+    return f"not learnt, so that {its} labels cannot be judged: {', '.join(unlearnt)}"
+
+
+def _unlearnt(margin_n: np.ndarray, labels_n: np.ndarray) -> list[int]:
+    """Return the labels of which half the samples or more are taken for another."""
+    return [
+        label
+        for label in np.unique(labels_n).tolist()
+        if np.median(margin_n[labels_n == label]) <= 0
+    ]
 
 
 def _as_margin(running_margin: ArrayLike, n: int) -> np.ndarray:

@@ -25,6 +25,14 @@ UNITS = {
     "margin": "logits of margin, summed over the query samples",
 }
 MOST_CELLS = 10_000_000  # of features that are read for a page
+MASS = (
+    "x % of the influence mass of a class is x % of all that the training samples do to its loss,"
+    " help and harm added up"
+)
+CAVEAT = (
+    "labels of held-out samples count as true: where some are wrong too, as in a random split of"
+    " the same source, right labels stand in this list"
+)
 PAIRS = 6  # of classes, of which one gains or loses most by the other
 
 
@@ -48,8 +56,13 @@ def render(
     texts: Sequence[str] | None = None,
     names: Sequence[str] | None = None,
     notes: Sequence[str] = (),
+    summary: Sequence[str] = (),
 ) -> str:
-    """Return the page that ``Diagnosis.report`` describes as HTML."""
+    """Return the page that ``Diagnosis.report`` describes as HTML.
+
+    ``summary`` are the first lines of the page of the command ``catwise diagnose``: its reader has
+    files and options in place of functions.
+    """
     if names is not None and len(names) != len(diagnosis.labels_n):
         raise InputError(
             f"names: expected one for each of {len(diagnosis.labels_n)} training samples; "
@@ -74,11 +87,14 @@ def render(
             diagnosis=diagnosis,
             check=check,
             answers=ANSWERS,
-            trust=[*trust(diagnosis), *notes],
+            summary=[f"{line[0].upper()}{line[1:]}." for line in summary],
+            mass=MASS,
+            caveat=CAVEAT,
+            trust=[*trust(diagnosis, bool(summary)), *notes],
             unit=UNITS.get(
                 diagnosis.measure, f"units of {diagnosis.measure}, summed over the query"
             ),
-            advice=advice(diagnosis),
+            advice=advice(diagnosis, bool(summary)),
             by_class=check.classes == labels,
             matrix=class_matrix(diagnosis.p_nk, diagnosis.labels_n, labels, check.classes),
             pairs=pairs(diagnosis),
@@ -89,8 +105,8 @@ def render(
     )
 
 
-def trust(diagnosis: Findings) -> list[str]:
-    """Say what the verdict rests on and how far it carries."""
+def trust(diagnosis: Findings, of_command: bool = False) -> list[str]:
+    """Say what the verdict rests on and how far it carries, to a reader of the command or not."""
     verdict = diagnosis.verdict
     if verdict.calibrated:
         rests = (
@@ -102,11 +118,12 @@ def trust(diagnosis: Findings) -> list[str]:
     else:
         gain = verdict.crossfitted
         value, low, high = (f"{100 * share:.3g}" for share in (gain.value, gain.low, gain.high))
+        check = "`--improve`" if of_command else "A function that trains (`retrain=`)"
         rests = (
             "The verdict goes by the cross-fitted headroom, the gain of the class that gains least"
             " on query samples that had no part in choosing the weights, in % of its influence"
-            f" mass. It is {value} %, and its 95 % interval is {low} to {high}. Give `diagnose` a"
-            " function that trains (`retrain=`) to check it."
+            f" mass. It is {value} %, and its 95 % interval is {low} to {high}. {check} lets"
+            " `diagnose` check it."
         )
     return [
         rests,
@@ -118,21 +135,34 @@ def trust(diagnosis: Findings) -> list[str]:
     ]
 
 
-def advice(diagnosis: Findings) -> list[str]:
-    """Say what to do next, the cheapest first."""
+def advice(diagnosis: Findings, of_command: bool = False) -> list[str]:
+    """Say what to do next, the cheapest first, to a reader of the command or not."""
     total_n = diagnosis.p_nk.sum(axis=1)
     contradicted_n = (total_n < 0) & (diagnosis.predicted_n != diagnosis.labels_n)
     joint = int((diagnosis.p_nk < 0).all(axis=1).sum())
     number = int(contradicted_n.sum())
+    harm = (
+        f"{joint} of {len(total_n)} training samples harm every class, and {number} harm the"
+        " classes together while the model takes them for something else than their label."
+    )
     lines = [
-        f"Look at the labels of the most harmful samples. {joint} of {len(total_n)} training"
-        f" samples harm every class, and {number} harm the classes together while the model takes"
-        " them for something else than their label. `diagnosis.label_issues()` lists them; give it"
-        " the running margin of the training if you have it, because that finds wrong labels"
-        " better."
+        f"Look at the labels of the most harmful samples. {harm} `diagnosis.label_issues()` lists"
+        " them; give it the running margin of the training if you have it, because that finds wrong"
+        " labels better."
     ]
+    if of_command:
+        lines = [
+            "Look at the labels in `label_issues.csv`, the worst first: it goes by the margin in"
+            " the training, which finds wrong labels better than influence does. By influence,"
+            f" {harm}"
+        ]
     first, second = diagnosis.ceiling.blocking
-    if diagnosis.verdict.answer == "room":
+    if diagnosis.verdict.answer == "room" and of_command:
+        lines.append(
+            "Train anew with other weights. `catwise diagnose --improve` does, and says what they"
+            " gain on samples that played no part in choosing them."
+        )
+    elif diagnosis.verdict.answer == "room":
         lines.append(
             "Train anew with the weights of the training samples (`diagnosis.weights_n`), several"
             " times with different seeds, and compare with plain training on samples that played"
@@ -147,6 +177,12 @@ def advice(diagnosis: Findings) -> list[str]:
             " change what the ceiling depends on: more or better samples of these two, features"
             " that tell them apart, or another model."
         )
+    if of_command:
+        lines.append(
+            "Ask about a classifier of your own, or about subpopulations in place of classes: call"
+            " `catwise.diagnose` in Python."
+        )
+        return lines
     lines.append(
         "Ask again without a new fit: `diagnosis.ask(query, groups)` answers for subpopulations in"
         ' place of classes, and `diagnosis.ask(query, measure="probability")` for another measure.'

@@ -8,10 +8,11 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
-from catwise.commands import diagnose_files, small_classifier
+from catwise.commands import diagnose_files, results_folder, small_classifier
 from catwise.core.errors import InputError
 from catwise.core.statistics import Estimate
 from catwise.improvement import own_training
@@ -65,14 +66,15 @@ def write_mails(path: Path, rng: np.random.Generator, each: int = 60) -> dict[in
 
 
 def read_answer(output: str) -> tuple[str, list[str]]:
-    """Return the verdict and the ten samples."""
+    """Return the verdict and the ten samples that harm most, the last list."""
     (verdict,) = re.findall(
         r"^verdict: (room for a joint improvement .*|at its ceiling: .*|cannot tell: .*)$",
         output,
         re.MULTILINE,
     )
     assert "most in each other's way: " in output
-    return verdict, re.findall(r"^ +-?[\d.e+-]+  given (.*)$", output, re.MULTILINE)
+    _, _, harmful = output.partition("most detrimental of ")
+    return verdict, re.findall(r"^ +-?[\d.e+-]+  given (.*)$", harmful, re.MULTILINE)
 
 
 def read_weights(out: str, name: str = "weights") -> list[dict[str, str]]:
@@ -98,7 +100,8 @@ def test_a_folder_of_images_gives_a_verdict_and_the_files_that_are_in_the_wrong_
 ):
     wrong = write_bars(Path("bars"), rng, colour=colour)
     diagnose_files.main("bars", "tidy")
-    _, samples = read_answer(capsys.readouterr().out)
+    output = capsys.readouterr().out
+    _, samples = read_answer(output)
     assert len(samples) == 10
     rows = read_weights("catwise_tidy")
     assert {row["sample"].split("/")[0] for row in rows} == set(CLASSES)
@@ -113,6 +116,15 @@ def test_a_folder_of_images_gives_a_verdict_and_the_files_that_are_in_the_wrong_
         margins = [float(row["running_margin"]) for row in issues]
         assert margins == sorted(margins)
         assert [row["is_label_issue"] == "True" for row in issues] == [m < 0 for m in margins]
+        number = sum(row["is_label_issue"] == "True" for row in issues)
+        summary, rest = output.split("\n", 1)
+        assert summary.startswith(
+            f"{number} of {len(rows)} training samples look mislabelled; most"
+        )
+        assert rest.startswith("verdict: ")
+        assert rest.index(issues[0]["sample"]) < rest.index("most detrimental of ")
+        text = Path("catwise_tidy/report.html").read_text()
+        assert text.index(f"<strong>{summary}.") < text.index('class="lede"')
     drawn = {path.stem for path in Path("catwise_tidy/figures").glob("*.png")}
     assert drawn == {"influence_plane", "counts", "training_curves"}
     page = Path("catwise_tidy/report.html").read_text()
@@ -187,7 +199,7 @@ def test_what_is_wrong_with_the_data_is_one_line_and_nothing_is_written(folder):
         assert "\n" not in str(caught.value)
     with pytest.raises(InputError, match=r"--allowed-loss: expected 0 or more points; got -1"):
         diagnose_files.main("one.csv", improve=True, allowed_loss=-1)
-    with pytest.raises(InputError, match=r"NAME: expected letters, digits and _; got '../up'"):
+    with pytest.raises(InputError, match=r"--name: expected letters, digits and _; got '../up'"):
         diagnose_files.main("few", "../up")
     assert not Path("results").exists()
 
@@ -202,9 +214,68 @@ def test_a_folder_that_cannot_be_written_is_refused_before_the_training(folder, 
     for out in ("/proc/nope", "file", "file/inner"):
         with pytest.raises(InputError, match=rf"^--out: expected a folder; got '{out}': \w+"):
             diagnose_files.main("bars", out=out)
-    monkeypatch.setattr(diagnose_files.os, "access", lambda path, mode: False)
+    monkeypatch.setattr(results_folder.os, "access", lambda path, mode: False)
     with pytest.raises(InputError, match=r"^--out: expected a folder to write to; got 'here'"):
         diagnose_files.main("bars", out="here")
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_run_that_fails_leaves_what_was_there_and_no_folder_of_its_own(monkeypatch):
+    def fail(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(diagnose_files, "train", fail)
+    write_bars(Path("bars"), np.random.default_rng(0), each=20)
+    Path("kept").mkdir()
+    Path("kept/improved_weights.csv").write_text("mine")
+    for out in ("kept", "new/inner"):
+        with pytest.raises(KeyboardInterrupt):
+            diagnose_files.main("bars", "2024", out)
+    assert [path.read_text() for path in Path("kept").iterdir()] == ["mine"]
+    assert not Path("new").exists()
+
+
+@pytest.mark.usefixtures("folder")
+def test_results_of_different_runs_do_not_mix():
+    for run in ("first", "second"):
+        with results_folder.new_results("out", "improved_weights.csv") as results:
+            (results / "figures").mkdir()
+            (results / "figures/counts.png").write_text(run)
+            if run == "first":
+                (results / "improved_weights.csv").write_text(run)
+        (Path("out") / "notes.txt").write_text("the user's own")
+    left = {path.as_posix(): path.read_text() for path in Path("out").rglob("*.*")}
+    assert left == {"out/figures/counts.png": "second", "out/notes.txt": "the user's own"}
+
+
+def test_a_summary_counts_the_wrong_labels_and_names_what_they_look_like():
+    issues = pd.DataFrame(
+        {
+            "is_label_issue": [True, True, True, True, False],
+            "given_label": ["8", "8", "3", "3", "3"],
+            "predicted_label": ["3", "3", "8", "3", "8"],
+        }
+    )
+    data = SimpleNamespace(y={"train": np.array([0, 0, 0, 1, 1])}, classes=("3", "8"))
+    learnt_n, unlearnt_n = np.array([2.0, 2, 2, 1, 3]), np.array([2.0, 2, 2, -1, -3])
+    (line,) = diagnose_files.summarise(issues, learnt_n, data)
+    assert line == "4 of 5 training samples look mislabelled; most often 8 that look like 3 (2)"
+    clean = issues.assign(is_label_issue=False)
+    assert diagnose_files.summarise(clean, unlearnt_n, data) == [
+        "none of 5 training samples look mislabelled",
+        "not learnt, so that its labels cannot be judged: 8",
+    ]
+
+
+def test_a_rare_class_that_is_learnt_late_has_no_wrong_labels():
+    """As the margins of a rare class run while the frequent ones are the answer to everything."""
+    labels_n, epochs_e1 = np.repeat([0, 1], [30, 10]), np.arange(12)[:, None]
+    margin_en = np.where(labels_n == 1, epochs_e1 - 9.5, 3.0)
+    assert (margin_en.mean(axis=0)[labels_n == 1] < 0).all()
+    margin_en[:, -1] -= 4  # but one is wrong
+    margin_n = small_classifier.margins_once_learnt(margin_en, labels_n)
+    np.testing.assert_array_equal(np.flatnonzero(margin_n < 0), [39])
+    np.testing.assert_array_equal(margin_n[labels_n == 0], 3)
 
 
 SMALL = replace(diagnose_files.CLASSIFIERS["grey"], width=2, epochs=2)

@@ -100,6 +100,7 @@ def test_a_csv_is_read_with_quotes_commas_and_lines(tmp_path):
         (b"text,label\na,ham\nb\n", "line 3: expected 2 columns; got more or fewer"),
         (b"text,label\na,ham,1\n", "line 2: expected 2 columns; got more or fewer"),
         (b"text,label\n ,ham\n", "line 2: expected a text; got none"),
+        (b"text,label\na, \n", "line 2: expected a label; got none"),
         (b'text,label\n"a,ham\n', "line 2: expected CSV; got: unexpected end of data"),
         (b"text,label\na,ham\nb\xfc,ham\n", "line 3: expected UTF-8; got byte 0xfc"),
         (
@@ -116,6 +117,17 @@ def test_what_is_wrong_in_a_csv_is_named_by_its_line(tmp_path, content, message)
     assert str(caught.value).startswith(f"{path}: ")
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_blanks_around_a_label_make_no_class(tmp_path):
+    path = tmp_path / "texts.csv"
+    path.write_text("text,label\na,ham\nb,ham \nc, spam\n")
+    raw = load_csv(str(path), ["ham", "spam"])
+    assert count_classes(str(path)) == {"ham": 2, "spam": 1}
+    assert raw.parts["all"][1].tolist() == [0, 0, 1]
+    assert raw.notes == ("read as one class with and without blanks around it: ham",)
+    path.write_text("text,label\na,ham \nb,spam\n")
+    assert load_csv(str(path), ["ham", "spam"]).notes == ()
 
 
 def test_a_csv_that_is_not_there_is_named(tmp_path):

@@ -53,6 +53,19 @@ def test_a_running_margin_decides_alone():
             diagnosis().label_issues(wrong)
 
 
+def test_no_label_is_wrong_in_a_class_that_is_not_learnt():
+    """What the model takes for other classes as a whole says nothing about single labels."""
+    labels_n = diagnosis().labels_n
+    margin_n = np.linspace(-1, 3, 240)
+    margin_n[labels_n == 2] -= 1.5
+    with pytest.warns(UserWarning, match=r"^not learnt, so that its labels cannot be judged: 3$"):
+        table = diagnosis().label_issues(margin_n)
+    issues_n = table["is_label_issue"].to_numpy()
+    assert margin_n[labels_n == 2].max() > 0
+    assert not issues_n[labels_n == 2].any()
+    np.testing.assert_array_equal(issues_n[labels_n != 2], (margin_n < 0)[labels_n != 2])
+
+
 def test_without_pandas_one_line_says_so(monkeypatch):
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(InputError) as caught:

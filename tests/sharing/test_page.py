@@ -111,6 +111,22 @@ def test_the_verdict_decides_the_advice():
     assert "Train anew with the weights" in with_room
 
 
+def test_the_page_of_the_command_begins_with_its_summary_and_advises_what_it_has(text):
+    own = page.render(diagnosis(), "x", summary=["11 samples look mislabelled <8>"])
+    assert "<strong>11 samples look mislabelled &lt;8&gt;.</strong>" in own.split('class="lede"')[0]
+    for word in ("retrain=", "diagnosis.ask", "diagnosis.weights_n", "diagnosis.label_issues"):
+        assert word not in own
+    assert {"retrain=", "diagnosis.ask"} <= set(re.findall("retrain=|diagnosis.ask", text))
+    assert "<code>--improve</code> lets" in own
+    room = replace(diagnosis(), verdict=replace(diagnosis().verdict, answer="room"))
+    assert "`catwise diagnose --improve` does" in " ".join(page.advice(room, of_command=True))
+
+
+def test_the_page_says_what_influence_mass_is_and_what_the_list_rests_on(text):
+    assert "of all that the training samples do to its loss, help and harm added up" in words(text)
+    assert "Labels of held-out samples count as true" in words(text)
+
+
 def test_groups_have_a_page_of_their_own():
     query = noisy()[2]
     asked = diagnosis().ask(query, ["old", "young"] * 60, "margin")
