@@ -16,6 +16,7 @@ from catwise.core.losses import Batch, Logits, logits_of, per_sample_loss
 from catwise.core.numbers import require_number
 from catwise.core.progress import Progress
 from catwise.improvement.acceptance import Gain, gain
+from catwise.improvement.own_samples import checked_batch, require_apart
 from catwise.improvement.path import Path, retrain_to_the_ceiling
 from catwise.improvement.proposals import (
     Proposal,
@@ -27,7 +28,7 @@ from catwise.improvement.proposals import (
     made_of,
 )
 from catwise.influence.factors import fit_factors
-from catwise.influence.samples import as_tensor
+from catwise.influence.layers import frozen
 from catwise.influence.vectors import influence_vectors, validation_bins
 from catwise.training.models import fingerprint
 
@@ -35,7 +36,6 @@ __all__ = [
     "PROPOSALS",
     "Improvement",
     "TrainFunction",
-    "as_batch",
     "averaged_influence",
     "improve",
     "right",
@@ -71,19 +71,27 @@ class Improvement:
         lines = []
         for round_ in self.path.rounds:
             lines.append(f"round {round_.number}: {round_.judgement.words}")
-            others = "not " + ("chosen" if any(t.accepted for t in round_.trials) else "accepted")
             for trial in round_.trials:
-                fate = "accepted" if trial.accepted else others
-                lines.append(f"  {trial.proposal}: {_points(trial.gain)} on validation; {fate}")
+                fate = "accepted" if trial.accepted else f"not accepted: {trial.refusal}"
+                lines.append(f"  {trial.proposal}: {trial.gain} on validation; {fate}")
+            lines += [f"  {name}: not tried, {why}" for name, why in round_.left_out.items()]
         return "\n".join([*lines, f"end ({self.path.end}): {self.sentence}"])
 
     @property
     def sentence(self) -> str:
-        """Say what the weights gain in a new training, or that nothing was to be gained."""
-        if self.net is None:
-            return "nothing was to be gained by other weights, as far as validation tells"
-        gains = _points(self.net)
-        return f"a new training with these weights gains {gains} on test samples no choice has seen"
+        """Say what the weights gain in a new training, or why none were taken."""
+        if self.net is not None:
+            result = f"gains {self.net} on test samples no choice has seen"
+            return f"a new training with these weights {result}"
+        trials = [trial for round_ in self.path.rounds for trial in round_.trials]
+        if not trials:
+            why = "at a ceiling" if self.path.end == "ceiling" else "as no proposal changes any"
+            return f"no other weights were tried, {why}"
+        best = max(trials, key=lambda trial: trial.gain.mean.value + trial.gain.worst.value)
+        return (
+            f"no other weights were accepted; the best, {best.proposal}, gained {best.gain} on"
+            f" validation, and was refused: {best.refusal}"
+        )
 
 
 def improve(
@@ -130,10 +138,11 @@ def improve(
     trials again.
 
     Before the first training it raises InputError for what ``as_batch`` refuses, for a label that
-    is no class, for a class without a training sample or with fewer than six validation samples or
-    two test samples, and for fewer than 1 run, 2 seeds or 3 bins. Later it does for a
-    ``train_function`` or ``half_trained`` that returns no torch module, trains the one before on,
-    or returns the same model whatever the weights.
+    is no class, for samples that are in two of the sets, for a class without a training sample or
+    with fewer than six validation samples or two test samples, and for fewer than 1 run, 2 seeds or
+    3 bins. Later it does for a ``train_function`` or ``half_trained`` that returns no torch module,
+    or one that does not take the samples, trains the one before on, or returns the same model
+    whatever the weights.
 
     >>> x = torch.from_numpy(np.random.default_rng(0).normal(size=(300, 2)))
     >>> train, validation, test = ((part, (part[:, 0] > 0).long()) for part in x.split(100))
@@ -146,30 +155,34 @@ def improve(
     >>> improve(by_least_squares, train, validation, test, "ab", runs=1, seeds=2).weights_n.shape
     (100,)
     """
-    train = _checked("train", train, classes, 1)
-    validation = _checked("validation", validation, classes, 6)
-    test = _checked("test", test, classes, 2)
-    for name, value, least in (("runs", runs, 1), ("seeds", seeds, 2), ("bins", bins, 3)):
+    train = checked_batch("train", train, classes, 1)
+    validation = checked_batch("validation", validation, classes, 6)
+    test = checked_batch("test", test, classes, 2)
+    require_apart({"train": train, "validation": validation, "test": test})
+    numbers = {"runs": (runs, 1), "seeds": (seeds, 2), "bins": (bins, 3), "seed": (seed, 0)}
+    for name, (value, least) in numbers.items():
         require_number(name, value, least, whole=True)
-    signature(fit_factors).bind_partial(**options)  # an option that is none fails before hours
+    _require_names(proposals, options)
     part_a, part_b, groups_m, count = _halves(validation, bins, np.random.default_rng(seed))
-    trainer = _Trainer(train_function)
+    call = options.get("logits", logits_of)
+    about = tuple(values[:8] for values in train), len(classes), call
+    trainer = _Trainer(train_function, *about)
     trainers = {ENDPOINT: trainer}
     if half_trained is not None:
-        trainers[MIDDLE] = _Trainer(half_trained, "half_trained")
+        trainers[MIDDLE] = _Trainer(half_trained, *about, name="half_trained")
         proposals = _of_both(proposals)
 
     def influence(weights_n: np.ndarray) -> dict[str, np.ndarray]:
-        by_kind, about = {}, (train, part_a, groups_m, len(classes), count)
+        by_kind, given = {}, (train, part_a, groups_m, len(classes), count)
         for kind, trained in trainers.items():
             models = (trained(weights_n, seed + run) for run in progress(range(runs)))
-            by_kind[kind] = averaged_influence(models, *about, **options)
+            by_kind[kind] = averaged_influence(models, *given, **options)
             trained.require_other_models()
         return by_kind
 
     def answers(weights_n: np.ndarray, start: int, batch: Batch) -> np.ndarray:
         models = (trainer(weights_n, seed + start + one) for one in progress(range(seeds)))
-        return np.stack([right(model, batch, options.get("logits", logits_of)) for model in models])
+        return np.stack([right(model, batch, call) for model in models])
 
     def train_all(candidates: Sequence[np.ndarray]) -> list[np.ndarray]:
         right_csm = [answers(weights_n, runs, part_b) for weights_n in candidates]
@@ -185,6 +198,7 @@ def improve(
         region=region,
         rounds=rounds,
         allowed_loss=allowed_loss,
+        classes=[str(name) for name in classes],
     )
     net = None
     if not (path.weights_n == 1).all():
@@ -192,6 +206,17 @@ def improve(
         after, before = (answers(weights_n, runs + seeds, test) for weights_n in compared)
         net = gain(after, before, test[-1].cpu().numpy())
     return Improvement(path.weights_n, path, net)
+
+
+def _require_names(proposals: Mapping[str, Proposal], options: Mapping[str, Any]) -> None:
+    """Raise InputError for a proposal that is no function, and for an option that is none."""
+    for name, proposal in proposals.items():
+        if not callable(proposal):
+            expected = "a function of the evidence"
+            raise InputError(f"proposal {name!r}: expected {expected}; got {proposal!r}")
+    unknown = [name for name in options if name not in signature(fit_factors).parameters]
+    if unknown:
+        raise InputError(f"improve: expected options of fit_factors; got {', '.join(unknown)}")
 
 
 def _of_both(proposals: Mapping[str, Proposal]) -> dict[str, Proposal]:
@@ -220,11 +245,20 @@ def _halves(
 class _Trainer:
     """Train by the user's function, and refuse models that do not come from their weights.
 
+    few    samples that every model has to take, and to answer with logits of the ``classes``
     marks  by seed, the fingerprints of the models, each trained with other weights
     """
 
-    def __init__(self, function: TrainFunction, name: str = "train_function") -> None:
-        self.function, self.name = function, name
+    def __init__(
+        self,
+        function: TrainFunction,
+        few: Batch,
+        classes: int,
+        logits: Logits,
+        name: str = "train_function",
+    ) -> None:
+        self.function, self.few, self.classes, self.logits = function, few, classes, logits
+        self.name = name
         self.marks: dict[int, list[str]] = defaultdict(list)
         self.last: tuple[nn.Module | None, str] = (None, "")
 
@@ -233,6 +267,7 @@ class _Trainer:
         if not (isinstance(model, nn.Module) and [*model.parameters()]):
             expected = "a torch module with parameters"
             raise InputError(f"{self.name}: expected {expected}; got {type(model).__name__}")
+        self.require_logits(model)
         mark = fingerprint(model)
         before, mark_before = self.last
         if model is before and mark != mark_before:  # one that is returned as it was is no harm
@@ -241,6 +276,20 @@ class _Trainer:
         self.last = model, mark
         self.marks[seed].append(mark)
         return model
+
+    def require_logits(self, model: nn.Module) -> None:
+        """Raise InputError for a model that does not take the samples, or has too few outputs."""
+        try:
+            with frozen(model), torch.no_grad():
+                shape = tuple(self.logits(model, _placed(self.few, model)).shape)
+        except Exception as error:
+            line = next(iter(str(error).strip().splitlines()), type(error).__name__)
+            expected = "a model that takes the inputs of train"
+            raise InputError(f"{self.name}: expected {expected}; got {line}") from error
+        count = len(self.few[-1])
+        if len(shape) != 2 or shape[0] != count or shape[1] < self.classes:
+            expected = f"logits of {self.classes} classes, {(count, self.classes)}"
+            raise InputError(f"{self.name}: expected {expected}; got {shape}")
 
     def require_other_models(self) -> None:
         """Raise InputError where other weights were tried, and no model is another for any."""
@@ -295,66 +344,7 @@ def right(model: nn.Module, batch: Batch, logits: Logits = logits_of) -> np.ndar
     return torch.cat(right_parts).cpu().numpy()
 
 
-def as_batch(name: str, given: Any) -> Batch:
-    """Return inputs and labels, of tensors or what numpy makes arrays of, as tensors.
-
-    Raises InputError, with ``name``, for anything else, for parts of different sizes, for inputs
-    that are NaN, and for labels that are no whole numbers (n,).
-    """
-    parts = given if isinstance(given, tuple | list) else (given,)
-    for part in parts:
-        if not hasattr(part, "__array__"):
-            expected = "a tuple of tensors or arrays, inputs and then labels"
-            raise InputError(f"{name}: expected {expected}; got {type(part).__name__}")
-    batch = tuple(as_tensor(part, name) for part in parts)
-    sizes = sorted({len(values) for values in batch})
-    if len(batch) < 2 or len(sizes) > 1:
-        raise InputError(
-            f"{name}: expected inputs and as many labels; got parts of {sizes} samples"
-        )
-    for values in batch:
-        if len(missing := values.isnan().nonzero()):
-            sample = int(missing[0, 0])
-            raise InputError(f"{name}: expected numbers; got nan for sample {sample}")
-    labels = batch[-1]
-    if labels.dim() != 1 or not torch.can_cast(labels.dtype, torch.int64):
-        raise InputError(
-            f"{name}: expected labels as whole numbers, int64 of shape (n,);"
-            f" got {labels.dtype} of {tuple(labels.shape)}"
-        )
-    return (*batch[:-1], labels.long())
-
-
 def _placed(batch: Batch, model: nn.Module) -> Batch:
     """Move a batch to the device of the model, and its floats to the dtype of the model."""
     like = next(model.parameters())
     return tuple(values.to(like if values.is_floating_point() else like.device) for values in batch)
-
-
-def _checked(name: str, given: Any, classes: Sequence[str], fewest: int) -> Batch:
-    """Return the samples; refuse two classes of one name, other labels, and too few of a class."""
-    if len(set(classes)) < len(classes):
-        raise InputError(f"classes: expected different names; got {', '.join(map(str, classes))}")
-    batch = as_batch(name, given)
-    labels_n = batch[-1].cpu().numpy()
-    if not np.isin(labels_n, np.arange(len(classes))).all():
-        interval = f"{labels_n.min()} to {labels_n.max()}"
-        raise InputError(f"{name}: expected labels from 0 to {len(classes) - 1}; got {interval}")
-    sizes_k = np.bincount(labels_n, minlength=len(classes))
-    if sizes_k.min() < fewest:
-        rarest = f"{sizes_k.min()} of {classes[int(sizes_k.argmin())]!r}"
-        samples = f"{fewest} sample{'s' * (fewest > 1)}"
-        raise InputError(f"{name}: expected {samples} or more of every class; got {rarest}")
-    return batch
-
-
-def _points(gain: Gain) -> str:
-    """Say the gain of mean and worst class in points of accuracy."""
-    mean, worst, low, lowest = (
-        f"{round(100 * value, 9) + 0.0:+.2g}"  # 0 where it is but rounding, and never -0
-        for value in (gain.mean.value, gain.worst.value, gain.mean.low, gain.worst.low)
-    )
-    return (
-        f"{mean} points in the mean (95 %: at least {low}),"
-        f" {worst} in the worst class (at least {lowest})"
-    )
