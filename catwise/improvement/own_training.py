@@ -1,8 +1,7 @@
 """Improve a classifier of your own: any function that trains with one weight per sample."""
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from inspect import signature
 from typing import Any
@@ -16,6 +15,7 @@ from catwise.core.losses import Batch, Logits, logits_of, per_sample_loss
 from catwise.core.numbers import require_number
 from catwise.core.progress import Progress
 from catwise.improvement.acceptance import Gain, gain
+from catwise.improvement.own_models import Trainer, TrainFunction, outputs, placed, right
 from catwise.improvement.own_samples import checked_batch, require_apart
 from catwise.improvement.path import Path, retrain_to_the_ceiling
 from catwise.improvement.proposals import (
@@ -24,13 +24,13 @@ from catwise.improvement.proposals import (
     class_weights,
     direction,
     drop_harmful,
+    drop_mislabelled,
     frequency,
     made_of,
 )
 from catwise.influence.factors import fit_factors
-from catwise.influence.layers import frozen
 from catwise.influence.vectors import influence_vectors, validation_bins
-from catwise.training.models import fingerprint
+from catwise.training.evaluate import margins
 
 __all__ = [
     "PROPOSALS",
@@ -38,11 +38,9 @@ __all__ = [
     "TrainFunction",
     "averaged_influence",
     "improve",
-    "right",
 ]
 
 ENDPOINT, MIDDLE = "endpoint", "middle"  # kinds of P, as in the stage ``improve``
-TrainFunction = Callable[[np.ndarray, int], nn.Module]  # weights (n,) and a seed -> the model
 PROPOSALS: dict[str, Proposal] = {
     "direction 0.5": direction(0.5),
     "direction 0.75": direction(0.75),
@@ -50,6 +48,7 @@ PROPOSALS: dict[str, Proposal] = {
     "class weights 0.5": class_weights(0.5),
     "square root of the frequency": frequency(0.5),
     "drop what harms every class": drop_harmful,
+    "drop what looks mislabelled": drop_mislabelled,
 }
 
 
@@ -165,19 +164,24 @@ def improve(
     _require_names(proposals, options)
     part_a, part_b, groups_m, count = _halves(validation, bins, np.random.default_rng(seed))
     call = options.get("logits", logits_of)
+    known: dict[str, np.ndarray] = {"counts_k": np.bincount(part_a[-1].cpu().numpy())}
     about = tuple(values[:8] for values in train), len(classes), call
-    trainer = _Trainer(train_function, *about)
+    trainer = Trainer(train_function, *about)
     trainers = {ENDPOINT: trainer}
     if half_trained is not None:
-        trainers[MIDDLE] = _Trainer(half_trained, *about, name="half_trained")
+        trainers[MIDDLE] = Trainer(half_trained, *about, name="half_trained")
         proposals = _of_both(proposals)
+    proposals = {name: _told(known, proposal) for name, proposal in proposals.items()}
 
     def influence(weights_n: np.ndarray) -> dict[str, np.ndarray]:
         by_kind, given = {}, (train, part_a, groups_m, len(classes), count)
+        margins_n: list[np.ndarray] = []
         for kind, trained in trainers.items():
             models = (trained(weights_n, seed + run) for run in progress(range(runs)))
-            by_kind[kind] = averaged_influence(models, *given, **options)
+            seen = _noting_margins(models, train, call, margins_n)
+            by_kind[kind] = averaged_influence(seen, *given, **options)
             trained.require_other_models()
+        known["margin_n"] = np.mean(margins_n, axis=0)
         return by_kind
 
     def answers(weights_n: np.ndarray, start: int, batch: Batch) -> np.ndarray:
@@ -225,6 +229,22 @@ def _of_both(proposals: Mapping[str, Proposal]) -> dict[str, Proposal]:
     return {**proposals, **again}
 
 
+def _told(known: Mapping[str, np.ndarray], proposal: Proposal) -> Proposal:
+    """Return the proposal that is told what else is known when it is asked."""
+    return lambda evidence: proposal(replace(evidence, **known))
+
+
+def _noting_margins(
+    models: Iterable[nn.Module], train: Batch, call: Logits, margins_n: list[np.ndarray]
+) -> Iterator[nn.Module]:
+    """Pass the models on, and note the margin of each training label at each of them."""
+    for model in models:
+        logits_nk = outputs(model, train, call)
+        margin_n = margins(logits_nk, train[-1].to(logits_nk.device))
+        margins_n.append(margin_n.double().cpu().numpy())
+        yield model
+
+
 def _halves(
     validation: Batch, bins: int, rng: np.random.Generator
 ) -> tuple[Batch, Batch, np.ndarray, int]:
@@ -240,66 +260,6 @@ def _halves(
     )
     count = min(bins, int(np.bincount(labels_m[first_m]).min()))
     return part_a, part_b, validation_bins(labels_m[first_m], count, rng), count
-
-
-class _Trainer:
-    """Train by the user's function, and refuse models that do not come from their weights.
-
-    few    samples that every model has to take, and to answer with logits of the ``classes``
-    marks  by seed, the fingerprints of the models, each trained with other weights
-    """
-
-    def __init__(
-        self,
-        function: TrainFunction,
-        few: Batch,
-        classes: int,
-        logits: Logits,
-        name: str = "train_function",
-    ) -> None:
-        self.function, self.few, self.classes, self.logits = function, few, classes, logits
-        self.name = name
-        self.marks: dict[int, list[str]] = defaultdict(list)
-        self.last: tuple[nn.Module | None, str] = (None, "")
-
-    def __call__(self, weights_n: np.ndarray, seed: int) -> nn.Module:
-        model = self.function(weights_n, seed)
-        if not (isinstance(model, nn.Module) and [*model.parameters()]):
-            expected = "a torch module with parameters"
-            raise InputError(f"{self.name}: expected {expected}; got {type(model).__name__}")
-        self.require_logits(model)
-        mark = fingerprint(model)
-        before, mark_before = self.last
-        if model is before and mark != mark_before:  # one that is returned as it was is no harm
-            expected = "a new model each time"
-            raise InputError(f"{self.name}: expected {expected}; got the one before, trained on")
-        self.last = model, mark
-        self.marks[seed].append(mark)
-        return model
-
-    def require_logits(self, model: nn.Module) -> None:
-        """Raise InputError for a model that does not take the samples, or has too few outputs."""
-        try:
-            with frozen(model), torch.no_grad():
-                shape = tuple(self.logits(model, _placed(self.few, model)).shape)
-        except Exception as error:
-            line = next(iter(str(error).strip().splitlines()), type(error).__name__)
-            expected = "a model that takes the inputs of train"
-            raise InputError(f"{self.name}: expected {expected}; got {line}") from error
-        count = len(self.few[-1])
-        if len(shape) != 2 or shape[0] != count or shape[1] < self.classes:
-            expected = f"logits of {self.classes} classes, {(count, self.classes)}"
-            raise InputError(f"{self.name}: expected {expected}; got {shape}")
-
-    def require_other_models(self) -> None:
-        """Raise InputError where other weights were tried, and no model is another for any."""
-        marks = self.marks.values()
-        several = any(len(of_seed) > 1 for of_seed in marks)
-        if several and all(len(set(of_seed)) == 1 for of_seed in marks):
-            raise InputError(
-                f"{self.name}: expected another model with other weights; got the same;"
-                " multiply the loss of sample i by weights_n[i]"
-            )
 
 
 def averaged_influence(
@@ -324,27 +284,10 @@ def averaged_influence(
     losses: dict[str, Any] = {"loss": loss, "query_loss": loss, "batch_size": batch_size}
     vectors: list[np.ndarray] = []
     for model in models:
-        samples, questions = (_placed(batch, model) for batch in (train, query))
+        samples, questions = (placed(batch, model) for batch in (train, query))
         factors = fit_factors(model, samples, **options)
         p = influence_vectors(
             model, factors, samples, questions, groups_m, num_classes * bins, **losses
         )
         vectors.append(p.double().cpu().numpy())
     return np.mean(vectors, axis=0).reshape(-1, num_classes, bins)
-
-
-@torch.no_grad()
-def right(model: nn.Module, batch: Batch, logits: Logits = logits_of) -> np.ndarray:
-    """Tell which samples a model classifies right, in evaluation mode: (m,)."""
-    training = model.training
-    model.eval()
-    parts = zip(*(values.split(1000) for values in _placed(batch, model)), strict=True)
-    right_parts = [logits(model, part).argmax(1) == part[-1] for part in parts]
-    model.train(training)
-    return torch.cat(right_parts).cpu().numpy()
-
-
-def _placed(batch: Batch, model: nn.Module) -> Batch:
-    """Move a batch to the device of the model, and its floats to the dtype of the model."""
-    like = next(model.parameters())
-    return tuple(values.to(like if values.is_floating_point() else like.device) for values in batch)

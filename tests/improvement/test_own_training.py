@@ -77,6 +77,24 @@ def test_test_labels_of_noise_leave_the_weights_unchanged():
     assert first.net.mean.value != second.net.mean.value
 
 
+def test_proposals_are_told_margins_and_how_many_samples_influence_is_of():
+    train, validation, test, _ = problem(4, flips=30)
+    seen = []
+
+    def asking(evidence):
+        seen.append(evidence)
+        return np.ones(90)
+
+    improve(
+        trainer(train), train, validation, test, "abc", **OPTIONS | {"proposals": {"a": asking}}
+    )
+    logits = trainer(train)(np.ones(90), 0)(train[0]).detach()
+    given = torch.nn.functional.one_hot(train[1], 3).bool()
+    margins = logits[given] - logits.masked_fill(given, -torch.inf).amax(1)
+    np.testing.assert_allclose(seen[0].margin_n, margins, atol=1e-9)
+    assert abs(2 * seen[0].counts_k - np.bincount(validation[1])).max() <= 1
+
+
 def test_where_no_weights_are_accepted_nothing_was_to_be_gained():
     train, validation, test, _ = problem(4, flips=0)
     plain = {**OPTIONS, "proposals": {"ones": lambda evidence: np.ones(90)}}
