@@ -11,7 +11,7 @@ from catwise.core.errors import InputError
 from catwise.core.losses import Batch
 from catwise.influence.samples import as_tensor
 
-__all__ = ["as_batch", "checked_batch", "require_apart"]
+__all__ = ["as_batch", "checked_sets", "require_apart"]
 
 
 def as_batch(name: str, given: Any) -> Batch:
@@ -44,7 +44,20 @@ def as_batch(name: str, given: Any) -> Batch:
     return (*batch[:-1], labels.long())
 
 
-def checked_batch(name: str, given: Any, classes: Sequence[str], fewest: int) -> Batch:
+def checked_sets(
+    train: Any, validation: Any, test: Any, classes: Sequence[str]
+) -> tuple[Batch, Batch, Batch]:
+    """Return the three sets as tensors; raise InputError for what ``improve`` cannot take."""
+    sets = {
+        "train": _checked("train", train, classes, 1),
+        "validation": _checked("validation", validation, classes, 6),
+        "test": _checked("test", test, classes, 2),
+    }
+    require_apart(sets)
+    return sets["train"], sets["validation"], sets["test"]
+
+
+def _checked(name: str, given: Any, classes: Sequence[str], fewest: int) -> Batch:
     """Return the samples; refuse one class, two of one name, other labels, too few of a class."""
     if len(classes) < 2:
         raise InputError(f"classes: expected the names of two or more; got {list(classes)}")

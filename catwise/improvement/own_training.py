@@ -1,6 +1,6 @@
 """Improve a classifier of your own: any function that trains with one weight per sample."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from inspect import signature
@@ -16,7 +16,7 @@ from catwise.core.numbers import require_number
 from catwise.core.progress import Progress
 from catwise.improvement.acceptance import Gain, gain
 from catwise.improvement.own_models import Trainer, TrainFunction, outputs, placed, right
-from catwise.improvement.own_samples import checked_batch, require_apart
+from catwise.improvement.own_samples import checked_sets
 from catwise.improvement.path import Path, retrain_to_the_ceiling
 from catwise.improvement.proposals import (
     Proposal,
@@ -154,16 +154,11 @@ def improve(
     >>> improve(by_least_squares, train, validation, test, "ab", runs=1, seeds=2).weights_n.shape
     (100,)
     """
-    train = checked_batch("train", train, classes, 1)
-    validation = checked_batch("validation", validation, classes, 6)
-    test = checked_batch("test", test, classes, 2)
-    require_apart({"train": train, "validation": validation, "test": test})
+    train, validation, test = checked_sets(train, validation, test, classes)
     numbers = {"runs": (runs, 1), "seeds": (seeds, 2), "bins": (bins, 3), "seed": (seed, 0)}
-    for name, (value, least) in numbers.items():
-        require_number(name, value, least, whole=True)
-    _require_names(proposals, options)
+    _require_sense(numbers, proposals, options)
     part_a, part_b, groups_m, count = _halves(validation, bins, np.random.default_rng(seed))
-    call = options.get("logits", logits_of)
+    given, call = (train, part_a, groups_m, len(classes), count), options.get("logits", logits_of)
     known: dict[str, np.ndarray] = {"counts_k": np.bincount(part_a[-1].cpu().numpy())}
     about = tuple(values[:8] for values in train), len(classes), call
     trainer = Trainer(train_function, *about)
@@ -174,14 +169,9 @@ def improve(
     proposals = {name: _told(known, proposal) for name, proposal in proposals.items()}
 
     def influence(weights_n: np.ndarray) -> dict[str, np.ndarray]:
-        by_kind, given = {}, (train, part_a, groups_m, len(classes), count)
-        margins_n: list[np.ndarray] = []
-        for kind, trained in trainers.items():
-            models = (trained(weights_n, seed + run) for run in progress(range(runs)))
-            seen = _noting_margins(models, train, call, margins_n)
-            by_kind[kind] = averaged_influence(seen, *given, **options)
-            trained.require_other_models()
-        known["margin_n"] = np.mean(margins_n, axis=0)
+        by_kind, known["margin_n"] = _influence(
+            trainers, weights_n, lambda: progress(range(seed, seed + runs)), given, options
+        )
         return by_kind
 
     def answers(weights_n: np.ndarray, start: int, batch: Batch) -> np.ndarray:
@@ -212,8 +202,14 @@ def improve(
     return Improvement(path.weights_n, path, net)
 
 
-def _require_names(proposals: Mapping[str, Proposal], options: Mapping[str, Any]) -> None:
-    """Raise InputError for a proposal that is no function, and for an option that is none."""
+def _require_sense(
+    numbers: Mapping[str, tuple[Any, int]],
+    proposals: Mapping[str, Proposal],
+    options: Mapping[str, Any],
+) -> None:
+    """Raise InputError for numbers below their least, and for what is no proposal or no option."""
+    for name, (value, least) in numbers.items():
+        require_number(name, value, least, whole=True)
     for name, proposal in proposals.items():
         if not callable(proposal):
             expected = "a function of the evidence"
@@ -229,9 +225,26 @@ def _of_both(proposals: Mapping[str, Proposal]) -> dict[str, Proposal]:
     return {**proposals, **again}
 
 
-def _told(known: Mapping[str, np.ndarray], proposal: Proposal) -> Proposal:
+def _told(known: Mapping[str, Any], proposal: Proposal) -> Proposal:
     """Return the proposal that is told what else is known when it is asked."""
     return lambda evidence: proposal(replace(evidence, **known))
+
+
+def _influence(
+    trainers: Mapping[str, Trainer],
+    weights_n: np.ndarray,
+    seeds: Callable[[], Iterable[int]],
+    given: tuple[Any, ...],
+    options: Mapping[str, Any],
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Return P by bins of each kind, and the margin of each training label over all models."""
+    by_kind, margins_n = {}, list[np.ndarray]()
+    for kind, trained in trainers.items():
+        models = (trained(weights_n, one) for one in seeds())
+        seen = _noting_margins(models, given[0], trained.logits, margins_n)
+        by_kind[kind] = averaged_influence(seen, *given, **options)
+        trained.require_other_models()
+    return by_kind, np.mean(margins_n, axis=0)
 
 
 def _noting_margins(
