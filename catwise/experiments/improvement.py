@@ -161,7 +161,7 @@ def _add_methods(experiment: Experiment, trainer: Trainer, flipped_n: np.ndarray
     labels_n, ones_n, p_nk = plain.labels_n, plain.weights_n, plain.p_nk
     weights[PLAIN], weights[PATH] = ones_n, path.weights_n
     region = Region(section.w_max, section.trust)
-    weights_of = proposed(plain, trainer.proposals(), region)
+    weights_of, _ = proposed(plain, trainer.proposals(), region)
     weights |= {f"{PROPOSED}{name}": weights_n for name, weights_n in weights_of.items()}
     if np.ptp(path.weights_n) > 0:
         weights[f"{PATH}_shuffled"] = shuffle_weights(path.weights_n, rng)

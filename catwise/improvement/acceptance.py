@@ -16,7 +16,8 @@ seeds and samples are halved, in each of the four cells stand the answers of the
 chosen in the opposite cell, which shares neither seed nor sample with it, and the gain of these
 answers is that of a choice made elsewhere. It needs no correction for the number of trials. What is
 judged so is the way of choosing: the quarters may choose other trials than the one that is taken,
-which therefore has to gain significantly by itself as well.
+which therefore has to gain significantly by itself as well. A single trial is not chosen, and its
+own gain is enough.
 """
 
 from collections.abc import Sequence
@@ -30,7 +31,7 @@ from scipy.special import stdtrit
 from catwise.core.errors import InputError
 from catwise.core.statistics import Estimate
 
-__all__ = ["Gain", "accepted", "choice", "crossfitted_choice", "gain", "taken"]
+__all__ = ["Gain", "accepted", "choice", "crossfitted_choice", "gain", "refusals"]
 
 POINTS = 100  # of accuracy, in a share of right answers of 1
 
@@ -49,6 +50,17 @@ class Gain:
     class_k: np.ndarray
     low_k: np.ndarray
     high_k: np.ndarray
+
+    def __str__(self) -> str:
+        """Say the gain of mean and worst class in points of accuracy."""
+        mean, worst, low, lowest = (
+            f"{round(POINTS * value, 9) + 0.0:+.2g}"  # 0 where it is but rounding, and never -0
+            for value in (self.mean.value, self.worst.value, self.mean.low, self.worst.low)
+        )
+        return (
+            f"{mean} points in the mean (95 %: at least {low}),"
+            f" {worst} in the worst class (at least {lowest})"
+        )
 
     @property
     def better(self) -> np.ndarray:
@@ -117,7 +129,7 @@ def accepted(gain: Gain) -> bool:
     return (gain.mean.low > 0 or gain.worst.low > 0) and _no_fall(gain)
 
 
-def taken(
+def refusals(
     trials: Sequence[np.ndarray],
     before_sm: np.ndarray,
     labels_m: np.ndarray,
@@ -125,19 +137,30 @@ def taken(
     *,
     plain_sm: np.ndarray | None = None,
     allowed_loss: float = 0.0,
-) -> int | None:
-    """Number the trial that a round takes, None where it takes none.
+    classes: Sequence[str] | None = None,
+) -> list[str]:
+    """Say why a round does not take each trial; of the one that it takes, nothing.
 
-    It is the ``choice`` among the trials, where both its own gain and that of the
-    ``crossfitted_choice`` are accepted.
+    It takes the ``choice`` among the trials, where both its own gain and that of the
+    ``crossfitted_choice`` are accepted. Of a single trial there is no choice to be judged.
+    ``classes`` are their names, their numbers where left out.
     """
     limits: dict[str, Any] = {"plain_sm": plain_sm, "allowed_loss": allowed_loss}
-    number = choice(trials, before_sm, labels_m, level, **limits)
-    if number is None:
-        return None
-    judged = (crossfitted_choice(trials, before_sm, labels_m, level, **limits), trials[number])
-    gains = [gain(right_sm, before_sm, labels_m, level) for right_sm in judged]
-    return number if all(map(accepted, gains)) else None
+    names = [str(k) for k in range(labels_m.max() + 1)] if classes is None else classes
+    chosen = choice(trials, before_sm, labels_m, level, **limits)
+    reasons = []
+    for number, right_sm in enumerate(trials):
+        step, net = _gains(right_sm, before_sm, labels_m, level, plain_sm)
+        reason = _objection(step, net, allowed_loss, names)
+        if not (reason or accepted(step)):
+            reason = "no sure gain, neither in the mean nor in the worst class"
+        reasons.append(reason or ("another gains more" if number != chosen else ""))
+    if chosen is not None and not reasons[chosen] and len(trials) > 1:
+        elsewhere = crossfitted_choice(trials, before_sm, labels_m, level, **limits)
+        judged = gain(elsewhere, before_sm, labels_m, level)
+        if not accepted(judged):
+            reasons[chosen] = f"not confirmed by cross-fitting the choice: {judged}"
+    return reasons
 
 
 def choice(
@@ -159,10 +182,8 @@ def choice(
     before_sm = np.asarray(before_sm, float)
     numbers, worth = [], []
     for number, right_sm in enumerate(trials):
-        step = net = _gain(right_sm, before_sm, labels_m, level)
-        if plain_sm is not None:
-            net = _gain(right_sm, np.asarray(plain_sm, float), labels_m, level)
-        if _no_fall(step) and (POINTS * net.class_k[net.worse] >= -allowed_loss).all():
+        step, net = _gains(right_sm, before_sm, labels_m, level, plain_sm)
+        if not _objection(step, net, allowed_loss):
             numbers.append(number)
             worth.append(step.mean.value + step.worst.value)
     return numbers[int(np.argmax(worth))] if numbers else None
@@ -202,6 +223,33 @@ def crossfitted_choice(
                 cell = np.ix_(half_s == seeds, half_m == samples)
                 choice_sm[cell] = trials[number][cell]
     return choice_sm
+
+
+def _gains(
+    right_sm: np.ndarray,
+    before_sm: np.ndarray,
+    labels_m: np.ndarray,
+    level: float,
+    plain_sm: np.ndarray | None,
+) -> tuple[Gain, Gain]:
+    """Return the gain over the answers before, and over those of plain weights."""
+    step = _gain(right_sm, np.asarray(before_sm, float), labels_m, level)
+    if plain_sm is None:
+        return step, step
+    return step, _gain(right_sm, np.asarray(plain_sm, float), labels_m, level)
+
+
+def _objection(step: Gain, net: Gain, allowed_loss: float, names: Sequence[str] = ()) -> str:
+    """Say what forbids to choose a trial, whatever it gains; nothing where it is allowed."""
+    for what, estimate in (("mean", step.mean), ("worst class", step.worst)):
+        if estimate.value < 0:
+            return f"the {what} falls"
+    losses_k = np.where(net.high_k < 0, -POINTS * net.class_k, 0.0)
+    k = int(losses_k.argmax())
+    if losses_k[k] <= allowed_loss:
+        return ""
+    name = names[k] if len(names) else k
+    return f"class {name} loses {losses_k[k]:.2g} points (at least {-POINTS * net.high_k[k]:.2g})"
 
 
 def _no_fall(gain: Gain) -> bool:

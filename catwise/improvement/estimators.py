@@ -13,7 +13,8 @@ from torch import nn
 
 from catwise.core.errors import InputError
 from catwise.core.losses import Batch
-from catwise.improvement.own_training import TrainFunction, as_batch
+from catwise.improvement.own_samples import as_batch
+from catwise.improvement.own_training import TrainFunction
 
 __all__ = ["as_module", "sklearn_training"]
 
@@ -31,8 +32,9 @@ def sklearn_training(estimator: Any, train: Batch) -> TrainFunction:
     ``train`` is (x, y) as tensors or arrays, x of shape (n, features). The estimator is copied for
     each training, and its ``random_state`` is set where it has one.
 
-    Raises InputError for an estimator that takes no weights and for features that are no floats; in
-    a training as ``as_module`` does, and where its model predicts other classes.
+    Raises InputError for an estimator that takes no weights, for features that are no floats and
+    for labels that are not 0 to k - 1; in a training for another number of weights, as
+    ``as_module`` does, and where its model predicts other classes.
 
     >>> from sklearn.linear_model import LogisticRegression
     >>> x, y = torch.tensor([[-1.0], [-2.0], [1.0], [2.0]]), torch.tensor([0, 0, 1, 1])
@@ -53,8 +55,15 @@ def sklearn_training(estimator: Any, train: Batch) -> TrainFunction:
     if not features.is_floating_point():
         raise InputError(f"train: expected features as floats; got {features.dtype}")
     x, y = features.cpu().numpy(), labels.cpu().numpy()
+    present = np.unique(y)
+    if not np.array_equal(present, np.arange(len(present))):
+        given = ", ".join(map(str, present[:9]))
+        raise InputError(f"train: expected labels 0 to k - 1, each of them; got {given}")
 
     def trained(weights_n: np.ndarray, seed: int) -> nn.Module:
+        if len(weights_n) != len(x):
+            expected = f"the {len(x)} samples that sklearn_training was given"
+            raise InputError(f"train: expected {expected}; got {len(weights_n)}")
         fresh = clone(estimator)
         if "random_state" in fresh.get_params():
             fresh.set_params(random_state=seed)

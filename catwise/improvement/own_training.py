@@ -1,8 +1,7 @@
 """Improve a classifier of your own: any function that trains with one weight per sample."""
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from inspect import signature
 from typing import Any
@@ -16,6 +15,8 @@ from catwise.core.losses import Batch, Logits, logits_of, per_sample_loss
 from catwise.core.numbers import require_number
 from catwise.core.progress import Progress
 from catwise.improvement.acceptance import Gain, gain
+from catwise.improvement.own_models import Trainer, TrainFunction, outputs, placed, right
+from catwise.improvement.own_samples import checked_sets
 from catwise.improvement.path import Path, retrain_to_the_ceiling
 from catwise.improvement.proposals import (
     Proposal,
@@ -23,26 +24,23 @@ from catwise.improvement.proposals import (
     class_weights,
     direction,
     drop_harmful,
+    drop_mislabelled,
     frequency,
     made_of,
 )
 from catwise.influence.factors import fit_factors
-from catwise.influence.samples import as_tensor
 from catwise.influence.vectors import influence_vectors, validation_bins
-from catwise.training.models import fingerprint
+from catwise.training.evaluate import margins
 
 __all__ = [
     "PROPOSALS",
     "Improvement",
     "TrainFunction",
-    "as_batch",
     "averaged_influence",
     "improve",
-    "right",
 ]
 
 ENDPOINT, MIDDLE = "endpoint", "middle"  # kinds of P, as in the stage ``improve``
-TrainFunction = Callable[[np.ndarray, int], nn.Module]  # weights (n,) and a seed -> the model
 PROPOSALS: dict[str, Proposal] = {
     "direction 0.5": direction(0.5),
     "direction 0.75": direction(0.75),
@@ -50,6 +48,7 @@ PROPOSALS: dict[str, Proposal] = {
     "class weights 0.5": class_weights(0.5),
     "square root of the frequency": frequency(0.5),
     "drop what harms every class": drop_harmful,
+    "drop what looks mislabelled": drop_mislabelled,
 }
 
 
@@ -71,19 +70,27 @@ class Improvement:
         lines = []
         for round_ in self.path.rounds:
             lines.append(f"round {round_.number}: {round_.judgement.words}")
-            others = "not " + ("chosen" if any(t.accepted for t in round_.trials) else "accepted")
             for trial in round_.trials:
-                fate = "accepted" if trial.accepted else others
-                lines.append(f"  {trial.proposal}: {_points(trial.gain)} on validation; {fate}")
+                fate = "accepted" if trial.accepted else f"not accepted: {trial.refusal}"
+                lines.append(f"  {trial.proposal}: {trial.gain} on validation; {fate}")
+            lines += [f"  {name}: not tried, {why}" for name, why in round_.left_out.items()]
         return "\n".join([*lines, f"end ({self.path.end}): {self.sentence}"])
 
     @property
     def sentence(self) -> str:
-        """Say what the weights gain in a new training, or that nothing was to be gained."""
-        if self.net is None:
-            return "nothing was to be gained by other weights, as far as validation tells"
-        gains = _points(self.net)
-        return f"a new training with these weights gains {gains} on test samples no choice has seen"
+        """Say what the weights gain in a new training, or why none were taken."""
+        if self.net is not None:
+            result = f"gains {self.net} on test samples no choice has seen"
+            return f"a new training with these weights {result}"
+        trials = [trial for round_ in self.path.rounds for trial in round_.trials]
+        if not trials:
+            why = "at a ceiling" if self.path.end == "ceiling" else "as no proposal changes any"
+            return f"no other weights were tried, {why}"
+        best = max(trials, key=lambda trial: trial.gain.mean.value + trial.gain.worst.value)
+        return (
+            f"no other weights were accepted; the best, {best.proposal}, gained {best.gain} on"
+            f" validation, and was refused: {best.refusal}"
+        )
 
 
 def improve(
@@ -130,10 +137,11 @@ def improve(
     trials again.
 
     Before the first training it raises InputError for what ``as_batch`` refuses, for a label that
-    is no class, for a class without a training sample or with fewer than six validation samples or
-    two test samples, and for fewer than 1 run, 2 seeds or 3 bins. Later it does for a
-    ``train_function`` or ``half_trained`` that returns no torch module, trains the one before on,
-    or returns the same model whatever the weights.
+    is no class, for samples that are in two of the sets, for a class without a training sample or
+    with fewer than six validation samples or two test samples, and for fewer than 1 run, 2 seeds or
+    3 bins. Later it does for a ``train_function`` or ``half_trained`` that returns no torch module,
+    or one that does not take the samples, trains the one before on, or returns the same model
+    whatever the weights.
 
     >>> x = torch.from_numpy(np.random.default_rng(0).normal(size=(300, 2)))
     >>> train, validation, test = ((part, (part[:, 0] > 0).long()) for part in x.split(100))
@@ -146,30 +154,29 @@ def improve(
     >>> improve(by_least_squares, train, validation, test, "ab", runs=1, seeds=2).weights_n.shape
     (100,)
     """
-    train = _checked("train", train, classes, 1)
-    validation = _checked("validation", validation, classes, 6)
-    test = _checked("test", test, classes, 2)
-    for name, value, least in (("runs", runs, 1), ("seeds", seeds, 2), ("bins", bins, 3)):
-        require_number(name, value, least, whole=True)
-    signature(fit_factors).bind_partial(**options)  # an option that is none fails before hours
+    train, validation, test = checked_sets(train, validation, test, classes)
+    numbers = {"runs": (runs, 1), "seeds": (seeds, 2), "bins": (bins, 3), "seed": (seed, 0)}
+    _require_sense(numbers, proposals, options)
     part_a, part_b, groups_m, count = _halves(validation, bins, np.random.default_rng(seed))
-    trainer = _Trainer(train_function)
+    given, call = (train, part_a, groups_m, len(classes), count), options.get("logits", logits_of)
+    known: dict[str, np.ndarray] = {"counts_k": np.bincount(part_a[-1].cpu().numpy())}
+    about = tuple(values[:8] for values in train), len(classes), call
+    trainer = Trainer(train_function, *about)
     trainers = {ENDPOINT: trainer}
     if half_trained is not None:
-        trainers[MIDDLE] = _Trainer(half_trained, "half_trained")
+        trainers[MIDDLE] = Trainer(half_trained, *about, name="half_trained")
         proposals = _of_both(proposals)
+    proposals = {name: _told(known, proposal) for name, proposal in proposals.items()}
 
     def influence(weights_n: np.ndarray) -> dict[str, np.ndarray]:
-        by_kind, about = {}, (train, part_a, groups_m, len(classes), count)
-        for kind, trained in trainers.items():
-            models = (trained(weights_n, seed + run) for run in progress(range(runs)))
-            by_kind[kind] = averaged_influence(models, *about, **options)
-            trained.require_other_models()
+        by_kind, known["margin_n"] = _influence(
+            trainers, weights_n, lambda: progress(range(seed, seed + runs)), given, options
+        )
         return by_kind
 
     def answers(weights_n: np.ndarray, start: int, batch: Batch) -> np.ndarray:
         models = (trainer(weights_n, seed + start + one) for one in progress(range(seeds)))
-        return np.stack([right(model, batch, options.get("logits", logits_of)) for model in models])
+        return np.stack([right(model, batch, call) for model in models])
 
     def train_all(candidates: Sequence[np.ndarray]) -> list[np.ndarray]:
         right_csm = [answers(weights_n, runs, part_b) for weights_n in candidates]
@@ -185,6 +192,7 @@ def improve(
         region=region,
         rounds=rounds,
         allowed_loss=allowed_loss,
+        classes=[str(name) for name in classes],
     )
     net = None
     if not (path.weights_n == 1).all():
@@ -194,10 +202,60 @@ def improve(
     return Improvement(path.weights_n, path, net)
 
 
+def _require_sense(
+    numbers: Mapping[str, tuple[Any, int]],
+    proposals: Mapping[str, Proposal],
+    options: Mapping[str, Any],
+) -> None:
+    """Raise InputError for numbers below their least, and for what is no proposal or no option."""
+    for name, (value, least) in numbers.items():
+        require_number(name, value, least, whole=True)
+    for name, proposal in proposals.items():
+        if not callable(proposal):
+            expected = "a function of the evidence"
+            raise InputError(f"proposal {name!r}: expected {expected}; got {proposal!r}")
+    unknown = [name for name in options if name not in signature(fit_factors).parameters]
+    if unknown:
+        raise InputError(f"improve: expected options of fit_factors; got {', '.join(unknown)}")
+
+
 def _of_both(proposals: Mapping[str, Proposal]) -> dict[str, Proposal]:
     """Return the proposals, and each again with P of the half trained models."""
     again = {f"{name}, {MIDDLE}": made_of(MIDDLE, proposal) for name, proposal in proposals.items()}
     return {**proposals, **again}
+
+
+def _told(known: Mapping[str, Any], proposal: Proposal) -> Proposal:
+    """Return the proposal that is told what else is known when it is asked."""
+    return lambda evidence: proposal(replace(evidence, **known))
+
+
+def _influence(
+    trainers: Mapping[str, Trainer],
+    weights_n: np.ndarray,
+    seeds: Callable[[], Iterable[int]],
+    given: tuple[Any, ...],
+    options: Mapping[str, Any],
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Return P by bins of each kind, and the margin of each training label over all models."""
+    by_kind, margins_n = {}, list[np.ndarray]()
+    for kind, trained in trainers.items():
+        models = (trained(weights_n, one) for one in seeds())
+        seen = _noting_margins(models, given[0], trained.logits, margins_n)
+        by_kind[kind] = averaged_influence(seen, *given, **options)
+        trained.require_other_models()
+    return by_kind, np.mean(margins_n, axis=0)
+
+
+def _noting_margins(
+    models: Iterable[nn.Module], train: Batch, call: Logits, margins_n: list[np.ndarray]
+) -> Iterator[nn.Module]:
+    """Pass the models on, and note the margin of each training label at each of them."""
+    for model in models:
+        logits_nk = outputs(model, train, call)
+        margin_n = margins(logits_nk, train[-1].to(logits_nk.device))
+        margins_n.append(margin_n.double().cpu().numpy())
+        yield model
 
 
 def _halves(
@@ -215,42 +273,6 @@ def _halves(
     )
     count = min(bins, int(np.bincount(labels_m[first_m]).min()))
     return part_a, part_b, validation_bins(labels_m[first_m], count, rng), count
-
-
-class _Trainer:
-    """Train by the user's function, and refuse models that do not come from their weights.
-
-    marks  by seed, the fingerprints of the models, each trained with other weights
-    """
-
-    def __init__(self, function: TrainFunction, name: str = "train_function") -> None:
-        self.function, self.name = function, name
-        self.marks: dict[int, list[str]] = defaultdict(list)
-        self.last: tuple[nn.Module | None, str] = (None, "")
-
-    def __call__(self, weights_n: np.ndarray, seed: int) -> nn.Module:
-        model = self.function(weights_n, seed)
-        if not (isinstance(model, nn.Module) and [*model.parameters()]):
-            expected = "a torch module with parameters"
-            raise InputError(f"{self.name}: expected {expected}; got {type(model).__name__}")
-        mark = fingerprint(model)
-        before, mark_before = self.last
-        if model is before and mark != mark_before:  # one that is returned as it was is no harm
-            expected = "a new model each time"
-            raise InputError(f"{self.name}: expected {expected}; got the one before, trained on")
-        self.last = model, mark
-        self.marks[seed].append(mark)
-        return model
-
-    def require_other_models(self) -> None:
-        """Raise InputError where other weights were tried, and no model is another for any."""
-        marks = self.marks.values()
-        several = any(len(of_seed) > 1 for of_seed in marks)
-        if several and all(len(set(of_seed)) == 1 for of_seed in marks):
-            raise InputError(
-                f"{self.name}: expected another model with other weights; got the same;"
-                " multiply the loss of sample i by weights_n[i]"
-            )
 
 
 def averaged_influence(
@@ -275,86 +297,10 @@ def averaged_influence(
     losses: dict[str, Any] = {"loss": loss, "query_loss": loss, "batch_size": batch_size}
     vectors: list[np.ndarray] = []
     for model in models:
-        samples, questions = (_placed(batch, model) for batch in (train, query))
+        samples, questions = (placed(batch, model) for batch in (train, query))
         factors = fit_factors(model, samples, **options)
         p = influence_vectors(
             model, factors, samples, questions, groups_m, num_classes * bins, **losses
         )
         vectors.append(p.double().cpu().numpy())
     return np.mean(vectors, axis=0).reshape(-1, num_classes, bins)
-
-
-@torch.no_grad()
-def right(model: nn.Module, batch: Batch, logits: Logits = logits_of) -> np.ndarray:
-    """Tell which samples a model classifies right, in evaluation mode: (m,)."""
-    training = model.training
-    model.eval()
-    parts = zip(*(values.split(1000) for values in _placed(batch, model)), strict=True)
-    right_parts = [logits(model, part).argmax(1) == part[-1] for part in parts]
-    model.train(training)
-    return torch.cat(right_parts).cpu().numpy()
-
-
-def as_batch(name: str, given: Any) -> Batch:
-    """Return inputs and labels, of tensors or what numpy makes arrays of, as tensors.
-
-    Raises InputError, with ``name``, for anything else, for parts of different sizes, for inputs
-    that are NaN, and for labels that are no whole numbers (n,).
-    """
-    parts = given if isinstance(given, tuple | list) else (given,)
-    for part in parts:
-        if not hasattr(part, "__array__"):
-            expected = "a tuple of tensors or arrays, inputs and then labels"
-            raise InputError(f"{name}: expected {expected}; got {type(part).__name__}")
-    batch = tuple(as_tensor(part, name) for part in parts)
-    sizes = sorted({len(values) for values in batch})
-    if len(batch) < 2 or len(sizes) > 1:
-        raise InputError(
-            f"{name}: expected inputs and as many labels; got parts of {sizes} samples"
-        )
-    for values in batch:
-        if len(missing := values.isnan().nonzero()):
-            sample = int(missing[0, 0])
-            raise InputError(f"{name}: expected numbers; got nan for sample {sample}")
-    labels = batch[-1]
-    if labels.dim() != 1 or not torch.can_cast(labels.dtype, torch.int64):
-        raise InputError(
-            f"{name}: expected labels as whole numbers, int64 of shape (n,);"
-            f" got {labels.dtype} of {tuple(labels.shape)}"
-        )
-    return (*batch[:-1], labels.long())
-
-
-def _placed(batch: Batch, model: nn.Module) -> Batch:
-    """Move a batch to the device of the model, and its floats to the dtype of the model."""
-    like = next(model.parameters())
-    return tuple(values.to(like if values.is_floating_point() else like.device) for values in batch)
-
-
-def _checked(name: str, given: Any, classes: Sequence[str], fewest: int) -> Batch:
-    """Return the samples; refuse two classes of one name, other labels, and too few of a class."""
-    if len(set(classes)) < len(classes):
-        raise InputError(f"classes: expected different names; got {', '.join(map(str, classes))}")
-    batch = as_batch(name, given)
-    labels_n = batch[-1].cpu().numpy()
-    if not np.isin(labels_n, np.arange(len(classes))).all():
-        interval = f"{labels_n.min()} to {labels_n.max()}"
-        raise InputError(f"{name}: expected labels from 0 to {len(classes) - 1}; got {interval}")
-    sizes_k = np.bincount(labels_n, minlength=len(classes))
-    if sizes_k.min() < fewest:
-        rarest = f"{sizes_k.min()} of {classes[int(sizes_k.argmin())]!r}"
-        samples = f"{fewest} sample{'s' * (fewest > 1)}"
-        raise InputError(f"{name}: expected {samples} or more of every class; got {rarest}")
-    return batch
-
-
-def _points(gain: Gain) -> str:
-    """Say the gain of mean and worst class in points of accuracy."""
-    mean, worst, low, lowest = (
-        f"{round(100 * value, 9) + 0.0:+.2g}"  # 0 where it is but rounding, and never -0
-        for value in (gain.mean.value, gain.worst.value, gain.mean.low, gain.worst.low)
-    )
-    return (
-        f"{mean} points in the mean (95 %: at least {low}),"
-        f" {worst} in the worst class (at least {lowest})"
-    )

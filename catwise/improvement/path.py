@@ -8,7 +8,7 @@ taken, and after the last round. What a class may lose is counted from plain wei
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from catwise.ceiling.decision import uncalibrated_verdict
 from catwise.ceiling.verdict import Answer
 from catwise.core.errors import InputError
 from catwise.core.statistics import require_finite
-from catwise.improvement.acceptance import Gain, gain, taken
+from catwise.improvement.acceptance import Gain, gain, refusals
 from catwise.improvement.proposals import Evidence, Proposal, Region
 
 __all__ = [
@@ -60,7 +60,7 @@ class Trial:
     """Hold one proposal of a round: its weights, what they gain on validation B, and its fate.
 
     ``predicted_k`` is - dL_k by first order of the P that is judged, in nats of summed validation
-    loss.
+    loss. ``refusal`` says why it was not taken.
     """
 
     proposal: str
@@ -69,17 +69,22 @@ class Trial:
     predicted_k: np.ndarray
     right_sm: np.ndarray = field(repr=False)
     accepted: bool = False
+    refusal: str = ""
 
 
 @dataclass(frozen=True)
 class Round:
-    """Hold the state before the proposals of a round, its judgement, and its trials."""
+    """Hold the state before the proposals of a round, its judgement, and its trials.
+
+    ``left_out`` are the proposals that were not tried, and what they propose instead.
+    """
 
     number: int
     evidence: Evidence = field(repr=False)
     right_sm: np.ndarray = field(repr=False)
     judgement: Judgement
     trials: tuple[Trial, ...]
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -111,13 +116,15 @@ class _Rule:
     labels_m: np.ndarray
     level: float
     allowed_loss: float
+    classes: Sequence[str] | None
 
     def gain(self, right_sm: np.ndarray, before_sm: np.ndarray) -> Gain:
         return gain(right_sm, before_sm, self.labels_m, self.level)
 
-    def taken(self, answers: list[np.ndarray], before_sm: np.ndarray) -> int | None:
+    def refusals(self, answers: list[np.ndarray], before_sm: np.ndarray) -> list[str]:
         limits: dict[str, Any] = {"plain_sm": self.plain_sm, "allowed_loss": self.allowed_loss}
-        return taken(answers, before_sm, self.labels_m, self.level, **limits)
+        about = (answers, before_sm, self.labels_m, self.level)
+        return refusals(*about, **limits, classes=self.classes)
 
 
 def retrain_to_the_ceiling(
@@ -132,14 +139,16 @@ def retrain_to_the_ceiling(
     level: float = 0.05,
     allowed_loss: float = 0.0,
     judge: Callable[[np.ndarray], Judgement] = judge_by_headroom,
+    classes: Sequence[str] | None = None,
 ) -> Path:
     """Improve the weights of the training samples round by round, from ones.
 
-    ``labels_n`` are those of the training samples, ``labels_m`` those of validation B. Trials of
-    the same weights as the current ones, or as an earlier trial, are left out; ``acceptance.taken``
-    decides on the others. ``allowed_loss`` is how many points of accuracy a class that loses
-    significantly may lose for the gain of the others; with 0 none may. It is a question of what the
-    classes are worth to the user, which no statistics can answer.
+    ``labels_n`` are those of the training samples, ``labels_m`` those of validation B, ``classes``
+    the names of the classes. Trials of the same weights as the current ones, or as an earlier
+    trial, are left out; ``acceptance.refusals`` decides on the others. ``allowed_loss`` is how many
+    points of accuracy a class that loses significantly may lose for the gain of the others; with 0
+    none may. It is a question of what the classes are worth to the user, which no statistics can
+    answer.
 
     Differs from the paper: a step is a whole training, not one more epoch of it.
     """
@@ -149,7 +158,7 @@ def retrain_to_the_ceiling(
         raise InputError(f"allowed_loss: expected 0 or more points; got {allowed_loss}")
     weights_n = np.ones(len(labels_n))
     plain_sm = right_sm = train([weights_n])[0]
-    rule = _Rule(plain_sm, labels_m, level, allowed_loss)
+    rule = _Rule(plain_sm, labels_m, level, allowed_loss, classes)
     done: list[Round] = []
     end = "last round"
     for number in range(1, rounds + 1):
@@ -160,9 +169,11 @@ def retrain_to_the_ceiling(
         by_kind = {kind: p_nkb.sum(axis=2) for kind, p_nkb in by_bins.items()}
         evidence = Evidence(next(iter(by_kind.values())), labels_n, weights_n, by_kind)
         trials: tuple[Trial, ...] = ()
+        left_out: dict[str, str] = {}
         if not judgement.ceiling:
-            trials = _trials(evidence, proposals, region, train, right_sm, rule)
-        done.append(Round(number, evidence, right_sm, judgement, trials))
+            weights, left_out = proposed(evidence, proposals, region)
+            trials = _trials(evidence, weights, train, right_sm, rule)
+        done.append(Round(number, evidence, right_sm, judgement, trials, left_out))
         accepted = [trial for trial in trials if trial.accepted]
         if not accepted:
             end = "ceiling" if judgement.ceiling else "none accepted"
@@ -173,12 +184,13 @@ def retrain_to_the_ceiling(
 
 def proposed(
     evidence: Evidence, proposals: Mapping[str, Proposal], region: Region
-) -> dict[str, np.ndarray]:
-    """Return the weights of each proposal; those that were there before are left out.
+) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Return the weights of each proposal that has new ones, and what the others propose instead.
 
     Raises InputError for a proposal of another shape, and for values that are not finite.
     """
     weights: dict[str, np.ndarray] = {}
+    left_out: dict[str, str] = {}
     for name, proposal in proposals.items():
         x_n, where = np.asarray(proposal(evidence), dtype=float), f"proposal {name!r}"
         if x_n.shape != evidence.weights_n.shape:
@@ -186,26 +198,35 @@ def proposed(
             raise InputError(f"{where}: expected {expected}; got shape {x_n.shape}")
         require_finite(x_n, where, ("sample",))
         new_n = region.nearest(x_n)
-        if not any(np.allclose(new_n, old_n) for old_n in (evidence.weights_n, *weights.values())):
+        earlier = (other for other, old_n in weights.items() if np.allclose(new_n, old_n))
+        if np.allclose(new_n, evidence.weights_n):
+            left_out[name] = "changes no weight"
+        elif (other := next(earlier, None)) is not None:
+            left_out[name] = f"the same weights as {other}"
+        else:
             weights[name] = new_n
-    return weights
+    return weights, left_out
 
 
 def _trials(
     evidence: Evidence,
-    proposals: Mapping[str, Proposal],
-    region: Region,
+    weights: Mapping[str, np.ndarray],
     train: Train,
     before_sm: np.ndarray,
     rule: _Rule,
 ) -> tuple[Trial, ...]:
     """Train and judge what is proposed; at most one trial is accepted."""
-    weights, trials = proposed(evidence, proposals, region), []
-    for (name, new_n), right_sm in zip(weights.items(), train(list(weights.values())), strict=True):
-        net = rule.gain(right_sm, before_sm)
-        predicted_k = (new_n - evidence.weights_n) @ evidence.p_nk
-        trials.append(Trial(name, new_n, net, predicted_k, right_sm))
-    number = rule.taken([trial.right_sm for trial in trials], before_sm)
-    if number is not None:
-        trials[number] = replace(trials[number], accepted=True)
-    return tuple(trials)
+    answers = list(train(list(weights.values())))
+    reasons = rule.refusals(answers, before_sm)
+    return tuple(
+        Trial(
+            name,
+            new_n,
+            rule.gain(right_sm, before_sm),
+            (new_n - evidence.weights_n) @ evidence.p_nk,
+            right_sm,
+            accepted=not reason,
+            refusal=reason,
+        )
+        for (name, new_n), right_sm, reason in zip(weights.items(), answers, reasons, strict=True)
+    )

@@ -31,6 +31,7 @@ __all__ = [
     "direction",
     "direction_within",
     "drop_harmful",
+    "drop_mislabelled",
     "frequency",
     "made_of",
     "mean_direction",
@@ -47,12 +48,16 @@ class Evidence:
     labels_n   the labels of the training samples as given
     weights_n  the weights that the current model was trained with
     by_kind    P of each kind that was computed, ``p_nk`` among them: see ``made_of``
+    counts_k   the query samples of each class, of which P is; None where it is not known
+    margin_n   the mean margin of each training label over the models of P, if it is known
     """
 
     p_nk: np.ndarray
     labels_n: np.ndarray
     weights_n: np.ndarray
     by_kind: Mapping[str, np.ndarray] = field(default_factory=dict)
+    counts_k: np.ndarray | None = None
+    margin_n: np.ndarray | None = None
 
 
 Proposal = Callable[[Evidence], np.ndarray]  # any point (n,), which the region then takes in
@@ -148,6 +153,22 @@ def drop_harmful(evidence: Evidence) -> np.ndarray:
     Differs from the paper: the others take up their weight, as the mean stays 1.
     """
     return np.where((evidence.p_nk < 0).all(axis=1), 0.0, evidence.weights_n)
+
+
+def drop_mislabelled(evidence: Evidence) -> np.ndarray:
+    """Propose to leave out the samples that harm and look wrong: their label, or their harm.
+
+    The worth of a sample is its P summed over the classes, by the query sample where their number
+    is known, so that classes weigh alike. A sample of negative worth is left out if the models
+    contradict its label, that is with a negative margin. Models that have learnt their labels by
+    heart contradict none, so it is left out too if it harms more than any other helps.
+    """
+    counts_k = 1 if evidence.counts_k is None else evidence.counts_k
+    worth_n = (evidence.p_nk / counts_k).sum(axis=1)
+    out_n = worth_n < -worth_n.max()
+    if evidence.margin_n is not None:
+        out_n |= evidence.margin_n < 0
+    return np.where(out_n & (worth_n < 0), 0.0, evidence.weights_n)
 
 
 def targets(classes: Sequence[int], size: float, slack: float = 0.0) -> Proposal:

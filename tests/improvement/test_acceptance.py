@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from catwise.core.errors import InputError
-from catwise.improvement.acceptance import accepted, choice, crossfitted_choice, gain, taken
+from catwise.improvement.acceptance import accepted, choice, crossfitted_choice, gain, refusals
 
 LABELS = np.arange(200) % 4
 
@@ -60,6 +60,55 @@ def test_a_loss_within_what_is_allowed_is_chosen(rng):
     assert choice([after], before, LABELS, allowed_loss=0.99 * loss) is None
     chosen = crossfitted_choice([after], before, LABELS, allowed_loss=100)
     np.testing.assert_array_equal(chosen, after)
+
+
+def test_each_refusal_says_its_reason(rng):
+    before = answers(rng, [0.3, 0.9, 0.9, 0.9])
+    better, best = (before | ((LABELS == 0) & (rng.random(200) < share)) for share in (0.6, 0.8))
+    losing = (before | (LABELS == 0)) & ~((LABELS == 3) & (rng.random(200) < 0.3))
+    falling = before & (rng.random(200) < 0.9)
+    slight = before.copy()
+    slight[0, np.flatnonzero(~before[0])[0]] = True
+    reasons = refusals([better, best, losing, falling, slight], before, LABELS, classes="abcd")
+    assert reasons[0] == "another gains more"
+    assert reasons[1] == ""
+    loss = gain(losing, before, LABELS)
+    points, least = -100 * loss.class_k[3], -100 * loss.high_k[3]
+    assert reasons[2] == f"class d loses {points:.2g} points (at least {least:.2g})"
+    assert reasons[3].endswith("falls")
+    assert reasons[4] == "no sure gain, neither in the mean nor in the worst class"
+    assert "class 3 loses" in refusals([losing], before, LABELS)[0]
+
+
+def test_a_choice_that_cross_fitting_does_not_confirm_says_what_it_gains_there():
+    """Each trial is right in a quarter more, another for each, and so none is in the opposite."""
+    before = np.zeros((16, 40), dtype=bool)
+    labels = np.repeat([0, 1], 20)
+    trials = [before.copy() for _ in range(4)]
+    for number, trial in enumerate(trials):
+        trial[np.ix_(np.arange(16) % 2 == number // 2, np.arange(40) % 2 == number % 2)] = True
+    reasons = refusals(trials, before, labels)
+    assert reasons[0].startswith("not confirmed by cross-fitting the choice: +0 points in the mean")
+    assert reasons[1] == "another gains more"
+
+
+@pytest.mark.slow
+def test_of_single_trials_without_effect_hardly_one_is_taken_and_more_good_ones_than_by_halves():
+    """No choice is made of one trial: 300 rounds, whose 5 % are 22 or fewer at .98."""
+    rng = np.random.default_rng(5)
+    idle_taken = good_taken = by_halves = 0
+    for _ in range(300):
+        ease_m = rng.normal(size=200)
+        before, idle = (
+            ease_m + 0.3 * rng.normal(size=200) + 0.3 * rng.normal(size=(3, 200)) > -1
+            for _ in range(2)
+        )
+        good = idle | ((LABELS == 0) & (rng.random(200) < 0.6))
+        idle_taken += refusals([idle], before, LABELS) == [""]
+        good_taken += refusals([good], before, LABELS) == [""]
+        by_halves += accepted(gain(crossfitted_choice([good], before, LABELS), before, LABELS))
+    assert idle_taken <= 22
+    assert good_taken > 1.1 * by_halves
 
 
 def test_losses_are_counted_from_plain_weights(rng):
@@ -126,7 +175,7 @@ def test_a_trial_is_not_taken_on_the_evidence_of_another():
         better = before | ((LABELS == 0) & (rng.random(200) < 0.5))
         better &= ~((LABELS == 3) & (rng.random(200) < 0.12))
         trials = [idle, better]
-        idle_taken += taken(trials, before, LABELS) == 0
+        idle_taken += not refusals(trials, before, LABELS)[0]
         elsewhere = gain(crossfitted_choice(trials, before, LABELS), before, LABELS)
         by_the_other += accepted(elsewhere) and choice(trials, before, LABELS) == 0
     assert idle_taken <= 22  # of 300 draws at 5 %, with a probability of .98
@@ -140,7 +189,9 @@ def test_a_choice_among_many_is_found_where_one_gains(rng):
     chosen = crossfitted_choice([*idle, better], before, LABELS)
     np.testing.assert_array_equal(chosen, better)  # the best in every quarter
     assert accepted(gain(chosen, before, LABELS))
-    assert taken([*idle, better], before, LABELS) == len(idle)
+    reasons = refusals([*idle, better], before, LABELS)
+    assert all(reasons[:-1])
+    assert reasons[-1] == ""
 
 
 def test_a_quarter_is_not_chosen_by_its_own_answers(rng):

@@ -79,6 +79,15 @@ def test_support_vectors_with_a_score_for_each_class_predict_the_same(estimator,
     assert (model(x).argmax(1).numpy() == estimator.fit(x, y).predict(x)).all()
 
 
+def test_other_samples_and_other_labels_than_those_that_improve_has_are_refused(rng):
+    x, y = blobs(rng, 90)
+    trained = sklearn_training(LogisticRegression(), (x, y))
+    with pytest.raises(InputError, match=r"^train: expected the 90 samples that .*; got 80$"):
+        trained(np.ones(80), 0)
+    with pytest.raises(InputError, match=r"^train: expected labels 0 to k - 1, .*; got 1, 2, 3$"):
+        sklearn_training(LogisticRegression(), (x, y + 1))
+
+
 def test_an_estimator_that_takes_no_weights_is_refused_before_any_fit(rng):
     train = blobs(rng, 90)
     pipeline = make_pipeline(StandardScaler(), LogisticRegression())

@@ -19,6 +19,8 @@ from catwise.influence.factors import fit_factors
 from catwise.influence.vectors import influence_vectors
 from tests.helpers.small import blobs
 
+ROUNDING = Estimate(2.8e-17, -3e-17, 3e-17)
+NOTHING = Gain(ROUNDING, ROUNDING, np.zeros(2), np.zeros(2), np.zeros(2))
 OPTIONS = {
     "proposals": {"direction": direction(0.75)},
     **{"rounds": 1, "runs": 1, "seeds": 2, "bins": 4},
@@ -75,13 +77,40 @@ def test_test_labels_of_noise_leave_the_weights_unchanged():
     assert first.net.mean.value != second.net.mean.value
 
 
+def test_proposals_are_told_margins_and_how_many_samples_influence_is_of():
+    train, validation, test, _ = problem(4, flips=30)
+    seen = []
+
+    def asking(evidence):
+        seen.append(evidence)
+        return np.ones(90)
+
+    improve(
+        trainer(train), train, validation, test, "abc", **OPTIONS | {"proposals": {"a": asking}}
+    )
+    logits = trainer(train)(np.ones(90), 0)(train[0]).detach()
+    given = torch.nn.functional.one_hot(train[1], 3).bool()
+    margins = logits[given] - logits.masked_fill(given, -torch.inf).amax(1)
+    np.testing.assert_allclose(seen[0].margin_n, margins, atol=1e-9)
+    assert abs(2 * seen[0].counts_k - np.bincount(validation[1])).max() <= 1
+
+
 def test_where_no_weights_are_accepted_nothing_was_to_be_gained():
     train, validation, test, _ = problem(4, flips=0)
     plain = {**OPTIONS, "proposals": {"ones": lambda evidence: np.ones(90)}}
     improvement = improve(trainer(train), train, validation, test, "abc", **plain)
     assert (improvement.weights_n == 1).all()
     assert improvement.net is None
-    assert str(improvement).endswith("by other weights, as far as validation tells")
+    assert str(improvement).endswith("no other weights were tried, as no proposal changes any")
+    assert "  ones: not tried, changes no weight\n" in str(improvement)
+    trial = Trial("p", np.ones(4), NOTHING, np.zeros(2), np.ones((2, 4)), refusal="a falls")
+    for trials, end, line in (
+        ((), "ceiling", "no other weights were tried, at a ceiling"),
+        ((trial,), "none accepted", f"gained {NOTHING} on validation, and was refused: a falls"),
+    ):
+        round_ = replace(improvement.path.rounds[0], trials=trials)
+        path = replace(improvement.path, rounds=(round_,), end=end)
+        assert replace(improvement, path=path).sentence.endswith(line)
 
 
 def test_a_class_with_too_few_validation_samples_is_named():
@@ -285,24 +314,21 @@ def test_a_train_function_that_trains_one_model_on_is_refused_and_one_that_keeps
     improve(by_weights, train, validation, test, "abc", **OPTIONS)
 
 
-def test_rounding_is_no_gain_and_what_is_worse_than_the_accepted_trial_is_not_chosen():
-    rounding = Estimate(2.8e-17, -3e-17, 3e-17)
-    gain = Gain(rounding, rounding, np.zeros(2), np.zeros(2), np.zeros(2))
+def test_rounding_is_no_gain_and_each_line_says_why_a_proposal_is_not_taken():
+    gain = NOTHING
     nothing = np.zeros((2, 4), dtype=bool)
     evidence = Evidence(np.zeros((4, 2)), np.zeros(4, dtype=int), np.ones(4))
     trials = [Trial(name, np.ones(4), gain, np.zeros(2), nothing) for name in ("one", "other")]
-    lines = []
-    for accepted in (True, False):
-        both = (replace(trials[0], accepted=accepted), trials[1])
-        round_ = Round(1, evidence, nothing, Judgement("room", "room"), both)
-        path = Path((round_,), np.ones(4), "last round")
-        lines.append(str(Improvement(np.ones(4), path, gain)).splitlines())
+    both = (replace(trials[0], accepted=True), replace(trials[1], refusal="another gains more"))
+    round_ = Round(1, evidence, nothing, Judgement("room", "room"), both, {"a": "why"})
+    path = Path((round_,), np.ones(4), "last round")
+    lines = str(Improvement(np.ones(4), path, gain)).splitlines()
     points = "+0 points in the mean (95 %: at least +0), +0 in the worst class (at least +0)"
-    assert lines[0][1:3] == [
+    assert lines[1:4] == [
         f"  one: {points} on validation; accepted",
-        f"  other: {points} on validation; not chosen",
+        f"  other: {points} on validation; not accepted: another gains more",
+        "  a: not tried, why",
     ]
-    assert [line.rpartition("; ")[2] for line in lines[1][1:3]] == ["not accepted"] * 2
 
 
 def test_what_is_wrong_is_said_before_the_first_training():
@@ -312,8 +338,44 @@ def test_what_is_wrong_is_said_before_the_first_training():
         improve(never, train, validation, few, "abc", **OPTIONS)
     with pytest.raises(InputError, match=r"^train: expected labels from 0 to 1; got 0 to 2$"):
         improve(never, train, validation, test, "ab", **OPTIONS)
-    with pytest.raises(TypeError, match="norm"):
-        improve(never, train, validation, test, "abc", **OPTIONS, norm=True)
+    for options, line in (
+        ({"norm": True}, "improve: expected options of fit_factors; got norm"),
+        ({"seed": -1}, "seed: expected a whole number, 0 or more; got -1"),
+        ({"seed": "a"}, "seed: expected a whole number, 0 or more; got 'a'"),
+        ({"proposals": {"x": 1}}, "proposal 'x': expected a function of the evidence; got 1"),
+    ):
+        with pytest.raises(InputError, match=rf"^{line}$"):
+            improve(never, train, validation, test, "abc", **OPTIONS | options)
+    ones = [(part[0], 0 * part[1]) for part in (train, validation, test)]
+    with pytest.raises(InputError, match=r"^classes: expected the names of two or more; got \['a"):
+        improve(never, *ones, "a", **OPTIONS)
+
+
+@pytest.mark.parametrize("as_given", [lambda x: x, lambda x: x.float().numpy()])
+def test_samples_that_are_in_two_sets_are_counted_and_refused(as_given):
+    train, validation, test, _ = problem(0, 0)
+    shared = torch.cat([train[0][:7], validation[0][7:]])
+    with pytest.raises(InputError, match=r"^validation: .* not in train; got 7 of 300 that are$"):
+        improve(never, train, (as_given(shared), validation[1]), test, "abc", **OPTIONS)
+    with pytest.raises(InputError, match=r"^test: .* not in validation; got 300 of 300 that are$"):
+        improve(never, train, validation, (as_given(validation[0]), test[1]), "abc", **OPTIONS)
+    with pytest.raises(InputError, match=r"^test: .* not in train; got 90 of 90 that are$"):
+        improve(never, train, validation, (as_given(train[0]), train[1]), "abc", **OPTIONS)
+
+
+def test_a_model_that_does_not_fit_the_samples_is_refused_after_the_first_training():
+    for model, line in (
+        (torch.nn.Linear(3, 2), "logits of 3 classes, (8, 3); got (8, 2)"),
+        (torch.nn.Linear(4, 3), "a model that takes the inputs of train; got mat1 and mat2"),
+    ):
+        calls = []
+
+        def trained(weights_n, seed, model=model, calls=calls):
+            calls.append(seed)
+            return model.double()
+
+        assert refusal(lambda train, trained=trained: trained).startswith(line)
+        assert len(calls) == 1
 
 
 def test_the_average_over_models_is_that_of_their_vectors(rng):

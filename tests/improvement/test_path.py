@@ -93,6 +93,7 @@ def test_proposals_of_ones_are_plain_training_and_are_not_tried():
     problem = LeastSquares(np.random.default_rng(2), flips=60)
     path = problem.path({"ones": lambda evidence: np.ones(200)}, judge=always)
     assert path.rounds[0].trials == ()
+    assert path.rounds[0].left_out == {"ones": "changes no weight"}
     assert path.end == "none accepted"
     assert (path.weights_n == 1).all()
     assert (path.rounds[0].right_sm == problem.train([np.ones(200)])[0]).all()
@@ -171,6 +172,13 @@ def test_proposals_are_made_of_each_kind_and_the_first_judges_and_predicts():
     assert taken.weights_n[problem.wrong].mean() < 0.6
     assert trials["direction 0.5"].weights_n[problem.wrong].mean() > 0.9
     np.testing.assert_allclose(taken.predicted_k, (taken.weights_n - 1) @ seen[0].sum(2))
+
+
+def test_a_proposal_of_the_weights_of_an_earlier_one_is_named_with_it():
+    problem = LeastSquares(np.random.default_rng(2), flips=60)
+    path = problem.path({"a": direction(0.5), "b": direction(0.5)}, judge=always, rounds=1)
+    assert [trial.proposal for trial in path.rounds[0].trials] == ["a"]
+    assert path.rounds[0].left_out == {"b": "the same weights as a"}
 
 
 def test_trainings_are_counted():

@@ -1,5 +1,7 @@
 """Proposals are ones where there is nothing to gain, and stay where weights are allowed."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -16,6 +18,7 @@ ALL = {
     "classes": proposals.class_weights(0.5),
     "both": proposals.direction_within(0.5, 0.3),
     "harmful": proposals.drop_harmful,
+    "mislabelled": proposals.drop_mislabelled,
     "frequency": proposals.frequency(1.0),
     "mean": proposals.mean_direction(0.5),
     "targets": proposals.targets([1], 0.5),
@@ -148,3 +151,23 @@ def test_the_class_matrix_is_what_raising_a_class_does_to_each(rng, evidence):
     raised_n = np.where(evidence.labels_n == 1, 1.1, 1.0) * evidence.weights_n
     moved_k = (raised_n - evidence.weights_n) @ evidence.p_nk
     np.testing.assert_allclose(0.1 * matrix_kk[1], moved_k, atol=1e-12)
+
+
+def test_what_harms_more_than_any_sample_helps_is_dropped_though_none_harms_every_class():
+    p_nk = np.array([[-9.0, 1.0], [-2.0, 1.0], [1.0, -2.0], [3.0, -1.0], [2.0, 0.0], [2.0, 0.0]])
+    evidence = Evidence(p_nk, np.array([0, 1, 0, 1, 0, 1]), np.ones(6))
+    assert proposals.drop_harmful(evidence).tolist() == [1, 1, 1, 1, 1, 1]
+    assert proposals.drop_mislabelled(evidence).tolist() == [0, 1, 1, 1, 1, 1]
+    helping = replace(evidence, p_nk=np.abs(p_nk))
+    assert proposals.drop_mislabelled(helping).tolist() == [1, 1, 1, 1, 1, 1]
+
+
+def test_what_the_models_contradict_is_dropped_where_it_harms():
+    p_nk = np.array([[-1.0, 0.5], [1.0, -0.5], [-1.0, 0.5], [0.4, 0.0], [1.0, 1.0], [1.0, 1.0]])
+    evidence = Evidence(p_nk, np.array([0, 1, 0, 1, 0, 1]), np.ones(6))
+    margin_n = np.array([-1.0, -1.0, 1.0, -1.0, 1.0, 1.0])
+    assert proposals.drop_mislabelled(evidence).tolist() == [1, 1, 1, 1, 1, 1]
+    told = replace(evidence, margin_n=margin_n)
+    assert proposals.drop_mislabelled(told).tolist() == [0, 1, 1, 1, 1, 1]
+    by_sample = replace(told, counts_k=np.array([100, 1]))  # then class 1 weighs alike
+    assert proposals.drop_mislabelled(by_sample).tolist() == [1, 0, 1, 1, 1, 1]

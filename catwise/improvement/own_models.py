@@ -1,0 +1,100 @@
+"""Train by the function of a user, and ask its models, on whatever device they are."""
+
+from collections import defaultdict
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import nn
+
+from catwise.core.errors import InputError
+from catwise.core.losses import Batch, Logits, logits_of
+from catwise.influence.layers import frozen
+from catwise.training.models import fingerprint
+
+__all__ = ["TrainFunction", "Trainer", "outputs", "placed", "right"]
+
+TrainFunction = Callable[[np.ndarray, int], nn.Module]  # weights (n,) and a seed -> the model
+
+
+class Trainer:
+    """Train by the user's function, and refuse models that do not come from their weights.
+
+    few    samples that every model has to take, and to answer with logits of the ``classes``
+    marks  by seed, the fingerprints of the models, each trained with other weights
+    """
+
+    def __init__(
+        self,
+        function: TrainFunction,
+        few: Batch,
+        classes: int,
+        logits: Logits,
+        name: str = "train_function",
+    ) -> None:
+        self.function, self.few, self.classes, self.logits = function, few, classes, logits
+        self.name = name
+        self.marks: dict[int, list[str]] = defaultdict(list)
+        self.last: tuple[nn.Module | None, str] = (None, "")
+
+    def __call__(self, weights_n: np.ndarray, seed: int) -> nn.Module:
+        model = self.function(weights_n, seed)
+        if not (isinstance(model, nn.Module) and [*model.parameters()]):
+            expected = "a torch module with parameters"
+            raise InputError(f"{self.name}: expected {expected}; got {type(model).__name__}")
+        self.require_logits(model)
+        mark = fingerprint(model)
+        before, mark_before = self.last
+        if model is before and mark != mark_before:  # one that is returned as it was is no harm
+            expected = "a new model each time"
+            raise InputError(f"{self.name}: expected {expected}; got the one before, trained on")
+        self.last = model, mark
+        self.marks[seed].append(mark)
+        return model
+
+    def require_logits(self, model: nn.Module) -> None:
+        """Raise InputError for a model that does not take the samples, or has too few outputs."""
+        try:
+            with frozen(model), torch.no_grad():
+                shape = tuple(self.logits(model, placed(self.few, model)).shape)
+        except Exception as error:
+            line = next(iter(str(error).strip().splitlines()), type(error).__name__)
+            expected = "a model that takes the inputs of train"
+            raise InputError(f"{self.name}: expected {expected}; got {line}") from error
+        count = len(self.few[-1])
+        if len(shape) != 2 or shape[0] != count or shape[1] < self.classes:
+            expected = f"logits of {self.classes} classes, {(count, self.classes)}"
+            raise InputError(f"{self.name}: expected {expected}; got {shape}")
+
+    def require_other_models(self) -> None:
+        """Raise InputError where other weights were tried, and no model is another for any."""
+        marks = self.marks.values()
+        several = any(len(of_seed) > 1 for of_seed in marks)
+        if several and all(len(set(of_seed)) == 1 for of_seed in marks):
+            raise InputError(
+                f"{self.name}: expected another model with other weights; got the same;"
+                " multiply the loss of sample i by weights_n[i]"
+            )
+
+
+def right(model: nn.Module, batch: Batch, logits: Logits = logits_of) -> np.ndarray:
+    """Tell which samples a model classifies right, in evaluation mode: (m,)."""
+    logits_mk = outputs(model, batch, logits)
+    return (logits_mk.argmax(1) == batch[-1].to(logits_mk.device)).cpu().numpy()
+
+
+@torch.no_grad()
+def outputs(model: nn.Module, batch: Batch, logits: Logits) -> torch.Tensor:
+    """Return the logits of all samples, in evaluation mode."""
+    training = model.training
+    model.eval()
+    parts = zip(*(values.split(1000) for values in placed(batch, model)), strict=True)
+    parts_mk = [logits(model, part) for part in parts]
+    model.train(training)
+    return torch.cat(parts_mk)
+
+
+def placed(batch: Batch, model: nn.Module) -> Batch:
+    """Move a batch to the device of the model, and its floats to the dtype of the model."""
+    like = next(model.parameters())
+    return tuple(values.to(like if values.is_floating_point() else like.device) for values in batch)
