@@ -168,7 +168,8 @@ def drop_mislabelled(evidence: Evidence) -> np.ndarray:
     out_n = worth_n < -worth_n.max()
     if evidence.margin_n is not None:
         out_n |= evidence.margin_n < 0
-    return np.where(out_n & (worth_n < 0), 0.0, evidence.weights_n)
+    kept_n = np.where(out_n & (worth_n < 0), 0.0, evidence.weights_n)
+    return kept_n / max(kept_n.mean(), 1e-12)  # of mean 1, so that the region keeps the zeros
 
 
 def targets(classes: Sequence[int], size: float, slack: float = 0.0) -> Proposal:
