@@ -1,5 +1,6 @@
 """Check the samples that ``improve`` is given: tensors, labels, and no sample in two sets."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import Any
@@ -77,20 +78,26 @@ def _checked(name: str, given: Any, classes: Sequence[str], fewest: int) -> Batc
 
 
 def require_apart(sets: Mapping[str, Batch]) -> None:
-    """Raise InputError where two of the sets, by name, share samples: the same inputs, to float32.
+    """Raise InputError where more than half of a set, by name, is in another; warn of fewer.
 
-    >>> require_apart({"a": (torch.arange(4), None), "b": (torch.arange(3, 9), None)})
+    A sample is in both where its inputs are the same, to float32. Some are so by nature, as in
+    tables of few categories.
+
+    >>> require_apart({"a": (torch.arange(4), None), "b": (torch.arange(1, 6), None)})
     Traceback (most recent call last):
-    catwise.core.errors.InputError: b: expected samples that are not in a; got 1 of 6 that are
+    catwise.core.errors.InputError: b: expected samples that are not in a; got 3 of 5 that are
     """
     hashes = {name: _hashes(batch) for name, batch in sets.items()}
     for first, second in combinations(hashes, 2):
-        known = set(hashes[first])
+        known, count = set(hashes[first]), len(hashes[second])
         shared = sum(mark in known for mark in hashes[second])
-        if shared:
+        if 2 * shared > count:
             expected = f"samples that are not in {first}"
-            raise InputError(
-                f"{second}: expected {expected}; got {shared} of {len(hashes[second])} that are"
+            raise InputError(f"{second}: expected {expected}; got {shared} of {count} that are")
+        if shared:
+            warnings.warn(
+                f"{second}: {shared} of {count} samples are in {first} too, and flatter",
+                stacklevel=3,
             )
 
 

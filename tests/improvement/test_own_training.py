@@ -12,6 +12,7 @@ from catwise import improve
 from catwise.core.errors import InputError
 from catwise.core.statistics import Estimate
 from catwise.improvement.acceptance import Gain
+from catwise.improvement.own_samples import as_batch, require_apart
 from catwise.improvement.own_training import Improvement, averaged_influence
 from catwise.improvement.path import Judgement, Path, Round, Trial
 from catwise.improvement.proposals import Evidence, direction
@@ -352,11 +353,19 @@ def test_what_is_wrong_is_said_before_the_first_training():
 
 
 @pytest.mark.parametrize("as_given", [lambda x: x, lambda x: x.float().numpy()])
-def test_samples_that_are_in_two_sets_are_counted_and_refused(as_given):
+def test_samples_that_are_in_two_sets_are_counted_and_if_many_refused(as_given):
     train, validation, test, _ = problem(0, 0)
-    shared = torch.cat([train[0][:7], validation[0][7:]])
-    with pytest.raises(InputError, match=r"^validation: .* not in train; got 7 of 300 that are$"):
-        improve(never, train, (as_given(shared), validation[1]), test, "abc", **OPTIONS)
+    half = len(validation[0]) // 2
+    for count, line in ((7, "7 of 300 samples are in train too"), (half + 1, "not in train; got")):
+        shared = torch.cat([train[0].repeat(9, 1)[:count], validation[0][count:]])
+        given = {"validation": as_batch("", (as_given(shared), validation[1]))}
+        sets = {"train": as_batch("", train)} | given
+        if count == 7:  # as in a table of few categories
+            with pytest.warns(UserWarning, match=rf"^validation: {line}"):
+                require_apart(sets)
+        else:
+            with pytest.raises(InputError, match=f"^validation: .* {line} {count} of 300 that are"):
+                require_apart(sets)
     with pytest.raises(InputError, match=r"^test: .* not in validation; got 300 of 300 that are$"):
         improve(never, train, validation, (as_given(validation[0]), test[1]), "abc", **OPTIONS)
     with pytest.raises(InputError, match=r"^test: .* not in train; got 90 of 90 that are$"):
