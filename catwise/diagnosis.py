@@ -51,7 +51,7 @@ class Diagnosis(Findings):
     weights_n   weights of the training samples, in [0, 2], with a mean of 1 in each class and about
                 0.25 from 1 in the mean, along the direction that raises every class at once to
                 first order; at a ceiling that direction is noise, and the weights are too
-    coverage    the share of the model's parameters that P speaks of
+    coverage    the share of the model's trained parameters that P speaks of
     label_names the names of the labels; after ``ask`` with groups ``ceiling.classes`` names those
     labels_n    the labels of the training samples, as numbers of these names
     predicted_n the labels that the model gives to them
@@ -249,7 +249,8 @@ def diagnose(
     fewer where the smallest class has fewer samples, but at least 3. ``curvature`` is one that is
     fitted already, such as ``exact_hessian``; all other options are those of ``fit_factors`` and
     ``influence_vectors``. What influence does not cover is left out with a warning, and
-    ``coverage`` says what is left.
+    ``coverage`` says what is left. Layers whose weight is frozen (``requires_grad=False``) were not
+    trained and are left out, unless the whole model is frozen.
 
     ``memory`` are the bytes that the work may take beside the model and its samples, by default
     half of what is free. A line on stderr says before the work how it is divided: the samples and

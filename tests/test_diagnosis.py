@@ -63,6 +63,17 @@ def test_the_model_is_left_as_it_was():
         assert torch.equal(value, before[name])
 
 
+def test_a_frozen_backbone_has_no_part_in_the_influence_of_its_head(noisy):
+    model, train, query = noisy
+    model[0].requires_grad_(False)
+    found = diagnose(model, train, query, "abc")
+    with torch.no_grad():
+        features = [(model[:2](x), y) for x, y in (train, query)]
+    expected = diagnose(model[2], *features, "abc")
+    np.testing.assert_allclose(found.p_nk, expected.p_nk, rtol=1e-9, atol=1e-12)  # rounding
+    assert found.coverage == 1
+
+
 def test_a_model_of_several_inputs_is_diagnosed(rng):
     class Pair(nn.Module):
         def __init__(self):
