@@ -9,7 +9,6 @@ import torch
 from numpy.typing import ArrayLike
 from torch import nn
 
-from catwise.ceiling.calibration import FEWEST_SUBSETS
 from catwise.ceiling.check import check_ceiling
 from catwise.ceiling.decision import SIZE, SMALL_GAIN, uncalibrated_verdict
 from catwise.ceiling.joint_direction import joint_weights
@@ -23,13 +22,20 @@ from catwise.influence.curvature import Curvature
 from catwise.influence.duration import Work
 from catwise.influence.factors import Kind, fit_factors, layers_of_logits, require_options
 from catwise.influence.fisher_passes import Mask
-from catwise.influence.layers import coverage, select_layers
+from catwise.influence.layers import select_layers
 from catwise.influence.samples import Data, Samples, as_samples
 from catwise.sharing import folder, frames, given
 from catwise.sharing.calibrated import retrained_verdict
 from catwise.sharing.findings import Findings
 from catwise.sharing.first_calls import require_loss
-from catwise.sharing.questions import Fitted, numbered_groups, predicted_labels, query_loss
+from catwise.sharing.questions import (
+    Fitted,
+    accuracy,
+    limited,
+    numbered_groups,
+    predicted_labels,
+    query_loss,
+)
 from catwise.training.models import fingerprint
 
 if TYPE_CHECKING:
@@ -43,33 +49,25 @@ __all__ = ["Diagnosis", "diagnose", "load_diagnosis"]
 class Diagnosis(Findings):
     """Hold whether there is room, which samples stand in the way, and which weights use the room.
 
-    verdict     the answer, ``verdict.answer``: room, ceiling, too_few_samples or not_predictive;
-                in words ``verdict.sentence``, with ``scope`` and ``remedy``
+    verdict     the answer, ``verdict.answer``: room, ceiling, too_few_samples, not_predictive
+                or low_coverage; in words ``verdict.sentence``, with ``scope`` and ``remedy``
     ceiling     the figures of the ceiling and their classes: ``ceiling.blocking`` says which two
                 classes stand in each other's way most
     p_nk        the influence vectors P, in nats of summed query loss; positive entries help a class
     weights_n   weights of the training samples, in [0, 2], with a mean of 1 in each class and about
                 0.25 from 1 in the mean, along the direction that raises every class at once to
                 first order; at a ceiling that direction is noise, and the weights are too
-    coverage    the share of the model's parameters that P speaks of
+    coverage    the share of the model's trained parameters that P speaks of
     label_names the names of the labels; after ``ask`` with groups ``ceiling.classes`` names those
     labels_n    the labels of the training samples, as numbers of these names
     predicted_n the labels that the model gives to them
     measure     what P is about: loss, or what was asked for
     fitted      the model, its training samples and the fitted curvature, for further questions
+    accuracy_k  the share of the query samples of each class that the model gets right
     detrimental the numbers of the training samples, those that most harm all classes together first
 
     ``print(diagnosis)`` writes the answer in words.
     """
-
-    def __str__(self) -> str:
-        lines = [f"verdict: {self.verdict}", f"{self.verdict.scope} {self.verdict.remedy}"]
-        if self.verdict.answer != "ceiling":  # there the verdict names them
-            lines.append(f"most in each other's way: {' and '.join(self.ceiling.blocking)}")
-        numbers = ", ".join(map(str, self.detrimental[:10]))
-        lines.append(f"most detrimental training samples: {numbers}")
-        lines.append(f"covered by the influence: {100 * self.coverage:.3g} % of the parameters")
-        return "\n".join(lines)
 
     def ask(
         self,
@@ -110,7 +108,7 @@ class Diagnosis(Findings):
         else:
             groups_m, names = numbered_groups(groups, len(query))
         bins_m = given.dealt_bins(groups_m, names, bins, seed)
-        about = (query, bins_m, names, self.labels_n, loss)
+        about = (query, bins_m, names, self.label_names, self.labels_n, loss)
         with torch.enable_grad():
             answer, _ = _answer(fitted, *about, workers, progress)
         name = measure if isinstance(measure, str) else getattr(measure, "__name__", "a function")
@@ -251,7 +249,8 @@ def diagnose(
     fewer where the smallest class has fewer samples, but at least 3. ``curvature`` is one that is
     fitted already, such as ``exact_hessian``; all other options are those of ``fit_factors`` and
     ``influence_vectors``. What influence does not cover is left out with a warning, and
-    ``coverage`` says what is left.
+    ``coverage`` says what is left. Layers whose weight is frozen (``requires_grad=False``) were not
+    trained and are left out, unless the whole model is frozen.
 
     ``memory`` are the bytes that the work may take beside the model and its samples, by default
     half of what is free. A line on stderr says before the work how it is divided: the samples and
@@ -282,13 +281,13 @@ def diagnose(
     >>> diagnose(model, train, query, classes=["left", "right"]).weights_n.shape
     (200,)
     """
+    given.require_numbers(memory, halves, small_gain, retrain)
     model, classes = given.checked_model(model), given.checked_classes(classes)
     train = given.checked_samples("train", train, classes, model, logits)
     query = given.checked_samples("query", query, classes, model, logits, train)
     loss = with_logits(loss, logits)
     require_loss("loss", loss, model, train)
     require_options(kind, "importance", damping, samples, batch_size, len(train))
-    require_number("halves", halves, FEWEST_SUBSETS, whole=True)
     labels_n = train.labels.cpu().numpy()
     bins_m = given.dealt_bins(query.labels.cpu().numpy(), classes, bins, seed)
     pairs = 0 if curvature else samples or len(train)
@@ -303,10 +302,11 @@ def diagnose(
             layers = layers_of_logits(model, train, logits, embeddings=embeddings, norms=norms)
         work = Work(model, layers, train, bins_m, logits, loss, kind, pairs, parts)
         fitted = _fitted(work, curvature, batch_size, memory, **options, **passes)
-        answer, p_nkb = _answer(fitted, query, bins_m, classes, labels_n, loss, **passes)
+        answer, p_nkb = _answer(fitted, query, bins_m, classes, classes, labels_n, loss, **passes)
         if retrain is not None:
             about = (answer["ceiling"], p_nkb, fitted, query, classes, retrain)
-            answer["verdict"] = retrained_verdict(*about, **trainings, progress=progress)
+            verdict = retrained_verdict(*about, **trainings, progress=progress)
+            answer["verdict"] = limited(verdict, fitted, classes, labels_n)
     return _diagnosis(answer, fitted, classes, labels_n)
 
 
@@ -335,10 +335,10 @@ def _diagnosis(
     """Add to an answer what does not depend on the query samples."""
     return Diagnosis(
         **answer,
-        coverage=coverage(fitted.model, names=fitted.curvature.names),
+        coverage=answer["verdict"].coverage,
         label_names=classes,
         labels_n=labels_n,
-        predicted_n=predicted_labels(fitted, len(classes)).numpy(),
+        predicted_n=predicted_labels(fitted, fitted.train, len(classes)),
         fitted=fitted,
     )
 
@@ -348,20 +348,25 @@ def _answer(
     query: Samples,
     bins_m: np.ndarray,
     names: tuple[str, ...],
+    classes: tuple[str, ...],
     labels_n: np.ndarray,
     measure: Loss,
     workers: Workers | None,
     progress: Progress,
 ) -> tuple[dict[str, Any], np.ndarray]:
-    """Compute the fields of a diagnosis that depend on the query samples, and P by bins."""
+    """Compute the fields of a diagnosis that depend on the query samples, and P by bins.
+
+    ``names`` are those of the groups of query samples, which may be the classes.
+    """
     columns = int(bins_m.max()) + 1  # every bin has a sample
     p_nkb = fitted.vectors(query, bins_m, columns, measure, workers, progress)
     p_nkb = p_nkb.reshape(len(labels_n), len(names), -1)
     p_nk, check = p_nkb.sum(axis=2), check_ceiling(p_nkb, names)
     fields = {
-        "verdict": uncalibrated_verdict(check),
+        "verdict": limited(uncalibrated_verdict(check), fitted, classes, labels_n),
         "ceiling": check,
         "p_nk": p_nk,
         "weights_n": joint_weights(p_nk, labels_n, size=SIZE),
+        "accuracy_k": accuracy(fitted, query, bins_m // p_nkb.shape[2], len(classes)),
     }
     return fields, p_nkb

@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -63,6 +64,17 @@ def test_the_model_is_left_as_it_was():
         assert torch.equal(value, before[name])
 
 
+def test_a_frozen_backbone_has_no_part_in_the_influence_of_its_head(noisy):
+    model, train, query = noisy
+    model[0].requires_grad_(False)
+    found = diagnose(model, train, query, "abc")
+    with torch.no_grad():
+        features = [(model[:2](x), y) for x, y in (train, query)]
+    expected = diagnose(model[2], *features, "abc")
+    np.testing.assert_allclose(found.p_nk, expected.p_nk, rtol=1e-9, atol=1e-12)  # rounding
+    assert found.coverage == 1
+
+
 def test_a_model_of_several_inputs_is_diagnosed(rng):
     class Pair(nn.Module):
         def __init__(self):
@@ -118,11 +130,55 @@ def test_names_of_classes_may_be_numbers(noisy):
 def test_in_words_it_names_the_classes_and_the_samples_that_stand_in_the_way(noisy):
     diagnosis = diagnose(*noisy, ["left", "middle", "right"])
     assert diagnosis.verdict.sentence in str(diagnosis)
-    assert " and ".join(diagnosis.ceiling.blocking) in str(diagnosis)
+    assert diagnosis.verdict.answer == "too_few_samples"
+    assert "in each other's way" not in str(diagnosis)
+    room = replace(diagnosis, verdict=replace(diagnosis.verdict, answer="room"))
+    assert f"in each other's way: {' and '.join(diagnosis.ceiling.blocking)}" in str(room)
     total_n = diagnosis.p_nk.sum(axis=1)[diagnosis.detrimental]
     assert (np.diff(total_n) >= 0).all()
-    (numbers,) = re.findall(r"^most detrimental training samples: (.*)$", str(diagnosis), re.M)
-    assert numbers.split(", ") == [str(number) for number in diagnosis.detrimental[:10]]
+    rows = re.findall(r"^ +(\d+)  given (\w+), predicted (\w+)$", str(diagnosis), re.M)
+    names = diagnosis.label_names
+    assert rows == [
+        (str(i), names[diagnosis.labels_n[i]], names[diagnosis.predicted_n[i]])
+        for i in diagnosis.detrimental[:10]
+    ]
+
+
+def test_the_accuracy_on_the_query_samples_is_told_by_class_or_group(noisy):
+    model, train, (x, y) = noisy
+    found = diagnose(model, train, (x, y), "abc")
+    right_m = (model(x).argmax(1) == y).numpy()
+    expected = [right_m[y.numpy() == k].mean() for k in range(3)]
+    np.testing.assert_allclose(found.accuracy_k, expected)
+    worst = "abc"[int(np.argmin(expected))]
+    line = f"query accuracy: mean {np.mean(expected):.3f}, worst on {worst} {min(expected):.3f}"
+    assert line in str(found)
+    asked = found.ask((x, y), ["old"] * 50 + ["young"] * 70)
+    np.testing.assert_allclose(asked.accuracy_k, [right_m[:50].mean(), right_m[50:].mean()])
+
+
+def test_a_class_without_training_samples_is_named(noisy):
+    model, train, query = noisy
+    kept = train[1] != 1
+    found = diagnose(model, tuple(part[kept] for part in train), query, "abc")
+    assert "No training sample has the label b: weights cannot make up for that." in str(found)
+    assert found.ask(query).verdict.absent == ("b",)
+
+
+def test_of_a_recurrent_model_no_ceiling_is_said(rng):
+    class Recurrent(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.cell, self.end = nn.LSTM(2, 16, batch_first=True), nn.Linear(16, 3)
+
+        def forward(self, x):
+            return self.end(self.cell(x.view(-1, 2, 2))[0][:, -1])
+
+    x, y = blobs(rng, 120)
+    with pytest.warns(UserWarning, match="left out of the influence"):
+        found = diagnose(Recurrent().double(), (x[:60], y[:60]), (x[60:], y[60:]), "abc")
+    assert found.verdict.coverage == found.coverage < 0.05
+    assert f"It speaks of {100 * found.coverage:.3g} % of the trained parameters" in str(found)
 
 
 @pytest.mark.slow
@@ -177,6 +233,11 @@ def test_few_query_samples_of_a_weak_class_cannot_tell():
         ({"samples": 2.5}, "samples: expected a whole number, 1 or more; got 2.5"),
         ({"samples": 0}, "samples: expected a whole number, 1 or more; got 0"),
         ({"batch_size": 0}, "batch_size: expected a whole number, 1 or more; got 0"),
+        ({"seed": "a"}, "seed: expected a whole number, 0 or more; got 'a'"),
+        ({"seed": -1}, "seed: expected a whole number, 0 or more; got -1"),
+        ({"memory": "1GB"}, "memory: expected a finite number, 1 or more; got '1GB'"),
+        ({"memory": 0}, "memory: expected a finite number, 1 or more; got 0"),
+        ({"small_gain": -1}, "small_gain: expected a finite number, 0 or more; got -1"),
         ({"halves": 4}, "halves: expected a whole number, 5 or more; got 4"),
     ],
 )

@@ -31,6 +31,7 @@ class CeilingCheck:
     exchange_k              y*: the rates at which the classes block each other, with sum 1
     gap                     the largest error of t* as solved
     classes                 the names of the classes
+    pair                    the numbers of the two classes of ``blocking``; None in older files
     """
 
     first_component_ratio: Estimate
@@ -40,6 +41,7 @@ class CeilingCheck:
     exchange_k: np.ndarray
     gap: float
     classes: tuple[str, ...]
+    pair: tuple[int, int] | None = None
 
     @property
     def room(self) -> bool:
@@ -48,7 +50,7 @@ class CeilingCheck:
 
     @property
     def blocking(self) -> tuple[str, str]:
-        """Name the two classes of the largest y*, which block each other most."""
+        """Name the two classes that block each other most, that of the larger y* first."""
         first, second = self._blocking
         return self.classes[first], self.classes[second]
 
@@ -63,8 +65,11 @@ class CeilingCheck:
         return float(self.exchange_k[second] / self.exchange_k[first])
 
     @property
-    def _blocking(self) -> np.ndarray:
-        return np.argsort(-self.exchange_k, kind="stable")[:2]
+    def _blocking(self) -> tuple[int, int]:
+        if self.pair is not None:
+            return self.pair
+        first, second = np.argsort(-self.exchange_k, kind="stable")[:2].tolist()
+        return first, second
 
 
 def check_ceiling(p_nkb: np.ndarray, classes: Sequence[str] | None = None) -> CeilingCheck:
@@ -97,7 +102,24 @@ def check_ceiling(p_nkb: np.ndarray, classes: Sequence[str] | None = None) -> Ce
         room.exchange_k,
         room.gap,
         tuple(names),
+        _opposed(total_nk, room.exchange_k),
     )
+
+
+def _opposed(p_nk: np.ndarray, exchange_k: np.ndarray) -> tuple[int, int]:
+    """Find the two classes whose influences cancel most at the rates y*, the larger y* first.
+
+    t* is the mean of |sum_k y*_k s_k| with s_k the influence on class k in shares of its mass. So
+    a and b stand in each other's way by - y*_a y*_b s_a . s_b. The largest y* alone may belong to
+    classes that have nothing to do with each other.
+    """
+    weighted_nk = p_nk / np.abs(p_nk).mean(axis=0) * exchange_k
+    common_kk = weighted_nk.T @ weighted_nk / len(p_nk)
+    first_i, second_i = np.triu_indices(len(exchange_k), 1)
+    rates_i = exchange_k[first_i] + exchange_k[second_i]
+    best = np.argmin(common_kk[first_i, second_i] - 1e-9 * rates_i)  # of equals the largest rates
+    first, second = sorted((int(first_i[best]), int(second_i[best])), key=lambda k: -exchange_k[k])
+    return first, second
 
 
 def _smallest_share(p_nk: np.ndarray) -> float:

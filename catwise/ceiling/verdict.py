@@ -1,14 +1,15 @@
 """Hold a verdict (room, a ceiling, or why nothing can be told), and say it in words."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from catwise.core.statistics import Estimate
 
 __all__ = ["Answer", "Verdict"]
 
-Answer = Literal["room", "ceiling", "too_few_samples", "not_predictive"]
+Answer = Literal["room", "ceiling", "too_few_samples", "not_predictive", "low_coverage"]
 LARGE_FACTOR = 100  # more samples than that nobody will get
+COVERED = 0.5  # of the trained parameters; influence on fewer shows no ceiling
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,8 @@ class Verdict:
     joint           what the mixture of classes that weights can raise least would gain, in nats
     wrong           classes that change against their prediction
     factor          how many times as many ``more`` would settle it, where the answer waits for them
+    coverage        the share of the trained parameters that influence covers; None if not known
+    absent          classes without a training sample
     """
 
     answer: Answer
@@ -41,6 +44,8 @@ class Verdict:
     wrong: tuple[str, ...] = ()
     factor: float | None = None
     more: Literal["validation samples", "retrained subsets"] = "validation samples"
+    coverage: float | None = None
+    absent: tuple[str, ...] = ()
 
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> "Verdict":
@@ -50,8 +55,20 @@ class Verdict:
             for name in ("crossfitted", "loss", "points", "slope", "rank_score", "joint")
             if record[name] is not None
         }
-        pairs = {name: tuple(record[name]) for name in ("blocking", "wrong")}
-        return cls(**{**record, **estimates, **pairs})
+        names = ("blocking", "wrong", "absent")
+        tuples = {name: tuple(record[name]) for name in names if name in record}
+        return cls(**{**record, **estimates, **tuples})
+
+    def within(self, coverage: float, absent: tuple[str, ...]) -> "Verdict":
+        """Return the verdict with what limits it; of a small part of a model it shows no ceiling.
+
+        >>> estimate = Estimate(0.0, 0.0, 0.01)
+        >>> Verdict("ceiling", estimate, ("cat", "dog"), 1.0).within(0.03, ()).sentence
+        'cannot tell: influence covers 3 % of the trained parameters, too few to show a ceiling'
+        """
+        hidden = self.answer == "ceiling" and coverage < COVERED
+        answer: Answer = "low_coverage" if hidden else self.answer
+        return replace(self, answer=answer, coverage=coverage, absent=absent)
 
     def __str__(self) -> str:
         return self.sentence
@@ -71,6 +88,11 @@ class Verdict:
     @property
     def sentence(self) -> str:
         """Say the answer in words, with its interval."""
+        if self.answer == "low_coverage":
+            return (
+                f"cannot tell: influence covers {self._covered} % of the trained parameters, too"
+                " few to show a ceiling"
+            )
         slope, score = self.slope, self.rank_score
         if slope is None or score is None or self.loss is None or self.points is None:
             return self._of_the_mass
@@ -100,14 +122,25 @@ class Verdict:
     def scope(self) -> str:
         """Say what the verdict does not speak of."""
         checked = "" if self.calibrated else ", and not checked by retraining"
-        return (
+        words = (
             f"The verdict is about other weights for these samples{checked}; new samples, another"
             " model or longer training may still help."
         )
+        if self._covered != "100":
+            words += f" It speaks of {self._covered} % of the trained parameters and of no others."
+        if self.absent:
+            names = " or ".join(self.absent)
+            words += f" No training sample has the label {names}: weights cannot make up for that."
+        return words
 
     @property
     def remedy(self) -> str:
         """Say what would settle the question."""
+        if self.answer == "low_coverage":
+            return (
+                "It takes a model of layers that influence covers; embeddings are covered with"
+                " embeddings=True."
+            )
         if self.answer == "not_predictive":
             if self.predicts_each and self.factor is not None and self.factor <= LARGE_FACTOR:
                 return (
@@ -132,6 +165,10 @@ class Verdict:
     def text(self) -> str:
         """Write all three sentences."""
         return f"{self.sentence[0].upper()}{self.sentence[1:]}. {self.scope} {self.remedy}"
+
+    @property
+    def _covered(self) -> str:
+        return "100" if self.coverage is None else f"{100 * self.coverage:.3g}"
 
     @property
     def _not_joint(self) -> str:

@@ -24,6 +24,7 @@ ANSWERS = {  # of a verdict
     "ceiling": "at its ceiling",
     "too_few_samples": "cannot tell",
     "not_predictive": "cannot tell",
+    "low_coverage": "cannot tell",
 }
 Row: TypeAlias = Mapping[str, Any] | pd.Series
 WHOLE = {  # families that have no options

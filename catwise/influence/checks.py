@@ -15,6 +15,7 @@ from catwise.influence.layers import (
     covered_layers,
     frozen,
     own_parameters,
+    trained_parameters,
 )
 from catwise.influence.visits import sample_gradients, visit_layers
 
@@ -105,14 +106,15 @@ def _first_gradient(layer: Layer, a: Tensor, g_nto: Tensor, shape: torch.Size) -
 def _uncovered(
     model: nn.Module, kept: dict[str, Layer], embeddings: bool, norms: bool
 ) -> dict[str, str]:
-    """Find the modules with a parameter of their own that is not covered: their kind by name."""
+    """Find the modules with a trained parameter that is not covered: their kind by name."""
     inside = {id(parameter) for layer in kept.values() for parameter in own_parameters(layer)}
+    outside = {id(parameter) for parameter in trained_parameters(model)} - inside
     skipped = (*(() if embeddings else (nn.Embedding,)), *(() if norms else NORMS))
     return {
         name or "the model itself": type(module).__name__
         for name, module in model.named_modules()
         if not isinstance(module, skipped)
-        and any(id(part) not in inside for part in module.parameters(recurse=False))
+        and any(id(part) in outside for part in module.parameters(recurse=False))
     }
 
 

@@ -30,6 +30,7 @@ __all__ = [
     "matrix_shape",
     "own_parameters",
     "select_layers",
+    "trained_parameters",
     "weight_of",
     "with_parameters",
 ]
@@ -56,7 +57,9 @@ def covered_layers(
     MultiheadAttention (its ``out_proj`` is a Linear of its own), and Conv1D of transformers. With
     ``embeddings`` there are Embedding layers too, and with ``norms`` the weights and biases of
     LayerNorm, RMSNorm, GroupNorm and batch norm. A layer whose parameters all belong to an earlier
-    one is that layer, used again.
+    one is that layer, used again. A layer whose weight is frozen (``requires_grad=False``) was not
+    trained and is left out, unless every parameter of the model is frozen, as in a copy that only
+    predicts.
 
     Raises InputError where there is none.
 
@@ -65,28 +68,44 @@ def covered_layers(
     >>> list(covered_layers(nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 2))))
     ['0', '2']
     """
-    known = {name for name, _ in model.named_parameters()}  # each parameter by its first name
+    trained = {id(parameter) for parameter in trained_parameters(model)}
     layers = {
-        name: module
-        for name, module in model.named_modules()
-        if _is_covered(module, embeddings, norms) and known >= set(_names(name, module))
+        name: layer
+        for name, layer in _known_layers(model, embeddings, norms).items()
+        if id(weight_of(layer)) in trained
     }
     if not layers:
         raise InputError(
-            "model: expected a layer that influence covers, such as Linear or Conv2d; got none, "
-            "so no parameter has an influence"
+            "model: expected a layer that influence covers, such as Linear or Conv2d; got none "
+            "that is trained, so no parameter has an influence"
         )
     return layers
 
 
+def trained_parameters(model: nn.Module) -> list[nn.Parameter]:
+    """List the parameters that are not frozen, or all of them if every one is."""
+    parameters = list(model.parameters())
+    return [part for part in parameters if part.requires_grad] or parameters
+
+
+def _known_layers(model: nn.Module, embeddings: bool, norms: bool) -> dict[str, Layer]:
+    """Return the layers of the kinds that are covered, frozen or not."""
+    known = {name for name, _ in model.named_parameters()}  # each parameter by its first name
+    return {
+        name: module
+        for name, module in model.named_modules()
+        if _is_covered(module, embeddings, norms) and known >= set(_names(name, module))
+    }
+
+
 def select_layers(model: nn.Module, names: Iterable[str] | None) -> dict[str, Layer]:
-    """Return the covered layers of these names; None stands for those of ``covered_layers``.
+    """Return the layers of these names, frozen or not; None stands for ``covered_layers``.
 
     Raises InputError for a name that is no covered layer of the model.
     """
     if names is None:
         return covered_layers(model)
-    layers = covered_layers(model, embeddings=True, norms=True)
+    layers = _known_layers(model, embeddings=True, norms=True)
     if missing := [name for name in names if name not in layers]:
         raise InputError(
             f"curvature: expected layers of this model; got {missing[0]!r}, which is none of them"
@@ -102,6 +121,8 @@ def coverage(
 ) -> float:
     """Compute the share of the model's parameters that lie in covered layers, or in those named.
 
+    Frozen parameters count only where all are frozen.
+
     >>> coverage(nn.Sequential(nn.Linear(2, 3), nn.LayerNorm(3)))
     0.6
     """
@@ -110,10 +131,10 @@ def coverage(
         if names is not None
         else covered_layers(model, embeddings, norms)
     )
-    inside = sum(
-        parameter.numel() for layer in layers.values() for parameter in own_parameters(layer)
-    )
-    return inside / sum(parameter.numel() for parameter in model.parameters())
+    inside = {id(parameter) for layer in layers.values() for parameter in own_parameters(layer)}
+    trained = trained_parameters(model)
+    covered = sum(parameter.numel() for parameter in trained if id(parameter) in inside)
+    return covered / sum(parameter.numel() for parameter in trained)
 
 
 def is_channels_first(layer: nn.Module) -> bool:

@@ -15,7 +15,7 @@ from catwise.influence.layers import Layer, frozen, groups_of, matrix_shape, wei
 
 __all__ = ["MemoryPlan", "measure_activations", "plan_memory"]
 
-GIGABYTE = 1e9
+UNITS = {"GB": 1e9, "MB": 1e6, "KB": 1e3}  # bytes
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,8 @@ class MemoryPlan:
         samples = "a sample" if self.batch_size == 1 else f"{self.batch_size} samples"
         passes = "one pass" if self.passes == 1 else f"{self.passes} passes"
         return (
-            f"memory: about {self.peak / GIGABYTE:.3g} GB at the peak, {samples} at once; {passes} "
-            f"over the training samples for P"
+            f"memory: about {_size(self.peak)} at the peak, {samples} at once; {passes} over the "
+            f"training samples for P"
         )
 
 
@@ -85,14 +85,24 @@ def plan_memory(
     left = memory - fixed
     if left < direction + sample:
         raise InputError(
-            f"memory: expected {(fixed + direction + sample) / GIGABYTE:.3g} GB or more for this "
-            f"model; got {memory / GIGABYTE:.3g}; kind='diagonal' needs less"
+            f"memory: expected {_size(fixed + direction + sample)} or more for this model; got "
+            f"{_size(memory)}; kind='diagonal' needs less"
         )
     rows = int(max(1, min(batch_size, (left - direction) // 2 // sample)))
     at_once = int(max(1, min(num_groups, (left - rows * sample) // direction)))
     passes = math.ceil(num_groups / at_once)
     at_once = math.ceil(num_groups / passes)  # as even as they can be
     return MemoryPlan(int(fixed + rows * sample + at_once * direction), rows, at_once, passes)
+
+
+def _size(count: float) -> str:
+    """Say how many bytes, in the unit that suits.
+
+    >>> _size(2.3e9), _size(22_200), _size(10)
+    ('2.3 GB', '22.2 KB', '0.01 KB')
+    """
+    unit = next((unit for unit in UNITS if count >= UNITS[unit]), "KB")
+    return f"{count / UNITS[unit]:.3g} {unit}"
 
 
 def _sizes(layer: Layer, positions: int, kind: Kind) -> _Sizes:

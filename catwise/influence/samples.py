@@ -22,11 +22,16 @@ AT_ONCE = 256  # samples that are read at once where nothing else is said
 class Samples:
     """Give any samples of a training or query set as a batch, on the device of the model.
 
-    ``labels`` (n,) are read once; nothing else is kept of a Dataset.
+    ``labels`` (n,) are read once; nothing else is kept of a Dataset but its ``marks``.
     """
 
-    def __init__(self, labels: Tensor, read: Callable[[Tensor | slice], Batch]) -> None:
-        self.labels, self.read = labels, read
+    def __init__(
+        self,
+        labels: Tensor,
+        read: Callable[[Tensor | slice], Batch],
+        marks: np.ndarray | None = None,
+    ) -> None:
+        self.labels, self.read, self._marks_n = labels, read, marks
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -34,6 +39,14 @@ class Samples:
     def rows(self, rows: Tensor | slice) -> Batch:
         """Return the batch of the samples with these numbers."""
         return self.read(rows)
+
+    def marks(self) -> np.ndarray:
+        """Return hashes of the inputs, (n,), by which samples with the same inputs are found."""
+        if self._marks_n is None:
+            starts = range(0, len(self), AT_ONCE)
+            batches = (self.rows(slice(start, start + AT_ONCE)) for start in starts)
+            self._marks_n = np.concatenate([_marks(batch) for batch in batches])
+        return self._marks_n
 
 
 def as_samples(data: Data, model: nn.Module, name: str = "samples") -> Samples:
@@ -92,7 +105,9 @@ def as_tensor(part: Any, name: str) -> Tensor:
         return torch.from_numpy(np.require(part, None, ["C", "W"]))
     except (TypeError, ValueError):
         got = getattr(part, "dtype", "objects")
-        raise InputError(f"{name}: expected arrays of numbers; got one of {got}") from None
+        raise InputError(
+            f"{name}: expected arrays of numbers; got one of {got}; encode labels as 0 to K - 1"
+        ) from None
 
 
 def _of_tensors(parts: Batch, like: Tensor, name: str) -> Samples:
@@ -105,6 +120,14 @@ def _of_tensors(parts: Batch, like: Tensor, name: str) -> Samples:
         raise InputError(f"{name}: expected samples; got none")
     placed = _placed(parts, like, name)
     return Samples(placed[-1], lambda rows: tuple(taken(part, rows) for part in placed))
+
+
+def _marks(batch: Batch) -> np.ndarray:
+    """Hash the bytes of the inputs of each sample: (n,)."""
+    n = len(batch[-1])
+    parts = [part.cpu().reshape(n, -1) for given in batch[:-1] for part in _tensors(given)]
+    bytes_nb = torch.cat([part.contiguous().view(torch.uint8) for part in parts], dim=1).numpy()
+    return np.array([hash(row.tobytes()) for row in bytes_nb])
 
 
 def _tensors(part: Any) -> list[Tensor]:
@@ -202,13 +225,18 @@ def _of_dataset(read: _Reader) -> Samples:
             f"{read.name}: expected the same samples when they are read again; got others; leave "
             f"random augmentation out"
         )
-    labels = torch.cat([first[-1], *(read(rows.tolist())[-1] for rows in parts[1:])])
+    labels, marks = [first[-1]], [_marks(first)]
+    for part in parts[1:]:
+        batch = read(part.tolist())
+        labels.append(batch[-1])
+        marks.append(_marks(batch))
+    labels_n = torch.cat(labels)
 
     def rows(numbers: Tensor | slice) -> Batch:
         if isinstance(numbers, slice):
             numbers = torch.arange(n)[numbers]
         batch = read(numbers.tolist())
-        changed = (batch[-1] != labels[numbers.to(labels.device)]).nonzero()
+        changed = (batch[-1] != labels_n[numbers.to(labels_n.device)]).nonzero()
         if len(changed):
             sample = int(numbers[int(changed[0])])
             raise InputError(
@@ -216,7 +244,7 @@ def _of_dataset(read: _Reader) -> Samples:
             )
         return batch
 
-    return Samples(labels, rows)
+    return Samples(labels_n, rows, np.concatenate(marks))
 
 
 def same(one: Any, two: Any) -> bool:

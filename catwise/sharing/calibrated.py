@@ -1,5 +1,6 @@
 """Calibrate a diagnosis with a function that trains: again on random halves, measured by class."""
 
+import inspect
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,10 +16,26 @@ from catwise.fidelity.subsets import halves_of_labels
 from catwise.improvement.own_training import TrainFunction
 from catwise.influence.layers import frozen
 from catwise.influence.samples import Samples
+from catwise.sharing.first_calls import require_logits
 from catwise.sharing.questions import Fitted
 from catwise.training.models import fingerprint
 
-__all__ = ["retrained_verdict"]
+__all__ = ["require_trainer", "retrained_verdict"]
+
+
+def require_trainer(retrain: TrainFunction) -> None:
+    """Raise InputError for anything but a function of the weights and a seed.
+
+    >>> require_trainer(lambda weights_n: None)
+    Traceback (most recent call last):
+    catwise.core.errors.InputError: retrain: expected a function of (weights_n, seed); got <lambda>
+    """
+    try:
+        inspect.signature(retrain).bind(None, 0)
+    except TypeError:
+        name = getattr(retrain, "__name__", type(retrain).__name__)
+        message = f"retrain: expected a function of (weights_n, seed); got {name}"
+        raise InputError(message) from None
 
 
 def retrained_verdict(
@@ -39,8 +56,8 @@ def retrained_verdict(
     Half h is trained as ``retrain(weights_n, h)``, with weight 2 on the half (n over its size) and
     0 elsewhere, of mean 1 as the weights that the verdict is about.
 
-    Raises InputError where ``retrain`` returns no model, trains one on that was there before, or
-    returns models with the same losses whatever the weights.
+    Raises InputError where ``retrain`` returns no model of these classes, trains one on that was
+    there before, or returns models with the same losses whatever the weights.
     """
     labels_n = fitted.train.labels.cpu().numpy()
     kept_hn = halves_of_labels(labels_n, halves, np.random.default_rng(seed))
@@ -54,8 +71,9 @@ def retrained_verdict(
             raise InputError("retrain: expected a new model; got the diagnosed one, trained on")
         if model is before:
             raise InputError("retrain: expected a new model each time; got the one before")
-        before = model
-        measured.append(_measured(model.to(like), query, len(classes), fitted))
+        before = model.to(like)
+        require_logits("query", model, query, fitted.logits, len(classes), "retrain")
+        measured.append(_measured(model, query, len(classes), fitted))
     loss_hk, accuracy_hk = (np.stack(values) for values in zip(*measured, strict=True))
     if (loss_hk == loss_hk[0]).all():
         raise InputError(

@@ -25,6 +25,23 @@ class Findings:
     predicted_n: np.ndarray = field(repr=False)
     measure: str = "loss"
     fitted: Fitted | None = field(default=None, repr=False)
+    accuracy_k: np.ndarray | None = field(default=None, repr=False)
+
+    def __str__(self) -> str:
+        lines = [f"verdict: {self.verdict}", f"{self.verdict.scope} {self.verdict.remedy}"]
+        if self.verdict.answer == "room":  # at a ceiling the verdict names them
+            lines.append(f"most in each other's way: {' and '.join(self.ceiling.blocking)}")
+        if self.accuracy_k is not None:
+            mean, worst = self.accuracy_k.mean(), int(self.accuracy_k.argmin())
+            name, least = self.ceiling.classes[worst], self.accuracy_k[worst]
+            lines.append(f"query accuracy: mean {mean:.3f}, worst on {name} {least:.3f}")
+        lines.append(f"covered by the influence: {100 * self.coverage:.3g} % of the parameters")
+        lines.append("most detrimental training samples, with their given and predicted labels:")
+        names = self.label_names
+        for i in self.detrimental[:10].tolist():
+            given, predicted = names[self.labels_n[i]], names[self.predicted_n[i]]
+            lines.append(f"{i:8}  given {given}, predicted {predicted}")
+        return "\n".join(lines)
 
     @property
     def detrimental(self) -> np.ndarray:

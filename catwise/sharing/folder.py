@@ -110,7 +110,7 @@ def load(
     """
     folder = Path(path)
     with _reading(folder / RECORD):
-        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        record = {"accuracy_k": None} | json.loads((folder / RECORD).read_text(encoding="utf-8"))
         hints = get_type_hints(Findings)
         in_record = [name for name in hints if name not in (*IN_TABLE, "fitted")]
         known = {name: restored(hints[name], record[name]) for name in in_record}
@@ -216,9 +216,7 @@ def restored(kind: Any, value: Any) -> Any:
         return restored(next(arm for arm in inner if arm is not type(None)), value)
     if isinstance(kind, type) and is_dataclass(kind):
         hints = get_type_hints(kind)
-        return kind(
-            **{field.name: restored(hints[field.name], value[field.name]) for field in fields(kind)}
-        )
+        return kind(**{name: restored(hints[name], value[name]) for name in hints if name in value})
     if kind is np.ndarray:
         return np.array(value, dtype=np.float64)
     if origin in (tuple, list):

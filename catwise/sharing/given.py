@@ -9,14 +9,17 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from catwise.ceiling.calibration import FEWEST_SUBSETS
 from catwise.core.errors import InputError
 from catwise.core.losses import Logits
 from catwise.core.numbers import require_number
 from catwise.data.free_memory import free_memory
+from catwise.improvement.own_training import TrainFunction
 from catwise.influence.duration import Work, estimated_seconds
 from catwise.influence.memory import MemoryPlan, plan_memory
 from catwise.influence.samples import Data, Samples, as_samples
 from catwise.influence.vectors import validation_bins
+from catwise.sharing.calibrated import require_trainer
 from catwise.sharing.first_calls import require_logits, require_unseen
 
 __all__ = [
@@ -25,6 +28,7 @@ __all__ = [
     "checked_model",
     "checked_samples",
     "dealt_bins",
+    "require_numbers",
 ]
 
 FEWEST = 3  # query samples of a class: their spread over as many bins is the noise of the verdict
@@ -33,6 +37,7 @@ FEWEST = 3  # query samples of a class: their spread over as many bins is the no
 def dealt_bins(groups_m: np.ndarray, names: tuple[str, ...], bins: int, seed: int) -> np.ndarray:
     """Deal the query samples of each group into bins; return group * bins + bin, (m,)."""
     require_number("bins", bins, FEWEST, whole=True)
+    require_number("seed", seed, 0, whole=True)
     sizes_k = np.bincount(groups_m, minlength=len(names))
     smallest = int(sizes_k.min())
     if smallest < FEWEST:
@@ -41,6 +46,20 @@ def dealt_bins(groups_m: np.ndarray, names: tuple[str, ...], bins: int, seed: in
             f"query: expected {FEWEST} samples or more of every class; got {smallest} of {name!r}"
         )
     return validation_bins(groups_m, min(bins, smallest), np.random.default_rng(seed))
+
+
+def require_numbers(
+    memory: float | None,
+    halves: int,
+    small_gain: float,
+    retrain: TrainFunction | None,
+) -> None:
+    """Raise InputError for numbers of ``diagnose`` that make no sense, and for no trainer."""
+    require_number("memory", 1 if memory is None else memory, 1)
+    require_number("halves", halves, FEWEST_SUBSETS, whole=True)
+    require_number("small_gain", small_gain, 0)
+    if retrain is not None:
+        require_trainer(retrain)
 
 
 def checked_model(model: Any) -> nn.Module:
@@ -62,7 +81,8 @@ def checked_classes(classes: Any) -> tuple[str, ...]:
     """
     names = tuple(map(str, classes)) if isinstance(classes, Iterable) else ()
     if len(names) < 2:
-        raise InputError(f"classes: expected the names of two or more; got {classes!r}")
+        got = list(names) or classes
+        raise InputError(f"classes: expected the names of two or more; got {got}")
     if len(set(names)) < len(names):
         raise InputError(f"classes: expected different names; got {', '.join(names)}")
     return names
@@ -79,7 +99,7 @@ def checked_samples(
     """Return the samples.
 
     Raises InputError for labels that are no numbers of classes, for what ``as_samples`` and
-    ``require_logits`` refuse, and for the samples ``train``.
+    ``require_logits`` refuse, for the samples ``train``, and for training samples of one class.
     """
     samples = as_samples(data, model, name)
     low, high = int(samples.labels.min()), int(samples.labels.max())
@@ -88,6 +108,8 @@ def checked_samples(
     require_logits(name, model, samples, logits, len(classes))
     if train is not None:
         require_unseen(samples, train)
+    elif low == high:
+        raise InputError(f"{name}: expected samples of two classes or more; got {classes[low]}")
     return samples
 
 
@@ -104,7 +126,7 @@ def announced_plan(work: Work, batch_size: int, memory: float | None) -> MemoryP
         kind=work.kind,
         num_groups=work.num_groups,
         batch_size=batch_size,
-        memory=memory or free_memory(work.train.labels.device) / 2,
+        memory=free_memory(work.train.labels.device) / 2 if memory is None else memory,
     )
     line = str(plan)
     with suppress(InputError):

@@ -5,19 +5,27 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
+from catwise.ceiling.verdict import Verdict
 from catwise.core.errors import InputError
 from catwise.core.losses import QUERY_LOSSES, Logits, Loss, logits_of, per_sample_loss, with_logits
 from catwise.core.progress import Progress
 from catwise.core.spread import Workers
 from catwise.influence.curvature import Curvature
-from catwise.influence.layers import frozen
+from catwise.influence.layers import coverage, frozen
 from catwise.influence.samples import Samples
 from catwise.influence.vectors import influence_vectors
 from catwise.training.models import fingerprint
 
-__all__ = ["Fitted", "numbered_groups", "predicted_labels", "query_loss"]
+__all__ = [
+    "Fitted",
+    "accuracy",
+    "limited",
+    "numbered_groups",
+    "predicted_labels",
+    "query_loss",
+]
 
 
 @dataclass(frozen=True)
@@ -108,10 +116,29 @@ def numbered_groups(groups: Sequence[object], m: int) -> tuple[np.ndarray, tuple
     return groups_m.astype(np.int64), tuple(map(str, names))
 
 
-def predicted_labels(fitted: Fitted, classes: int) -> Tensor:
-    """Return which of the first ``classes`` the model gives to each training sample: (n,)."""
-    model, train, size = fitted.model, fitted.train, fitted.batch_size
+def predicted_labels(fitted: Fitted, samples: Samples, classes: int) -> np.ndarray:
+    """Return which of the first ``classes`` the model gives to each of n samples: (n,)."""
+    model, size = fitted.model, fitted.batch_size
+    starts = range(0, len(samples), size)
     with frozen(model), torch.no_grad():
-        batches = (train.rows(slice(start, start + size)) for start in range(0, len(train), size))
+        batches = (samples.rows(slice(start, start + size)) for start in starts)
         parts = [fitted.logits(model, batch)[:, :classes].argmax(-1).cpu() for batch in batches]
-    return torch.cat(parts)
+    return torch.cat(parts).numpy()
+
+
+def accuracy(fitted: Fitted, query: Samples, groups_m: np.ndarray, classes: int) -> np.ndarray:
+    """Compute the share of each group of query samples that the model gets right."""
+    right_m = predicted_labels(fitted, query, classes) == query.labels.cpu().numpy()
+    return np.bincount(groups_m, weights=right_m) / np.bincount(groups_m)
+
+
+def limited(
+    verdict: Verdict, fitted: Fitted, classes: Sequence[str], labels_n: np.ndarray
+) -> Verdict:
+    """Return the verdict with what it does not speak of: parameters, and classes without samples.
+
+    ``labels_n`` are those of the training samples.
+    """
+    counts_k = np.bincount(labels_n, minlength=len(classes))
+    absent = tuple(name for name, count in zip(classes, counts_k, strict=True) if not count)
+    return verdict.within(coverage(fitted.model, names=fitted.curvature.names), absent)

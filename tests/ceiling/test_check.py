@@ -25,6 +25,20 @@ def test_at_a_ceiling_without_noise_every_figure_is_zero_and_the_rates_are_named
     assert check.exchange_rate == pytest.approx(1)  # in shares of each class's own mass
 
 
+def test_the_classes_that_block_each_other_have_to_do_with_each_other():
+    """A opposes B, and C opposes D, on other samples; the two largest rates are of any two."""
+    rng = np.random.default_rng(0)
+    a_n, c_n, zero_n = rng.normal(size=200), rng.normal(size=200), np.zeros(200)
+    b_n, d_n = (0.1 * rng.normal(size=200) - one_n for one_n in (a_n, c_n))
+    pairs = [(a_n, zero_n), (b_n, zero_n), (zero_n, c_n), (zero_n, d_n)]
+    p_nk = np.stack([np.concatenate(pair) for pair in pairs], axis=1)
+    for seed in range(10):
+        noisy_nk = p_nk + 0.02 * np.random.default_rng(seed).normal(size=p_nk.shape)
+        check = check_ceiling(np.repeat(noisy_nk[:, :, None], 3, axis=2), "ABCD")
+        assert set(check.blocking) in ({"A", "B"}, {"C", "D"})
+        assert 0 < check.exchange_rate <= 1
+
+
 def test_without_noise_the_crossfitted_headroom_is_t_star(rng):
     p_nkb = binned_vectors(rng, 1.0, noise=0)
     check = check_ceiling(p_nkb)

@@ -168,7 +168,26 @@ def test_without_retrainings_it_goes_by_the_headroom_and_says_what_is_not_checke
 
 @pytest.mark.parametrize("verdict", [uncalibrated_verdict(CHECK), decide([1, 0.8, 2])])
 def test_a_record_gives_the_same_verdict(verdict):
-    assert Verdict.from_record(json.loads(json.dumps(asdict(verdict)))) == verdict
+    for one in (verdict, verdict.within(0.4, ("fox",))):
+        assert Verdict.from_record(json.loads(json.dumps(asdict(one)))) == one
+
+
+def test_a_record_of_before_the_coverage_was_kept_is_read():
+    record = asdict(decide([1, 0.8, 2]))
+    del record["coverage"], record["absent"]
+    assert Verdict.from_record(record) == decide([1, 0.8, 2])
+
+
+def test_influence_on_less_than_half_of_a_model_shows_no_ceiling():
+    ceiling = decide([1, -0.1, 2], error=0.02)
+    assert ceiling.within(0.5, ()).answer == "ceiling"
+    assert "It speaks of 50 % of the trained parameters" in ceiling.within(0.5, ()).scope
+    assert ceiling.within(1.0, ()).scope == ceiling.scope
+    hidden = ceiling.within(0.03, ())
+    assert hidden.answer == "low_coverage"
+    assert hidden.sentence.startswith("cannot tell: influence covers 3 % of the trained parameters")
+    assert "embeddings=True" in hidden.remedy
+    assert decide([1, 0.8, 2]).within(0.03, ()).answer == "room"
 
 
 def test_the_product_has_the_deviation_of_a_product_of_independent_factors(rng):

@@ -4,7 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from catwise.influence.layers import coverage, covered_layers, matrix_shape
+from catwise.core.errors import InputError
+from catwise.influence.checks import checked_layers
+from catwise.influence.layers import coverage, covered_layers, matrix_shape, select_layers
 from catwise.influence.visits import visit_layers
 from tests.helpers import small
 
@@ -22,6 +24,48 @@ def test_coverage_counts_the_parameters_of_linear_and_convolution():
 
 def test_no_names_cover_nothing():
     assert coverage(small.conv_net(), names=[]) == 0
+
+
+def frozen_backbone():
+    model = nn.Sequential(nn.Linear(4, 5), nn.Linear(5, 3))
+    model[0].requires_grad_(False)
+    return model
+
+
+def test_layers_that_are_frozen_are_left_out_and_not_counted():
+    model = frozen_backbone()
+    assert list(covered_layers(model)) == ["1"]
+    assert coverage(model) == 1
+    assert coverage(model, names=["0"]) == 0
+    assert list(select_layers(model, ["0", "1"])) == ["0", "1"]  # a curvature may speak of both
+
+
+def test_of_a_model_that_is_frozen_whole_all_is_covered():
+    model = frozen_backbone().requires_grad_(False)
+    assert list(covered_layers(model)) == ["0", "1"]
+    assert coverage(model) == 1
+
+
+def test_a_layer_goes_by_its_weight_where_one_part_of_it_is_frozen():
+    model = frozen_backbone()
+    model[0].bias.requires_grad_(True)
+    model[1].bias.requires_grad_(False)
+    assert list(covered_layers(model)) == ["1"]
+    assert coverage(model) == 15 / 20  # the weight of the second, of it and the bias of the first
+    x = torch.randn(2, 4)
+    with pytest.warns(UserWarning, match=r"^left out of the influence: 0 \(Linear\); 75 % of"):
+        checked_layers(model, lambda: model(x), torch.arange(2))
+
+
+def test_frozen_layers_are_not_named_as_left_out(recwarn):
+    model, x = frozen_backbone(), torch.randn(2, 4)
+    assert list(checked_layers(model, lambda: model(x), torch.arange(2))) == ["1"]
+    assert not recwarn
+    assert [part.requires_grad for part in model.parameters()] == [False, False, True, True]
+    model[1].requires_grad_(False)
+    model.extra = nn.Parameter(torch.zeros(1))
+    with pytest.raises(InputError, match="got none that is trained"):
+        covered_layers(model)
 
 
 @pytest.mark.parametrize(

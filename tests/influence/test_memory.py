@@ -65,13 +65,13 @@ def test_a_kind_without_bases_needs_less():
 
 
 def test_what_does_not_fit_is_refused_with_what_is_needed():
-    with pytest.raises(InputError, match=r"memory: expected .* GB or more .*; got 1e-06; kind="):
+    with pytest.raises(InputError, match=r"memory: expected .* KB or more .*; got 1 KB; kind="):
         planned(1e3)
     needed = 0.0
     try:
         planned(1e3)
     except InputError as error:
-        needed = 1e9 * float(re.search(r"expected (\S+) GB", str(error))[1])
+        needed = 1e3 * float(re.search(r"expected (\S+) KB", str(error))[1])
     assert planned(1.01 * needed).batch_size == 1
 
 
@@ -93,11 +93,11 @@ def test_a_diagnosis_in_little_memory_is_that_in_much(capsys):
     train, query = small.images(40), small.images(30, seed=1)
     whole = diagnose(model, train, query, "abc")
     first = capsys.readouterr().err
-    peak = 1e9 * float(re.search(r"about (\S+) GB", first)[1])
+    peak = 1e6 * float(re.search(r"about (\S+) MB", first)[1])
     parts = diagnose(model, train, query, "abc", memory=0.7 * peak)
     second = capsys.readouterr().err
     assert re.fullmatch(
-        r"memory: about .* GB at the peak, .* at once; one pass .*; less than a minute\n", first
+        r"memory: about .* MB at the peak, .* at once; one pass .*; less than a minute\n", first
     )
     assert re.search(r"; \d+ passes over the training samples", second)
     np.testing.assert_allclose(parts.p_nk, whole.p_nk, rtol=1e-5, atol=1e-9)

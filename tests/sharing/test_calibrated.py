@@ -46,6 +46,15 @@ def test_a_model_that_is_trained_on_is_noticed():
     said(match, model, lambda weights_n, seed: deepcopy(trained_on(model, weights_n)))
 
 
+def test_a_function_of_other_arguments_or_a_model_of_other_outputs_is_noticed():
+    model, calls = noisy()[0], []
+    said(r"^retrain: expected a function of \(weights_n, seed\); got <lambda>$", model, lambda w: w)
+    said(r"^retrain: expected a function of \(weights_n, seed\); got int$", model, 3)
+    match = r"^retrain: expected logits of 3 classes, \(8, 3\); got \(8, 2\)"
+    said(match, model, lambda weights_n, seed: calls.append(seed) or nn.Linear(4, 2).double())
+    assert calls == [0]  # and not after all trainings
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
 def test_models_of_another_precision_are_measured_in_that_of_the_diagnosis(dtype):
     model = noisy()[0]

@@ -109,12 +109,42 @@ def test_probabilities_in_place_of_logits_are_warned_of():
 
 def test_the_training_samples_are_no_query_samples():
     model, train, query = noisy()
-    match = "^query: expected samples that the model was not trained on; got the training samples$"
-    said(match, model, train, train, CLASSES)
-    with pytest.raises(InputError, match=match):
-        diagnosis().ask(train)
+    words = (
+        "^query: expected samples that the model was not trained on; got {} of {} with the inputs"
+    )
+    for rows in (slice(None), torch.arange(239, -1, -1), slice(50, None)):
+        again = tuple(part[rows] for part in train)
+        match = words.format(len(again[1]), len(again[1]))
+        said(match, model, train, again, CLASSES)
+        said(match, model, list(zip(*train, strict=True)), again, CLASSES)  # a Dataset
+        with pytest.raises(InputError, match=match):
+            diagnosis().ask(again)
+    both = tuple(torch.cat([one[:30], other]) for one, other in zip(train, query, strict=True))
+    said(words.format(30, 150), model, train, both, CLASSES)
     by_name = {"input": train[0], "label": train[1]}
     diagnose(model, by_name, (query[0].repeat(2, 1), train[1]), CLASSES)  # labels alone are no sign
+
+
+def test_inputs_that_repeat_by_chance_are_no_training_samples():
+    """A few are taken, and as many as there are among the training samples themselves."""
+    model, train, query = noisy()
+    few = tuple(torch.cat([one[:2], other]) for one, other in zip(train, query, strict=True))
+    diagnose(model, train, few, CLASSES)
+    diagnose(model, *((x.sign(), y) for x, y in (train, query)), CLASSES)  # 16 different inputs
+
+
+def test_a_training_set_of_one_class_is_one_line():
+    model, train, query = noisy()
+    one = tuple(part[train[1] == 1] for part in train)
+    said(
+        "^train: expected samples of two classes or more; got b & <i>$", model, one, query, CLASSES
+    )
+
+
+def test_labels_in_words_are_one_line():
+    model, train, query = noisy()
+    match = "got one of <U1; encode labels as 0 to K - 1$"
+    said(match, model, (train[0], np.array(list("abc") * 80)), query, CLASSES)
 
 
 @pytest.mark.parametrize("name", ["train", "query"])
@@ -153,4 +183,4 @@ def test_a_model_and_classes_that_are_none_are_one_line():
     model, *parts = noisy()
     said("^model: expected a torch module; got dict$", {}, *parts, CLASSES)
     said("^classes: expected the names of two or more; got 3$", model, *parts, 3)
-    said("^classes: expected the names of two or more; got .'a'.$", model, *parts, ["a"])
+    said("^classes: expected the names of two or more; got .'a'.$", model, *parts, [np.str_("a")])

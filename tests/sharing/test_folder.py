@@ -134,6 +134,20 @@ def test_a_record_of_before_the_inputs_were_kept_is_read(tmp_path):
     assert load_diagnosis(tmp_path, model, train).fitted is not None
 
 
+def test_a_record_of_before_the_accuracy_and_the_pair_were_kept_is_read(tmp_path):
+    diagnosis().save(tmp_path)
+    file = tmp_path / "diagnosis.json"
+    text = file.read_text()
+    for name in ("accuracy_k", "pair", "absent"):
+        text = text.replace(f'"{name}":', '"other":')
+    text = text.replace('"coverage":', '"other":', 1)  # that of the verdict
+    file.write_text(text)
+    loaded = load_diagnosis(tmp_path)
+    assert loaded.accuracy_k is None
+    assert loaded.verdict.sentence == diagnosis().verdict.sentence
+    assert len(loaded.ceiling.blocking) == 2
+
+
 @pytest.mark.parametrize("write", ["write_text", "write_bytes"])  # of the record, of the factors
 def test_a_write_that_fails_leaves_what_was_there(tmp_path, monkeypatch, write):
     diagnosis().save(tmp_path)
