@@ -144,6 +144,18 @@ def test_in_words_it_names_the_classes_and_the_samples_that_stand_in_the_way(noi
     ]
 
 
+def test_room_that_comes_from_more_weight_on_all_alike_is_named(noisy):
+    diagnosis = diagnose(*noisy, "abc")
+    verdict = replace(diagnosis.verdict, answer="room")
+    assert "on all samples alike" not in str(replace(diagnosis, verdict=verdict))
+    p_nk = np.abs(diagnosis.p_nk)  # as before training has converged: all samples help all classes
+    p_nk[::4] *= -1
+    short = replace(diagnosis, verdict=verdict, p_nk=p_nk)
+    expected = (p_nk.sum(axis=0) / np.abs(p_nk).sum(axis=0)).min()
+    assert short.alike == pytest.approx(expected)
+    assert f"{100 * expected:.3g} % of the influence mass comes from more weight" in str(short)
+
+
 def test_the_accuracy_on_the_query_samples_is_told_by_class_or_group(noisy):
     model, train, (x, y) = noisy
     found = diagnose(model, train, (x, y), "abc")

@@ -31,6 +31,11 @@ class Findings:
         lines = [f"verdict: {self.verdict}", f"{self.verdict.scope} {self.verdict.remedy}"]
         if self.verdict.answer == "room":  # at a ceiling the verdict names them
             lines.append(f"most in each other's way: {' and '.join(self.ceiling.blocking)}")
+            if self.alike > self.ceiling.headroom.value / 2:
+                lines.append(
+                    f"{100 * self.alike:.3g} % of the influence mass comes from more weight on all"
+                    " samples alike: first train longer, or regularise less"
+                )
         if self.accuracy_k is not None:
             mean, worst = self.accuracy_k.mean(), int(self.accuracy_k.argmin())
             name, least = self.ceiling.classes[worst], self.accuracy_k[worst]
@@ -42,6 +47,14 @@ class Findings:
             given, predicted = names[self.labels_n[i]], names[self.predicted_n[i]]
             lines.append(f"{i:8}  given {given}, predicted {predicted}")
         return "\n".join(lines)
+
+    @property
+    def alike(self) -> float:
+        """Compute what all classes gain by more weight on all samples alike, as a headroom.
+
+        It is min_k sum_n P[n, k] / sum_n |P[n, k]|, and about 0 where training has converged.
+        """
+        return float((self.p_nk.sum(axis=0) / np.abs(self.p_nk).sum(axis=0)).min())
 
     @property
     def detrimental(self) -> np.ndarray:
