@@ -136,7 +136,7 @@ def test_in_words_it_names_the_classes_and_the_samples_that_stand_in_the_way(noi
     assert f"in each other's way: {' and '.join(diagnosis.ceiling.blocking)}" in str(room)
     total_n = diagnosis.p_nk.sum(axis=1)[diagnosis.detrimental]
     assert (np.diff(total_n) >= 0).all()
-    rows = re.findall(r"^ +(\d+)  given (\w+), predicted (\w+)$", str(diagnosis), re.M)
+    rows = re.findall(r"(\d+) \((\w+), predicted (\w+)\)", str(diagnosis))
     names = diagnosis.label_names
     assert rows == [
         (str(i), names[diagnosis.labels_n[i]], names[diagnosis.predicted_n[i]])

@@ -41,11 +41,12 @@ class Findings:
             name, least = self.ceiling.classes[worst], self.accuracy_k[worst]
             lines.append(f"query accuracy: mean {mean:.3f}, worst on {name} {least:.3f}")
         lines.append(f"covered by the influence: {100 * self.coverage:.3g} % of the parameters")
-        lines.append("most detrimental training samples, with their given and predicted labels:")
         names = self.label_names
-        for i in self.detrimental[:10].tolist():
-            given, predicted = names[self.labels_n[i]], names[self.predicted_n[i]]
-            lines.append(f"{i:8}  given {given}, predicted {predicted}")
+        samples = [
+            f"{i} ({names[self.labels_n[i]]}, predicted {names[self.predicted_n[i]]})"
+            for i in self.detrimental[:10].tolist()
+        ]
+        lines.append(f"most detrimental training samples: {', '.join(samples)}")
         return "\n".join(lines)
 
     @property

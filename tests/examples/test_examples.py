@@ -29,7 +29,7 @@ def test_an_example_is_shorter_than_sixty_lines(path):
 def test_the_example_finds_the_labels_that_it_changed_and_writes_weights(tmp_path, capsys):
     with torch.random.fork_rng():
         own_classifier.main(str(tmp_path / "weights.csv"))
-    verdict, _, _, _, _, *samples = capsys.readouterr().out.splitlines()
+    verdict, _, _, _, _, _, *samples = capsys.readouterr().out.splitlines()
     assert re.match(r"verdict: room for a joint improvement of about .* \(95 % .* to .*\)", verdict)
     line = re.compile(r"sample +\d+, label \d: +-[\d.]+ nats, (wrong on purpose|as it was)")
     notes = [line.fullmatch(sample)[1] for sample in samples]
@@ -52,7 +52,7 @@ def test_the_exact_hessian_predicts_the_training_without_the_most_harmful_sample
         np.array(re.search(rf"without sample \d+, {what}: (.*)", out)[1].split(), dtype=float)
         for what in ("predicted", "realised")
     )
-    numbers = re.findall(r"^ +(\d+)  given ", out, re.M)
+    numbers = re.findall(r"(\d+) \([^)]+, predicted ", out)
     assert len({int(number) for number in numbers} & set(range(8))) >= 6  # eight labels are wrong
     assert (np.sign(predicted) == np.sign(realised)).all()
     assert predicted.sum() == pytest.approx(realised.sum(), rel=0.5)  # first order, one sample
@@ -62,7 +62,7 @@ def test_the_exact_hessian_predicts_the_training_without_the_most_harmful_sample
 def test_a_model_of_transformers_finds_the_texts_with_a_wrong_label(tmp_path, capsys):
     hugging_face.main(str(tmp_path / "page.html"))
     out = capsys.readouterr().out
-    numbers = re.findall(r"^ +(\d+)  given ", out, re.M)
+    numbers = re.findall(r"(\d+) \([^)]+, predicted ", out)
     assert sum(int(number) < 30 for number in numbers) >= 7  # the first 30 of 300 are wrong
     assert "covered by the influence: 100 %" in out
     assert "by sender: " in out
