@@ -1,1 +1,1 @@
-"""Run the commands of the console script ``catwise``: diagnose, doctor and measure."""
+"""Run the commands: diagnose, doctor and measure."""

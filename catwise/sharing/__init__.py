@@ -1,1 +1,1 @@
-"""Share a diagnosis: as a table, as files, as one page; and ask it further questions."""
+"""Share a diagnosis as a table, files or a page, and ask it further questions."""

@@ -44,7 +44,7 @@ class Findings:
         names = self.label_names
         samples = [
             f"{i} ({names[self.labels_n[i]]}, predicted {names[self.predicted_n[i]]})"
-            for i in self.detrimental[:10].tolist()
+            for i in self.detrimental[:5].tolist()
         ]
         lines.append(f"most detrimental training samples: {', '.join(samples)}")
         return "\n".join(lines)
