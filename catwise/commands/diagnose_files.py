@@ -281,7 +281,8 @@ def show(
     if not diagnosis.verdict.calibrated:
         print(f"({page.MASS})")
     print(f"{diagnosis.verdict.scope} {diagnosis.verdict.remedy}")
-    print(f"most in each other's way: {first} and {second}")
+    if diagnosis.verdict.answer == "room":  # at a ceiling the verdict names them
+        print(f"most in each other's way: {first} and {second}")
     print(f"test accuracy: mean {mean:.3f}, worst class {worst['class']} {worst['accuracy']:.3f}")
     for note in data.card["notes"]:
         print(note)

@@ -72,7 +72,7 @@ def read_answer(output: str) -> tuple[str, list[str]]:
         output,
         re.MULTILINE,
     )
-    assert "most in each other's way: " in output
+    assert ("most in each other's way: " in output) == ("verdict: room" in output)
     _, _, harmful = output.partition("most detrimental of ")
     return verdict, re.findall(r"^ +-?[\d.e+-]+  given (.*)$", harmful, re.MULTILINE)
 
