@@ -41,9 +41,9 @@ def compare(dataset: str, halves: int | None, seeds: int | None) -> dict[str, An
     trained = read_npz(Path("reports", "fidelity", dataset, "subsets.npz"))
     rows_h = np.flatnonzero(trained["design_h"] == HALF)[:halves]
     names = ("kept_hn", "design_h", "loss_hsk", "accuracy_hsk")
-    by_way = {section.subsets: {name: trained[name][rows_h] for name in names}}
-    for name in names[2:]:
-        by_way[section.subsets][name] = by_way[section.subsets][name][:, :seeds]
+    known = {name: trained[name][rows_h] for name in names}
+    known |= {name: known[name][:, :seeds] for name in names[2:]}
+    by_way: dict[str, dict[str, np.ndarray]] = {section.subsets: known}
     (other,) = {"rows", "weights"} - {section.subsets}
     less = {"subsets": other, "halves": halves, "removals": 0, "seeds": seeds}
     changed = parameters.model_copy(update={"fidelity": section.model_copy(update=less)})

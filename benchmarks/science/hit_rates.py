@@ -202,6 +202,10 @@ def of_labels_alone(make: Make) -> Make:
     return labels_make
 
 
+ERRED: list[tuple[str, tuple[Answer, ...], float]] = [
+    ("ceiling", ("ceiling",), 0.0),
+    ("room 0.3", ("room",), 0.3),
+]
 CASES = [
     *(
         Case(f"ceiling, k = {k}, noise {noise}", right, False, constructed(k, noise, 0.0))
@@ -216,7 +220,7 @@ CASES = [
     *(
         Case(f"{name}, k = {k}, P in error", (*right, *CANNOT_TELL), bool(size), make)
         for k in (2, 4, 10)
-        for name, right, size in (("ceiling", ("ceiling",), 0.0), ("room 0.3", ("room",), 0.3))
+        for name, right, size in ERRED
         for make in [constructed(k, 0.05, size, ERROR)]
     ),
     *(
