@@ -49,14 +49,12 @@ __all__ = ["Diagnosis", "diagnose", "load_diagnosis"]
 class Diagnosis(Findings):
     """Hold whether there is room, which samples stand in the way, and which weights use the room.
 
-    verdict     the answer, ``verdict.answer``: room, ceiling, too_few_samples, not_predictive
-                or low_coverage; in words ``verdict.sentence``, with ``scope`` and ``remedy``
-    ceiling     the figures of the ceiling and their classes: ``ceiling.blocking`` says which two
-                classes stand in each other's way most
+    verdict     the ``answer``, room, ceiling or why none; ``sentence``, ``scope``, ``remedy``
+    ceiling     the figures of the ceiling; ``ceiling.blocking`` are the two classes that stand in
+                each other's way most
     p_nk        the influence vectors P, in nats of summed query loss; positive entries help a class
-    weights_n   weights of the training samples, in [0, 2], with a mean of 1 in each class and about
-                0.25 from 1 in the mean, along the direction that raises every class at once to
-                first order; at a ceiling that direction is noise, and the weights are too
+    weights_n   weights of the training samples, in [0, 2], of mean 1 in each class and about 0.25
+                from 1, that raise every class at once to first order; at a ceiling they are noise
     coverage    the share of the model's trained parameters that P speaks of
     label_names the names of the labels; after ``ask`` with groups ``ceiling.classes`` names those
     labels_n    the labels of the training samples, as numbers of these names
