@@ -35,6 +35,7 @@ from catwise.influence.layers import covered_layers, groups_of, matrix_shape
 __all__ = ["MODELS", "Model", "measure"]
 
 TRAIN, QUERY, LARGEST = 6, 9, 300
+UNITS = {"GB": 1e9, "MB": 1e6, "KB": 1e3}  # bytes, as diagnose says them
 CLASSES = ("a", "b", "c")
 Model = Callable[[], tuple[nn.Module, Any, Any]]
 
@@ -198,7 +199,7 @@ def measure(name: str) -> dict[str, Any]:
             model, train, query, CLASSES, kind=kind, embeddings=True, batch_size=TRAIN, memory=4e9
         )
     seconds = time.process_time() - start
-    planned = re.search(r"about (\S+) GB .*; (\S+) pass", stderr.getvalue())
+    planned = re.search(r"about (\S+) (\S+) at .*; (\S+) pass", stderr.getvalue())
     notes = [str(note.message) for note in caught if "left out" in str(note.message)]
     return {
         "works": bool(np.isfinite(diagnosis.p_nk).all() and (diagnosis.p_nk != 0).any()),
@@ -207,8 +208,8 @@ def measure(name: str) -> dict[str, Any]:
         "coverage": diagnosis.coverage,
         "seconds": seconds,
         "peak bytes": held("VmHWM") - before,
-        "planned bytes": 1e9 * float(planned[1]) if planned else None,
-        "passes": {"one": 1}.get(planned[2]) or int(planned[2]) if planned else None,
+        "planned bytes": UNITS[planned[2]] * float(planned[1]) if planned else None,
+        "passes": {"one": 1}.get(planned[3]) or int(planned[3]) if planned else None,
         "left out": notes[0].removeprefix("left out of the influence: ") if notes else "",
     }
 
