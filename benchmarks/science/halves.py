@@ -49,11 +49,11 @@ def compare(dataset: str, halves: int | None, seeds: int | None) -> dict[str, An
     changed = parameters.model_copy(update={"fidelity": section.model_copy(update=less)})
     by_way[other] = retrained_subsets(dataset, changed, len(p_nk))
     assert (by_way["rows"]["kept_hn"] == by_way["weights"]["kept_hn"]).all()
-    ways = {way: found(by_way[way], p_nk, labels_n, counts_k) for way in ("rows", "weights")}
+    ways = {way: scores_of(by_way[way], p_nk, labels_n, counts_k) for way in ("rows", "weights")}
     return {**machine("cpu"), "halves": halves, "seeds": seeds, "ways": ways}
 
 
-def found(
+def scores_of(
     arrays: dict[str, np.ndarray], p_nk: np.ndarray, labels_n: np.ndarray, counts_k: np.ndarray
 ) -> dict[str, Any]:
     """Return the scores of P and of counting labels, and the calibration of P, by these halves."""

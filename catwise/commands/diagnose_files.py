@@ -94,7 +94,7 @@ def _diagnose(
     allowed_loss: float,
     title: str,
 ) -> None:
-    """Train, diagnose, print what is found, and write it to the folder ``results``."""
+    """Train, diagnose, print the diagnosis, and write it to the folder ``results``."""
     batches, is_text = tensors(data), bool(data.texts)
     model, history, margin_n = train(classifier, batches, data)
     retrain = partial(train_weighted, classifier, batches, data)
