@@ -1,6 +1,7 @@
 """Score influence of several kinds by training again on random subsets."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,13 @@ from catwise.experiments import resume
 from catwise.experiments.retrained_subsets import no_subsets, retrained_subsets
 from catwise.experiments.scored_kinds import costs, curvature_section, vectors_by_kind
 from catwise.fidelity.tables import headlines, tabulate
+from catwise.influence.moving_statistics import Statistics
 from catwise.influence.vectors import influence_vectors
 from catwise.pipeline.artifacts import last_epoch, load_model, read_splits
 from catwise.pipeline.files import folder, read_npz, write_csv, write_json, write_npz
 from catwise.pipeline.fitted_factors import fit_curvature
 from catwise.pipeline.stage import run, section_errors, settings
 from catwise.pipeline.tables import TABLES, table_names
-
-Vectors = Callable[[Curvature], np.ndarray]  # P (n, k) with the curvature that a section asks for
 
 
 def main(dataset: str) -> None:
@@ -57,18 +57,20 @@ def scores(
     n, num_classes = len(part[-1]), len(classes)
     model = load_model(dataset, train, part, last_epoch(train))
 
-    def vectors(curvature: Curvature) -> np.ndarray:
+    def vectors(curvature: Curvature, statistics: Statistics) -> np.ndarray:
         with section_errors(dataset, "fidelity", section):
             fitted = fit_curvature(model, part, train, curvature)
         groups, size = query[-1], section.batch_size
-        p_nk = influence_vectors(model, fitted, part, query, groups, num_classes, batch_size=size)
+        options: dict[str, Any] = {"batch_size": size, "statistics": statistics}
+        p_nk = influence_vectors(model, fitted, part, query, groups, num_classes, **options)
         return p_nk.double().cpu().numpy()
 
     by_kind = vectors_by_kind(dataset, parameters, vectors, part[-1].cpu().numpy(), num_classes)
     cost = costs(parameters, n, len(query[-1]), num_classes)
     tables: dict[str, list[dict[str, Any]]]
     tables = tabulate(by_kind, truth, cost, classes, section.seed)
-    tables["samples"] = sample_rows(dataset, section, vectors, n, classes)
+    fit = partial(vectors, statistics=parameters.influence.statistics)
+    tables["samples"] = sample_rows(dataset, section, fit, n, classes)
     flipped_n = read_npz(Path("data", dataset, "arrays.npz"))["flipped"]
     auc = {}
     if flipped_n.any():
@@ -79,7 +81,11 @@ def scores(
 
 
 def sample_rows(
-    dataset: str, section: Fidelity, vectors: Vectors, n: int, classes: list[str]
+    dataset: str,
+    section: Fidelity,
+    vectors: Callable[[Curvature], np.ndarray],
+    n: int,
+    classes: list[str],
 ) -> list[dict[str, Any]]:
     """Compare vectors from drawn samples with those from every label of every sample."""
     counts = [*section.samples, n] if section.samples else []

@@ -60,6 +60,7 @@ def main(dataset: str) -> None:
                 torch.from_numpy(groups_m).to(device),
                 len(classes) * section.bins,
                 batch_size=section.batch_size,
+                statistics=section.statistics,
                 progress=partial(progress, label=f"influence {dataset} {epoch}"),
             )
         p_nkb = vectors.cpu().numpy().astype(np.float32).reshape(-1, len(classes), section.bins)

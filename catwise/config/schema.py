@@ -20,7 +20,7 @@ from catwise.config.prepare import Prepare
 
 __all__ = ["Curvature", "DataSet", "Params", "Removal", "Train", "Trained"]
 
-Kind = Literal["exact", "ekfac", "ekfac_linear", "kfac", "diagonal", "identity"]
+Kind = Literal["exact", "ekfac", "ekfac_linear", "ekfac_fixed", "kfac", "diagonal", "identity"]
 Along = Literal["ekfac_runs", "segments", "segments_runs", "exact_runs", "tracin"]
 Vectors = Literal["endpoint", "endpoint_runs", "segments", "exact"]
 Averaged = Literal["endpoint", "middle", "segments", "exact"]
@@ -101,10 +101,12 @@ class Influence(Section):
     """Hold the bins of the validation samples, and how the passes over the data are made.
 
     P is computed by ``segments`` of the training too, if there are any, and averaged over ``runs``.
+    ``statistics`` says whether those of batch norm move with the weights, or are held fixed.
     """
 
     segments: Annotated[int, Field(ge=0)]
     runs: Count
+    statistics: Literal["moving", "fixed"]
     bins: Annotated[int, Field(ge=3)]
     seed: Seed
     batch_size: Count

@@ -183,7 +183,7 @@ def trained_states(
 
 def _at(model: nn.Module, along: Along, part: Batch, *about: Any) -> Tensor:
     fitted = fit_own_factors(model, part, along.curvature)
-    return influence_vectors(model, fitted, part, *about, batch_size=along.influence.batch_size)
+    return influence_vectors(model, fitted, part, *about, **_passes(along))
 
 
 def _by_segments(along: Along, states: dict[int, State], part: Batch, *about: Any) -> Tensor:
@@ -199,16 +199,19 @@ def _by_segments(along: Along, states: dict[int, State], part: Batch, *about: An
         scales = adam_scales(state.model, state.optimizer, fitted.names)
         segments.append(Segment(state.model, fitted, rates, recipe.weight_decay, scales=scales))
     model = states[along.train.epochs].model
-    return influence_by_segments(
-        model, segments, part, *about, batch_size=along.influence.batch_size
-    )
+    return influence_by_segments(model, segments, part, *about, **_passes(along))
 
 
 def _tracin(along: Along, states: dict[int, State], part: Batch, *about: Any) -> Tensor:
     rates = epoch_rates(training_recipe(along.train), len(part[-1]))
     stops = [(state.model, rates[epoch - 1]) for epoch, state in sorted(states.items())]
     layers = list(covered_layers(stops[-1][0], along.curvature.embeddings))
-    return tracin(stops, part, *about, layers=layers, batch_size=along.influence.batch_size)
+    return tracin(stops, part, *about, layers=layers, **_passes(along))
+
+
+def _passes(along: Along) -> dict[str, Any]:
+    section = along.influence
+    return {"batch_size": section.batch_size, "statistics": section.statistics}
 
 
 def _exact(along: Along, weights_n: np.ndarray | None, part: Batch, *about: Any) -> Tensor:

@@ -146,6 +146,7 @@ class AnchoredInfluence:
                 count,
                 batch_size=self._influence.batch_size,
                 query_loss=QUERY_LOSSES[query],
+                statistics=self._influence.statistics,
             )
         return vectors
 

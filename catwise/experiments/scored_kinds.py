@@ -11,12 +11,14 @@ from catwise.core.device import torch_device
 from catwise.core.errors import InputError
 from catwise.experiments.along_training import Along, vectors_along
 from catwise.fidelity.cost import Work, trainings
+from catwise.influence.moving_statistics import Statistics
 from catwise.influence.trajectory import average
 from catwise.pipeline.workers import pool
 
 __all__ = ["costs", "curvature_section", "vectors_by_kind"]
 
-Vectors = Callable[[Curvature], np.ndarray]  # P (n, k) with the curvature that a section asks for
+# P (n, k) with the curvature that a section asks for, and statistics of batch norm moving or fixed
+Vectors = Callable[[Curvature, Statistics], np.ndarray]
 ALONG: dict[str, str] = {  # what each run computes
     "ekfac_runs": "endpoint",
     "segments": "segments",
@@ -46,7 +48,8 @@ def vectors_by_kind(
         elif kind in along:
             by_kind[kind] = along[kind]
         else:
-            by_kind[kind] = vectors(curvature_section(section, kind))
+            statistics = "fixed" if kind == "ekfac_fixed" else parameters.influence.statistics
+            by_kind[kind] = vectors(curvature_section(section, kind), statistics)
     return by_kind
 
 
@@ -108,8 +111,9 @@ def _pairs(factors: Curvature, n: int, num_classes: int) -> int:
 
 
 def curvature_section(section: Fidelity, kind: str, **changes: Any) -> Curvature:
-    """Return the section of a curvature of this kind; ``ekfac_linear`` is ekfac without embeddings.
+    """Return the section of a curvature of this kind.
 
+    ``ekfac_linear`` is ekfac without embeddings; ``ekfac_fixed`` has the curvature of ekfac.
     ``changes`` are of the draw, the samples and the seed.
     """
     if kind == "exact":
@@ -117,7 +121,7 @@ def curvature_section(section: Fidelity, kind: str, **changes: Any) -> Curvature
     drawn = {"draw": section.draw, "samples": "all", "seed": section.seed, **changes}
     return Factored.model_validate(
         {
-            "kind": kind.removesuffix("_linear"),
+            "kind": kind.removesuffix("_linear").removesuffix("_fixed"),
             "earlier": [],
             "damping": section.damping,
             "embeddings": section.embeddings and kind != "ekfac_linear",

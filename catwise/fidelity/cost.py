@@ -4,7 +4,14 @@ from dataclasses import dataclass
 
 __all__ = ["Work", "trainings"]
 
-FITS = {"ekfac": 2, "ekfac_linear": 2, "kfac": 1, "diagonal": 1, "identity": 0}  # passes over pairs
+FITS = {  # passes over pairs
+    "ekfac": 2,
+    "ekfac_linear": 2,
+    "ekfac_fixed": 2,
+    "kfac": 1,
+    "diagonal": 1,
+    "identity": 0,
+}
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,11 @@ from catwise.core.errors import InputError
 from catwise.core.losses import Loss, per_sample_loss
 from catwise.core.progress import Progress
 from catwise.influence.curvature import Curvature
+from catwise.influence.moving_statistics import (
+    MovingStatistics,
+    Statistics,
+    moving_statistics,
+)
 from catwise.influence.samples import Data, as_samples
 from catwise.influence.vectors import directional_derivatives, group_gradients
 
@@ -78,6 +83,7 @@ def influence_by_segments(
     batch_size: int,
     loss: Loss = per_sample_loss,
     query_loss: Loss = per_sample_loss,
+    statistics: Statistics = "moving",
     progress: Progress = iter,
 ) -> Tensor:
     """Compute P (n, k) along the training, in the units and with the sign of ``influence_vectors``.
@@ -120,13 +126,18 @@ def influence_by_segments(
             )
     train, query = as_samples(train, model, "train"), as_samples(query, model, "query")
     passes: dict[str, Any] = {"batch_size": batch_size, "progress": progress}
-    v = group_gradients(
-        model, query, groups, num_groups, layers=names, query_loss=query_loss, **passes
-    )
+
+    def moving(model: nn.Module) -> MovingStatistics | None:
+        return moving_statistics(model, train, loss, batch_size, statistics)
+
+    about: dict[str, Any] = {"layers": names, "query_loss": query_loss, "moving": moving(model)}
+    v = group_gradients(model, query, groups, num_groups, **about, **passes)
     p_nk = torch.zeros(len(train), num_groups).to(next(iter(v.values())))
     for segment in reversed(segments):
         gathered, v = _through(segment, v)
-        p_nk += directional_derivatives(segment.model, train, gathered, loss=loss, **passes)
+        p_nk += directional_derivatives(
+            segment.model, train, gathered, loss=loss, moving=moving(segment.model), **passes
+        )
     return p_nk
 
 

@@ -13,6 +13,8 @@ from catwise.core.errors import InputError
 from catwise.core.losses import Batch, Loss, per_sample_loss
 from catwise.core.statistics import require_finite
 from catwise.influence.layers import own_parameters, select_layers
+from catwise.influence.moving_statistics import Statistics, moving_statistics
+from catwise.influence.samples import as_samples
 from catwise.influence.vectors import directional_derivatives, group_gradients
 
 __all__ = ["Stretch", "adam_scales", "average", "cut", "tracin"]
@@ -56,6 +58,7 @@ def tracin(
     layers: Sequence[str] | None = None,
     loss: Loss = per_sample_loss,
     query_loss: Loss = per_sample_loss,
+    statistics: Statistics = "moving",
 ) -> Tensor:
     """Compute P (n, k) of TracIn, in the units and with the sign of ``influence_vectors``.
 
@@ -66,9 +69,11 @@ def tracin(
     curvature takes part, and nothing that was learnt is forgotten. Source: Pruthi et al. 2020,
     arXiv 2002.08484, with a query group per class in place of one test sample.
     """
-    passes: dict[str, Any] = {"batch_size": batch_size}
     total = torch.zeros(())
     for model, horizon in stops:
+        samples = as_samples(train, model, "train")
+        moving = moving_statistics(model, samples, loss, batch_size, statistics)
+        passes: dict[str, Any] = {"batch_size": batch_size, "moving": moving}
         q = group_gradients(
             model, query, groups, num_groups, layers=layers, query_loss=query_loss, **passes
         )

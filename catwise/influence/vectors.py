@@ -1,6 +1,7 @@
 """Compute influence vectors P[i, k] = q_k . H^-1 g_i in one pass over the training set.
 
 This is Eq. 1 with S = the validation samples of class k.
+Differs from the paper: the statistics of batch norm move with the weights, unless held fixed.
 """
 
 import warnings
@@ -25,6 +26,7 @@ from catwise.influence.layers import (
     select_layers,
     weight_of,
 )
+from catwise.influence.moving_statistics import MovingStatistics, Statistics, moving_statistics
 from catwise.influence.parts import in_parts
 from catwise.influence.samples import Data, Samples, as_samples, as_tensor
 from catwise.influence.visits import sample_gradients, visit_layers
@@ -43,6 +45,7 @@ def influence_vectors(
     batch_size: int,
     loss: Loss = per_sample_loss,
     query_loss: Loss = per_sample_loss,
+    statistics: Statistics = "moving",
     at_once: int | None = None,
     workers: Workers | None = None,
     progress: Progress = iter,
@@ -56,7 +59,9 @@ def influence_vectors(
     for each factor of Eq. 1: the group gradients q_k, v_k = H^-1 q_k, and g_i . v_k. The price is
     one pass over the query and one over the training samples, whatever the number of groups; with
     ``at_once`` groups in memory at a time, one over the training samples for as many groups. With
-    ``workers`` each pass is divided among them.
+    ``workers`` each pass is divided among them. Where the ``statistics`` of batch norm are
+    ``moving``, q_k and g_i are the total derivatives of ``catwise.influence.moving_statistics``,
+    for about six passes more over one batch for each group; H is that of fixed ones.
 
     Scale: H is the *sum* over training samples and q_k the *sum* over query samples, as in the
     paper; kronfluence's own scores use the mean for H and are n times larger.
@@ -80,8 +85,11 @@ def influence_vectors(
     train, query = as_samples(train, model, "train"), as_samples(query, model, "query")
     members = _members(groups, num_groups, query)
     columns, names = [], curvature.names
+    moving = moving_statistics(model, train, loss, batch_size, statistics)
     for members_at_once in _split(members, at_once or num_groups):
-        q = _sums(model, query, members_at_once, names, batch_size, query_loss, workers, progress)
+        q = _sums(
+            model, query, members_at_once, names, batch_size, query_loss, moving, workers, progress
+        )
         with torch.autocast(train.labels.device.type, enabled=False):
             v = _solved(curvature, q)
         columns.append(
@@ -91,6 +99,7 @@ def influence_vectors(
                 v,
                 batch_size=batch_size,
                 loss=loss,
+                moving=moving,
                 workers=workers,
                 progress=progress,
             )
@@ -119,13 +128,15 @@ def group_gradients(
     batch_size: int,
     layers: Iterable[str] | None = None,
     query_loss: Loss = per_sample_loss,
+    moving: MovingStatistics | None = None,
     workers: Workers | None = None,
     progress: Progress = iter,
 ) -> dict[str, Tensor]:
     """Compute q_k = sum over the query samples z of group k of grad query_loss(z).
 
     The result has a matrix for each of ``layers``, by default the covered ones: (k, o, i). A group
-    without samples has a zero gradient, and a warning names it.
+    without samples has a zero gradient, and a warning names it. Statistics of batch norm are held
+    fixed unless ``moving`` says how they follow the weights.
 
     Raises InputError for groups of another range or length, and where a gradient is not finite.
 
@@ -144,6 +155,7 @@ def group_gradients(
         layers,
         batch_size,
         query_loss,
+        moving,
         workers,
         progress,
     )
@@ -177,16 +189,19 @@ def _sums(
     layers: Iterable[str] | None,
     batch_size: int,
     query_loss: Loss,
+    moving: MovingStatistics | None,
     workers: Workers | None,
     progress: Progress,
 ) -> dict[str, Tensor]:
     """Compute the summed gradient of each group, whose samples are ``members``."""
     names = list(select_layers(model, layers))
-    options = (names, batch_size, query_loss)
+    every = list(dict.fromkeys([*names, *(moving.norms if moving else [])]))
+    options = (every, batch_size, query_loss)
     parts = in_parts(workers, _group_sums, members, model, query, *options, progress=progress)
-    if len(parts) == 1:
-        return parts[0]
-    return {name: torch.cat([part[name] for part in parts]) for name in names}
+    sums = parts[0]
+    if len(parts) > 1:
+        sums = {name: torch.cat([part[name] for part in parts]) for name in every}
+    return moving.pulled_back(sums, names) if moving else sums
 
 
 def _group_sums(
@@ -231,6 +246,7 @@ def directional_derivatives(
     *,
     batch_size: int,
     loss: Loss = per_sample_loss,
+    moving: MovingStatistics | None = None,
     workers: Workers | None = None,
     progress: Progress = iter,
 ) -> Tensor:
@@ -239,10 +255,12 @@ def directional_derivatives(
     ``v`` holds the directions as a matrix for each layer, (k, o, i). With many positions t the
     per-sample gradient (n, o, i) is formed once and shared by all k directions; with one position
     it is of rank one and never formed; for an embedding only the columns of v that occur are read.
+    Statistics of batch norm are held fixed unless ``moving`` says how they follow the weights.
 
     Raises InputError where a gradient is not finite.
     """
     train = as_samples(train, model, "train")
+    v = moving.pushed_forward(v) if moving else v
     batches = torch.arange(len(train), device=train.labels.device).split(batch_size)
     parts = in_parts(workers, _derivatives, batches, model, train, v, loss, progress=progress)
     return torch.cat(parts)

@@ -47,7 +47,8 @@ def case():
 
 
 def vectors(model, curvature, train, query):
-    return influence_vectors(model, curvature, train, query, query[-1], 3, batch_size=10)
+    options = {"batch_size": 10, "statistics": "fixed"}  # as those of kronfluence
+    return influence_vectors(model, curvature, train, query, query[-1], 3, **options)
 
 
 def with_drawn_labels(model, train):

@@ -128,8 +128,9 @@ def test_neither_batches_nor_order_matter():
     model, (x, y), query = small.conv_net(), small.images(23), small.images(12, seed=1)
     ekfac = fit_factors(model, (x, y), kind="ekfac", damping=0.1, seed=0, batch_size=23)
     order = torch.randperm(23, generator=torch.Generator().manual_seed(0))
-    whole = influence_vectors(model, ekfac, (x, y), query, query[1], 3, batch_size=23)
-    pieces = influence_vectors(model, ekfac, (x[order], y[order]), query, query[1], 3, batch_size=4)
+    about, fixed = (query, query[1], 3), {"statistics": "fixed"}  # others see a part of the samples
+    whole = influence_vectors(model, ekfac, (x, y), *about, batch_size=23, **fixed)
+    pieces = influence_vectors(model, ekfac, (x[order], y[order]), *about, batch_size=4, **fixed)
     torch.testing.assert_close(pieces, whole[order], rtol=1e-10, atol=1e-14)
 
 

@@ -1,0 +1,192 @@
+"""Let the statistics of batch norm move with the weights, as they do in training.
+
+In evaluation mode batch norm holds its means m and variances v fixed. But training takes them from
+the activations, so they are functions s(theta) of the weights, and what a training, or a refresh of
+the running statistics, feels is the total derivative
+
+    dl/dtheta + (ds/dtheta)^T dl/ds
+
+whose first term holds s fixed. The second takes away from the first what the normalisation undoes:
+a weight that scales or shifts a channel before batch norm changes nothing after it. Of the class
+gradients of a ResNet-9 on CIFAR-10 nine tenths of the length are of that kind.
+
+With y = gamma (z - m) / d + beta and d^2 = v + eps, the gradients of one sample at m and v follow
+from those at the weights of its norm:
+
+    dl/dm = -gamma / d  dl/dbeta        dl/dv = -gamma / (2 d^2)  dl/dgamma
+
+So directions v_k of the weights need no new pass over the samples: their g_i . v_k has one term
+more, which is that of a direction u_k of gamma and beta, (ds/dtheta v_k) times these factors. The
+derivative ds/dtheta is that of some batches of training samples.
+
+Differs from the paper, and from kronfluence, which hold the statistics fixed.
+"""
+
+import copy
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.func import jvp
+
+from catwise.core.losses import Batch, Loss
+from catwise.influence.layers import (
+    as_matrices,
+    as_parameters,
+    select_layers,
+    trained_parameters,
+    with_parameters,
+)
+from catwise.influence.samples import Samples
+
+__all__ = ["MovingStatistics", "Statistics", "moving_statistics"]
+
+SAMPLES = 512  # about as many show how the statistics move, in batches of the passes' size
+
+Statistics = Literal["moving", "fixed"]
+
+
+@dataclass(frozen=True)
+class MovingStatistics:
+    """Hold a copy of the network whose batch norm takes the statistics of a batch.
+
+    model      the network itself, in which they are fixed
+    following  the copy
+    run        runs a batch through the copy, or through what stands in for it
+    batches    of training samples, over which ds/dtheta is averaged
+    factors    by norm dl/ds over the gradients of its weights: (c, 2), gamma and v first
+    """
+
+    model: nn.Module
+    following: nn.Module
+    run: Loss
+    batches: list[Batch]
+    factors: dict[str, Tensor]
+
+    @property
+    def norms(self) -> list[str]:
+        """Return the names of the batch norms whose statistics move."""
+        return list(self.factors)
+
+    def pulled_back(self, q: dict[str, Tensor], names: Iterable[str]) -> dict[str, Tensor]:
+        """Add to gradients q_k of the layers ``names`` what reaches them through the statistics.
+
+        ``q`` (k, o, i) by layer has the norms too, with the statistics fixed.
+        """
+        layers = select_layers(self.model, names)
+        total = {name: q[name].clone() for name in layers}
+        parameters = dict(self.following.named_parameters())
+        for batch in self.batches:
+            statistics = self._statistics(self.following, batch)
+            for k in range(len(q[self.norms[0]])):
+                value = torch.stack(
+                    [(self.factors[name] * q[name][k] * s).sum() for name, s in statistics.items()]
+                )
+                gradients = torch.autograd.grad(
+                    value.sum() / len(self.batches),
+                    list(parameters.values()),
+                    retain_graph=True,
+                    allow_unused=True,
+                    materialize_grads=True,
+                )
+                by_name = dict(zip(parameters, gradients, strict=True))
+                for name, matrix in as_matrices(layers, by_name).items():
+                    total[name][k] += matrix
+        return total
+
+    def pushed_forward(self, v: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Add to directions v_k (k, o, i) those of the norms that stand for moving statistics."""
+        layers = select_layers(self.model, v)
+        parameters = {name: part.detach() for name, part in self.following.named_parameters()}
+        count = len(next(iter(v.values())))
+        total = dict(v)
+        for name, factor in self.factors.items():
+            total[name] = v[name].clone() if name in v else factor.new_zeros(count, *factor.shape)
+        for k in range(count):
+            tangents = as_parameters(layers, {name: v_koi[k] for name, v_koi in v.items()})
+            others = {name: part for name, part in parameters.items() if name not in tangents}
+            turned = {name: parameters[name] for name in tangents}
+            for batch in self.batches:
+
+                def statistics(
+                    turned: dict[str, Tensor],
+                    others: dict[str, Tensor] = others,
+                    batch: Batch = batch,
+                ) -> dict[str, Tensor]:
+                    model = with_parameters(self.following, {**others, **turned})
+                    return self._statistics(model, batch)
+
+                changes = jvp(statistics, (turned,), (tangents,))[1]
+                for name, change in changes.items():
+                    total[name][k] += self.factors[name] * change / len(self.batches)
+        return total
+
+    def _statistics(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        """Return (c, 2), v first, of each norm that the batch runs through."""
+        norms: dict[str, Any] = {name: self.following.get_submodule(name) for name in self.norms}
+        try:
+            with torch.autocast(batch[-1].device.type, enabled=False):
+                self.run(model, batch)
+            return {
+                name: torch.stack(norm.statistics).mean(dim=0)
+                for name, norm in norms.items()
+                if norm.statistics
+            }
+        finally:
+            for norm in norms.values():
+                norm.statistics.clear()
+
+
+class _Following(nn.Module):
+    """Normalise by the statistics of the batch, and list those of each call."""
+
+    def __init__(self, norm: Any) -> None:
+        super().__init__()
+        self.weight, self.bias, self.eps = norm.weight, norm.bias, norm.eps
+        self.statistics: list[Tensor] = []
+
+    def forward(self, x: Tensor) -> Tensor:
+        axes = [0, *range(2, x.dim())]
+        mean, variance = x.mean(axes), x.var(axes, correction=0)
+        self.statistics.append(torch.stack([variance, mean], dim=1))
+        shape = (1, -1, *[1] * (x.dim() - 2))
+        normalised = (x - mean.view(shape)) / (variance + self.eps).sqrt().view(shape)
+        return normalised * self.weight.view(shape) + self.bias.view(shape)
+
+
+def moving_statistics(
+    model: nn.Module, train: Samples, loss: Loss, batch_size: int, statistics: Statistics
+) -> MovingStatistics | None:
+    """Prepare the derivative of the statistics; None where there are none that move.
+
+    ``loss(model, batch)`` runs the network. The statistics of a batch norm are held fixed where its
+    weight is frozen, as in fine-tuning with frozen norms, and where it has no weight.
+    """
+    trained = {id(parameter) for parameter in trained_parameters(model)}
+    norms = {
+        name: norm
+        for name, norm in model.named_modules()
+        if type(norm) in (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+        and norm.running_mean is not None
+        and id(norm.weight) in trained
+        and id(norm.bias) in trained
+    }
+    if statistics == "fixed" or not norms:
+        return None
+    following = copy.deepcopy(model).eval().requires_grad_(True)
+    factors = {}
+    for name, norm in norms.items():
+        parent, _, attribute = name.rpartition(".")
+        copied = _Following(following.get_submodule(name))
+        setattr(following.get_submodule(parent), attribute, copied)
+        deviation = (norm.running_var + norm.eps).sqrt()
+        gamma = norm.weight.detach()
+        factors[name] = torch.stack([-gamma / (2 * deviation**2), -gamma / deviation], dim=1)
+    count = max(1, round(min(SAMPLES, len(train)) / batch_size))
+    rows = torch.linspace(0, len(train) - 1, min(count * batch_size, len(train))).round().long()
+    rows = rows.to(train.labels.device)
+    # Each batch is spread evenly over the training set, which may be sorted by class.
+    batches = [train.rows(rows[start::count]) for start in range(count)]
+    return MovingStatistics(model, following, loss, batches, factors)
