@@ -158,7 +158,7 @@ def calibrate(
         np.ptp(points_hk, axis=0) > TINY,
     )
     mixture_k = joint_direction(p_nk, labels_n).mixture(counts_k)
-    mixed = fit.mixed(mixture_k)
+    mixed = fit.mixture(mixture_k)
     mixture, accuracy_mixture = (
         _alone(mixed.slopes((values_hk @ mixture_k)[:, None]), degrees)
         for values_hk in (loss_hk, points_hk)
@@ -205,7 +205,7 @@ def besides_counts(
     """
     fit = PartialRegression.of(p_nk, labels_n, counts_k, kept_hn, design_h)
     mixture_k = joint_direction(p_nk, labels_n).mixture(counts_k)
-    mixed, loss_hk = fit.mixed(mixture_k), fit.centred(-loss_hsk.mean(axis=1))
+    mixed, loss_hk = fit.mixture(mixture_k), fit.centred(-loss_hsk.mean(axis=1))
     mixed_loss_h1 = (loss_hk @ mixture_k)[:, None]
     return (
         np.hstack([fit.besides(fit.x_hk), mixed.besides(mixed.x_hk)]),

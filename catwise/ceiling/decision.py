@@ -208,10 +208,10 @@ def _joint(gains: Gains, mixture: PerClass, slope: Estimate) -> Estimate:
     of the prediction, times the slope of the classes, at which luck comes true like all else.
     """
     value, optimism = gains.mixture.value_k[0], gains.optimism
-    flattered = value + optimism
-    gain = flattered * mixture.value_k[0] - optimism * slope.value
+    in_sample = value + optimism
+    gain = in_sample * mixture.value_k[0] - optimism * slope.value
     parts = (
-        flattered * mixture.half_width()[0],
+        in_sample * mixture.half_width()[0],
         optimism * (slope.high - slope.low) / 2,
         gains.mixture.half_width()[0] * slope.value,
     )

@@ -61,8 +61,8 @@ def crossfitted_gains(
             gain_bbk[b, c] = change_n @ p_nkb[:, :, b] * count / counts_k
             gain_bbk[c, b] = change_n @ p_nkb[:, :, c] * count / counts_k
     mixture = _jackknife((gain_bbk @ mixture_k)[:, :, None])
-    flattered = (weigh(total_nk) - 1) @ total_nk / counts_k @ mixture_k
-    return Gains(_jackknife(gain_bbk), mixture, float(flattered - mixture.value_k[0]))
+    in_sample = (weigh(total_nk) - 1) @ total_nk / counts_k @ mixture_k
+    return Gains(_jackknife(gain_bbk), mixture, float(in_sample - mixture.value_k[0]))
 
 
 def _jackknife(gain_bbk: np.ndarray) -> PerClass:

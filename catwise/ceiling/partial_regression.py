@@ -68,7 +68,7 @@ class PartialRegression:
         c_hk = predicted_gains(own_nk, np.maximum(own_nk.sum(axis=0), 1), kept_hn)
         return cls(x_hk, _centred(c_hk, design_h), design_h)
 
-    def mixed(self, mixture_k: np.ndarray) -> "PartialRegression":
+    def mixture(self, mixture_k: np.ndarray) -> "PartialRegression":
         """Return the regression of a mixture of the classes, with shares ``mixture_k``, as one.
 
         Where the classes cancel but for rounding, as at an exact ceiling, nothing is predicted.

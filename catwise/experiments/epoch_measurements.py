@@ -47,7 +47,7 @@ class EpochMeasurements:
         """Measure each of the weights under every reported seed: (s, k)."""
         return self._under(self.seeds, weights, REPORTED)
 
-    def tried(self, weights: Sequence[Weights]) -> list[dict[str, np.ndarray]]:
+    def trials(self, weights: Sequence[Weights]) -> list[dict[str, np.ndarray]]:
         """Measure each of the weights on validation B under every seed for choices: (s, k)."""
         measured = self._under(self._others, weights, ("validation_b",))
         return [one["validation_b"] for one in measured]
@@ -65,9 +65,9 @@ class EpochMeasurements:
         return self.repeat([self._ones_n])[0]
 
     @cached_property
-    def tried_control(self) -> dict[str, np.ndarray]:
+    def trial_control(self) -> dict[str, np.ndarray]:
         """Return the epoch of all ones on validation B under every seed for choices: (s, k)."""
-        return self.tried([self._ones_n])[0]
+        return self.trials([self._ones_n])[0]
 
     @cached_property
     def plain_k(self) -> np.ndarray:

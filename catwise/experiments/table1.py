@@ -117,8 +117,8 @@ class Table1Experiment:
         before_k = epochs.compared_with("validation_b") if from_start else epochs.plain_k
         candidates = self._pareto_lp_ga(program, before_k, method, "validation_b")
         if not from_start:
-            before_k = epochs.tried_control["accuracy"].mean(axis=0)
-        best = self._fittest(before_k, epochs.tried(candidates))
+            before_k = epochs.trial_control["accuracy"].mean(axis=0)
+        best = self._fittest(before_k, epochs.trials(candidates))
         self._add(method, candidates[best], p_nk)
         if option == self.section.searches[0]:
             shuffled_n = shuffle_weights(candidates[best], np.random.default_rng(0))
@@ -135,9 +135,9 @@ class Table1Experiment:
         method, section, epochs = direction_method(option), self.section, self.epochs
         p_nk = self._vectors(option.anchor, option.filter, option.query)
         weights = [self._along(p_nk, option, size) for size in section.sizes]
-        before_sk = epochs.tried_control["loss"]
+        before_sk = epochs.trial_control["loss"]
         worst_gains = [
-            (before_sk - measured["loss"]).mean(axis=0).min() for measured in epochs.tried(weights)
+            (before_sk - measured["loss"]).mean(axis=0).min() for measured in epochs.trials(weights)
         ]
         best_n = weights[int(np.argmax(worst_gains))]
         self._add(method, best_n, p_nk if option.query == "loss" else None)

@@ -96,7 +96,7 @@ def require_apart(sets: Mapping[str, Batch]) -> None:
             raise InputError(f"{second}: expected {expected}; got {shared} of {count} that are")
         if shared:
             warnings.warn(
-                f"{second}: {shared} of {count} samples are in {first} too, and flatter",
+                f"{second}: {shared} of {count} samples are in {first} too, which flatters a model",
                 stacklevel=3,
             )
 

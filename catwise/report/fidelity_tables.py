@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from catwise.ceiling.calibration import calibrate_from
+from catwise.ceiling.partial_regression import PartialRegression
+from catwise.core.statistics import noise_ceiling
 from catwise.fidelity.scores import scores
 from catwise.figures.labels import kind_label
 from catwise.pipeline.files import read_npz
@@ -13,8 +15,8 @@ from catwise.pipeline.results import Results
 __all__ = ["besides_rows", "lead_rows", "score_rows"]
 
 KINDS = (  # in the order of the columns
-    *("identity", "kfac", "ekfac", "ekfac_runs", "segments", "segments_runs", "exact_runs"),
-    *("tracin", "label_counts"),
+    *("identity", "kfac", "ekfac", "ekfac_fixed", "ekfac_runs", "segments", "segments_runs"),
+    *("exact_runs", "tracin", "label_counts"),
 )
 COUNTED = "label_counts"
 VECTORS = {"P": "at the end", "P_runs": "mean of runs", "P_segments": "segments"}
@@ -84,9 +86,9 @@ def besides_rows(results: Sequence[Results]) -> list[list[str]]:
 
     It is the rank score of the calibration, over all retrained subsets of a data set: Spearman's
     rho of predicted and realised changes in loss, the mean over the classes, with its 95 % interval
-    by the jackknife.
+    by the jackknife. Beside it stands the highest that the noise between seeds allows.
     """
-    rows = [["data set", "subsets", *VECTORS.values()]]
+    rows = [["data set", "subsets", *VECTORS.values(), "ceiling"]]
     for one in results:
         if one.subsets is None:
             continue
@@ -100,8 +102,20 @@ def besides_rows(results: Sequence[Results]) -> list[list[str]]:
         }
         cells = {name: (score.value, score.low, score.high) for name, score in score_of.items()}
         count = str(len(one.subsets["kept_hn"]))
-        rows.append([one.dataset, count, *(_cell(cells, name) for name in VECTORS)])
+        scores = [_cell(cells, name) for name in VECTORS]
+        rows.append([one.dataset, count, *scores, _highest_besides(one, arrays["P"], counts_k)])
     return rows
+
+
+def _highest_besides(one: Results, p_nk: np.ndarray, counts_k: np.ndarray) -> str:
+    """Write the ceiling of the score besides counts; a dash for subsets with one seed."""
+    assert one.subsets is not None
+    kept_hn, design_h = one.subsets["kept_hn"], one.subsets["design_h"]
+    fit = PartialRegression.of(p_nk, one.labels_n, counts_k, kept_hn, design_h)
+    loss_shk = one.subsets["loss_hsk"].swapaxes(0, 1)
+    besides_shk = np.stack([fit.besides(fit.centred(loss_hk)) for loss_hk in loss_shk])
+    ceiling = float(noise_ceiling(besides_shk.swapaxes(0, 1)).mean())
+    return "-" if np.isnan(ceiling) else f"{ceiling:.2f}"
 
 
 def _of_vectors(results: Results, design: str, measure: str) -> Cells:
