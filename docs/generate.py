@@ -29,7 +29,11 @@ PROJECT: dict[str, dict[str, Callable[[], str]]] = {  # page -> part -> what mak
     },
     "docs/compatibility.md": {"models": project.compatibility},
     "docs/peers.md": {"peers": project.peers},
-    "docs/results.md": {"sources": project.sources, "halves": project.halves},
+    "docs/results.md": {
+        "sources": project.sources,
+        "halves": project.halves,
+        "batch_norm": project.batch_norm,
+    },
 }
 RESULTS: dict[str, dict[str, Callable[[], str]]] = {
     "README.md": {"families": results.families},

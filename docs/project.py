@@ -18,6 +18,8 @@ from docs.tables import table
 
 BENCHMARKS = Path("reports/benchmarks")
 SHOWN_SIZE = ", 0.75"  # of the rows of weight_sources
+ASIDE = {"LDS, loss, labels counted", "LDS, accuracy, labels counted", "mean loss", "seconds"}
+ALIKE = 0.9  # the cosine from which two gradients point the same way
 
 
 def pipeline() -> dict[str, Any]:
@@ -255,6 +257,27 @@ def halves() -> str:
             heading = ["data set", "halves as", *numbers]
             rows.append([name, way, *(_cell(value) for value in numbers.values())])
     return table(heading, rows)
+
+
+def batch_norm() -> str:
+    """Set what P predicts, and its weights gain, with moving statistics beside fixed ones."""
+    heading, rows, lines = [], [], []
+    for name, case in read_json(BENCHMARKS / "batch_norm.json").items():
+        for way, numbers in case["ways"].items():
+            shown = {key: value for key, value in numbers.items() if key not in ASIDE}
+            heading = ["data set", "statistics", *shown, "weights gain, points", "worst class"]
+            gained = case["gains"][way]
+            cells = [*shown.values(), gained["mean"], gained["worst"]]
+            rows.append([name, way, *map(_cell, cells)])
+        layers = [one for layer, one in case["layers"].items() if one["cosine"] < ALIKE]
+        lengths, cosines = ([one[key] for one in layers] for key in ("length", "cosine"))
+        lines.append(
+            f"On `{name}` the class gradients of {len(layers)} of {len(case['layers'])} layers are"
+            f" {min(lengths):.2f} to {max(lengths):.2f} times as long with moving statistics as"
+            f" with fixed ones, and the cosine of the two is {min(cosines):.2f} to"
+            f" {max(cosines):.2f}."
+        )
+    return "\n\n".join([table(heading, rows), *lines])
 
 
 def _cell(value: float | dict[str, float]) -> str:

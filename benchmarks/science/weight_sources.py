@@ -56,7 +56,7 @@ from catwise.pipeline.stage import settings
 from catwise.pipeline.workers import pool
 from catwise.training.epochs import epoch_rates
 
-__all__ = ["compare"]
+__all__ = ["REGION", "compare", "net"]
 
 DESIGNS = ("halves", "without a tenth")  # of the subsets of ``fidelity``
 SIZES = (0.5, 0.75)  # mean of |w - 1|
@@ -114,13 +114,13 @@ def compare(dataset: str, runs: int, seeds: int) -> dict[str, Any]:
     rows: dict[str, Any] = {}
     for number, (name, weights_n) in enumerate(weights.items()):
         rows[name] = {
-            "mean": asdict(_net(mean_ws[number] - mean_ws[0])),
-            "worst": asdict(_net(worst_ws[number] - worst_ws[0])),
+            "mean": asdict(net(mean_ws[number] - mean_ws[0])),
+            "worst": asdict(net(worst_ws[number] - worst_ws[0])),
         }
         if name != "plain":
             end = f"{SWAPPED[1]:g}" if "rest of" in name else name.rpartition(", ")[2]
             first = list(weights).index(f"{SWAPPED[0][0]}, {end}")
-            rows[name]["beyond the first"] = asdict(_net(mean_ws[number] - mean_ws[first]))
+            rows[name]["beyond the first"] = asdict(net(mean_ws[number] - mean_ws[first]))
         masses_k = np.bincount(labels["train"], weights_n) / np.bincount(labels["train"])
         rows[name]["mean weight by class"] = masses_k.tolist()
         rows[name]["size"] = float(np.abs(weights_n - 1).mean())
@@ -234,7 +234,8 @@ def _predicted(dataset: str, sources: dict[str, np.ndarray]) -> dict[str, dict[s
     return scored
 
 
-def _net(change_s: np.ndarray) -> Estimate:
+def net(change_s: np.ndarray) -> Estimate:
+    """Return the mean change over the seeds, with Student's interval."""
     value, half = float(change_s.mean()), float(student_half_width(change_s))
     return Estimate(value, value - half, value + half)
 

@@ -23,7 +23,7 @@ __all__ = ["Curvature", "DataSet", "Params", "Removal", "Train", "Trained"]
 Kind = Literal["exact", "ekfac", "ekfac_linear", "ekfac_fixed", "kfac", "diagonal", "identity"]
 Along = Literal["ekfac_runs", "segments", "segments_runs", "exact_runs", "tracin"]
 Vectors = Literal["endpoint", "endpoint_runs", "segments", "exact"]
-Averaged = Literal["endpoint", "middle", "segments", "exact"]
+Averaged = Literal["endpoint", "endpoint_fixed", "middle", "segments", "exact"]
 Draw = Literal["importance", "balanced", "every"]
 
 

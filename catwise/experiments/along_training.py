@@ -78,11 +78,12 @@ def vectors_along(
 ) -> dict[str, list[np.ndarray]]:
     """Compute P (n, classes * bins) in float32 of each kind, for each run.
 
-    endpoint  at the last checkpoint, with the damped factors there
-    middle    at the checkpoint half way, with the damped factors there
-    segments  by segments of the training, with factors at the middle of each
-    exact     by reverse mode through every step
-    tracin    over the checkpoints of all epochs, without curvature
+    endpoint        at the last checkpoint, with the damped factors there
+    endpoint_fixed  the same, with the statistics of batch norm held fixed
+    middle          at the checkpoint half way, with the damped factors there
+    segments        by segments of the training, with factors at the middle of each
+    exact           by reverse mode through every step
+    tracin          over the checkpoints of all epochs, without curvature
     """
     jobs = [(along, tuple(kinds), run) for run in runs]
     results = list(resumable_map(stage, along.dataset, _compute, _key, jobs, spread))
@@ -121,9 +122,12 @@ def vectors_of(
     vectors = {}
     for kind in kinds:
         with precision(section.precision, part[-1].device.type):
-            if kind in ("endpoint", "middle"):
-                epoch = along.train.epochs if kind == "endpoint" else _middle(along)
-                vectors[kind] = _at(states[epoch].model, along, *about)
+            if kind in ("endpoint", "endpoint_fixed", "middle"):
+                epoch = _middle(along) if kind == "middle" else along.train.epochs
+                fixed: dict[str, Any] = {}
+                if kind == "endpoint_fixed":
+                    fixed["statistics"] = "fixed"
+                vectors[kind] = _at(states[epoch].model, along, *about, **fixed)
             elif kind == "segments":
                 vectors[kind] = _by_segments(along, states, *about)
             elif kind == "tracin":
@@ -181,9 +185,9 @@ def trained_states(
     return states
 
 
-def _at(model: nn.Module, along: Along, part: Batch, *about: Any) -> Tensor:
+def _at(model: nn.Module, along: Along, part: Batch, *about: Any, **changes: Any) -> Tensor:
     fitted = fit_own_factors(model, part, along.curvature)
-    return influence_vectors(model, fitted, part, *about, **_passes(along))
+    return influence_vectors(model, fitted, part, *about, **(_passes(along) | changes))
 
 
 def _by_segments(along: Along, states: dict[int, State], part: Batch, *about: Any) -> Tensor:

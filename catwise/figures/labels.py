@@ -56,6 +56,7 @@ VECTORS = {
 AVERAGED = {
     "endpoint": "P at the end",
     "middle": "P in the middle",
+    "endpoint_fixed": "P of fixed statistics",
     "segments": "P by segments",
     "exact": "exact P",
 }

@@ -1,0 +1,35 @@
+"""Tests of P of several kinds from the states of one training."""
+
+import torch
+
+from benchmarks.faults.workspace import ROOT
+from catwise.config.params import load
+from catwise.experiments import along_training
+from catwise.experiments.along_training import Along, State, vectors_of
+from catwise.influence.vectors import influence_vectors
+from catwise.pipeline.fitted_factors import fit_own_factors
+from tests.helpers import small
+
+
+def test_the_statistics_are_those_of_the_section_and_fixed_where_the_kind_says_so(monkeypatch):
+    train, query, net = small.images(24), small.images(12, seed=1), small.conv_net()
+    splits = {"train": train, "validation_a": query}
+    monkeypatch.setattr(along_training, "cached_splits", lambda *_: (splits, list("abc")))
+    section = load(ROOT / "params.yaml").datasets["cifar10_rehearsal"]
+    curvature = section.curvature.model_copy(update={"samples": "all"})
+    influence = section.influence.model_copy(update={"bins": 1})
+    states = {section.train.epochs: State(net, {})}
+    factors = fit_own_factors(net, train, curvature)
+    size = influence.batch_size
+
+    def expected(statistics):
+        pair = (train, query, query[-1], 3)
+        return influence_vectors(net, factors, *pair, batch_size=size, statistics=statistics)
+
+    for statistics in ("moving", "fixed"):
+        changed = influence.model_copy(update={"statistics": statistics})
+        along = Along("any", "cpu", 1, section.train, curvature, changed)
+        found = vectors_of(along, states, ["endpoint", "endpoint_fixed"])
+        torch.testing.assert_close(found["endpoint"], expected(statistics))
+        torch.testing.assert_close(found["endpoint_fixed"], expected("fixed"))
+    assert not torch.allclose(expected("moving"), expected("fixed"), rtol=0.1)
