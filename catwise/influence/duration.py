@@ -13,6 +13,7 @@ from catwise.influence.factors import Kind
 from catwise.influence.fisher_passes import Logits
 from catwise.influence.layers import Layer, groups_of, matrix_shape, weight_of
 from catwise.influence.memory import MemoryPlan, measure_activations
+from catwise.influence.moving_statistics import SAMPLES, moving_norms
 from catwise.influence.samples import Samples
 from catwise.influence.vectors import directional_derivatives
 
@@ -78,6 +79,8 @@ def estimated_seconds(work: Work, plan: MemoryPlan) -> float:
     once = counts.visit + counts.gradient
     total = len(work.train) * (plan.passes * once + work.num_groups * counts.direction)
     total += len(work.groups_m) * 1.5 * counts.visit
+    if moving_norms(work.model):  # for each group a backward pass, and a forward one with tangents
+        total += work.num_groups * min(SAMPLES, len(work.train)) * 2.5 * counts.visit
     if bases:
         total += work.pairs * (counts.visit + counts.squares)
     if work.kind in ("ekfac", "diagonal"):

@@ -41,9 +41,9 @@ from catwise.influence.layers import (
 )
 from catwise.influence.samples import Samples
 
-__all__ = ["MovingStatistics", "Statistics", "moving_statistics"]
+__all__ = ["SAMPLES", "MovingStatistics", "Statistics", "moving_norms", "moving_statistics"]
 
-SAMPLES = 512  # about as many show how the statistics move, in batches of the passes' size
+SAMPLES = 256  # about as many show how the statistics move, in batches of the passes' size
 
 Statistics = Literal["moving", "fixed"]
 
@@ -151,21 +151,18 @@ class _Following(nn.Module):
         axes = [0, *range(2, x.dim())]
         mean, variance = x.mean(axes), x.var(axes, correction=0)
         self.statistics.append(torch.stack([variance, mean], dim=1))
+        scale = self.weight / (variance + self.eps).sqrt()
         shape = (1, -1, *[1] * (x.dim() - 2))
-        normalised = (x - mean.view(shape)) / (variance + self.eps).sqrt().view(shape)
-        return normalised * self.weight.view(shape) + self.bias.view(shape)
+        return x * scale.view(shape) + (self.bias - mean * scale).view(shape)  # keeps x alone
 
 
-def moving_statistics(
-    model: nn.Module, train: Samples, loss: Loss, batch_size: int, statistics: Statistics
-) -> MovingStatistics | None:
-    """Prepare the derivative of the statistics; None where there are none that move.
+def moving_norms(model: nn.Module) -> dict[str, Any]:
+    """Return the batch norms whose statistics move with the weights, by name.
 
-    ``loss(model, batch)`` runs the network. The statistics of a batch norm are held fixed where its
-    weight is frozen, as in fine-tuning with frozen norms, and where it has no weight.
+    They are torch's own, with trained weights: where those are frozen, so are the statistics.
     """
     trained = {id(parameter) for parameter in trained_parameters(model)}
-    norms = {
+    return {
         name: norm
         for name, norm in model.named_modules()
         if type(norm) in (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
@@ -173,6 +170,16 @@ def moving_statistics(
         and id(norm.weight) in trained
         and id(norm.bias) in trained
     }
+
+
+def moving_statistics(
+    model: nn.Module, train: Samples, loss: Loss, batch_size: int, statistics: Statistics
+) -> MovingStatistics | None:
+    """Prepare the derivative of the statistics; None where there are none that move.
+
+    ``loss(model, batch)`` runs the network.
+    """
+    norms = moving_norms(model)
     if statistics == "fixed" or not norms:
         return None
     following = copy.deepcopy(model).eval().requires_grad_(True)

@@ -287,7 +287,7 @@ def test_the_projects_own_file_is_valid():
         (
             "datasets.digits.improve.influence",
             ["ekfac"],
-            "influence.0: expected 'endpoint', 'endpoint_fixed', 'middle', 'segments' or 'exact'; got",
+            "influence.0: expected 'endpoint', 'endpoint_fixed', 'middle', 'segments' or 'exact'",
         ),
         (
             "datasets.cifar10_small.removal.influence",

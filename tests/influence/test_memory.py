@@ -136,7 +136,10 @@ def work(n=1000, pairs=1000, parts=1, kind="ekfac"):
 def test_the_estimate_grows_with_the_work_and_falls_with_the_processes(monkeypatch):
     monkeypatch.setattr(duration, "SHORT", float("inf"))  # counted, and nothing is timed
     plan = MemoryPlan(peak=0, batch_size=50, at_once=4, passes=1)
+    moving = estimated_seconds(work(), plan)
+    monkeypatch.setattr(duration, "SAMPLES", 0)  # what statistics take does not grow with n
     once = estimated_seconds(work(), plan)
+    assert moving > once
     assert estimated_seconds(work(parts=2), plan) == pytest.approx(once / 2)
     assert estimated_seconds(work(2000, 2000), plan) == pytest.approx(2 * once, rel=0.05)
     several = estimated_seconds(work(), replace(plan, passes=3))
