@@ -191,8 +191,9 @@ def moving_statistics(
         deviation = (norm.running_var + norm.eps).sqrt()
         gamma = norm.weight.detach()
         factors[name] = torch.stack([-gamma / (2 * deviation**2), -gamma / deviation], dim=1)
-    count = max(1, round(min(SAMPLES, len(train)) / batch_size))
-    rows = torch.linspace(0, len(train) - 1, min(count * batch_size, len(train))).round().long()
+    samples = min(SAMPLES, len(train))
+    count = max(1, round(samples / batch_size))
+    rows = torch.linspace(0, len(train) - 1, samples).round().long()
     rows = rows.to(train.labels.device)
     # Each batch is spread evenly over the training set, which may be sorted by class.
     batches = [train.rows(rows[start::count]) for start in range(count)]
