@@ -23,8 +23,10 @@ Differs from the paper, and from kronfluence, which hold the statistics fixed.
 """
 
 import copy
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -32,6 +34,7 @@ from torch import Tensor, nn
 from torch.func import jvp
 
 from catwise.core.losses import Batch, Loss
+from catwise.influence.checks import checked_layers
 from catwise.influence.layers import (
     as_matrices,
     as_parameters,
@@ -177,10 +180,19 @@ def moving_statistics(
 ) -> MovingStatistics | None:
     """Prepare the derivative of the statistics; None where there are none that move.
 
-    ``loss(model, batch)`` runs the network.
+    ``loss(model, batch)`` runs the network. A norm whose gradient is not that of a visit, as where
+    it is not called as a module, keeps its statistics.
     """
     norms = moving_norms(model)
     if statistics == "fixed" or not norms:
+        return None
+    few = train.rows(slice(0, 2))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a fit has named what is left out
+        call, numbers = partial(loss, model, few), torch.arange(len(few[-1])).to(few[-1].device)
+        fit = checked_layers(model, call, numbers, norms=True)
+    norms = {name: norm for name, norm in norms.items() if name in fit}
+    if not norms:
         return None
     following = copy.deepcopy(model).eval().requires_grad_(True)
     factors = {}

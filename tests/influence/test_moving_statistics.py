@@ -148,12 +148,28 @@ def test_groups_at_once_change_nothing(model, train):
     torch.testing.assert_close(whole, parts)
 
 
-@pytest.mark.parametrize("kind", ["no batch norm", "frozen", "without weights"])
+class ByHand(nn.Module):
+    """Call a batch norm in another way than as a module."""
+
+    def __init__(self, norm):
+        super().__init__()
+        self.norm = norm
+
+    def forward(self, x):
+        norm = self.norm
+        return nn.functional.batch_norm(
+            x, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps
+        )
+
+
+@pytest.mark.parametrize("kind", ["no batch norm", "frozen", "without weights", "by hand"])
 def test_statistics_that_do_not_move_are_held_fixed(model, train, kind):
     net = copy.deepcopy(model)
     if kind == "frozen":
         for norm in (net[1], net[4]):
             norm.requires_grad_(False)
+    elif kind == "by hand":
+        net[1], net[4] = ByHand(net[1]), ByHand(net[4])
     elif kind == "without weights":
         net[1], net[4] = (nn.BatchNorm2d(c, affine=False).double().eval() for c in (4, 3))
     else:
