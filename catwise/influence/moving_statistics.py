@@ -7,8 +7,8 @@ the running statistics, feels is the total derivative
     dl/dtheta + (ds/dtheta)^T dl/ds
 
 whose first term holds s fixed. The second takes away from the first what the normalisation undoes:
-a weight that scales or shifts a channel before batch norm changes nothing after it. Of the class
-gradients of a ResNet-9 on CIFAR-10 nine tenths of the length are of that kind.
+a weight that scales or shifts a channel before batch norm changes nothing after it. Most of a
+gradient at fixed statistics is of that kind (docs/results.md has a ResNet-9 on CIFAR-10).
 
 With y = gamma (z - m) / d + beta and d^2 = v + eps, the gradients of one sample at m and v follow
 from those at the weights of its norm:
