@@ -46,7 +46,7 @@ from catwise.influence.samples import Samples
 
 __all__ = ["SAMPLES", "MovingStatistics", "Statistics", "moving_norms", "moving_statistics"]
 
-SAMPLES = 256  # about as many show how the statistics move, in batches of the passes' size
+SAMPLES = 256  # training samples that ds/dtheta is taken from, in batches of the passes' size
 
 Statistics = Literal["moving", "fixed"]
 
@@ -56,14 +56,14 @@ class MovingStatistics:
     """Hold a copy of the network whose batch norm takes the statistics of a batch.
 
     model      the network itself, in which they are fixed
-    following  the copy
+    twin       the copy
     run        runs a batch through the copy, or through what stands in for it
     batches    of training samples, over which ds/dtheta is averaged
     factors    by norm dl/ds over the gradients of its weights: (c, 2), gamma and v first
     """
 
     model: nn.Module
-    following: nn.Module
+    twin: nn.Module
     run: Loss
     batches: list[Batch]
     factors: dict[str, Tensor]
@@ -73,16 +73,16 @@ class MovingStatistics:
         """Return the names of the batch norms whose statistics move."""
         return list(self.factors)
 
-    def pulled_back(self, q: dict[str, Tensor], names: Iterable[str]) -> dict[str, Tensor]:
+    def pull_back(self, q: dict[str, Tensor], names: Iterable[str]) -> dict[str, Tensor]:
         """Add to gradients q_k of the layers ``names`` what reaches them through the statistics.
 
         ``q`` (k, o, i) by layer has the norms too, with the statistics fixed.
         """
         layers = select_layers(self.model, names)
         total = {name: q[name].clone() for name in layers}
-        parameters = dict(self.following.named_parameters())
+        parameters = dict(self.twin.named_parameters())
         for batch in self.batches:
-            statistics = self._statistics(self.following, batch)
+            statistics = self._statistics(self.twin, batch)
             for k in range(len(q[self.norms[0]])):
                 value = torch.stack(
                     [(self.factors[name] * q[name][k] * s).sum() for name, s in statistics.items()]
@@ -99,10 +99,10 @@ class MovingStatistics:
                     total[name][k] += matrix
         return total
 
-    def pushed_forward(self, v: dict[str, Tensor]) -> dict[str, Tensor]:
+    def push_forward(self, v: dict[str, Tensor]) -> dict[str, Tensor]:
         """Add to directions v_k (k, o, i) those of the norms that stand for moving statistics."""
         layers = select_layers(self.model, v)
-        parameters = {name: part.detach() for name, part in self.following.named_parameters()}
+        parameters = {name: part.detach() for name, part in self.twin.named_parameters()}
         count = len(next(iter(v.values())))
         total = dict(v)
         for name, factor in self.factors.items():
@@ -110,25 +110,25 @@ class MovingStatistics:
         for k in range(count):
             tangents = as_parameters(layers, {name: v_koi[k] for name, v_koi in v.items()})
             others = {name: part for name, part in parameters.items() if name not in tangents}
-            turned = {name: parameters[name] for name in tangents}
+            primals = {name: parameters[name] for name in tangents}
             for batch in self.batches:
 
                 def statistics(
-                    turned: dict[str, Tensor],
+                    primals: dict[str, Tensor],
                     others: dict[str, Tensor] = others,
                     batch: Batch = batch,
                 ) -> dict[str, Tensor]:
-                    model = with_parameters(self.following, {**others, **turned})
+                    model = with_parameters(self.twin, {**others, **primals})
                     return self._statistics(model, batch)
 
-                changes = jvp(statistics, (turned,), (tangents,))[1]
+                changes = jvp(statistics, (primals,), (tangents,))[1]
                 for name, change in changes.items():
                     total[name][k] += self.factors[name] * change / len(self.batches)
         return total
 
     def _statistics(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """Return (c, 2), v first, of each norm that the batch runs through."""
-        norms: dict[str, Any] = {name: self.following.get_submodule(name) for name in self.norms}
+        norms: dict[str, Any] = {name: self.twin.get_submodule(name) for name in self.norms}
         try:
             with torch.autocast(batch[-1].device.type, enabled=False):
                 self.run(model, batch)
@@ -142,7 +142,7 @@ class MovingStatistics:
                 norm.statistics.clear()
 
 
-class _Following(nn.Module):
+class _BatchStatistics(nn.Module):
     """Normalise by the statistics of the batch, and list those of each call."""
 
     def __init__(self, norm: Any) -> None:
@@ -194,12 +194,12 @@ def moving_statistics(
     norms = {name: norm for name, norm in norms.items() if name in fit}
     if not norms:
         return None
-    following = copy.deepcopy(model).eval().requires_grad_(True)
+    twin = copy.deepcopy(model).eval().requires_grad_(True)
     factors = {}
     for name, norm in norms.items():
         parent, _, attribute = name.rpartition(".")
-        copied = _Following(following.get_submodule(name))
-        setattr(following.get_submodule(parent), attribute, copied)
+        replacement = _BatchStatistics(twin.get_submodule(name))
+        setattr(twin.get_submodule(parent), attribute, replacement)
         deviation = (norm.running_var + norm.eps).sqrt()
         gamma = norm.weight.detach()
         factors[name] = torch.stack([-gamma / (2 * deviation**2), -gamma / deviation], dim=1)
@@ -209,4 +209,4 @@ def moving_statistics(
     rows = rows.to(train.labels.device)
     # Each batch is spread evenly over the training set, which may be sorted by class.
     batches = [train.rows(rows[start::count]) for start in range(count)]
-    return MovingStatistics(model, following, loss, batches, factors)
+    return MovingStatistics(model, twin, loss, batches, factors)

@@ -201,7 +201,7 @@ def _sums(
     sums = parts[0]
     if len(parts) > 1:
         sums = {name: torch.cat([part[name] for part in parts]) for name in every}
-    return moving.pulled_back(sums, names) if moving else sums
+    return moving.pull_back(sums, names) if moving else sums
 
 
 def _group_sums(
@@ -260,7 +260,7 @@ def directional_derivatives(
     Raises InputError where a gradient is not finite.
     """
     train = as_samples(train, model, "train")
-    v = moving.pushed_forward(v) if moving else v
+    v = moving.push_forward(v) if moving else v
     batches = torch.arange(len(train), device=train.labels.device).split(batch_size)
     parts = in_parts(workers, _derivatives, batches, model, train, v, loss, progress=progress)
     return torch.cat(parts)

@@ -29,7 +29,7 @@ def test_the_statistics_are_those_of_the_section_and_fixed_where_the_kind_says_s
     for statistics in ("moving", "fixed"):
         changed = influence.model_copy(update={"statistics": statistics})
         along = Along("any", "cpu", 1, section.train, curvature, changed)
-        found = vectors_of(along, states, ["endpoint", "endpoint_fixed"])
-        torch.testing.assert_close(found["endpoint"], expected(statistics))
-        torch.testing.assert_close(found["endpoint_fixed"], expected("fixed"))
+        vectors = vectors_of(along, states, ["endpoint", "endpoint_fixed"])
+        torch.testing.assert_close(vectors["endpoint"], expected(statistics))
+        torch.testing.assert_close(vectors["endpoint_fixed"], expected("fixed"))
     assert not torch.allclose(expected("moving"), expected("fixed"), rtol=0.1)

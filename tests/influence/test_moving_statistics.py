@@ -64,7 +64,7 @@ def refreshed(net, train):
     return net.eval()
 
 
-def moved(model, layers, v_k, step, train):
+def network_after(model, layers, v_k, step, train):
     """Return the network moved along v_k, its statistics refreshed."""
     net = copy.deepcopy(model)
     parameters = dict(net.named_parameters())
@@ -88,7 +88,7 @@ def test_a_derivative_is_that_of_a_network_moved_and_refreshed(model, train, nor
     layers = covered_layers(model, norms=norms)
     v = directions(layers, 2)
     moving = moving_statistics(model, as_samples(train, model), per_sample_loss, N, "moving")
-    found = directional_derivatives(model, train, v, batch_size=7, moving=moving)
+    derivative_nk = directional_derivatives(model, train, v, batch_size=7, moving=moving)
     q = group_gradients(
         model, train, train[1], CLASSES, batch_size=7, layers=list(layers), moving=moving
     )
@@ -96,11 +96,11 @@ def test_a_derivative_is_that_of_a_network_moved_and_refreshed(model, train, nor
     for k in range(2):
         v_k = {name: part[k] for name, part in v.items()}
         ends = [
-            per_sample_loss(moved(model, layers, v_k, sign * step, train), train)
+            per_sample_loss(network_after(model, layers, v_k, sign * step, train), train)
             for sign in (1, -1)
         ]
         expected_n = (ends[0] - ends[1]) / (2 * step)
-        torch.testing.assert_close(found[:, k], expected_n, rtol=1e-5, atol=1e-7)
+        torch.testing.assert_close(derivative_nk[:, k], expected_n, rtol=1e-5, atol=1e-7)
         by_class = torch.stack([expected_n[train[1] == c].sum() for c in range(CLASSES)])
         along = sum((q[name] * v_k[name]).sum((1, 2)) for name in layers)
         torch.testing.assert_close(along, by_class, rtol=1e-5, atol=1e-7)
