@@ -64,7 +64,7 @@ def compare(dataset: str, seeds: int) -> dict[str, Any]:
         seconds = time.perf_counter() - begin
         vectors[way] = p.cpu().numpy().astype(np.float64)
         ways[way] = scores_of(subsets, vectors[way], labels_n, counts_k) | {"seconds": seconds}
-        moving = moving_statistics(model, samples, per_sample_loss, size, way)
+        moving = moving_statistics(model, samples, per_sample_loss, way)
         gradients[way] = group_gradients(model, *about, batch_size=size, moving=moving)
     layers = {name: _beside(q, gradients["fixed"][name]) for name, q in gradients["moving"].items()}
     trained = {"subsets": len(subsets["kept_hn"]), "seeds": subsets["loss_hsk"].shape[1]}

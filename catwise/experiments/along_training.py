@@ -47,7 +47,7 @@ from catwise.training.epochs import epoch_rates
 
 __all__ = ["Along", "State", "trained_states", "vectors_along", "vectors_of"]
 
-FIRST_SEED = 1000  # of the runs after run 0, far from those of retrainings, which P is to predict
+FIRST_SEED = 1000  # of the runs after run 0
 
 
 @dataclass(frozen=True)

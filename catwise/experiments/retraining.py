@@ -21,10 +21,13 @@ from catwise.pipeline.stage import section_errors
 from catwise.pipeline.workers import Spread, pool
 from catwise.training import convex, epochs, evaluate
 
-__all__ = ["Job", "open_pool", "retrain", "retrained", "train_anew"]
+__all__ = ["FIRST_SEED", "Job", "open_pool", "retrain", "retrained", "train_anew"]
 
-# The rows to train on, or a mask of them, and what is added to the seed of the section.
+# The rows to train on, or a mask of them, and the number of the seed.
 Job = tuple[np.ndarray, int]
+# What is added to the seed of the section, under which the network of P was trained, for number 0:
+# P knows what a training owes to its seed, and would seem to predict better with the same one.
+FIRST_SEED = 7000
 
 
 def retrain(train: Train, dataset: str, batch: Batch, rows: np.ndarray, seed: int = 0) -> nn.Module:
@@ -89,12 +92,17 @@ def retrained(
     """Yield accuracy and loss of each class on the split ``measured_on`` after each job, in order.
 
     With ``weighted`` the other samples stay, with weight 0, and those of the job have the weight
-    that makes the mean 1: there are as many steps as with all samples. Else they are gone. The
-    jobs are spread over workers, and each is kept for the ``stage`` as soon as it is done.
+    that makes the mean 1: there are as many steps as with all samples. Else they are gone. No job
+    has the seed of a network that P is of. The jobs are spread over workers, and each is kept for
+    the ``stage`` as soon as it is done.
     """
     setting = Setting(dataset, device, threads, train, measured_on, weighted)
     numbered = [
-        (setting, np.flatnonzero(rows) if rows.dtype == bool else rows.astype(np.int64), seed)
+        (
+            setting,
+            np.flatnonzero(rows) if rows.dtype == bool else rows.astype(np.int64),
+            FIRST_SEED + seed,
+        )
         for rows, seed in jobs
     ]
     with open_pool(train, device, threads) as spread:

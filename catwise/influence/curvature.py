@@ -14,10 +14,10 @@ from catwise.core.losses import Batch, per_sample_loss
 from catwise.influence.layers import (
     as_matrices,
     as_parameters,
+    called_with,
     covered_layers,
     frozen,
     matrix_shape,
-    with_parameters,
 )
 
 __all__ = ["Curvature", "ExactHessian", "FactoredCurvature", "exact_hessian", "from_tensors"]
@@ -165,7 +165,7 @@ def exact_hessian(model: nn.Module, train: Batch, l2: float) -> ExactHessian:
     def objective(flat_p: Tensor) -> Tensor:
         matrices = {name: part[0] for name, part in _unflatten(flat_p[None], shapes).items()}
         parameters = as_parameters(layers, matrices)
-        losses = per_sample_loss(with_parameters(model, parameters), train)
+        losses = called_with(model, parameters, per_sample_loss, train)
         return losses.sum() + n * l2 / 2 * flat_p.square().sum()
 
     theta = as_matrices(layers, dict(model.named_parameters()))

@@ -8,13 +8,14 @@ Keys, queries and values of an attention are one layer, whose outputs are packed
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
 from catwise.core.errors import InputError
+from catwise.core.losses import Batch, Logits, Loss
 
 __all__ = [
     "CONVOLUTIONS",
@@ -22,6 +23,7 @@ __all__ = [
     "Layer",
     "as_matrices",
     "as_parameters",
+    "called_with",
     "coverage",
     "covered_layers",
     "frozen",
@@ -32,7 +34,6 @@ __all__ = [
     "select_layers",
     "trained_parameters",
     "weight_of",
-    "with_parameters",
 ]
 
 Layer = Any  # a module of one of the kinds below; their attributes differ
@@ -244,11 +245,30 @@ def as_parameters(layers: Mapping[str, Layer], matrices: Mapping[str, Tensor]) -
     return values
 
 
-def with_parameters(model: nn.Module, parameters: dict[str, Tensor]) -> nn.Module:
-    """Return a function that calls the model, as a loss does, with these parameters in place."""
-    return cast(
-        nn.Module, lambda *inputs, **named: functional_call(model, parameters, inputs, named)
-    )
+def called_with(
+    model: nn.Module, parameters: Mapping[str, Tensor], function: Logits | Loss, batch: Batch
+) -> Any:
+    """Return function(model, batch) with these parameters in place of the model's own.
+
+    The function meets the model itself, of which it may use any part.
+
+    >>> zero = {"weight": torch.zeros(2, 3), "bias": torch.ones(2)}
+    >>> called_with(nn.Linear(3, 2), zero, lambda model, batch: model(batch[0]), (torch.ones(3),))
+    tensor([1., 1.])
+    """
+    named = {f"model.{name}": part for name, part in parameters.items()}
+    return functional_call(_Called(model, function), named, (batch,))
+
+
+class _Called(nn.Module):
+    """Call a function of a model and a batch, as a module of which the model is a part."""
+
+    def __init__(self, model: nn.Module, function: Logits | Loss) -> None:
+        super().__init__()
+        self.model, self.function = model, function
+
+    def forward(self, batch: Batch) -> Any:
+        return self.function(self.model, batch)
 
 
 @contextmanager

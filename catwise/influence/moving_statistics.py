@@ -23,10 +23,12 @@ Differs from the paper, and from kronfluence, which hold the statistics fixed.
 """
 
 import copy
+import math
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from types import MappingProxyType
 from typing import Any, Literal
 
 import torch
@@ -38,15 +40,23 @@ from catwise.influence.checks import checked_layers
 from catwise.influence.layers import (
     as_matrices,
     as_parameters,
+    called_with,
     select_layers,
     trained_parameters,
-    with_parameters,
 )
 from catwise.influence.samples import Samples
 
-__all__ = ["SAMPLES", "MovingStatistics", "Statistics", "moving_norms", "moving_statistics"]
+__all__ = [
+    "BATCH",
+    "SAMPLES",
+    "MovingStatistics",
+    "Statistics",
+    "moving_norms",
+    "moving_statistics",
+]
 
-SAMPLES = 256  # training samples that ds/dtheta is taken from, in batches of the passes' size
+SAMPLES = 256  # training samples that ds/dtheta is taken from
+BATCH = 64  # at once; not the passes' batches, so that memory does not change the answer
 
 Statistics = Literal["moving", "fixed"]
 
@@ -82,7 +92,7 @@ class MovingStatistics:
         total = {name: q[name].clone() for name in layers}
         parameters = dict(self.twin.named_parameters())
         for batch in self.batches:
-            statistics = self._statistics(self.twin, batch)
+            statistics = self._statistics(batch)
             for k in range(len(q[self.norms[0]])):
                 value = torch.stack(
                     [(self.factors[name] * q[name][k] * s).sum() for name, s in statistics.items()]
@@ -102,36 +112,29 @@ class MovingStatistics:
     def push_forward(self, v: dict[str, Tensor]) -> dict[str, Tensor]:
         """Add to directions v_k (k, o, i) those of the norms that stand for moving statistics."""
         layers = select_layers(self.model, v)
-        parameters = {name: part.detach() for name, part in self.twin.named_parameters()}
+        parameters = dict(self.twin.named_parameters())
         count = len(next(iter(v.values())))
         total = dict(v)
         for name, factor in self.factors.items():
             total[name] = v[name].clone() if name in v else factor.new_zeros(count, *factor.shape)
         for k in range(count):
             tangents = as_parameters(layers, {name: v_koi[k] for name, v_koi in v.items()})
-            others = {name: part for name, part in parameters.items() if name not in tangents}
-            primals = {name: parameters[name] for name in tangents}
+            primals = {name: parameters[name].detach() for name in tangents}
             for batch in self.batches:
-
-                def statistics(
-                    primals: dict[str, Tensor],
-                    others: dict[str, Tensor] = others,
-                    batch: Batch = batch,
-                ) -> dict[str, Tensor]:
-                    model = with_parameters(self.twin, {**others, **primals})
-                    return self._statistics(model, batch)
-
-                changes = jvp(statistics, (primals,), (tangents,))[1]
+                with torch.no_grad():
+                    changes = jvp(partial(self._statistics, batch), (primals,), (tangents,))[1]
                 for name, change in changes.items():
                     total[name][k] += self.factors[name] * change / len(self.batches)
         return total
 
-    def _statistics(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
-        """Return (c, 2), v first, of each norm that the batch runs through."""
+    def _statistics(
+        self, batch: Batch, parameters: Mapping[str, Tensor] = MappingProxyType({})
+    ) -> dict[str, Tensor]:
+        """Return (c, 2), v first, of each norm that the batch runs through, with ``parameters``."""
         norms: dict[str, Any] = {name: self.twin.get_submodule(name) for name in self.norms}
         try:
             with torch.autocast(batch[-1].device.type, enabled=False):
-                self.run(model, batch)
+                called_with(self.twin, parameters, self.run, batch)
             return {
                 name: torch.stack(norm.statistics).mean(dim=0)
                 for name, norm in norms.items()
@@ -176,7 +179,7 @@ def moving_norms(model: nn.Module) -> dict[str, Any]:
 
 
 def moving_statistics(
-    model: nn.Module, train: Samples, loss: Loss, batch_size: int, statistics: Statistics
+    model: nn.Module, train: Samples, loss: Loss, statistics: Statistics
 ) -> MovingStatistics | None:
     """Prepare the derivative of the statistics; None where there are none that move.
 
@@ -195,16 +198,20 @@ def moving_statistics(
     if not norms:
         return None
     twin = copy.deepcopy(model).eval().requires_grad_(True)
+    replacements = {
+        id(norm): _BatchStatistics(twin.get_submodule(name)) for name, norm in norms.items()
+    }
+    for name, module in model.named_modules(remove_duplicate=False):
+        if id(module) in replacements:
+            parent, _, attribute = name.rpartition(".")
+            setattr(twin.get_submodule(parent), attribute, replacements[id(module)])
     factors = {}
     for name, norm in norms.items():
-        parent, _, attribute = name.rpartition(".")
-        replacement = _BatchStatistics(twin.get_submodule(name))
-        setattr(twin.get_submodule(parent), attribute, replacement)
         deviation = (norm.running_var + norm.eps).sqrt()
         gamma = norm.weight.detach()
         factors[name] = torch.stack([-gamma / (2 * deviation**2), -gamma / deviation], dim=1)
     samples = min(SAMPLES, len(train))
-    count = max(1, round(samples / batch_size))
+    count = math.ceil(samples / BATCH)
     rows = torch.linspace(0, len(train) - 1, samples).round().long()
     rows = rows.to(train.labels.device)
     # Each batch is spread evenly over the training set, which may be sorted by class.

@@ -128,7 +128,7 @@ def influence_by_segments(
     passes: dict[str, Any] = {"batch_size": batch_size, "progress": progress}
 
     def moving(model: nn.Module) -> MovingStatistics | None:
-        return moving_statistics(model, train, loss, batch_size, statistics)
+        return moving_statistics(model, train, loss, statistics)
 
     about: dict[str, Any] = {"layers": names, "query_loss": query_loss, "moving": moving(model)}
     v = group_gradients(model, query, groups, num_groups, **about, **passes)

@@ -72,7 +72,7 @@ def tracin(
     total = torch.zeros(())
     for model, horizon in stops:
         samples = as_samples(train, model, "train")
-        moving = moving_statistics(model, samples, loss, batch_size, statistics)
+        moving = moving_statistics(model, samples, loss, statistics)
         passes: dict[str, Any] = {"batch_size": batch_size, "moving": moving}
         q = group_gradients(
             model, query, groups, num_groups, layers=layers, query_loss=query_loss, **passes

@@ -34,7 +34,7 @@ from torch.func import grad, jvp, vmap
 from catwise.core.errors import InputError
 from catwise.core.losses import Batch, Loss, per_sample_loss
 from catwise.core.progress import Progress
-from catwise.influence.layers import with_parameters
+from catwise.influence.layers import called_with
 from catwise.influence.samples import taken
 
 __all__ = ["Step", "Unrolled", "unrolled_influence"]
@@ -147,7 +147,7 @@ class _Training:
 
     def losses(self, theta: Parameters, step: Step) -> Tensor:
         """Compute the loss of each sample of the step's batch: (b,)."""
-        return self.loss(with_parameters(self.model, theta), step.batch)
+        return called_with(self.model, theta, self.loss, step.batch)
 
     def weighted(self, theta: Parameters, step: Step) -> Tensor:
         return (self.weights[step.rows] * self.losses(theta, step)).mean()
@@ -243,7 +243,7 @@ def _group_gradients(
 
     def total(theta: Parameters, rows: Tensor) -> Tensor:
         batch = tuple(taken(part, rows) for part in query)
-        return query_loss(with_parameters(model, theta), batch).sum()
+        return called_with(model, theta, query_loss, batch).sum()
 
     per_group = [grad(total)(theta, (groups == k).nonzero()[:, 0]) for k in range(num_groups)]
     model.train(training)

@@ -85,7 +85,7 @@ def influence_vectors(
     train, query = as_samples(train, model, "train"), as_samples(query, model, "query")
     members = _members(groups, num_groups, query)
     columns, names = [], curvature.names
-    moving = moving_statistics(model, train, loss, batch_size, statistics)
+    moving = moving_statistics(model, train, loss, statistics)
     for members_at_once in _split(members, at_once or num_groups):
         q = _sums(
             model, query, members_at_once, names, batch_size, query_loss, moving, workers, progress

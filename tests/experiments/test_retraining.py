@@ -9,8 +9,8 @@ import torch
 
 from catwise.config import params
 from catwise.core.errors import InputError
-from catwise.experiments import retraining
-from catwise.experiments.retraining import Setting, retrain, retrained, train_anew
+from catwise.experiments import along_training, retraining
+from catwise.experiments.retraining import FIRST_SEED, Setting, retrain, retrained, train_anew
 from catwise.pipeline.artifacts import new_model, read_splits, training_recipe
 from catwise.pipeline.files import write_json, write_npz
 from catwise.training import epochs
@@ -112,7 +112,8 @@ def test_every_row_and_no_seed_is_the_training_of_the_pipeline_bit_for_bit():
 def test_a_weighted_job_keeps_all_samples_and_so_all_steps():
     kept_n, seed = JOBS[0][0], 3
     splits, _ = read_splits("mine", "cpu")
-    expected = train_anew(SECTION, "mine", splits["train"], seed, kept_n / kept_n.mean())
+    weights_n = kept_n / kept_n.mean()
+    expected = train_anew(SECTION, "mine", splits["train"], FIRST_SEED + seed, weights_n)
     wanted = [values.numpy() for values in per_class(expected, splits["test"], 3)]
     jobs = [(kept_n, seed), (np.ones(60, dtype=bool), seed)]
     arguments = ("mine", "cpu", 1, SECTION, "test", jobs, "removal")
@@ -131,6 +132,12 @@ def test_a_class_without_samples_has_no_accuracy_and_no_loss(runs):
         assert accuracy_k.dtype == loss_k.dtype == torch.float64
         assert accuracy_k.isnan().tolist() == loss_k.isnan().tolist() == [False, False, True]
     assert len(runs) == 1
+
+
+def test_no_job_has_the_seed_of_the_network_that_influence_is_of(runs):
+    results([(np.arange(60), 0)])
+    assert runs[0][1] == FIRST_SEED != 0
+    assert along_training.FIRST_SEED not in range(FIRST_SEED, FIRST_SEED + 1000)
 
 
 def test_rows_may_be_read_only_as_some_backends_send_them():

@@ -87,7 +87,7 @@ def test_a_derivative_is_that_of_a_network_moved_and_refreshed(model, train, nor
     """The truth: move the weights, take the statistics again, measure the loss of each sample."""
     layers = covered_layers(model, norms=norms)
     v = directions(layers, 2)
-    moving = moving_statistics(model, as_samples(train, model), per_sample_loss, N, "moving")
+    moving = moving_statistics(model, as_samples(train, model), per_sample_loss, "moving")
     derivative_nk = directional_derivatives(model, train, v, batch_size=7, moving=moving)
     q = group_gradients(
         model, train, train[1], CLASSES, batch_size=7, layers=list(layers), moving=moving
@@ -108,7 +108,7 @@ def test_a_derivative_is_that_of_a_network_moved_and_refreshed(model, train, nor
 
 def test_what_the_normalisation_undoes_has_no_gradient(model, train):
     """A weight before batch norm may be scaled; with fixed statistics that seems to matter."""
-    moving = moving_statistics(model, as_samples(train, model), per_sample_loss, N, "moving")
+    moving = moving_statistics(model, as_samples(train, model), per_sample_loss, "moving")
     weight = model[0].weight.detach().flatten(1)
     along = {
         name: (
@@ -148,6 +148,56 @@ def test_groups_at_once_change_nothing(model, train):
     torch.testing.assert_close(whole, parts)
 
 
+def test_batches_of_the_passes_change_nothing(model, train):
+    """So the memory that there is does not change the answer."""
+    curvature = fit_factors(model, train, kind="identity", damping=0.0, seed=0, batch_size=N)
+    whole, parts = (
+        influence_vectors(model, curvature, train, train, train[1], CLASSES, batch_size=size)
+        for size in (N, 1)
+    )
+    torch.testing.assert_close(whole, parts)
+
+
+def test_a_loss_may_use_parts_of_the_network(model, train):
+    def by_parts(net, batch):
+        logits = net[7](net[:7](batch[0]))
+        return nn.functional.cross_entropy(logits, batch[1], reduction="none")
+
+    curvature = fit_factors(model, train, kind="identity", damping=0.0, seed=0, batch_size=N)
+    about = (model, curvature, train, train, train[1], CLASSES)
+    expected = influence_vectors(*about, batch_size=N)
+    p_nk = influence_vectors(*about, batch_size=N, loss=by_parts, query_loss=by_parts)
+    torch.testing.assert_close(p_nk, expected)
+
+
+class Twice(nn.Module):
+    """Hold one batch norm under two names, and call it by both."""
+
+    def __init__(self, norm):
+        super().__init__()
+        self.first = self.second = norm
+
+    def forward(self, x):
+        return (self.first(x) + self.second(x)) / 2
+
+
+def test_a_norm_of_two_names_moves_under_both(model, train):
+    net = copy.deepcopy(model)
+    net[1] = Twice(net[1])
+    v = directions(covered_layers(model), 2)
+    expected, twice = (
+        directional_derivatives(
+            one,
+            train,
+            v,
+            batch_size=N,
+            moving=moving_statistics(one, as_samples(train, one), per_sample_loss, "moving"),
+        )
+        for one in (model, net)
+    )
+    torch.testing.assert_close(twice, expected)
+
+
 class ByHand(nn.Module):
     """Call a batch norm in another way than as a module."""
 
@@ -175,8 +225,8 @@ def test_statistics_that_do_not_move_are_held_fixed(model, train, kind):
     else:
         net[1], net[4] = nn.Identity(), nn.Identity()
     samples = as_samples(train, net)
-    assert moving_statistics(net, samples, per_sample_loss, N, "moving") is None
-    assert moving_statistics(model, samples, per_sample_loss, N, "fixed") is None
+    assert moving_statistics(net, samples, per_sample_loss, "moving") is None
+    assert moving_statistics(model, samples, per_sample_loss, "fixed") is None
 
 
 def test_the_network_is_left_as_it_was(model, train):
