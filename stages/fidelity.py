@@ -68,7 +68,7 @@ def scores(
     by_kind = vectors_by_kind(dataset, parameters, vectors, part[-1].cpu().numpy(), num_classes)
     cost = costs(parameters, n, len(query[-1]), num_classes)
     tables: dict[str, list[dict[str, Any]]]
-    tables = tabulate(by_kind, truth, cost, classes, section.seed)
+    tables = tabulate(by_kind, truth, cost, classes)
     fit = partial(vectors, statistics=parameters.influence.statistics)
     tables["samples"] = sample_rows(dataset, section, fit, n, classes)
     flipped_n = read_npz(Path("data", dataset, "arrays.npz"))["flipped"]

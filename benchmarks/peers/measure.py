@@ -20,6 +20,7 @@ import sys
 import time
 import warnings
 from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import astuple
 from importlib.metadata import PackageNotFoundError, version
 from io import StringIO
 from pathlib import Path
@@ -119,10 +120,9 @@ def _scores(case: Case, vectors: dict[str, np.ndarray]) -> dict[str, Any]:
     rows: dict[str, Any] = {name: {} for name in vectors}
     for measure in ("loss", "accuracy"):
         values_hsk = halves[f"{measure}_hsk"]
-        rng = np.random.default_rng(0)
-        scored = scores(vectors, halves["kept_hn"], values_hsk, measure, rng)
+        scored = scores(vectors, halves["kept_hn"], values_hsk, measure)
         for name in vectors:
-            rows[name][measure] = scored.mean(name)
+            rows[name][measure] = astuple(scored.mean(name))
     return rows
 
 

@@ -1,16 +1,13 @@
 """Score how well influence vectors predict what training again on subsets does."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.stats import rankdata
 
-from catwise.core.statistics import SIGN_WITHOUT_HELP, spearman
+from catwise.core.statistics import SIGN_WITHOUT_HELP, Estimate, jackknife_half_width, spearman
 
 __all__ = ["Scores", "linear_datamodeling_score", "scores"]
-
-DRAWS = 500  # of the bootstrap
 
 
 def linear_datamodeling_score(
@@ -33,37 +30,35 @@ def linear_datamodeling_score(
 
 @dataclass(frozen=True)
 class Scores:
-    """Hold the score of each kind of P, with 500 bootstrap draws of the subsets.
+    """Hold the score of each kind of P, and what it is without each of the subsets.
 
-    ``by_class[kind]`` is (1 + draws, k): the score itself, then that of each draw. All kinds share
-    the draws, so that a difference between two of them is paired.
+    ``by_class[kind]`` is (1 + h, k): the score itself, then that without subset 1, 2, ... h, of
+    which intervals are made (95 %, by the jackknife). The percentiles of a bootstrap would be too
+    low: subsets that are drawn twice are ties, which lower a rank correlation. All kinds have the
+    same subsets, so that a difference between two of them is paired.
     """
 
     by_class: dict[str, np.ndarray]
 
-    def of_class(self, kind: str, k: int) -> tuple[float, float, float]:
-        """Return the score of one class with its 95 % interval: value, low and high."""
-        return _interval(self.by_class[kind][:, k])
+    def of_class(self, kind: str, k: int) -> Estimate:
+        """Return the score of one class."""
+        return _score(self.by_class[kind][:, k])
 
-    def mean(self, kind: str) -> tuple[float, float, float]:
-        """Return the same of the mean over the classes that have a score."""
-        return _interval(_mean(self.by_class[kind]))
+    def mean(self, kind: str) -> Estimate:
+        """Return the mean over the classes that have a score."""
+        return _score(_mean(self.by_class[kind]))
 
-    def difference(self, first: str, second: str) -> tuple[float, float, float]:
+    def difference(self, first: str, second: str) -> Estimate:
         """Return by how much the mean score of the first kind is above that of the second."""
-        return _interval(_mean(self.by_class[first]) - _mean(self.by_class[second]))
+        return _estimate(_mean(self.by_class[first]) - _mean(self.by_class[second]))
 
     def best(self) -> list[str]:
         """Return the kinds, the one with the highest mean score first."""
-        return sorted(self.by_class, key=lambda kind: -np.nan_to_num(self.mean(kind)[0], nan=-2))
+        return sorted(self.by_class, key=lambda kind: -np.nan_to_num(self.mean(kind).value, nan=-2))
 
 
 def scores(
-    vectors: Mapping[str, np.ndarray],
-    kept_hn: np.ndarray,
-    value_hsk: np.ndarray,
-    measure: str,
-    rng: np.random.Generator,
+    vectors: Mapping[str, np.ndarray], kept_hn: np.ndarray, value_hsk: np.ndarray, measure: str
 ) -> Scores:
     """Score each P (n, k) of ``vectors`` against what was measured, averaged over the seeds.
 
@@ -72,13 +67,14 @@ def scores(
     both.
     """
     count = len(kept_hn)
-    rows_dh = np.stack([np.arange(count), *rng.integers(count, size=(DRAWS, count))])
+    parts_jh = [np.arange(count), *(np.delete(np.arange(count), h) for h in range(count))]
     actual_hk = SIGN_WITHOUT_HELP[measure] * value_hsk.mean(axis=1)
-    actual_dhk = _ranks(actual_hk[rows_dh])
     by_class = {}
     for kind, p_nk in vectors.items():
-        predicted_dhk = _ranks(_left_out(p_nk, kept_hn)[rows_dh])
-        by_class[kind] = _correlation(predicted_dhk, actual_dhk)
+        predicted_hk = _left_out(p_nk, kept_hn)
+        by_class[kind] = np.stack(
+            [spearman(predicted_hk[rows_h], actual_hk[rows_h]) for rows_h in parts_jh]
+        )
     return Scores(by_class)
 
 
@@ -87,30 +83,20 @@ def _left_out(p_nk: np.ndarray, kept_hn: np.ndarray) -> np.ndarray:
     return (~kept_hn).astype(np.float64) @ p_nk
 
 
-def _ranks(values_dhk: np.ndarray) -> np.ndarray:
-    ranks = rankdata(values_dhk, axis=1)
-    return ranks - ranks.mean(axis=1, keepdims=True)
-
-
-def _correlation(first_dhk: np.ndarray, second_dhk: np.ndarray) -> np.ndarray:
-    norms_dk = np.sqrt((first_dhk**2).sum(axis=1) * (second_dhk**2).sum(axis=1))
-    with np.errstate(invalid="ignore"):
-        return (first_dhk * second_dhk).sum(axis=1) / norms_dk
-
-
-def _mean(score_dk: np.ndarray) -> np.ndarray:
-    """Average over the classes that have a score; NaN where none has one.
-
-    A draw that repeats one subset again and again has no score.
-    """
-    finite = np.isfinite(score_dk)
-    total = np.where(finite, score_dk, 0).sum(axis=1)
+def _mean(score_jk: np.ndarray) -> np.ndarray:
+    """Average over the classes that have a score; NaN where none has one."""
+    finite = np.isfinite(score_jk)
+    total = np.where(finite, score_jk, 0).sum(axis=1)
     with np.errstate(invalid="ignore"):
         return total / finite.sum(axis=1)
 
 
-def _interval(score_d: np.ndarray) -> tuple[float, float, float]:
-    """Return the first value, and the 95 % quantiles of the others."""
-    drawn = score_d[1:][np.isfinite(score_d[1:])]
-    low, high = np.quantile(drawn, (0.025, 0.975)) if len(drawn) else (np.nan, np.nan)
-    return float(score_d[0]), float(low), float(high)
+def _score(score_j: np.ndarray) -> Estimate:
+    estimate = _estimate(score_j)
+    return replace(estimate, low=max(estimate.low, -1.0), high=min(estimate.high, 1.0))
+
+
+def _estimate(score_j: np.ndarray) -> Estimate:
+    value, without_h = float(score_j[0]), score_j[1:][np.isfinite(score_j[1:])]
+    half = float(jackknife_half_width(without_h)) if len(without_h) else np.nan
+    return Estimate(value, value - half, value + half)

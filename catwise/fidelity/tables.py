@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from catwise.core.statistics import noise_ceiling
+from catwise.core.statistics import Estimate, noise_ceiling
 from catwise.fidelity.scores import Scores, scores
 from catwise.fidelity.subsets import DESIGNS
 
@@ -19,12 +19,11 @@ def tabulate(
     truth: Mapping[str, np.ndarray],
     costs: Mapping[str, float],
     classes: Sequence[str],
-    seed: int,
 ) -> dict[str, Rows]:
     """Score each P (n, k) against the truth that the stage ``fidelity`` keeps in subsets.npz.
 
-    scores       by class, with 95 % bootstrap intervals over the subsets and the ceiling that the
-                 noise between seeds sets
+    scores       by class, with 95 % intervals over the subsets and the ceiling that the noise
+                 between seeds sets
     summary      the mean over the classes, and what each kind costs
     differences  paired: the best kind less the next, and each kind less the counting of labels
     """
@@ -33,8 +32,7 @@ def tabulate(
         rows_h = truth["design_h"] == number
         for measure in ("loss", "accuracy") if rows_h.any() else ():
             value_hsk = truth[f"{measure}_hsk"][rows_h]
-            rng = np.random.default_rng(seed)
-            scored = scores(vectors, truth["kept_hn"][rows_h], value_hsk, measure, rng)
+            scored = scores(vectors, truth["kept_hn"][rows_h], value_hsk, measure)
             case = {"design": design, "measure": measure}
             ceiling_k = noise_ceiling(value_hsk)
             known = ceiling_k[np.isfinite(ceiling_k)]
@@ -77,5 +75,5 @@ def _differences(scored: Scores) -> Rows:
     ]
 
 
-def _named(name: str, interval: tuple[float, float, float]) -> dict[str, float]:
-    return dict(zip((name, "low", "high"), interval, strict=True))
+def _named(name: str, estimate: Estimate) -> dict[str, float]:
+    return {name: estimate.value, "low": estimate.low, "high": estimate.high}

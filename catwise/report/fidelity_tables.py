@@ -6,7 +6,7 @@ import numpy as np
 
 from catwise.ceiling.calibration import calibrate_from
 from catwise.ceiling.partial_regression import PartialRegression
-from catwise.core.statistics import noise_ceiling
+from catwise.core.statistics import Estimate, noise_ceiling
 from catwise.fidelity.scores import scores
 from catwise.figures.labels import kind_label
 from catwise.pipeline.files import read_npz
@@ -21,14 +21,14 @@ KINDS = (  # in the order of the columns
 COUNTED = "label_counts"
 VECTORS = {"P": "at the end", "P_runs": "mean of runs", "P_segments": "segments"}
 DESIGNS = {"half": "halves", "removal": "without a tenth"}
-Cells = dict[str, tuple[float, float, float]]  # by kind: the score with its interval
+Cells = dict[str, Estimate]  # by kind
 
 
 def score_rows(results: Sequence[Results]) -> list[list[str]]:
     """Give a row for each data set, design of the subsets and measure, with a score for each kind.
 
-    The score is the linear datamodeling score, the mean over the classes, with its 95 % bootstrap
-    interval over the subsets. ``ceiling`` is how high the noise between the seeds lets it rise for
+    The score is the linear datamodeling score, the mean over the classes, with its 95 % interval
+    over the subsets. ``ceiling`` is how high the noise between the seeds lets it rise for
     a perfect prediction, a dash where every subset was trained under one seed. The P of the stage
     ``influence`` are scored here where the stage ``fidelity`` has not done it.
     """
@@ -41,7 +41,7 @@ def score_rows(results: Sequence[Results]) -> list[list[str]]:
             ["design", "measure"], sort=False
         ):
             scored: Cells = {
-                row["kind"]: (row["lds"], row["low"], row["high"])
+                row["kind"]: Estimate(row["lds"], row["low"], row["high"])
                 for row in summary.to_dict("records")
             }
             scored = _of_vectors(one, str(design), str(measure)) | scored
@@ -61,7 +61,7 @@ def lead_rows(results: Sequence[Results]) -> list[list[str]]:
     """Give the kind of P that predicts best, and how far it is ahead of counting labels.
 
     A row for each data set, design of the subsets and measure for which the stage ``fidelity`` has
-    compared both on the same subsets. The difference has its 95 % bootstrap interval; the kind is
+    compared both on the same subsets. The difference has its 95 % interval; the kind is
     chosen by its score there, which flatters it.
     """
     rows = [["data set", "subsets", "measure", "best kind of P", "beyond labels counted"]]
@@ -100,9 +100,8 @@ def besides_rows(results: Sequence[Results]) -> list[list[str]]:
             ).rank_score
             for name, p_nk in arrays.items()
         }
-        cells = {name: (score.value, score.low, score.high) for name, score in score_of.items()}
         count = str(len(one.subsets["kept_hn"]))
-        scores = [_cell(cells, name) for name in VECTORS]
+        scores = [_cell(score_of, name) for name in VECTORS]
         rows.append([one.dataset, count, *scores, _highest_besides(one, arrays["P"], counts_k)])
     return rows
 
@@ -132,7 +131,7 @@ def _of_vectors(results: Results, design: str, measure: str) -> Cells:
     of_design_h = _rows(results, design)
     kept_hn = results.subsets["kept_hn"][of_design_h]
     value_hsk = results.subsets[f"{measure}_hsk"][of_design_h]
-    scored = scores(vectors, kept_hn, value_hsk, measure, np.random.default_rng(0))
+    scored = scores(vectors, kept_hn, value_hsk, measure)
     return {kind: scored.mean(kind) for kind in vectors}
 
 
@@ -145,5 +144,4 @@ def _rows(results: Results, design: str) -> np.ndarray:
 def _cell(scored: Cells, kind: str) -> str:
     if kind not in scored:
         return "-"
-    lds, low, high = scored[kind]
-    return f"{lds:.2f} ({low:.2f} to {high:.2f})"
+    return "{0.value:.2f} ({0.low:.2f} to {0.high:.2f})".format(scored[kind])

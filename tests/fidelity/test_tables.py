@@ -28,7 +28,7 @@ def case(rng):
 
 def test_every_kind_is_scored_on_every_design_and_measure_beside_its_ceiling(case):
     vectors, truth = case
-    tables = tabulate(vectors, truth, {"label_counts": 0, "ekfac": 1.5}, "abc", seed=0)
+    tables = tabulate(vectors, truth, {"label_counts": 0, "ekfac": 1.5}, "abc")
     scores, summary, differences = (
         pd.DataFrame(tables[name]) for name in ("scores", "summary", "differences")
     )
@@ -56,7 +56,7 @@ def test_without_removals_and_with_one_seed_there_are_neither(case):
     for measure in ("loss", "accuracy"):
         truth[f"{measure}_hsk"] = truth[f"{measure}_hsk"][:, :1]
     summary = pd.DataFrame(
-        tabulate(vectors, truth, {"label_counts": 0, "ekfac": 1.5}, "abc", seed=0)["summary"]
+        tabulate(vectors, truth, {"label_counts": 0, "ekfac": 1.5}, "abc")["summary"]
     )
     assert set(summary["design"]) == {"half"}
     assert summary["ceiling"].isna().all()
