@@ -29,8 +29,7 @@ from catwise.ceiling.joint_direction import joint_weights
 from catwise.config import params
 from catwise.core.losses import Batch
 from catwise.data.dataset import SPLITS, Data
-from catwise.influence.curvature import FactoredCurvature
-from catwise.influence.vectors import influence_vectors
+from catwise.influence.segments import Segment, influence_by_segments
 from catwise.pipeline.artifacts import training_recipe
 from catwise.pipeline.fitted_factors import fit_own_factors
 from catwise.training import evaluate, models
@@ -167,11 +166,10 @@ class OneMoreEpoch:
         train, query = self.splits["train"], self.splits["validation_a"]
         fitted = fit_own_factors(model, train, fit)
         k = int(query[-1].max()) + 1
-        horizon = sum(learning_rates(self.recipe, self.epoch + 1, len(train[-1])))
-        curvature = FactoredCurvature(fitted.n, fitted.damping, fitted.layers, horizon)
+        epoch = Segment(model, fitted, learning_rates(self.recipe, self.epoch + 1, len(train[-1])))
         groups = 2 * query[-1] + half
-        p_ng = influence_vectors(
-            model, curvature, train, query, groups, 2 * k, batch_size=fit.batch_size
+        p_ng = influence_by_segments(
+            model, [epoch], train, query, groups, 2 * k, batch_size=fit.batch_size
         )
         return p_ng.double().numpy().reshape(-1, k, 2)
 

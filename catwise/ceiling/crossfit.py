@@ -5,13 +5,15 @@
 noise.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
 from catwise.ceiling.headroom import headroom
 from catwise.core.errors import InputError
 from catwise.core.statistics import Estimate, jackknife_half_width
 
-__all__ = ["as_bins", "crossfitted_headroom", "permutation_null"]
+__all__ = ["as_bins", "crossfitted", "crossfitted_headroom", "jackknifed", "permutation_null"]
 
 
 def as_bins(p_nkb: np.ndarray) -> np.ndarray:
@@ -49,22 +51,36 @@ def crossfitted_headroom(p_nkb: np.ndarray) -> Estimate:
     """
     p_nkb = as_bins(p_nkb)
     count = p_nkb.shape[2]
+    gain_bbk = crossfitted(p_nkb, lambda p_nk: headroom(p_nk).direction_n)
+    gain_bbk *= count / np.abs(p_nkb.sum(axis=2)).sum(axis=0)
+    gain_k, without_bk = jackknifed(gain_bbk)
+    low = (gain_k - jackknife_half_width(without_bk)).min()
+    high = (gain_k + jackknife_half_width(without_bk, 1 - 0.05 / len(gain_k))).min()
+    return Estimate(float(gain_k.min()), float(low), min(float(high), 1.0))
+
+
+def crossfitted(p_nkb: np.ndarray, change: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """Compute delta_bc . P[:, k, b], with delta_bc the change (n,) from all bins but b and c.
+
+    ``change`` makes it of the P (n, k) of these bins. The result is (b, c, k), in nats.
+    """
+    count = p_nkb.shape[2]
     total_nk = p_nkb.sum(axis=2)
-    scale_k = count / np.abs(total_nk).sum(axis=0)
-    # Row b, column c: the gain on bin b of the direction that saw all bins but b and c.
     gain_bbk = np.empty((count, count, p_nkb.shape[1]))
     for b in range(count):
         for c in range(b, count):
             rest_nk = total_nk - p_nkb[:, :, b] - (p_nkb[:, :, c] if c > b else 0)
-            direction_n = headroom(rest_nk).direction_n
-            gain_bbk[b, c] = direction_n @ p_nkb[:, :, b] * scale_k
-            gain_bbk[c, b] = direction_n @ p_nkb[:, :, c] * scale_k
+            change_n = change(rest_nk)
+            gain_bbk[b, c] = change_n @ p_nkb[:, :, b]
+            gain_bbk[c, b] = change_n @ p_nkb[:, :, c]
+    return gain_bbk
+
+
+def jackknifed(gain_bbk: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the mean cross-fitted gain (k,), and what it is without each of the bins (b, k)."""
+    count = len(gain_bbk)
     own_bk = gain_bbk[np.arange(count), np.arange(count)]
-    gain_k = own_bk.mean(axis=0)
-    without_bk = (gain_bbk.sum(axis=0) - own_bk) / (count - 1)
-    low = (gain_k - jackknife_half_width(without_bk)).min()
-    high = (gain_k + jackknife_half_width(without_bk, 1 - 0.05 / len(gain_k))).min()
-    return Estimate(float(gain_k.min()), float(low), min(float(high), 1.0))
+    return own_bk.mean(axis=0), (gain_bbk.sum(axis=0) - own_bk) / (count - 1)
 
 
 def permutation_null(p_nkb: np.ndarray, draws: int, rng: np.random.Generator) -> np.ndarray:

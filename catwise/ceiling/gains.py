@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from catwise.ceiling.calibration import PerClass
-from catwise.ceiling.crossfit import as_bins
+from catwise.ceiling.crossfit import as_bins, crossfitted, jackknifed
 
 __all__ = ["Gains", "Weigh", "crossfitted_gains"]
 
@@ -52,14 +52,7 @@ def crossfitted_gains(
     p_nkb = as_bins(p_nkb)
     count = p_nkb.shape[2]
     total_nk = p_nkb.sum(axis=2)
-    # Row b, column c: the gain on bin b of the weights that saw all bins but b and c.
-    gain_bbk = np.empty((count, count, p_nkb.shape[1]))
-    for b in range(count):
-        for c in range(b, count):
-            rest_nk = total_nk - p_nkb[:, :, b] - (p_nkb[:, :, c] if c > b else 0)
-            change_n = weigh(rest_nk) - 1
-            gain_bbk[b, c] = change_n @ p_nkb[:, :, b] * count / counts_k
-            gain_bbk[c, b] = change_n @ p_nkb[:, :, c] * count / counts_k
+    gain_bbk = crossfitted(p_nkb, lambda p_nk: weigh(p_nk) - 1) * count / counts_k
     mixture = _jackknife((gain_bbk @ mixture_k)[:, :, None])
     in_sample = (weigh(total_nk) - 1) @ total_nk / counts_k @ mixture_k
     return Gains(_jackknife(gain_bbk), mixture, float(in_sample - mixture.value_k[0]))
@@ -67,8 +60,6 @@ def crossfitted_gains(
 
 def _jackknife(gain_bbk: np.ndarray) -> PerClass:
     """Return the mean of the diagonal, with its error from the gains without each bin."""
-    count = len(gain_bbk)
-    own_bk = gain_bbk[np.arange(count), np.arange(count)]
-    without_bk = (gain_bbk.sum(axis=0) - own_bk) / (count - 1)
-    error_k = np.sqrt((count - 1) * without_bk.var(axis=0))
-    return PerClass(own_bk.mean(axis=0), error_k, count - 1)
+    gain_k, without_bk = jackknifed(gain_bbk)
+    freedom = len(gain_bbk) - 1
+    return PerClass(gain_k, np.sqrt(freedom * without_bk.var(axis=0)), freedom)

@@ -3,6 +3,7 @@
 import time
 from dataclasses import asdict
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,6 +24,7 @@ from catwise.experiments.resume import (
 from catwise.experiments.reweighted_epoch import Start, checkpoint_hashes, next_epoch
 from catwise.experiments.unrolled_epoch import Query, unrolled_vectors
 from catwise.influence.curvature import FactoredCurvature
+from catwise.influence.segments import Segment, influence_by_segments
 from catwise.influence.vectors import influence_vectors, validation_bins
 from catwise.pipeline.artifacts import load_model
 from catwise.pipeline.fitted_factors import fit_own_factors
@@ -132,23 +134,19 @@ class AnchoredInfluence:
         self, anchor: str, filter: str, query: str, split: str, groups_m: np.ndarray, count: int
     ) -> Tensor:
         part = self.splits["train"]
-        factors, device = self._fitted(anchor), part[-1].device
-        if filter == "horizon":
-            rates = learning_rates(self.start.recipe, self.start.epoch + 1, len(part[-1]))
-            factors = FactoredCurvature(factors.n, factors.damping, factors.layers, sum(rates))
+        model, factors, device = self._models[anchor], self._fitted(anchor), part[-1].device
+        about = (part, self.splits[split], torch.from_numpy(groups_m).to(device), count)
+        options: dict[str, Any] = {
+            "batch_size": self._influence.batch_size,
+            "query_loss": QUERY_LOSSES[query],
+            "statistics": self._influence.statistics,
+        }
         with precision(self._influence.precision, device.type):
-            vectors = influence_vectors(
-                self._models[anchor],
-                factors,
-                part,
-                self.splits[split],
-                torch.from_numpy(groups_m).to(device),
-                count,
-                batch_size=self._influence.batch_size,
-                query_loss=QUERY_LOSSES[query],
-                statistics=self._influence.statistics,
-            )
-        return vectors
+            if filter == "horizon":
+                rates = learning_rates(self.start.recipe, self.start.epoch + 1, len(part[-1]))
+                epoch = Segment(model, factors, rates)
+                return influence_by_segments(model, [epoch], *about, **options)
+            return influence_vectors(model, factors, *about, **options)
 
     def _fitted(self, anchor: str) -> FactoredCurvature:
         if anchor not in self._factors:

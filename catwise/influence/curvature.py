@@ -66,16 +66,11 @@ class FactoredCurvature:
     unless it is the identity; a layer with groups has one of each for every group, stacked. The
     damping is a share of each layer's mean eigenvalue (0.1 is kronfluence's heuristic); it stands
     for the penalty and for what is uncertain.
-
-    With a ``horizon`` h, H^-1 is what gradient descent does of it while its learning rates sum to
-    h: an eigenvalue e of the mean curvature counts (1 - exp(-h e)) / (n e), at most h / n, and the
-    damping has no part in it. Source: Bae et al. 2024, arXiv 2405.12186.
     """
 
     n: int
     damping: float
     layers: dict[str, dict[str, Tensor]]
-    horizon: float | None = None
 
     @property
     def names(self) -> list[str]:
@@ -84,40 +79,27 @@ class FactoredCurvature:
 
     def solve(self, q: dict[str, Tensor]) -> dict[str, Tensor]:
         """Compute v_k = H^-1 q_k, per layer (k, o, i), of the layers that q has."""
-        return {
-            name: _rotated_back(
-                _rotated(q_koi, self.layers[name])
-                / self._divisor(self.layers[name]["eigenvalues"]),
-                self.layers[name],
-            )
-            for name, q_koi in q.items()
-        }
+        return self.apply(q, lambda _, eigenvalues: 1 / self._damped(eigenvalues))
 
     def apply(self, v: dict[str, Tensor], filter: Filter) -> dict[str, Tensor]:
-        """Multiply v by a function of H / n, undamped, in the eigenbasis of each layer."""
-        return {
-            name: _rotated_back(
-                _rotated(v[name], layer) * filter(name, layer["eigenvalues"]), layer
-            )
-            for name, layer in self.layers.items()
-        }
+        """Multiply v by a function of H / n, undamped, in the eigenbasis of each of its layers."""
+        moved = {}
+        for name, v_koi in v.items():
+            layer = self.layers[name]
+            filtered = _rotated(v_koi, layer) * filter(name, layer["eigenvalues"])
+            moved[name] = _rotated_back(filtered, layer)
+        return moved
 
-    def _divisor(self, eigenvalues: Tensor) -> Tensor:
-        """Return the eigenvalues of H, damped, or as the horizon has them: (o, i).
+    def _damped(self, eigenvalues: Tensor) -> Tensor:
+        """Return the eigenvalues of H, damped: (o, i).
 
         A layer below a head of zeros has no gradient and no curvature: 0 / tiny is its share of P.
         """
         tiny = torch.finfo(eigenvalues.dtype).tiny
-        if self.horizon is None:
-            return self.n * (eigenvalues + self.damping * eigenvalues.mean()).clamp(min=tiny)
-        reached = (self.horizon * eigenvalues).clamp(min=tiny)
-        return self.n / self.horizon * (reached / -torch.expm1(-reached))
+        return self.n * (eigenvalues + self.damping * eigenvalues.mean()).clamp(min=tiny)
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return everything but the horizon as named tensors, for a safetensors file.
-
-        The horizon belongs to a question, not to the fit.
-        """
+        """Return everything as named tensors, for a safetensors file."""
         damping = torch.tensor(self.damping, dtype=torch.float64)
         return {"n": torch.tensor(self.n), "damping": damping} | {
             f"{part}/{name}": value

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from catwise.core.errors import InputError
-from catwise.influence.curvature import ExactHessian
+from catwise.influence.curvature import ExactHessian, FactoredCurvature
 from catwise.influence.factors import fit_factors
 from catwise.influence.segments import Segment, influence_by_segments
 from catwise.influence.unrolled import Step, unrolled_influence
@@ -122,6 +122,16 @@ def test_one_endless_segment_at_the_end_is_the_influence_at_the_last_checkpoint(
     p_nk = by_segments(model, [Segment(model, factors, [math.inf])], train, query)
     end_nk = influence_vectors(model, factors, train, query, query[-1], K, batch_size=4)
     assert torch.equal(p_nk, end_nk)
+
+
+def test_a_segment_goes_no_further_than_its_rates_where_nothing_curves(setting):
+    model, train, query = setting
+    layers = {"": {"eigenvalues": torch.zeros(K, FEATURES + 1, dtype=torch.float64)}}
+    flat = Segment(model, FactoredCurvature(N, 0.1, layers), RATES)
+    q = group_gradients(model, query, query[-1], K, batch_size=4)
+    v = {name: sum(RATES) / N * q_koi for name, q_koi in q.items()}
+    expected_nk = directional_derivatives(model, train, v, batch_size=4)
+    torch.testing.assert_close(by_segments(model, [flat], train, query), expected_nk)
 
 
 def test_a_preconditioner_of_one_number_is_another_learning_rate(setting):
