@@ -12,6 +12,7 @@ from catwise.core.losses import Batch
 from catwise.influence.factors import Kind
 from catwise.influence.fisher_passes import Logits
 from catwise.influence.layers import Layer, frozen, groups_of, matrix_shape, weight_of
+from catwise.influence.moving_statistics import BATCH, moving_norms
 
 __all__ = ["MemoryPlan", "measure_activations", "plan_memory"]
 
@@ -68,7 +69,8 @@ def plan_memory(
     ``few`` samples are sent through the model once, to see how large its activations are. Counted
     are the factors with the eigenvectors of the largest in float64, the gradient of the model, one
     direction for each group that is held at once, and for each sample of a batch its activations
-    and the largest gradient of a layer.
+    and the largest gradient of a layer. Moving statistics of batch norm need the activations of
+    their own batch, which is never made smaller.
 
     Raises InputError where one sample and one group do not fit, with the bytes that they need.
     """
@@ -82,17 +84,19 @@ def plan_memory(
     fixed = factors + max(eigen, 2 * width * whole)
     direction = width * (whole + 3 * largest)
     sample = width * (2 * activations + max(size.sample for size in sizes))
-    left = memory - fixed
-    if left < direction + sample:
+    statistics = BATCH * 2 * width * activations if moving_norms(model) else 0
+    left, least = memory - fixed, direction + max(sample, statistics)
+    if left < least:
         raise InputError(
-            f"memory: expected {_size(fixed + direction + sample)} or more for this model; got "
+            f"memory: expected {_size(fixed + least)} or more for this model; got "
             f"{_size(memory)}; kind='diagonal' needs less"
         )
     rows = int(max(1, min(batch_size, (left - direction) // 2 // sample)))
-    at_once = int(max(1, min(num_groups, (left - rows * sample) // direction)))
+    batch = max(rows * sample, statistics)
+    at_once = int(max(1, min(num_groups, (left - batch) // direction)))
     passes = math.ceil(num_groups / at_once)
     at_once = math.ceil(num_groups / passes)  # as even as they can be
-    return MemoryPlan(int(fixed + rows * sample + at_once * direction), rows, at_once, passes)
+    return MemoryPlan(int(fixed + batch + at_once * direction), rows, at_once, passes)
 
 
 def _size(count: float) -> str:

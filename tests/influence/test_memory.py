@@ -20,7 +20,7 @@ from catwise.influence import duration
 from catwise.influence.duration import Work, estimated_seconds
 from catwise.influence.factors import fit_factors
 from catwise.influence.layers import covered_layers
-from catwise.influence.memory import MemoryPlan, plan_memory
+from catwise.influence.memory import UNITS, MemoryPlan, plan_memory
 from catwise.influence.samples import as_samples
 from catwise.influence.vectors import (
     directional_derivatives,
@@ -33,8 +33,10 @@ from tests.helpers import small
 GROUPS = 24
 
 
-def planned(memory, kind="ekfac"):
+def planned(memory, kind="ekfac", statistics="fixed"):
     model = small.conv_net()
+    if statistics == "fixed":
+        model[1].requires_grad_(False)
     return plan_memory(
         model,
         covered_layers(model, norms=True),
@@ -60,6 +62,12 @@ def test_less_memory_means_more_passes_and_smaller_batches():
     assert plans[-1].batch_size < 50
 
 
+def test_the_batch_of_moving_statistics_is_never_made_smaller():
+    """The answer depends on it; so a plan of one sample at once still counts the whole batch."""
+    assert needed("moving") > 2 * needed("fixed")
+    assert planned(1.01 * needed("moving"), statistics="moving").at_once < GROUPS
+
+
 def test_a_kind_without_bases_needs_less():
     assert planned(1e9, "diagonal").peak < planned(1e9).peak
 
@@ -67,12 +75,15 @@ def test_a_kind_without_bases_needs_less():
 def test_what_does_not_fit_is_refused_with_what_is_needed():
     with pytest.raises(InputError, match=r"memory: expected .* KB or more .*; got 1 KB; kind="):
         planned(1e3)
-    needed = 0.0
-    try:
-        planned(1e3)
-    except InputError as error:
-        needed = 1e3 * float(re.search(r"expected (\S+) KB", str(error))[1])
-    assert planned(1.01 * needed).batch_size == 1
+    assert planned(1.01 * needed("fixed")).batch_size == 1
+
+
+def needed(statistics):
+    """Return the fewest bytes that a plan can do with."""
+    with pytest.raises(InputError) as refused:
+        planned(1e3, statistics=statistics)
+    count, unit = re.search(r"expected (\S+) (\S+)", str(refused.value)).groups()
+    return UNITS[unit] * float(count)
 
 
 @pytest.mark.parametrize("at_once", [1, 2, 3])
