@@ -37,6 +37,7 @@ __all__ = [
     "mean_direction",
     "named_proposals",
     "targets",
+    "without",
 ]
 
 
@@ -152,7 +153,7 @@ def drop_harmful(evidence: Evidence) -> np.ndarray:
 
     Differs from the paper: the others take up their weight, as the mean stays 1.
     """
-    return np.where((evidence.p_nk < 0).all(axis=1), 0.0, evidence.weights_n)
+    return without(evidence.weights_n, (evidence.p_nk < 0).all(axis=1))
 
 
 def drop_mislabelled(evidence: Evidence) -> np.ndarray:
@@ -168,8 +169,22 @@ def drop_mislabelled(evidence: Evidence) -> np.ndarray:
     out_n = worth_n < -worth_n.max()
     if evidence.margin_n is not None:
         out_n |= evidence.margin_n < 0
-    kept_n = np.where(out_n & (worth_n < 0), 0.0, evidence.weights_n)
-    return kept_n / max(kept_n.mean(), 1e-12)  # of mean 1, so that the region keeps the zeros
+    return without(evidence.weights_n, out_n & (worth_n < 0))
+
+
+def without(weights_n: np.ndarray, out_n: np.ndarray) -> np.ndarray:
+    """Leave samples out, ``out_n`` and those of weight 0, and scale the other weights to mean 1.
+
+    What is left out goes far below 0, so that the region cannot lift it where ``w_max`` cuts other
+    weights. Without a sample that is kept the weights stay as they are.
+
+    >>> Region().nearest(without(np.array([0.0, 0.9, 1.1, 2.0]), np.array([0, 1, 0, 0]) > 0))
+    array([0., 0., 2., 2.])
+    """
+    kept_n = ~out_n & (weights_n > 0)
+    if not kept_n.any():
+        return weights_n
+    return np.where(kept_n, weights_n / weights_n[kept_n].sum(), -1.0) * len(weights_n)
 
 
 def targets(classes: Sequence[int], size: float, slack: float = 0.0) -> Proposal:
