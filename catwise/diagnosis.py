@@ -302,8 +302,8 @@ def diagnose(
         fitted = _fitted(work, curvature, batch_size, memory, **options, **passes)
         answer, p_nkb = _answer(fitted, query, bins_m, classes, classes, labels_n, loss, **passes)
         if retrain is not None:
-            about = (answer["ceiling"], p_nkb, fitted, query, classes, retrain)
-            verdict = retrained_verdict(*about, **trainings, progress=progress)
+            about = (answer["ceiling"], p_nkb, fitted, query, classes, answer["accuracy_k"])
+            verdict = retrained_verdict(*about, retrain, **trainings, progress=progress)
             answer["verdict"] = limited(verdict, fitted, classes, labels_n)
     return _diagnosis(answer, fitted, classes, labels_n)
 

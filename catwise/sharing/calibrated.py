@@ -44,6 +44,7 @@ def retrained_verdict(
     fitted: Fitted,
     query: Samples,
     classes: Sequence[str],
+    accuracy_k: np.ndarray,
     retrain: TrainFunction,
     *,
     halves: int,
@@ -54,7 +55,8 @@ def retrained_verdict(
     """Train on ``halves`` random halves of every label, and give the verdict that they calibrate.
 
     Half h is trained as ``retrain(weights_n, h)``, with weight 2 on the half (n over its size) and
-    0 elsewhere, of mean 1 as the weights that the verdict is about.
+    0 elsewhere, of mean 1 as the weights that the verdict is about. ``accuracy_k`` is that of the
+    fitted model on the query samples of each class.
 
     Raises InputError where ``retrain`` returns no model of these classes, trains one on that was
     there before, or returns models with the same losses whatever the weights.
@@ -84,7 +86,6 @@ def retrained_verdict(
     calibration = calibrate(
         p_nkb.sum(axis=2), labels_n, counts_k, kept_hn, loss_hk[:, None], accuracy_hk[:, None]
     )
-    _, accuracy_k = _measured(fitted.model, query, len(classes), fitted)
     verdict, _ = calibrated_check(
         check, p_nkb, labels_n, counts_k, accuracy_k, calibration, classes, small_gain
     )
@@ -100,7 +101,8 @@ def _measured(
         for start in range(0, len(query), fitted.batch_size):
             part = query.rows(slice(start, start + fitted.batch_size))
             losses.append(fitted.loss(model, part).double().cpu())
-            right.append((fitted.logits(model, part).argmax(-1) == part[-1]).double().cpu())
+            predicted = fitted.logits(model, part)[:, :classes].argmax(-1)
+            right.append((predicted == part[-1]).double().cpu())
     labels = query.labels.cpu()
     count_k = torch.bincount(labels, minlength=classes)
     loss_k, right_k = (
