@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from catwise.core.errors import InputError
+from catwise.core.evaluation import evaluating
 from catwise.core.losses import Batch, Logits, logits_of
 from catwise.influence.layers import frozen
 from catwise.training.models import fingerprint
@@ -86,12 +87,9 @@ def right(model: nn.Module, batch: Batch, logits: Logits = logits_of) -> np.ndar
 @torch.no_grad()
 def outputs(model: nn.Module, batch: Batch, logits: Logits) -> torch.Tensor:
     """Return the logits of all samples, in evaluation mode."""
-    training = model.training
-    model.eval()
     parts = zip(*(values.split(1000) for values in placed(batch, model)), strict=True)
-    parts_mk = [logits(model, part) for part in parts]
-    model.train(training)
-    return torch.cat(parts_mk)
+    with evaluating(model):
+        return torch.cat([logits(model, part) for part in parts])
 
 
 def placed(batch: Batch, model: nn.Module) -> Batch:
