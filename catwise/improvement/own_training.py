@@ -19,14 +19,14 @@ from catwise.improvement.own_models import Trainer, TrainFunction, outputs, plac
 from catwise.improvement.own_samples import checked_sets
 from catwise.improvement.path import Path, retrain_to_the_ceiling
 from catwise.improvement.proposals import (
+    Frequency,
     Proposal,
     Region,
     class_weights,
     direction,
     drop_harmful,
     drop_mislabelled,
-    frequency,
-    made_of,
+    of_kinds,
 )
 from catwise.influence.factors import fit_factors
 from catwise.influence.vectors import influence_vectors, validation_bins
@@ -46,7 +46,7 @@ PROPOSALS: dict[str, Proposal] = {
     "direction 0.75": direction(0.75),
     "direction 0.75, class masses kept": direction(0.75, keep_masses=True),
     "class weights 0.5": class_weights(0.5),
-    "square root of the frequency": frequency(0.5),
+    "square root of the frequency": Frequency(0.5),
     "drop what harms every class": drop_harmful,
     "drop what looks mislabelled": drop_mislabelled,
 }
@@ -165,7 +165,7 @@ def improve(
     trainers = {ENDPOINT: trainer}
     if half_trained is not None:
         trainers[MIDDLE] = Trainer(half_trained, *about, name="half_trained")
-        proposals = _of_both(proposals)
+        proposals = {**proposals, **of_kinds(proposals, [MIDDLE])}
     proposals = {name: _told(known, proposal) for name, proposal in proposals.items()}
 
     def influence(weights_n: np.ndarray) -> dict[str, np.ndarray]:
@@ -214,15 +214,10 @@ def _require_sense(
         if not callable(proposal):
             expected = "a function of the evidence"
             raise InputError(f"proposal {name!r}: expected {expected}; got {proposal!r}")
-    unknown = [name for name in options if name not in signature(fit_factors).parameters]
-    if unknown:
+    parameters = signature(fit_factors).parameters.values()
+    known = {one.name for one in parameters if one.kind is one.KEYWORD_ONLY} - {"layers"}
+    if unknown := [name for name in options if name not in known]:
         raise InputError(f"improve: expected options of fit_factors; got {', '.join(unknown)}")
-
-
-def _of_both(proposals: Mapping[str, Proposal]) -> dict[str, Proposal]:
-    """Return the proposals, and each again with P of the half trained models."""
-    again = {f"{name}, {MIDDLE}": made_of(MIDDLE, proposal) for name, proposal in proposals.items()}
-    return {**proposals, **again}
 
 
 def _told(known: Mapping[str, Any], proposal: Proposal) -> Proposal:

@@ -19,7 +19,7 @@ ALL = {
     "both": proposals.direction_within(0.5, 0.3),
     "harmful": proposals.drop_harmful,
     "mislabelled": proposals.drop_mislabelled,
-    "frequency": proposals.frequency(1.0),
+    "frequency": proposals.Frequency(1.0),
     "mean": proposals.mean_direction(0.5),
     "targets": proposals.targets([1], 0.5),
 }
@@ -160,7 +160,7 @@ def test_targets_gain_and_no_other_class_loses(rng):
 def test_frequency_gives_every_class_the_same_weight_in_sum():
     labels_n = np.array([0] * 9 + [1])
     evidence = Evidence(np.zeros((10, 2)), labels_n, np.ones(10))
-    weights_n = proposals.frequency(1.0)(evidence)
+    weights_n = proposals.Frequency(1.0)(evidence)
     assert weights_n[labels_n == 0].sum() == pytest.approx(weights_n[labels_n == 1].sum())
 
 
