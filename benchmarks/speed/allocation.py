@@ -4,9 +4,8 @@
 
 An epoch of training, the fit of the factors and the pass for P of a ResNet-9 run in processes of
 their own, in turns, each once to warm up and once counted. Seconds are those of the processor, with
-the share that the system took; so what else the machine does matters less. Images are real where
-CATWISE_MIRROR names some. The result is written to reports/benchmarks/allocation.json, if not told
-otherwise.
+the share that the system took; so what else the machine does matters less. The result is written
+to reports/benchmarks/allocation.json, if not told otherwise.
 """
 
 import argparse
