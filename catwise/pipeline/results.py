@@ -18,7 +18,6 @@ import numpy as np
 import pandas as pd
 
 from catwise.ceiling.decision import Blocked, uncalibrated_verdict
-from catwise.ceiling.records import FIGURES
 from catwise.ceiling.verdict import Verdict
 from catwise.config.schema import Params
 from catwise.core.errors import InputError
@@ -111,11 +110,9 @@ class Results:
         """Read the data card."""
         card = read_json(self.folder_of("data") / "card.json")
         return Card(
-            name=card["name"],
             source=card["source"],
             licence=card["licence"],
             classes=tuple(card["classes"]),
-            shape=tuple(card["shape"]),
             counts={split: tuple(counts) for split, counts in card["counts"].items()},
             flipped=card["flipped_training_labels"],
             record=card,
@@ -178,22 +175,12 @@ class Results:
         if not path.exists():
             return None
         arrays = read_npz(path)
-        return Predicted(arrays["label"], arrays["probability"], arrays.get("margin"))
+        return Predicted(arrays["label"], arrays["probability"])
 
     @cached_property
     def history(self) -> pd.DataFrame:
         """Read accuracy and loss of each class by epoch."""
         return self._table("train/history")
-
-    @cached_property
-    def raw(self) -> pd.DataFrame:
-        """Read the same as the training left it, before its running statistics were refreshed.
-
-        The rows are of the held-out splits, and there are none where nothing is refreshed.
-        """
-        if not (self.folder_of("train") / "raw.csv").exists():  # measured before there was one
-            return pd.DataFrame(columns=list(TABLES["train/raw"]))
-        return self._table("train/raw")
 
     @cached_property
     def epochs(self) -> pd.DataFrame:
@@ -204,19 +191,16 @@ class Results:
     def ceiling(self) -> Ceiling:
         """Read the check of the ceiling at the last checkpoint."""
         check = read_json(self.folder_of("ceiling") / "ceiling.json")
-        figures = {name: Estimate(**check[name]) for name in FIGURES}
         first, second = check["blocking"]
-        blocked = Blocked(figures["crossfitted"], (first, second), check["exchange_rate"])
+        exchange_rate = check["exchange_rate"]
+        blocked = Blocked(Estimate(**check["crossfitted"]), (first, second), exchange_rate)
         calibrated = check.get("verdict")  # carried results may be older than the calibration
         return Ceiling(
-            **figures,
-            room=bool(check["room"]),
-            blocking=blocked.blocking,
-            exchange_rate=blocked.exchange_rate,
-            gap=check["gap"],
-            verdict=Verdict.from_record(calibrated)
-            if calibrated
-            else uncalibrated_verdict(blocked),
+            Estimate(**check["first_component_ratio"]),
+            Estimate(**check["headroom"]),
+            blocked.blocking,
+            exchange_rate,
+            Verdict.from_record(calibrated) if calibrated else uncalibrated_verdict(blocked),
             record=check,
         )
 
