@@ -15,7 +15,8 @@ from catwise.core.losses import Batch, Logits, logits_of, per_sample_loss
 from catwise.core.numbers import require_number
 from catwise.core.progress import Progress
 from catwise.improvement.acceptance import Gain, gain
-from catwise.improvement.own_models import Trainer, TrainFunction, outputs, placed, right
+from catwise.improvement.first_calls import FEW
+from catwise.improvement.own_models import CheckedTraining, TrainFunction, outputs, placed, right
 from catwise.improvement.own_samples import checked_sets
 from catwise.improvement.path import Path, retrain_to_the_ceiling
 from catwise.improvement.proposals import (
@@ -160,11 +161,11 @@ def improve(
     part_a, part_b, groups_m, count = _halves(validation, bins, np.random.default_rng(seed))
     given, call = (train, part_a, groups_m, len(classes), count), options.get("logits", logits_of)
     known: dict[str, np.ndarray] = {"counts_k": np.bincount(part_a[-1].cpu().numpy())}
-    about = tuple(values[:8] for values in train), len(classes), call
-    trainer = Trainer(train_function, *about)
+    about = tuple(values[FEW] for values in train), len(classes), call
+    trainer = CheckedTraining(train_function, *about)
     trainers = {ENDPOINT: trainer}
     if half_trained is not None:
-        trainers[MIDDLE] = Trainer(half_trained, *about, name="half_trained")
+        trainers[MIDDLE] = CheckedTraining(half_trained, *about, name="half_trained")
         proposals = {**proposals, **of_kinds(proposals, [MIDDLE])}
     proposals = {name: _told(known, proposal) for name, proposal in proposals.items()}
 
@@ -226,7 +227,7 @@ def _told(known: Mapping[str, Any], proposal: Proposal) -> Proposal:
 
 
 def _influence(
-    trainers: Mapping[str, Trainer],
+    trainers: Mapping[str, CheckedTraining],
     weights_n: np.ndarray,
     seeds: Callable[[], Iterable[int]],
     given: tuple[Any, ...],

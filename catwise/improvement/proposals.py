@@ -153,7 +153,7 @@ def drop_harmful(evidence: Evidence) -> np.ndarray:
 
     Differs from the paper: the others take up their weight, as the mean stays 1.
     """
-    return without(evidence.weights_n, (evidence.p_nk < 0).all(axis=1))
+    return without(evidence.weights_n, evidence.p_nk.max(axis=1) < 0)
 
 
 def drop_mislabelled(evidence: Evidence) -> np.ndarray:

@@ -13,10 +13,10 @@ from catwise.ceiling.verdict import Verdict
 from catwise.core.errors import InputError
 from catwise.core.progress import Progress
 from catwise.fidelity.subsets import halves_of_labels
-from catwise.improvement.own_training import TrainFunction
+from catwise.improvement.first_calls import FEW
+from catwise.improvement.own_models import CheckedTraining, TrainFunction
 from catwise.influence.layers import frozen
 from catwise.influence.samples import Samples
-from catwise.sharing.first_calls import require_logits
 from catwise.sharing.questions import Fitted
 from catwise.training.models import fingerprint
 
@@ -64,24 +64,21 @@ def retrained_verdict(
     labels_n = fitted.train.labels.cpu().numpy()
     kept_hn = halves_of_labels(labels_n, halves, np.random.default_rng(seed))
     like, measured = next(fitted.model.parameters()), []
-    before: nn.Module | None = None
+
+    def placed(weights_n: np.ndarray, number: int) -> nn.Module:
+        model = retrain(weights_n, number)
+        return model.to(like) if isinstance(model, nn.Module) else model
+
+    few = fitted.train.rows(FEW)
+    training = CheckedTraining(placed, few, len(classes), fitted.logits, "retrain")
     for number, kept_n in progress(list(enumerate(kept_hn))):
-        model = retrain(kept_n / kept_n.mean(), number)
-        if not isinstance(model, nn.Module):
-            raise InputError(f"retrain: expected a torch module; got {type(model).__name__}")
+        model = training(kept_n / kept_n.mean(), number)
         if fingerprint(fitted.model) != fitted.fingerprint:
             raise InputError("retrain: expected a new model; got the diagnosed one, trained on")
-        if model is before:
-            raise InputError("retrain: expected a new model each time; got the one before")
-        before = model.to(like)
-        require_logits("query", model, query, fitted.logits, len(classes), "retrain")
         measured.append(_measured(model, query, len(classes), fitted))
     loss_hk, accuracy_hk = (np.stack(values) for values in zip(*measured, strict=True))
     if (loss_hk == loss_hk[0]).all():
-        raise InputError(
-            "retrain: expected another model with other weights; got the same; multiply the loss "
-            "of sample i by weights_n[i]"
-        )
+        raise training.same_models()
     counts_k = np.bincount(query.labels.cpu().numpy(), minlength=len(classes))
     calibration = calibrate(
         p_nkb.sum(axis=2), labels_n, counts_k, kept_hn, loss_hk[:, None], accuracy_hk[:, None]

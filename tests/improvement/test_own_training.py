@@ -337,7 +337,7 @@ def test_what_is_wrong_is_said_before_the_first_training():
     few = (test[0][:3], torch.tensor([0, 1, 2]))
     with pytest.raises(InputError, match=r"^test: expected 2 samples or more .*; got 1 of 'a'$"):
         improve(never, train, validation, few, "abc", **OPTIONS)
-    with pytest.raises(InputError, match=r"^train: expected labels from 0 to 1; got 0 to 2$"):
+    with pytest.raises(InputError, match=r"^train: expected labels 0 to 1; got 0 to 2$"):
         improve(never, train, validation, test, "ab", **OPTIONS)
     for options, line in (
         ({"norm": True}, "improve: expected options of fit_factors; got norm"),
@@ -376,7 +376,7 @@ def test_samples_that_are_in_two_sets_are_counted_and_if_many_refused(as_given):
 def test_a_model_that_does_not_fit_the_samples_is_refused_after_the_first_training():
     for model, line in (
         (torch.nn.Linear(3, 2), "logits of 3 classes, (8, 3); got (8, 2)"),
-        (torch.nn.Linear(4, 3), "a model that takes the inputs of train; got mat1 and mat2"),
+        (torch.nn.Linear(4, 3), "a model that takes the inputs of train; got float64 (8, 3): mat"),
     ):
         calls = []
 

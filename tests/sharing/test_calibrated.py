@@ -40,7 +40,7 @@ def test_weights_that_are_ignored_are_noticed():
 
 def test_a_model_that_is_trained_on_is_noticed():
     model, other = deepcopy(noisy()[0]), deepcopy(noisy()[0])
-    match = "^retrain: expected a new model each time; got the one before$"
+    match = "^retrain: expected a new model each time; got the one before, trained on$"
     said(match, model, lambda weights_n, seed: trained_on(other, weights_n))
     match = "^retrain: expected a new model; got the diagnosed one, trained on$"
     said(match, model, lambda weights_n, seed: trained_on(model, weights_n))
