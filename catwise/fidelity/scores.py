@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import rankdata
 
 from catwise.core.statistics import SIGN_WITHOUT_HELP, spearman
 
@@ -74,28 +73,17 @@ def scores(
     count = len(kept_hn)
     rows_dh = np.stack([np.arange(count), *rng.integers(count, size=(DRAWS, count))])
     actual_hk = SIGN_WITHOUT_HELP[measure] * value_hsk.mean(axis=1)
-    actual_dhk = _ranks(actual_hk[rows_dh])
-    by_class = {}
-    for kind, p_nk in vectors.items():
-        predicted_dhk = _ranks(_left_out(p_nk, kept_hn)[rows_dh])
-        by_class[kind] = _correlation(predicted_dhk, actual_dhk)
-    return Scores(by_class)
+    return Scores(
+        {
+            kind: spearman(_left_out(p_nk, kept_hn)[rows_dh], actual_hk[rows_dh], axis=1)
+            for kind, p_nk in vectors.items()
+        }
+    )
 
 
 def _left_out(p_nk: np.ndarray, kept_hn: np.ndarray) -> np.ndarray:
     """Sum P over the samples that each subset leaves out: (h, k)."""
     return (~kept_hn).astype(np.float64) @ p_nk
-
-
-def _ranks(values_dhk: np.ndarray) -> np.ndarray:
-    ranks = rankdata(values_dhk, axis=1)
-    return ranks - ranks.mean(axis=1, keepdims=True)
-
-
-def _correlation(first_dhk: np.ndarray, second_dhk: np.ndarray) -> np.ndarray:
-    norms_dk = np.sqrt((first_dhk**2).sum(axis=1) * (second_dhk**2).sum(axis=1))
-    with np.errstate(invalid="ignore"):
-        return (first_dhk * second_dhk).sum(axis=1) / norms_dk
 
 
 def _mean(score_dk: np.ndarray) -> np.ndarray:
