@@ -34,7 +34,7 @@ from catwise.pipeline.records import (
     Trimming,
     TrimmingState,
 )
-from catwise.pipeline.tables import TABLES, read_table
+from catwise.pipeline.tables import TABLES, VECTORS, read_table
 
 __all__ = [
     "CARRIED",
@@ -163,10 +163,18 @@ class Results:
         path = self.folder_of("data") / "tokenizer.json"
         return path.read_text() if path.exists() else None
 
-    @cached_property
+    @property
     def vectors(self) -> np.ndarray:
-        """Read the influence vectors p_nk, as float64."""
-        return read_npz(self.folder_of("influence") / "vectors.npz")["P"].astype(np.float64)
+        """Return the influence vectors p_nk at the end of the training, as float64."""
+        return self.vectors_by_kind["endpoint"]
+
+    @cached_property
+    def vectors_by_kind(self) -> dict[str, np.ndarray]:
+        """Read the p_nk of each kind that the stage ``influence`` computed, as float64."""
+        arrays = read_npz(self.folder_of("influence") / "vectors.npz")
+        return {
+            kind: arrays[key].astype(np.float64) for kind, key in VECTORS.items() if key in arrays
+        }
 
     @cached_property
     def predicted(self) -> Predicted | None:
