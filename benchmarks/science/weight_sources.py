@@ -54,11 +54,11 @@ from catwise.pipeline.files import read_json, read_npz
 from catwise.pipeline.fitted_factors import fit_own_factors
 from catwise.pipeline.stage import settings
 from catwise.pipeline.workers import pool
+from catwise.report.fidelity_tables import DESIGNS
 from catwise.training.epochs import epoch_rates
 
 __all__ = ["REGION", "compare", "net"]
 
-DESIGNS = ("halves", "without a tenth")  # of the subsets of ``fidelity``
 SIZES = (0.5, 0.75)  # mean of |w - 1|
 SWAPPED = ("end, damped", "two segments"), 0.75
 REGION = Region(w_max=3.0, trust=1.0)
@@ -223,7 +223,7 @@ def _predicted(dataset: str, sources: dict[str, np.ndarray]) -> dict[str, dict[s
     """Score each source on the subsets that the stage ``fidelity`` has retrained, in loss."""
     subsets = read_npz(Path("reports", "fidelity", dataset, "subsets.npz"))
     loss_hk, scored = subsets["loss_hsk"].mean(axis=1), {}
-    for number, design in enumerate(DESIGNS):
+    for number, design in enumerate(DESIGNS.values()):
         rows = subsets["design_h"] == number
         if rows.any():
             scored[design] = {

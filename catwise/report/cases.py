@@ -8,8 +8,7 @@ import pandas as pd
 
 from catwise.claims.evidence import borne_out, no_class_falls, path_gains
 from catwise.figures.case_gains import case_gains
-from catwise.figures.improvement import PATH
-from catwise.figures.labels import ANSWERS, improvement_label
+from catwise.figures.labels import ANSWERS, PATH, improvement_label
 from catwise.figures.style import Picture
 from catwise.pipeline.results import Results
 

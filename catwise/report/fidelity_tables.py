@@ -7,17 +7,17 @@ import numpy as np
 from catwise.ceiling.calibration import calibrate_from
 from catwise.ceiling.partial_regression import PartialRegression
 from catwise.core.statistics import noise_ceiling
+from catwise.fidelity import subsets
 from catwise.fidelity.scores import scores
-from catwise.figures.labels import kind_label
+from catwise.figures.labels import COUNTED, kind_label
 from catwise.pipeline.results import Results
 
-__all__ = ["besides_rows", "lead_rows", "score_rows"]
+__all__ = ["DESIGNS", "besides_rows", "lead_rows", "score_rows"]
 
 KINDS = (  # in the order of the columns
     *("identity", "kfac", "ekfac", "ekfac_fixed", "ekfac_runs", "segments", "segments_runs"),
-    *("exact_runs", "tracin", "label_counts"),
+    *("exact_runs", "tracin", COUNTED),
 )
-COUNTED = "label_counts"
 VECTORS = {"endpoint": "at the end", "endpoint_runs": "mean of runs", "segments": "segments"}
 DESIGNS = {"half": "halves", "removal": "without a tenth"}
 Cells = dict[str, tuple[float, float, float]]  # by kind: the score with its interval
@@ -123,7 +123,7 @@ def _of_vectors(results: Results, design: str, measure: str) -> Cells:
     kinds = {"endpoint": kind, "endpoint_runs": f"{kind}_runs"}
     kinds["segments"] = "segments_runs" if runs > 1 else "segments"
     vectors = {kinds[name]: p_nk for name, p_nk in results.vectors_by_kind.items()}
-    vectors["label_counts"] = np.eye(len(results.classes))[results.labels_n]
+    vectors[COUNTED] = np.eye(len(results.classes))[results.labels_n]
     of_design_h = _rows(results, design)
     kept_hn = results.subsets["kept_hn"][of_design_h]
     value_hsk = results.subsets[f"{measure}_hsk"][of_design_h]
@@ -134,7 +134,7 @@ def _of_vectors(results: Results, design: str, measure: str) -> Cells:
 def _rows(results: Results, design: str) -> np.ndarray:
     """Tell which subsets are of the design."""
     assert results.subsets is not None
-    return results.subsets["design_h"] == list(DESIGNS).index(design)
+    return results.subsets["design_h"] == subsets.DESIGNS.index(design)
 
 
 def _cell(scored: Cells, kind: str) -> str:
