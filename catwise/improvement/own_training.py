@@ -167,7 +167,7 @@ def improve(
     if half_trained is not None:
         trainers[MIDDLE] = CheckedTraining(half_trained, *about, name="half_trained")
         proposals = {**proposals, **of_kinds(proposals, [MIDDLE])}
-    proposals = {name: _told(known, proposal) for name, proposal in proposals.items()}
+    proposals = {name: _informed(known, proposal) for name, proposal in proposals.items()}
 
     def influence(weights_n: np.ndarray) -> dict[str, np.ndarray]:
         by_kind, known["margin_n"] = _influence(
@@ -221,8 +221,8 @@ def _require_sense(
         raise InputError(f"improve: expected options of fit_factors; got {', '.join(unknown)}")
 
 
-def _told(known: Mapping[str, Any], proposal: Proposal) -> Proposal:
-    """Return the proposal that is told what else is known when it is asked."""
+def _informed(known: Mapping[str, Any], proposal: Proposal) -> Proposal:
+    """Return a proposal whose evidence also holds what else is known when it is made."""
     return lambda evidence: proposal(replace(evidence, **known))
 
 

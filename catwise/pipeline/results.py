@@ -202,7 +202,7 @@ class Results:
         first, second = check["blocking"]
         exchange_rate = check["exchange_rate"]
         blocked = Blocked(Estimate(**check["crossfitted"]), (first, second), exchange_rate)
-        calibrated = check.get("verdict")  # carried results may be older than the calibration
+        calibrated = check.get("verdict")  # carried results may lack the calibration
         return Ceiling(
             Estimate(**check["first_component_ratio"]),
             Estimate(**check["headroom"]),
@@ -215,7 +215,7 @@ class Results:
     @cached_property
     def gains(self) -> pd.DataFrame | None:
         """Read what a new training would bring each class; None without retrainings."""
-        if not (self.folder_of("ceiling") / "gains.csv").exists():  # carried ones may be older
+        if not (self.folder_of("ceiling") / "gains.csv").exists():  # carried ones may lack it
             return None
         gains = self._table("ceiling/gains")
         return None if gains.empty else gains
@@ -286,8 +286,8 @@ class Results:
             weights[case, method] = weights_n
         names = ("cases", "table", "summary", "printed", "room", "tradeoff", "history")
         tables = {name: self._table(f"reweight/{name}") for name in names}
-        older = self.provenance and not (self.folder_of("reweight") / "refresh.csv").exists()
-        refresh = None if older else self._table("reweight/refresh")
+        lacking = self.provenance and not (self.folder_of("reweight") / "refresh.csv").exists()
+        refresh = None if lacking else self._table("reweight/refresh")
         return Reweight(**tables, refresh=refresh, weights=weights)
 
     @cached_property
