@@ -17,7 +17,8 @@ from catwise.core.losses import Logits, Loss, logits_of, per_sample_loss, with_l
 from catwise.core.numbers import require_number
 from catwise.core.progress import Progress
 from catwise.core.spread import Workers
-from catwise.improvement.own_training import TrainFunction
+from catwise.improvement import own_models, own_samples
+from catwise.improvement.first_calls import require_loss
 from catwise.influence.curvature import Curvature
 from catwise.influence.duration import Work
 from catwise.influence.factors import Kind, fit_factors, layers_of_logits, require_options
@@ -27,7 +28,6 @@ from catwise.influence.samples import Data, Samples, as_samples
 from catwise.sharing import folder, frames, given
 from catwise.sharing.calibrated import retrained_verdict
 from catwise.sharing.findings import Findings
-from catwise.sharing.first_calls import require_loss
 from catwise.sharing.questions import (
     Fitted,
     accuracy,
@@ -229,7 +229,7 @@ def diagnose(
     mask: Mask | None = None,
     curvature: Curvature | None = None,
     memory: float | None = None,
-    retrain: TrainFunction | None = None,
+    retrain: own_models.TrainFunction | None = None,
     halves: int = 8,
     small_gain: float = SMALL_GAIN,
     workers: Workers | None = None,
@@ -269,7 +269,7 @@ def diagnose(
 
     Raises InputError for a label that is no class, for a class with fewer than 3 query samples, for
     inputs that the model does not take, outputs that are no logits and numbers that make no sense,
-    and where ``retrain`` returns no model, the one before, or always the same.
+    and where ``retrain`` returns no model, the one before, trained on, or always the same.
 
     >>> import torch
     >>> features = torch.randn(400, 2, generator=torch.Generator().manual_seed(0))
@@ -280,7 +280,7 @@ def diagnose(
     (200,)
     """
     given.require_numbers(memory, halves, small_gain, retrain)
-    model, classes = given.checked_model(model), given.checked_classes(classes)
+    model, classes = given.checked_model(model), own_samples.checked_classes(classes)
     train = given.checked_samples("train", train, classes, model, logits)
     query = given.checked_samples("query", query, classes, model, logits, train)
     loss = with_logits(loss, logits)
@@ -302,8 +302,8 @@ def diagnose(
         fitted = _fitted(work, curvature, batch_size, memory, **options, **passes)
         answer, p_nkb = _answer(fitted, query, bins_m, classes, classes, labels_n, loss, **passes)
         if retrain is not None:
-            about = (answer["ceiling"], p_nkb, fitted, query, classes, retrain)
-            verdict = retrained_verdict(*about, **trainings, progress=progress)
+            about = (answer["ceiling"], p_nkb, fitted, query, classes, answer["accuracy_k"])
+            verdict = retrained_verdict(*about, retrain, **trainings, progress=progress)
             answer["verdict"] = limited(verdict, fitted, classes, labels_n)
     return _diagnosis(answer, fitted, classes, labels_n)
 

@@ -20,11 +20,11 @@ from catwise.influence.vectors import influence_vectors, validation_bins
 from catwise.pipeline.artifacts import load_model, read_splits, read_tensors
 from catwise.pipeline.files import folder, read_json, read_npz, write_json, write_npz
 from catwise.pipeline.stage import run, section_errors, settings
+from catwise.pipeline.tables import VECTORS
 from catwise.pipeline.workers import pool
 from catwise.training.models import fingerprint
 
 FILES = {"endpoint": "endpoint_runs", "segments": "segments"}  # of bins, by kind
-KEYS = {"endpoint_runs": "P_runs", "segments": "P_segments"}  # of vectors.npz, by file of bins
 
 
 def main(dataset: str) -> None:
@@ -66,10 +66,10 @@ def main(dataset: str) -> None:
         p_nkb = vectors.cpu().numpy().astype(np.float32).reshape(-1, len(classes), section.bins)
         write_npz(bins / f"epoch_{epoch:03d}.npz", P=p_nkb)
     p_nk = p_nkb.sum(axis=2, dtype=np.float64)  # at the last checkpoint
-    arrays = {"P": p_nk}
+    arrays = {VECTORS["endpoint"]: p_nk}
     for name, mean_nkb in beyond_one_endpoint(dataset, parameters).items():
         write_npz(bins / f"{name}.npz", P=mean_nkb.astype(np.float32))
-        arrays[KEYS[name]] = mean_nkb.sum(axis=2)
+        arrays[VECTORS[name]] = mean_nkb.sum(axis=2)
     single = {key: values_nk.astype(np.float32) for key, values_nk in arrays.items()}
     write_npz(out / "vectors.npz", **single)
     flipped_n = read_npz(Path("data", dataset, "arrays.npz"))["flipped"]

@@ -16,12 +16,10 @@ from catwise.experiments.trimming import run_trimming
 from catwise.influence.trajectory import average
 from catwise.pipeline.files import folder, read_json, read_npz, write_csv, write_json
 from catwise.pipeline.stage import run, settings
-from catwise.pipeline.tables import TABLES
+from catwise.pipeline.tables import TABLES, VECTORS
 from catwise.pipeline.workers import pool
 from catwise.removal import effects
 from catwise.removal.top_share import plan
-
-KEYS = {"endpoint": "P", "endpoint_runs": "P_runs", "segments": "P_segments"}  # of vectors.npz
 
 
 def main(dataset: str) -> None:
@@ -46,7 +44,9 @@ def top_share(dataset: str, parameters: DataSet, section: TopShare, out: Path) -
     classes = read_json(Path("data", dataset, "card.json"))["classes"]
     arrays = read_npz(Path("reports", "influence", dataset, "vectors.npz"))
     vectors: dict[str, np.ndarray] = {
-        name: arrays[KEYS[name]].astype(np.float64) if name in KEYS else exact(dataset, parameters)
+        name: exact(dataset, parameters)
+        if name == "exact"
+        else arrays[VECTORS[name]].astype(np.float64)
         for name in section.influence
     }
     plans = {
@@ -54,7 +54,7 @@ def top_share(dataset: str, parameters: DataSet, section: TopShare, out: Path) -
         for name, p_nk in vectors.items()
     }
     jobs = [
-        (removed.kept(len(arrays["P"])), seed)
+        (removed.kept(len(arrays[VECTORS["endpoint"]])), seed)
         for planned in plans.values()
         for seed, removed in planned
     ]

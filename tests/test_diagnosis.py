@@ -219,7 +219,9 @@ def test_a_function_that_trains_calibrates_the_verdict(noisy):
 
 @pytest.mark.slow
 def test_what_is_wrong_with_a_function_that_trains_is_one_line(noisy):
-    with pytest.raises(InputError, match="retrain: expected a torch module; got NoneType"):
+    with pytest.raises(
+        InputError, match="retrain: expected a torch module with parameters; got NoneType"
+    ):
         diagnose(*noisy, "abc", retrain=lambda weights_n, seed: None)
     with pytest.raises(InputError, match="halves: expected a whole number, 5 or more; got 4"):
         diagnose(*noisy, "abc", retrain=lambda weights_n, seed: None, halves=4)

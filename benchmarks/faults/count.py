@@ -10,14 +10,13 @@ a small size, but for the kills, which the default pipeline gets. A full disk ne
 left out without. The result is written to reports/benchmarks/faults.json, if not told otherwise.
 """
 
-import argparse
-import json
 import tempfile
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from benchmarks import command
 from benchmarks.faults.parts import DEFAULT, PARTS, Fault, Spaces
 from benchmarks.faults.workspace import SMALL, Forks
 from benchmarks.machine import machine
@@ -47,10 +46,7 @@ PACKAGES = ("dvc", "mlflow", "pydantic", "ruamel.yaml", "safetensors", "hypothes
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("out", nargs="?", type=Path, default=Path("reports/benchmarks/faults.json"))
+    parser = command.parser(__doc__, "faults.json")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument(
         "--only", choices=PARTS, action="append", help="renew this part of OUT and keep the others"
@@ -61,15 +57,15 @@ def main() -> None:
     arguments = parser.parse_args()
     sizes = (QUICK if arguments.quick else FULL) | {"datasets": arguments.datasets}
     result: dict[str, Any] = {"faults": []}
-    if arguments.only and arguments.out.exists():
-        result = json.loads(arguments.out.read_text())
+    if arguments.only:
+        result |= command.read(arguments.out)
     with tempfile.TemporaryDirectory() as folder, Forks() as forks:
         spaces = Spaces(Path(folder), forks, sizes)
         for part in arguments.only or PARTS:
             faults = PARTS[part](spaces)
             result["faults"] = renewed(result["faults"], part, faults)
             result |= about(arguments.quick, sizes)
-            arguments.out.write_text(json.dumps(result, indent=1) + "\n")
+            command.write(arguments.out, result)
             for fault in faults:
                 print(f"{fault['fault']}: {fault['passed']} of {fault['cases']}", flush=True)
 

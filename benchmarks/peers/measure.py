@@ -13,7 +13,6 @@ slows both. Its peak of memory is what it held beyond the packages and the sampl
 is kept in scratch/peers: a further run does what is missing, or is of other versions or weights.
 """
 
-import argparse
 import importlib
 import json
 import sys
@@ -30,6 +29,7 @@ import numpy as np
 import torch
 from scipy.stats import rankdata
 
+from benchmarks import command
 from benchmarks.machine import machine
 from benchmarks.peers.case import CASES, ROOT, Case, Work, one_training, truth
 from benchmarks.peers.labels import LABELS
@@ -51,22 +51,17 @@ DRAWS = 500  # of the bootstrap of the samples
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    out = ROOT / "reports" / "benchmarks" / "peers.json"
-    parser.add_argument("out", nargs="?", type=Path, default=out)
+    parser = command.parser(__doc__, ROOT / "reports" / "benchmarks" / "peers.json")
     parser.add_argument("--only", choices=CASES, help="renew this case of OUT, keep the other")
     arguments = parser.parse_args(argv)
     torch.set_num_threads(1)
     out = arguments.out.resolve()
     result: dict[str, Any] = {"cases": {}}
-    if arguments.only and out.exists():
-        result = json.loads(out.read_text())
+    if arguments.only:
+        result |= command.read(out)
     for name in [arguments.only] if arguments.only else CASES:
         result["cases"][name] = compare(name, CASES[name], ROOT / "scratch" / "peers" / "kept")
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(json.dumps(result, indent=1) + "\n")
+        command.write(out, result)
 
 
 def compare(name: str, case: Case, archive: Path) -> dict[str, Any]:

@@ -10,8 +10,6 @@ working directory is the workspace of a measured data set, up to its stage ``fid
 is written to reports/benchmarks/batch_norm.json, a part for each data set.
 """
 
-import argparse
-import json
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -21,12 +19,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from benchmarks import command
 from benchmarks.machine import machine
 from benchmarks.science.halves import scores_of
-from benchmarks.science.weight_sources import REGION, net
+from benchmarks.science.weight_sources import REGION, accuracies, net
 from catwise.core.losses import per_sample_loss
-from catwise.experiments.improvement_trainer import by_class
-from catwise.experiments.weighted_training import WeightedJob, weighted_trainings
+from catwise.experiments.weighted_training import weighted_trainings
 from catwise.improvement.proposals import Evidence, direction
 from catwise.influence.curvature import from_tensors
 from catwise.influence.moving_statistics import Statistics, moving_statistics
@@ -84,12 +82,9 @@ def gains(dataset: str, vectors: dict[str, np.ndarray], seeds: int) -> dict[str,
     weights = [ones_n]
     for p_nk in vectors.values():
         weights.append(REGION.nearest(direction(SIZE)(Evidence(p_nk, labels_n, ones_n))))
+    fresh = range(FRESH, FRESH + seeds)
     with weighted_trainings(dataset, settings(dataset), "batch_norm") as run:
-        jobs = [WeightedJob("test", w_n, FRESH + seed) for w_n in weights for seed in range(seeds)]
-        right_jm = [one.logits_mk.argmax(1) == labels_m for one in run(jobs, "test")]
-    accuracy_wsk = 100 * by_class(np.array(right_jm), labels_m).reshape(len(weights), seeds, -1)
-    mean_ws = accuracy_wsk.mean(axis=2)
-    worst_ws = np.stack([one_sk[:, one_sk.mean(axis=0).argmin()] for one_sk in accuracy_wsk])
+        accuracy_wsk, mean_ws, worst_ws = accuracies(run, weights, fresh, labels_m)
     change_wk = (accuracy_wsk - accuracy_wsk[0]).mean(axis=1)
     return {
         way: {
@@ -112,19 +107,14 @@ def _beside(moving_koi: Tensor, fixed_koi: Tensor) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command.parser(__doc__)
     parser.add_argument("dataset")
     parser.add_argument("--seeds", type=int, default=5, help="trainings with each weights, or 0")
-    parser.add_argument(
-        "out", nargs="?", type=Path, default=Path("reports/benchmarks/batch_norm.json")
-    )
+    command.add_out(parser, "batch_norm.json")
     arguments = parser.parse_args()
-    parts = json.loads(arguments.out.read_text()) if arguments.out.exists() else {}
+    parts = command.read(arguments.out)
     parts[arguments.dataset] = compare(arguments.dataset, arguments.seeds)
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.write_text(json.dumps(parts, indent=1) + "\n")
+    command.write(arguments.out, parts)
 
 
 if __name__ == "__main__":

@@ -12,9 +12,7 @@ of the all-ones epoch, with its horizon. Intervals are over trainings, because e
 training are alike. The result is written to reports/benchmarks, if not told otherwise.
 """
 
-import argparse
 import copy
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +22,7 @@ import torch
 from scipy.stats import spearmanr
 from torch import Tensor, nn
 
+from benchmarks import command
 from benchmarks.machine import machine
 from catwise.ceiling.joint_direction import joint_weights
 from catwise.config import params
@@ -60,9 +59,7 @@ FILES = {"digits": "calibration.json", "cifar10_small": "calibration_cifar10_sma
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command.parser(__doc__)
     parser.add_argument("dataset", choices=PLANS)
     parser.add_argument("out", nargs="?", type=Path)
     parser.add_argument("--quick", action="store_true", help="few cases, for a check that it runs")
@@ -79,9 +76,9 @@ def main() -> None:
     for share in SHARES:
         for seed in range(plan.trainings):
             rows += cases(section, share, seed, plan)
-            out.write_text(json.dumps({**result, "rows": rows}, indent=1) + "\n")
+            command.write(out, {**result, "rows": rows})
     result["correlations"] = correlations(rows)
-    out.write_text(json.dumps({**result, "rows": rows}, indent=1) + "\n")
+    command.write(out, {**result, "rows": rows})
 
 
 def cases(section: Any, share: float, seed: int, plan: Plan) -> list[dict[str, Any]]:

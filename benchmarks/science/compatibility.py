@@ -10,8 +10,6 @@ peak stands beside the measured one.
 The result is written to reports/benchmarks/compatibility.json, if not told otherwise.
 """
 
-import argparse
-import json
 import re
 import sys
 import time
@@ -19,13 +17,13 @@ import warnings
 from collections.abc import Callable
 from contextlib import redirect_stderr
 from io import StringIO
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from benchmarks import command
 from benchmarks.machine import machine
 from benchmarks.processes import apart, held, reset_peak
 from catwise.diagnosis import diagnose
@@ -156,26 +154,19 @@ MODELS: dict[str, Model] = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "out", nargs="?", type=Path, default=Path("reports/benchmarks/compatibility.json")
-    )
+    parser = command.parser(__doc__, "compatibility.json")
     parser.add_argument("--only", choices=MODELS, nargs="+", default=list(MODELS))
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    result: dict[str, Any] = {"machine": machine("cpu"), "models": {}}
-    if arguments.out.exists():  # go on where it stopped
-        result = json.loads(arguments.out.read_text())
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    result = command.read(arguments.out)  # go on where it stopped
+    result = result or {"machine": machine("cpu"), "models": {}}
     for name in [name for name in arguments.only if name not in result["models"]]:
         measured = apart(measure, name)
         if isinstance(measured, str):
             measured = {"works": False, "reason": measured}
         result["models"][name] = measured
         print(f"{name:28} {result['models'][name]}", file=sys.stderr, flush=True)
-        arguments.out.write_text(json.dumps(result, indent=1) + "\n")
+        command.write(arguments.out, result)
 
 
 def measure(name: str) -> dict[str, Any]:

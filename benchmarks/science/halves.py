@@ -10,14 +10,13 @@ the workspace of a measured data set. The result is written to reports/benchmark
 part for each data set.
 """
 
-import argparse
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from benchmarks import command
 from benchmarks.machine import machine
 from catwise.ceiling.calibration import calibrate_from
 from catwise.experiments.retrained_subsets import retrained_subsets
@@ -74,17 +73,15 @@ def scores_of(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command.parser(__doc__)
     parser.add_argument("dataset")
     parser.add_argument("--halves", type=int)
     parser.add_argument("--seeds", type=int)
-    parser.add_argument("out", nargs="?", type=Path, default=Path("reports/benchmarks/halves.json"))
+    command.add_out(parser, "halves.json")
     arguments = parser.parse_args()
-    parts = json.loads(arguments.out.read_text()) if arguments.out.exists() else {}
+    parts = command.read(arguments.out)
     parts[arguments.dataset] = compare(arguments.dataset, arguments.halves, arguments.seeds)
-    arguments.out.write_text(json.dumps(parts, indent=1) + "\n")
+    command.write(arguments.out, parts)
 
 
 if __name__ == "__main__":

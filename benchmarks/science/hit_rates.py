@@ -17,11 +17,8 @@ other seeds; a quarter as often where models are trained, and for the verdict wi
 The result is written to reports/benchmarks/hit_rates.json, if not told otherwise.
 """
 
-import argparse
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
@@ -29,6 +26,7 @@ import torch
 from scipy.optimize import brentq
 from scipy.stats import binomtest
 
+from benchmarks import command
 from catwise.ceiling.calibration import calibrate
 from catwise.ceiling.crossfit import crossfitted_headroom
 from catwise.ceiling.decision import Blocked, calibrated_check, uncalibrated_verdict
@@ -300,21 +298,14 @@ def rate(hits: int, of: int) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "out", nargs="?", type=Path, default=Path("reports/benchmarks/hit_rates.json")
-    )
+    parser = command.parser(__doc__, "hit_rates.json")
     parser.add_argument("--repetitions", type=int, default=100)
     arguments = parser.parse_args()
     cases = {}
     for case in CASES:
         cases[case.name] = score(case, arguments.repetitions)
         print(case.name, cases[case.name], flush=True)
-        arguments.out.write_text(
-            json.dumps({"rule": RULE, "bins": BINS, "cases": cases}, indent=1) + "\n"
-        )
+        command.write(arguments.out, {"rule": RULE, "bins": BINS, "cases": cases})
 
 
 if __name__ == "__main__":

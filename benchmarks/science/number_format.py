@@ -8,17 +8,16 @@ both formats. A processor that only imitates bfloat16 takes longer, and gives th
 result is written to reports/benchmarks/number_format.json, if not told otherwise.
 """
 
-import argparse
 import json
 import time
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
+from benchmarks import command
 from benchmarks.cases import Case, load
 from benchmarks.machine import machine
 from catwise.core.losses import Batch
@@ -40,12 +39,7 @@ RECIPE = replace(SGD, augment=True, channels_last=True, refresh=40)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "out", nargs="?", type=Path, default=Path("reports/benchmarks/number_format.json")
-    )
+    parser = command.parser(__doc__, "number_format.json")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     arguments = parser.parse_args()
     device = arguments.device
@@ -55,8 +49,7 @@ def main() -> None:
         "recipe": asdict(RECIPE),
         "widths": {width: compare(device, replace(CASE, width=width), RANKED) for width in WIDTHS},
     }
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.write_text(json.dumps(result, indent=1) + "\n")
+    command.write(arguments.out, result)
     print(json.dumps(result, indent=1))
 
 

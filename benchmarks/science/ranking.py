@@ -7,15 +7,13 @@ needed, because the ranking is that of a trained model. The result is written to
 reports/benchmarks/ranking.json, if not told otherwise.
 """
 
-import argparse
-import json
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from benchmarks import command
 from benchmarks.cases import Case, load
 from benchmarks.machine import machine
 from catwise.core.statistics import spearman
@@ -33,17 +31,11 @@ SAMPLES = (250, 500, 1000, 2000)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "out", nargs="?", type=Path, default=Path("reports/benchmarks/ranking.json")
-    )
+    parser = command.parser(__doc__, "ranking.json")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     arguments = parser.parse_args()
     result = rank(arguments.device) | {"machine": machine(arguments.device)}
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.write_text(json.dumps(result, indent=1) + "\n")
+    command.write(arguments.out, result)
 
 
 def rank(device: str) -> dict[str, Any]:

@@ -28,7 +28,6 @@ The working directory is the repository, or the workspace of a measured data set
 written to reports/benchmarks/weight_sources.json, a part for each data set.
 """
 
-import argparse
 import json
 import math
 from dataclasses import asdict
@@ -38,27 +37,28 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmarks import command
 from benchmarks.machine import machine
 from catwise.config.schema import DataSet, Epochs, Factored
 from catwise.core.device import torch_device
 from catwise.core.statistics import Estimate, area_under_curve, student_half_width
 from catwise.experiments.along_training import Along, trained_states, vectors_of
 from catwise.experiments.improvement_trainer import by_class
-from catwise.experiments.weighted_training import WeightedJob, weighted_trainings
+from catwise.experiments.weighted_training import Run, WeightedJob, weighted_trainings
 from catwise.fidelity.scores import linear_datamodeling_score
 from catwise.improvement.proposals import Evidence, Region, direction
 from catwise.influence.segments import Segment, influence_by_segments
 from catwise.influence.trajectory import average
 from catwise.pipeline.artifacts import cached_splits, read_splits, training_recipe
-from catwise.pipeline.files import read_json, read_npz
+from catwise.pipeline.files import read_npz
 from catwise.pipeline.fitted_factors import fit_own_factors
 from catwise.pipeline.stage import settings
 from catwise.pipeline.workers import pool
+from catwise.report.fidelity_tables import DESIGNS
 from catwise.training.epochs import epoch_rates
 
-__all__ = ["REGION", "compare", "net"]
+__all__ = ["REGION", "accuracies", "compare", "net"]
 
-DESIGNS = ("halves", "without a tenth")  # of the subsets of ``fidelity``
 SIZES = (0.5, 0.75)  # mean of |w - 1|
 SWAPPED = ("end, damped", "two segments"), 0.75
 REGION = Region(w_max=3.0, trust=1.0)
@@ -66,21 +66,18 @@ FIRST, FRESH = 4000, 5000  # the first seeds of P and of the table, which no sta
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command.parser(__doc__)
     parser.add_argument("datasets", nargs="+")
     parser.add_argument("--runs", type=int, default=4, help="trainings that P is averaged over")
     parser.add_argument("--seeds", type=int, default=10, help="trainings of each row of the table")
     parser.add_argument("--out", type=Path, default=Path("reports/benchmarks/weight_sources.json"))
     arguments = parser.parse_args()
-    results = read_json(arguments.out) if arguments.out.exists() else {}
+    results = command.read(arguments.out)
     for dataset in arguments.datasets:
         result = compare(dataset, arguments.runs, arguments.seeds)
         results[dataset] = result | {"machine": machine(settings(dataset).device)}
         print(json.dumps({dataset: result}, indent=1))
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.write_text(json.dumps(results, indent=1) + "\n")
+    command.write(arguments.out, results)
 
 
 def compare(dataset: str, runs: int, seeds: int) -> dict[str, Any]:
@@ -100,17 +97,9 @@ def compare(dataset: str, runs: int, seeds: int) -> dict[str, Any]:
             evidence = Evidence(p_nk, labels["train"], weights["plain"])
             weights[f"{source}, {size:g}"] = REGION.nearest(direction(size)(evidence))
     weights |= _swaps(weights, labels["train"], flipped_n)
+    fresh = range(FRESH, FRESH + seeds)
     with weighted_trainings(dataset, parameters, "weight_sources") as run:
-        jobs = [
-            WeightedJob("test", weights_n, FRESH + seed)
-            for weights_n in weights.values()
-            for seed in range(seeds)
-        ]
-        right_jm = [one.logits_mk.argmax(1) == labels["test"] for one in run(jobs, "test")]
-    accuracy_jk = by_class(np.array(right_jm), labels["test"])
-    accuracy_wsk = 100 * accuracy_jk.reshape(len(weights), seeds, -1)
-    mean_ws = accuracy_wsk.mean(axis=2)
-    worst_ws = np.stack([one_sk[:, one_sk.mean(axis=0).argmin()] for one_sk in accuracy_wsk])
+        _, mean_ws, worst_ws = accuracies(run, [*weights.values()], fresh, labels["test"])
     rows: dict[str, Any] = {}
     for number, (name, weights_n) in enumerate(weights.items()):
         rows[name] = {
@@ -133,6 +122,23 @@ def compare(dataset: str, runs: int, seeds: int) -> dict[str, Any]:
         **{"runs": runs, "seeds": seeds, "rows": rows, "LDS": _predicted(dataset, sources)},
         "reach": _reach(dataset, parameters),
     }
+
+
+def accuracies(
+    run: Run, weights: list[np.ndarray], seeds: range, labels_m: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Train with each weights under each seed, and measure the test split in points of accuracy.
+
+    Return the accuracy of each class (w, s, k), their mean (w, s), and that of the class that is
+    worst over all seeds (w, s).
+    """
+    jobs = [WeightedJob("test", weights_n, seed) for weights_n in weights for seed in seeds]
+    right_jm = [one.logits_mk.argmax(1) == labels_m for one in run(jobs, "test")]
+    accuracy_wsk = 100 * by_class(np.array(right_jm), labels_m).reshape(
+        len(weights), len(seeds), -1
+    )
+    worst_ws = [accuracy_sk[:, accuracy_sk.mean(axis=0).argmin()] for accuracy_sk in accuracy_wsk]
+    return accuracy_wsk, accuracy_wsk.mean(axis=2), np.stack(worst_ws)
 
 
 def _sources(dataset: str, parameters: DataSet, runs: int) -> dict[str, np.ndarray]:
@@ -223,7 +229,7 @@ def _predicted(dataset: str, sources: dict[str, np.ndarray]) -> dict[str, dict[s
     """Score each source on the subsets that the stage ``fidelity`` has retrained, in loss."""
     subsets = read_npz(Path("reports", "fidelity", dataset, "subsets.npz"))
     loss_hk, scored = subsets["loss_hsk"].mean(axis=1), {}
-    for number, design in enumerate(DESIGNS):
+    for number, design in enumerate(DESIGNS.values()):
         rows = subsets["design_h"] == number
         if rows.any():
             scored[design] = {

@@ -4,21 +4,19 @@
 
 An epoch of training, the fit of the factors and the pass for P of a ResNet-9 run in processes of
 their own, in turns, each once to warm up and once counted. Seconds are those of the processor, with
-the share that the system took; so what else the machine does matters less. Images are real where
-CATWISE_MIRROR names some. The result is written to reports/benchmarks/allocation.json, if not told
-otherwise.
+the share that the system took; so what else the machine does matters less. The result is written
+to reports/benchmarks/allocation.json, if not told otherwise.
 """
 
-import argparse
 import json
 import os
 from collections.abc import Callable
-from pathlib import Path
 from statistics import median
 from typing import Any
 
 import torch
 
+from benchmarks import command
 from benchmarks.cases import Case, load
 from benchmarks.machine import machine
 from benchmarks.processes import apart, held, reset_peak
@@ -39,18 +37,13 @@ REPEATS = 3
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "out", nargs="?", type=Path, default=Path("reports/benchmarks/allocation.json")
-    )
+    parser = command.parser(__doc__, "allocation.json")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     os.environ.pop("CATWISE_MIRROR", None)  # whose images take longer to read than the work
     cases = {name: compare(case, REPEATS) for name, case in CASES.items()}
     result = {"machine": machine("cpu"), "cases": cases}
-    arguments.out.write_text(json.dumps(result, indent=1) + "\n")
+    command.write(arguments.out, result)
     print(json.dumps(result, indent=1))
 
 

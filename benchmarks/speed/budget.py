@@ -8,16 +8,15 @@ counted. ``reached`` is there for data sets that were measured with these parame
 written to reports/benchmarks/budget.json, if not told otherwise.
 """
 
-import argparse
 import json
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks import command
 from catwise.config import params
 from catwise.core import losses
 from catwise.core.losses import Batch
@@ -37,13 +36,11 @@ PARTS = {"curvature": "checkpoint", "influence": "checkpoint", "reweight": "sear
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command.parser(__doc__)
     carried = names()
     pictures = [name for name, data in PUBLISHED.items() if data.shape]
     parser.add_argument("dataset", choices=pictures + carried)
-    parser.add_argument("out", nargs="?", type=Path, default=Path("reports/benchmarks/budget.json"))
+    command.add_out(parser, "budget.json")
     arguments = parser.parse_args()
     section = params.load().datasets[arguments.dataset]
     result: dict[str, Any] = {
@@ -54,7 +51,7 @@ def main() -> None:
     if arguments.dataset in carried:
         result["reached"] = reached(arguments.dataset, result["stages"])
         result["products here"] = products()
-    arguments.out.write_text(json.dumps(result, indent=1) + "\n")
+    command.write(arguments.out, result)
     print(json.dumps(result, indent=1))
 
 

@@ -6,7 +6,6 @@
 The json is written again after each part, so that a run that is cut short keeps what it has.
 """
 
-import argparse
 import json
 import time
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from typing import Any
 
 import torch
 
+from benchmarks import command
 from benchmarks.cases import CASES, Case, load
 from benchmarks.machine import machine
 from benchmarks.speed.influence import BATCH, DRAWN, QUICK, compare
@@ -35,9 +35,7 @@ FULL, NARROW = "resnet9 width 64", "resnet9 width 16"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command.parser(__doc__)
     parser.add_argument("out", type=Path)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -67,7 +65,7 @@ def main() -> None:
             f"{name}: {time.perf_counter() - start:.0f} s  {json.dumps(result[name])[:300]}",
             flush=True,
         )
-        arguments.out.write_text(json.dumps(result, indent=1) + "\n")
+        command.write(arguments.out, result)
 
 
 def _smaller(case: Case, by: int) -> Case:

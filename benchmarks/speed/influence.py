@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmarks import command
 from benchmarks.cases import CASES, Case, load
 from benchmarks.machine import machine
 from catwise.influence import kronfluence_reference, vectors
@@ -42,12 +43,7 @@ DRAWN = 4  # "ours" fits on one pair for so many training samples
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "out", nargs="?", type=Path, default=Path("reports/benchmarks/influence.json")
-    )
+    parser = command.parser(__doc__, "influence.json")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument(
@@ -59,11 +55,10 @@ def main() -> None:
     if arguments.one:
         print(json.dumps(measure(**json.loads(arguments.one))))
         return
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
     here = {"machine": machine(arguments.device), "quick": arguments.quick}
     result: dict[str, Any] = {**here, "cases": {}, "growth": {}}
     if arguments.only and arguments.out.exists():
-        result = json.loads(arguments.out.read_text())
+        result = command.read(arguments.out)
         if {key: result[key] for key in here} != here:
             raise SystemExit(
                 f"{arguments.out}: expected measurements of this machine and size; got others"
@@ -73,10 +68,10 @@ def main() -> None:
         if arguments.only in (None, name):
             small = replace(case, n=case.n // smaller, m=case.m // smaller, fit=case.fit // smaller)
             result["cases"][name] = compare(name, small, arguments.device)
-            arguments.out.write_text(json.dumps(result, indent=1) + "\n")
+            command.write(arguments.out, result)
     if arguments.only in (None, "growth"):
         result["growth"] = growth("resnet9 width 16", smaller, arguments.device)
-        arguments.out.write_text(json.dumps(result, indent=1) + "\n")
+        command.write(arguments.out, result)
 
 
 def compare(name: str, case: Case, device: str) -> dict[str, Any]:

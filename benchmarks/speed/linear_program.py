@@ -13,8 +13,6 @@ figures with intervals from 8 bins, and a null of 40 draws. The result is writte
 reports/benchmarks/linear_program.json, if not told otherwise.
 """
 
-import argparse
-import json
 import os
 import platform
 import sys
@@ -28,6 +26,7 @@ import numpy as np
 import scipy
 from scipy.optimize import linprog
 
+from benchmarks import command
 from catwise.ceiling.check import check_ceiling
 from catwise.ceiling.crossfit import permutation_null
 from catwise.ceiling.headroom import headroom
@@ -146,7 +145,7 @@ def measure(n: int, k: int, candidates: int, compared: int) -> dict[str, Any]:
         "infeasible_outcome": too_much.value.outcome,
         "outcomes": sorted({answer.outcome for answer in answers}),
         "worst_gap": max(abs(answer.gap) for answer in answers),
-        "fallbacks": program.fallbacks,
+        "fallbacks": sum(answer.solver == "reference" for answer in answers),
         "floors_that_bind": median([(run.value.duals_k > 0).sum() for run in ours]),
         "linprog_s": None,
         "linprog_skipped": None,
@@ -182,14 +181,9 @@ def median(values: list[float]) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command.parser(__doc__, "linear_program.json")
     parser.add_argument(
         "--quick", action="store_true", help="two sizes, for a check that this runs"
-    )
-    parser.add_argument(
-        "out", nargs="?", type=Path, default=Path("reports/benchmarks/linear_program.json")
     )
     options = parser.parse_args()
     sizes = [(n, k) for n in (1_000, 10_000, 50_000, 200_000) for k in (2, 10, 100)]
@@ -214,10 +208,7 @@ def main() -> None:
         "numpy": np.__version__,
         "scipy": scipy.__version__,
     }
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(
-        json.dumps({"about": about, "rows": rows, "headrooms": solved}, indent=1) + "\n"
-    )
+    command.write(options.out, {"about": about, "rows": rows, "headrooms": solved})
 
 
 if __name__ == "__main__":

@@ -9,11 +9,8 @@ values do not change the work. The result is written to reports/benchmarks/train
 told otherwise.
 """
 
-import argparse
-import json
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -21,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from benchmarks import command
 from benchmarks.machine import machine
 from benchmarks.speed.timing import ratio, time_in_turns
 from benchmarks.speed.vmap_training import compare_vmap_with_loop
@@ -69,12 +67,7 @@ CUDA = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "out", nargs="?", type=Path, default=Path("reports/benchmarks/training.json")
-    )
+    parser = command.parser(__doc__, "training.json")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     arguments = parser.parse_args()
@@ -83,11 +76,7 @@ def main() -> None:
         "epoch": throughput(device, smaller),
         "together": compare_vmap_with_loop(device),
     }  # torch has one thread from here on
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.write_text(
-        json.dumps({"machine": machine(device), "quick": arguments.quick, **result}, indent=1)
-        + "\n"
-    )
+    command.write(arguments.out, {"machine": machine(device), "quick": arguments.quick, **result})
 
 
 def throughput(device: str, smaller: int = 1, repeats: int = REPEATS) -> dict[str, Any]:

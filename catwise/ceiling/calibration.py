@@ -264,12 +264,12 @@ def _pooled(
     """
     if telling_k is None or not telling_k.any():
         telling_k = np.ones(len(value_k), dtype=bool)
-    some_k, some_kk = value_k[telling_k], covariance_kk[np.ix_(telling_k, telling_k)]
-    k, mean = len(some_k), float(some_k.mean())
+    pooled_k, pooled_kk = value_k[telling_k], covariance_kk[np.ix_(telling_k, telling_k)]
+    k, mean = len(pooled_k), float(pooled_k.mean())
     # What noise adds to the spread of the classes is less where their noise is common.
-    noise = (some_kk.trace() - some_kk.sum() / k) / max(k - 1, 1)
-    true = max(float(some_k.var(ddof=1)) - noise, 0.0) if k > 1 else 0.0
-    variance, variance_k = some_kk.sum() / k**2 + true / k, np.diag(covariance_kk)
+    noise = (pooled_kk.trace() - pooled_kk.sum() / k) / max(k - 1, 1)
+    true = max(float(pooled_k.var(ddof=1)) - noise, 0.0) if k > 1 else 0.0
+    variance, variance_k = pooled_kk.sum() / k**2 + true / k, np.diag(covariance_kk)
     total_k = variance_k + true
     share_k = np.divide(true, total_k, out=np.zeros(len(value_k)), where=total_k > 0)
     share_k = np.where(telling_k, share_k if k > 3 else 1.0, 0.0)

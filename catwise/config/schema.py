@@ -252,8 +252,8 @@ class Reweight(Section):
     def no_case_asks_for_more_methods_than_there_are(self) -> "Reweight":
         for name in ("searches", "directions"):
             most = len(getattr(self, name))
-            asked = [getattr(case.budget, name) for case in self.cases if case.budget != "full"]
-            if max(asked, default=0) > most:
+            counts = [getattr(case.budget, name) for case in self.cases if case.budget != "full"]
+            if max(counts, default=0) > most:
                 raise ValueError(f"budgets of at most {most} {name}, as many as are listed")
         return self
 

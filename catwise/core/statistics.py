@@ -65,19 +65,21 @@ def jackknife_half_width(without: ArrayLike, confidence: float = 0.95) -> np.nda
     return (len(without) - 1) * student_half_width(without, confidence)
 
 
-def spearman(first: ArrayLike, second: ArrayLike) -> np.ndarray:
-    """Compute Spearman's rank correlation column by column; NaN where a column is constant.
+def spearman(first: ArrayLike, second: ArrayLike, axis: int = 0) -> np.ndarray:
+    """Compute Spearman's rank correlation along an axis; NaN where there all values are the same.
+
+    The other axes are broadcast.
 
     >>> spearman([[1, 3], [2, 2], [3, 1]], [[10, 10], [20, 20], [30, 30]])
     array([ 1., -1.])
     """
     from scipy.stats import rankdata  # a second to import, of every stage
 
-    ranks = [rankdata(values, axis=0) for values in (first, second)]
-    ranks = [values - values.mean(axis=0) for values in ranks]
-    norms = np.sqrt((ranks[0] ** 2).sum(axis=0) * (ranks[1] ** 2).sum(axis=0))
+    ranks = [rankdata(values, axis=axis) for values in (first, second)]
+    ranks = [values - values.mean(axis=axis, keepdims=True) for values in ranks]
+    norms = np.sqrt((ranks[0] ** 2).sum(axis=axis) * (ranks[1] ** 2).sum(axis=axis))
     with np.errstate(invalid="ignore"):
-        return (ranks[0] * ranks[1]).sum(axis=0) / norms
+        return (ranks[0] * ranks[1]).sum(axis=axis) / norms
 
 
 def area_under_curve(positive_n: np.ndarray, score_n: ArrayLike) -> float:

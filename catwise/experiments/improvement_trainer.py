@@ -15,7 +15,7 @@ from scipy.special import softmax
 from catwise.config.schema import Baseline, Improve
 from catwise.experiments.weighted_training import INFLUENCE, Run, WeightedJob
 from catwise.improvement import baselines
-from catwise.improvement.proposals import Evidence, Proposal, named_proposals
+from catwise.improvement.proposals import Evidence, Proposal, named_proposals, without
 from catwise.influence.trajectory import average
 from catwise.reweighting.controls import kept_weights
 from catwise.training.evaluate import margins
@@ -88,7 +88,7 @@ class Trainer:
         named = [name for name in names if name not in PRUNINGS]
         proposals = named_proposals(named, sizes, others)
         return proposals | {
-            name: _always(self.pruning_weights(name)) for name in names if name in PRUNINGS
+            name: _pruned(self.pruning_weights(name)) for name in names if name in PRUNINGS
         }
 
     def baseline_names(self) -> list[str]:
@@ -138,11 +138,11 @@ class Trainer:
         return [WeightedJob(INFLUENCE, weights_n, seed) for seed in range(self.section.runs)]
 
 
-def _always(weights_n: np.ndarray) -> Proposal:
-    """Propose these weights, times those of the round, so that what is left out stays out."""
+def _pruned(pruning_n: np.ndarray) -> Proposal:
+    """Propose the weights of the round, without what has no weight in this pruning."""
 
     def proposal(evidence: Evidence) -> np.ndarray:
-        return evidence.weights_n * weights_n
+        return without(evidence.weights_n, pruning_n == 0)
 
     return proposal
 

@@ -10,7 +10,7 @@ from catwise.config.schema import Curvature, DataSet, Exact, Factored, Fidelity,
 from catwise.core.device import torch_device
 from catwise.core.errors import InputError
 from catwise.experiments.along_training import Along, vectors_along
-from catwise.fidelity.cost import Work, trainings
+from catwise.fidelity.cost import COUNTED, Sizes, trainings
 from catwise.influence.moving_statistics import Statistics
 from catwise.influence.trajectory import average
 from catwise.pipeline.workers import pool
@@ -43,7 +43,7 @@ def vectors_by_kind(
     section, along = scored(parameters), _along(dataset, parameters)
     by_kind: dict[str, np.ndarray] = {}
     for kind in section.kinds:
-        if kind == "label_counts":
+        if kind == COUNTED:
             by_kind[kind] = np.eye(num_classes)[y_n]
         elif kind in along:
             by_kind[kind] = along[kind]
@@ -95,11 +95,11 @@ def costs(parameters: DataSet, n: int, m: int, num_classes: int) -> dict[str, fl
     costs: dict[str, float] = {}
     for kind in section.kinds:
         pairs = 0
-        if kind != "label_counts":
+        if kind != COUNTED:
             own = parameters.curvature if kind in ALONG else curvature_section(section, kind)
             pairs = _pairs(own, n, num_classes)
-        work = Work(n, m, num_classes, train.epochs, pairs, influence.segments, influence.runs)
-        costs[kind] = trainings(kind, work)
+        sizes = Sizes(n, m, num_classes, train.epochs, pairs, influence.segments, influence.runs)
+        costs[kind] = trainings(kind, sizes)
     return costs
 
 

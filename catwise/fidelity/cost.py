@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
-__all__ = ["Work", "trainings"]
+__all__ = ["COUNTED", "Sizes", "trainings"]
 
+COUNTED = "label_counts"  # the kind of P that needs no influence
 FITS = {  # passes over pairs
     "ekfac": 2,
     "ekfac_linear": 2,
@@ -15,7 +16,7 @@ FITS = {  # passes over pairs
 
 
 @dataclass(frozen=True)
-class Work:
+class Sizes:
     """Hold the sizes on which the cost depends.
 
     n and m count training and validation samples, ``pairs`` those of sample and label from which
@@ -31,7 +32,7 @@ class Work:
     runs: int
 
 
-def trainings(kind: str, work: Work) -> float:
+def trainings(kind: str, sizes: Sizes) -> float:
     """Count the passes forward and backward over a sample that P of a kind needs, in trainings.
 
     A training makes ``epochs`` of them for each sample, and is counted too, as often as it is run.
@@ -39,22 +40,22 @@ def trainings(kind: str, work: Work) -> float:
     that it goes through. Eigenvectors and products are left out, so that the number is the same on
     every machine. Counting labels costs nothing.
 
-    >>> work = Work(n=100, m=50, classes=3, epochs=10, pairs=100, segments=2, runs=4)
-    >>> [trainings(kind, work) for kind in ("identity", "ekfac", "segments", "segments_runs")]
+    >>> sizes = Sizes(n=100, m=50, classes=3, epochs=10, pairs=100, segments=2, runs=4)
+    >>> [trainings(kind, sizes) for kind in ("identity", "ekfac", "segments", "segments_runs")]
     [1.15, 1.35, 1.65, 6.6]
     """
-    one = work.n * work.epochs
-    vectors, fit = work.n + work.m, FITS["ekfac"] * work.pairs
-    if kind == "label_counts":
+    one = sizes.n * sizes.epochs
+    vectors, fit = sizes.n + sizes.m, FITS["ekfac"] * sizes.pairs
+    if kind == COUNTED:
         passes = 0
     elif kind == "tracin":
-        passes = one + work.epochs * vectors
+        passes = one + sizes.epochs * vectors
     elif kind == "exact_runs":
-        passes = work.runs * one * (1 + work.classes)
+        passes = sizes.runs * one * (1 + sizes.classes)
     elif kind.startswith("segments"):
-        passes = one + work.segments * (fit + work.n) + work.m
+        passes = one + sizes.segments * (fit + sizes.n) + sizes.m
     elif kind == "ekfac_runs":
         passes = one + fit + vectors
     else:
-        passes = one + FITS[kind] * work.pairs + vectors
-    return (work.runs if kind in ("segments_runs", "ekfac_runs") else 1) * passes / one
+        passes = one + FITS[kind] * sizes.pairs + vectors
+    return (sizes.runs if kind in ("segments_runs", "ekfac_runs") else 1) * passes / one

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from catwise.core.statistics import Estimate, noise_ceiling
+from catwise.fidelity.cost import COUNTED
 from catwise.fidelity.scores import Scores, scores
 from catwise.fidelity.subsets import DESIGNS
 
@@ -66,9 +67,8 @@ def headlines(summary: list[dict[str, Any]]) -> dict[str, Any]:
 def _differences(scored: Scores) -> Rows:
     best = scored.best()
     pairs = [tuple(best[:2])] if len(best) > 1 else []
-    counted = "label_counts"
-    if counted in best:
-        pairs += [(kind, counted) for kind in scored.by_class if kind != counted]
+    if COUNTED in best:
+        pairs += [(kind, COUNTED) for kind in scored.by_class if kind != COUNTED]
     return [
         {"first": first, "second": second, **_named("difference", scored.difference(first, second))}
         for first, second in dict.fromkeys(pairs)

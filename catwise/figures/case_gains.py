@@ -8,8 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from catwise.core.statistics import spearman
-from catwise.figures.improvement import PATH
-from catwise.figures.labels import ANSWERS
+from catwise.figures.labels import ANSWERS, PATH
 from catwise.figures.style import COLOURS, GREY, Picture, styled
 
 __all__ = ["case_gains"]

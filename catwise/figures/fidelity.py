@@ -7,14 +7,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from catwise.figures.labels import kind_label
+from catwise.figures.labels import COUNTED, kind_label
 from catwise.figures.style import BLUE, COLOURS, GREY, ORANGE, Picture, styled
 
 __all__ = ["fidelity", "fidelity_cost", "fidelity_samples"]
 
 DESIGNS = {"half": "random halves", "removal": "random removals of a tenth"}
 FILLS = {"loss": "#cfe3f3", "accuracy": "#f7dfc0"}
-COUNTED = "label_counts"
 
 
 @styled

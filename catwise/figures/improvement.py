@@ -6,12 +6,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from catwise.core.statistics import spearman
-from catwise.figures.labels import improvement_label
+from catwise.figures.labels import PATH, improvement_label
 from catwise.figures.style import BLUE, GREY, HARM, Picture, styled
 
-__all__ = ["PATH", "class_matrix", "improvement_path", "improvement_table", "predicted_gains"]
+__all__ = ["class_matrix", "improvement_path", "improvement_table", "predicted_gains"]
 
-PATH = "ceiling_path"
 FARTHEST = 1.5  # losses are drawn as far as this times the largest gain
 
 

@@ -10,6 +10,10 @@ import pandas as pd
 
 __all__ = [
     "ANSWERS",
+    "COUNTED",
+    "GROUPS",
+    "PATH",
+    "UNITS",
     "case_label",
     "case_labels",
     "improvement_label",
@@ -26,6 +30,10 @@ ANSWERS = {  # of a verdict
     "not_predictive": "cannot tell",
     "low_coverage": "cannot tell",
 }
+UNITS = {"accuracy": (100, "points"), "loss": (1, "nats")}  # factor and unit of a measure
+GROUPS = ("beneficial", "detrimental", "random")  # of removed samples
+COUNTED = "label_counts"  # the kind of P that needs no influence
+PATH = "ceiling_path"  # the method of the stage improve that the others are compared with
 Row: TypeAlias = Mapping[str, Any] | pd.Series
 WHOLE = {  # families that have no options
     "all_ones": "all ones",
@@ -41,7 +49,7 @@ KINDS = {  # of P, where the name of the kind of curvature does not say it all
     "segments_runs": "segments, mean of runs",
     "exact_runs": "exact, mean of runs",
     "tracin": "TracIn",
-    "label_counts": "labels counted",
+    COUNTED: "labels counted",
 }
 
 
@@ -126,8 +134,8 @@ def case_labels(cases: pd.DataFrame) -> dict[str, str]:
 
 
 IMPROVEMENTS = {  # methods of the stage improve
-    "ceiling_path": "path to the ceiling",
-    "ceiling_path_shuffled": "its weights shuffled",
+    PATH: "path to the ceiling",
+    f"{PATH}_shuffled": "its weights shuffled",
     "direction_kept": "direction, class masses kept",
     "mean_direction": "direction of the mean",
     "class_weights": "class weights from P",

@@ -6,8 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from catwise.figures.improvement import PATH
-from catwise.figures.labels import improvement_label
+from catwise.figures.labels import PATH, improvement_label
 from catwise.figures.style import BLUE, GREY, ORANGE, Picture, styled
 
 __all__ = ["frontier", "price_of_gains"]

@@ -9,13 +9,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from catwise.figures.labels import vectors_label
+from catwise.figures.labels import GROUPS, UNITS, vectors_label
 from catwise.figures.style import BLUE, GREY, UNLABELLED, Picture, styled
 
 __all__ = ["removal"]
 
-UNITS = {"accuracy": (100, "points"), "loss": (1, "nats")}
-GROUPS = ("beneficial", "detrimental", "random")
 LETTERS = ("ABC", "DEF", "GHI")
 
 
@@ -57,8 +55,8 @@ def removal(
             axes.set(xlabel="class measured", ylabel=f"removed: {group}{aim}")
             axes.set_title(f"{letter}  {words[column]}")
         _cloud(row[2], points, mean.loc["random"])
-        told = _with_interval(rho["all", "mean"].loc[group])
-        row[2].set_title(f"{letters[2]}  Spearman's $\\rho$ = {told}")
+        interval = _with_interval(rho["all", "mean"].loc[group])
+        row[2].set_title(f"{letters[2]}  Spearman's $\\rho$ = {interval}")
         row[2].set(xlabel=words["influence"], ylabel=words["change"])
     handles, labels = panels[0, 2].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)

@@ -8,12 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from catwise.figures.by_class import class_axis, side_by_side
-from catwise.figures.labels import case_labels, method_labels
+from catwise.figures.labels import UNITS, case_labels, method_labels
 from catwise.figures.style import GREY, Picture, styled
 
-__all__ = ["UNITS", "rivals", "table_one"]
-
-UNITS = {"accuracy": (100, "points"), "loss": (1, "nats")}
+__all__ = ["rivals", "table_one"]
 
 
 def rivals(table: pd.DataFrame) -> dict[str, str]:

@@ -8,9 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from catwise.figures.by_class import LINES, MARKERS
-from catwise.figures.labels import case_labels, method_labels
+from catwise.figures.labels import UNITS, case_labels, method_labels
 from catwise.figures.style import GREY, Picture, styled
-from catwise.figures.table1 import UNITS
 
 __all__ = ["tradeoff"]
 

@@ -22,8 +22,7 @@ own gain is enough.
 
 from collections.abc import Sequence
 from copy import copy
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import stdtrit
@@ -31,7 +30,7 @@ from scipy.special import stdtrit
 from catwise.core.errors import InputError
 from catwise.core.statistics import Estimate
 
-__all__ = ["Gain", "accepted", "choice", "crossfitted_choice", "gain", "refusals"]
+__all__ = ["Gain", "Rule", "accepted", "gain"]
 
 POINTS = 100  # of accuracy, in a share of right answers of 1
 
@@ -124,132 +123,105 @@ def _gain(right_sm: np.ndarray, before_sm: np.ndarray, labels_m: np.ndarray, lev
 def accepted(gain: Gain) -> bool:
     """Tell whether the mean or the worst class gains significantly while neither of them falls.
 
-    What a class may lose is asked of the ``choice``.
+    What a class may lose is asked of the ``Rule``.
     """
     return (gain.mean.low > 0 or gain.worst.low > 0) and _no_fall(gain)
 
 
-def refusals(
-    trials: Sequence[np.ndarray],
-    before_sm: np.ndarray,
-    labels_m: np.ndarray,
-    level: float = 0.05,
-    *,
-    plain_sm: np.ndarray | None = None,
-    allowed_loss: float = 0.0,
-    classes: Sequence[str] | None = None,
-) -> list[str]:
-    """Say why a round does not take each trial; of the one that it takes, nothing.
+@dataclass(frozen=True)
+class Rule:
+    """Choose among trials by their right answers (s, m), beside those ``before``.
 
-    It takes the ``choice`` among the trials, where both its own gain and that of the
-    ``crossfitted_choice`` are accepted. Of a single trial there is no choice to be judged.
-    ``classes`` are their names, their numbers where left out.
+    labels_m      the classes of the samples of validation B
+    plain_sm      the answers of plain training, those before where it is left out: what a class may
+                  lose is counted from them, so that many small losses do not add up over the rounds
+    level         that of the intervals
+    allowed_loss  how many points of accuracy a class that loses significantly may lose at most
+    classes       the names of the classes, their numbers where left out
     """
-    limits: dict[str, Any] = {"plain_sm": plain_sm, "allowed_loss": allowed_loss}
-    names = [str(k) for k in range(labels_m.max() + 1)] if classes is None else classes
-    chosen = choice(trials, before_sm, labels_m, level, **limits)
-    reasons = []
-    for number, right_sm in enumerate(trials):
-        step, net = _gains(right_sm, before_sm, labels_m, level, plain_sm)
-        reason = _objection(step, net, allowed_loss, names)
-        if not (reason or accepted(step)):
-            reason = "no sure gain, neither in the mean nor in the worst class"
-        reasons.append(reason or ("another gains more" if number != chosen else ""))
-    if chosen is not None and not reasons[chosen] and len(trials) > 1:
-        elsewhere = crossfitted_choice(trials, before_sm, labels_m, level, **limits)
-        judged = gain(elsewhere, before_sm, labels_m, level)
-        if not accepted(judged):
-            reasons[chosen] = f"not confirmed by cross-fitting the choice: {judged}"
-    return reasons
 
+    labels_m: np.ndarray
+    plain_sm: np.ndarray | None = None
+    level: float = 0.05
+    allowed_loss: float = 0.0
+    classes: Sequence[str] | None = None
 
-def choice(
-    trials: Sequence[np.ndarray],
-    before_sm: np.ndarray,
-    labels_m: np.ndarray,
-    level: float = 0.05,
-    *,
-    plain_sm: np.ndarray | None = None,
-    allowed_loss: float = 0.0,
-) -> int | None:
-    """Number the trial with the largest sum of both gains, mean and worst; None without one.
+    def gain(self, right_sm: np.ndarray, before_sm: np.ndarray) -> Gain:
+        """Compute the gain of right answers over those before."""
+        return gain(right_sm, before_sm, self.labels_m, self.level)
 
-    Neither of the two may fall. A class that loses significantly may lose ``allowed_loss`` points
-    of accuracy at most, counted from what it has with plain weights, so that many small losses do
-    not add up over the rounds. ``trials`` are right answers (s, m) like those ``before`` and of
-    ``plain`` training, which is ``before`` where it is left out; one seed is enough.
-    """
-    before_sm = np.asarray(before_sm, float)
-    numbers, worth = [], []
-    for number, right_sm in enumerate(trials):
-        step, net = _gains(right_sm, before_sm, labels_m, level, plain_sm)
-        if not _objection(step, net, allowed_loss):
-            numbers.append(number)
-            worth.append(step.mean.value + step.worst.value)
-    return numbers[int(np.argmax(worth))] if numbers else None
+    def refusals(self, trials: Sequence[np.ndarray], before_sm: np.ndarray) -> list[str]:
+        """Say why a round does not take each trial; of the one that it takes, nothing.
 
+        It takes the ``choice`` among the trials, where both its own gain and that of the
+        ``crossfitted_choice`` are accepted. Of a single trial there is no choice to be judged.
+        """
+        best = self.choice(trials, before_sm)
+        reasons = []
+        for number, right_sm in enumerate(trials):
+            step = self._step(right_sm, before_sm)
+            reason = self._objection(right_sm, step)
+            if not (reason or accepted(step)):
+                reason = "no sure gain, neither in the mean nor in the worst class"
+            reasons.append(reason or ("another gains more" if number != best else ""))
+        if best is not None and not reasons[best] and len(trials) > 1:
+            judged = self.gain(self.crossfitted_choice(trials, before_sm), before_sm)
+            if not accepted(judged):
+                reasons[best] = f"not confirmed by cross-fitting the choice: {judged}"
+        return reasons
 
-def crossfitted_choice(
-    trials: Sequence[np.ndarray],
-    before_sm: np.ndarray,
-    labels_m: np.ndarray,
-    level: float = 0.05,
-    *,
-    plain_sm: np.ndarray | None = None,
-    allowed_loss: float = 0.0,
-) -> np.ndarray:
-    """Return the answers (s, m) of the ``choice`` in the opposite quarter, ``before`` without one.
+    def choice(self, trials: Sequence[np.ndarray], before_sm: np.ndarray) -> int | None:
+        """Number the trial with the largest sum of both gains, mean and worst; None without one.
 
-    A half of the samples holds every second one of each class.
-    """
-    plain_sm = before_sm if plain_sm is None else plain_sm
-    rank_m = np.empty(len(labels_m), dtype=int)
-    for k in np.unique(labels_m):
-        rank_m[labels_m == k] = np.arange((labels_m == k).sum())
-    half_m, half_s = rank_m % 2, np.arange(len(before_sm)) % 2
-    choice_sm = before_sm.copy()
-    for seeds in (0, 1):
-        for samples in (0, 1):
-            rest = np.ix_(half_s != seeds, half_m != samples)
-            number = choice(
-                [right_sm[rest] for right_sm in trials],
-                before_sm[rest],
-                labels_m[half_m != samples],
-                level,
-                plain_sm=plain_sm[rest],
-                allowed_loss=allowed_loss,
-            )
-            if number is not None:
-                cell = np.ix_(half_s == seeds, half_m == samples)
-                choice_sm[cell] = trials[number][cell]
-    return choice_sm
+        Neither of the two may fall, and no class may lose more than is allowed. One seed is enough.
+        """
+        numbers, worth = [], []
+        for number, right_sm in enumerate(trials):
+            step = self._step(right_sm, before_sm)
+            if not self._objection(right_sm, step):
+                numbers.append(number)
+                worth.append(step.mean.value + step.worst.value)
+        return numbers[int(np.argmax(worth))] if numbers else None
 
+    def crossfitted_choice(self, trials: Sequence[np.ndarray], before_sm: np.ndarray) -> np.ndarray:
+        """Return the answers (s, m) of the ``choice`` in the opposite quarter, or those before.
 
-def _gains(
-    right_sm: np.ndarray,
-    before_sm: np.ndarray,
-    labels_m: np.ndarray,
-    level: float,
-    plain_sm: np.ndarray | None,
-) -> tuple[Gain, Gain]:
-    """Return the gain over the answers before, and over those of plain weights."""
-    step = _gain(right_sm, np.asarray(before_sm, float), labels_m, level)
-    if plain_sm is None:
-        return step, step
-    return step, _gain(right_sm, np.asarray(plain_sm, float), labels_m, level)
+        A half of the samples holds every second one of each class.
+        """
+        labels_m = self.labels_m
+        plain_sm = before_sm if self.plain_sm is None else self.plain_sm
+        rank_m = np.empty(len(labels_m), dtype=int)
+        for k in np.unique(labels_m):
+            rank_m[labels_m == k] = np.arange((labels_m == k).sum())
+        half_m, half_s = rank_m % 2, np.arange(len(before_sm)) % 2
+        choice_sm = before_sm.copy()
+        for seeds in (0, 1):
+            for samples in (0, 1):
+                rest = np.ix_(half_s != seeds, half_m != samples)
+                there = replace(self, labels_m=labels_m[half_m != samples], plain_sm=plain_sm[rest])
+                number = there.choice([right_sm[rest] for right_sm in trials], before_sm[rest])
+                if number is not None:
+                    cell = np.ix_(half_s == seeds, half_m == samples)
+                    choice_sm[cell] = trials[number][cell]
+        return choice_sm
 
+    def _step(self, right_sm: np.ndarray, before_sm: np.ndarray) -> Gain:
+        """Compute the gain, of one seed too."""
+        return _gain(right_sm, np.asarray(before_sm, float), self.labels_m, self.level)
 
-def _objection(step: Gain, net: Gain, allowed_loss: float, names: Sequence[str] = ()) -> str:
-    """Say what forbids to choose a trial, whatever it gains; nothing where it is allowed."""
-    for what, estimate in (("mean", step.mean), ("worst class", step.worst)):
-        if estimate.value < 0:
-            return f"the {what} falls"
-    losses_k = np.where(net.high_k < 0, -POINTS * net.class_k, 0.0)
-    k = int(losses_k.argmax())
-    if losses_k[k] <= allowed_loss:
-        return ""
-    name = names[k] if len(names) else k
-    return f"class {name} loses {losses_k[k]:.2g} points (at least {-POINTS * net.high_k[k]:.2g})"
+    def _objection(self, right_sm: np.ndarray, step: Gain) -> str:
+        """Say what forbids to choose a trial, whatever it gains; nothing where it is allowed."""
+        for what, estimate in (("mean", step.mean), ("worst class", step.worst)):
+            if estimate.value < 0:
+                return f"the {what} falls"
+        net = step if self.plain_sm is None else self._step(right_sm, self.plain_sm)
+        losses_k = np.where(net.high_k < 0, -POINTS * net.class_k, 0.0)
+        k = int(losses_k.argmax())
+        if losses_k[k] <= self.allowed_loss:
+            return ""
+        name = k if self.classes is None else self.classes[k]
+        least = -POINTS * net.high_k[k]
+        return f"class {name} loses {losses_k[k]:.2g} points (at least {least:.2g})"
 
 
 def _no_fall(gain: Gain) -> bool:

@@ -11,7 +11,7 @@ from importlib.util import find_spec
 import numpy as np
 
 from catwise.core.errors import InputError
-from catwise.improvement.proposals import Evidence, frequency
+from catwise.improvement.proposals import Evidence, Frequency
 from catwise.reweighting.candidates import CandidateProgram
 from catwise.reweighting.genetic_search import GeneticSearch
 
@@ -37,7 +37,7 @@ def inverse_frequency(labels_n: np.ndarray, power: float = 1.0) -> np.ndarray:
     [0.667, 0.667, 0.667, 2.0]
     """
     ones_n = np.ones(len(labels_n))
-    return frequency(power)(Evidence(np.empty((len(labels_n), 0)), labels_n, ones_n))
+    return Frequency(power)(Evidence(np.empty((len(labels_n), 0)), labels_n, ones_n))
 
 
 def effective_number(labels_n: np.ndarray, beta: float = 0.999) -> np.ndarray:

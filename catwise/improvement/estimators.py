@@ -51,7 +51,12 @@ def sklearn_training(estimator: Any, train: Batch) -> TrainFunction:
             f"estimator: expected one whose fit takes sample_weight; got {type(estimator).__name__}"
             f"{remedy if hasattr(estimator, 'steps') else ''}"
         )
-    features, labels = as_batch("train", train)
+    *inputs, labels = as_batch("train", train)
+    if len(inputs) != 1:
+        raise InputError(
+            f"train: expected features and labels; got {len(inputs)} inputs and labels"
+        )
+    (features,) = inputs
     if not features.is_floating_point():
         raise InputError(f"train: expected features as floats; got {features.dtype}")
     x, y = features.cpu().numpy(), labels.cpu().numpy()

@@ -8,19 +8,22 @@ import torch
 from torch import nn
 
 from catwise.core.errors import InputError
+from catwise.core.evaluation import evaluating
 from catwise.core.losses import Batch, Logits, logits_of
-from catwise.influence.layers import frozen
+from catwise.improvement.first_calls import require_logits
+from catwise.influence.samples import moved
 from catwise.training.models import fingerprint
 
-__all__ = ["TrainFunction", "Trainer", "outputs", "placed", "right"]
+__all__ = ["CheckedTraining", "TrainFunction", "outputs", "placed", "right"]
 
 TrainFunction = Callable[[np.ndarray, int], nn.Module]  # weights (n,) and a seed -> the model
 
 
-class Trainer:
+class CheckedTraining:
     """Train by the user's function, and refuse models that do not come from their weights.
 
-    few    samples that every model has to take, and to answer with logits of the ``classes``
+    few    training samples, that every model has to take, and to answer with logits of the
+           ``classes``
     marks  by seed, the fingerprints of the models, each trained with other weights
     """
 
@@ -42,7 +45,8 @@ class Trainer:
         if not (isinstance(model, nn.Module) and [*model.parameters()]):
             expected = "a torch module with parameters"
             raise InputError(f"{self.name}: expected {expected}; got {type(model).__name__}")
-        self.require_logits(model)
+        few = placed(self.few, model)
+        require_logits("train", model, few, self.logits, self.classes, self.name)
         mark = fingerprint(model)
         before, mark_before = self.last
         if model is before and mark != mark_before:  # one that is returned as it was is no harm
@@ -52,29 +56,19 @@ class Trainer:
         self.marks[seed].append(mark)
         return model
 
-    def require_logits(self, model: nn.Module) -> None:
-        """Raise InputError for a model that does not take the samples, or has too few outputs."""
-        try:
-            with frozen(model), torch.no_grad():
-                shape = tuple(self.logits(model, placed(self.few, model)).shape)
-        except Exception as error:
-            line = next(iter(str(error).strip().splitlines()), type(error).__name__)
-            expected = "a model that takes the inputs of train"
-            raise InputError(f"{self.name}: expected {expected}; got {line}") from error
-        count = len(self.few[-1])
-        if len(shape) != 2 or shape[0] != count or shape[1] < self.classes:
-            expected = f"logits of {self.classes} classes, {(count, self.classes)}"
-            raise InputError(f"{self.name}: expected {expected}; got {shape}")
-
     def require_other_models(self) -> None:
         """Raise InputError where other weights were tried, and no model is another for any."""
         marks = self.marks.values()
         several = any(len(of_seed) > 1 for of_seed in marks)
         if several and all(len(set(of_seed)) == 1 for of_seed in marks):
-            raise InputError(
-                f"{self.name}: expected another model with other weights; got the same;"
-                " multiply the loss of sample i by weights_n[i]"
-            )
+            raise self.same_models()
+
+    def same_models(self) -> InputError:
+        """Return the error of a function whose models are the same whatever the weights."""
+        return InputError(
+            f"{self.name}: expected another model with other weights; got the same;"
+            " multiply the loss of sample i by weights_n[i]"
+        )
 
 
 def right(model: nn.Module, batch: Batch, logits: Logits = logits_of) -> np.ndarray:
@@ -86,15 +80,12 @@ def right(model: nn.Module, batch: Batch, logits: Logits = logits_of) -> np.ndar
 @torch.no_grad()
 def outputs(model: nn.Module, batch: Batch, logits: Logits) -> torch.Tensor:
     """Return the logits of all samples, in evaluation mode."""
-    training = model.training
-    model.eval()
     parts = zip(*(values.split(1000) for values in placed(batch, model)), strict=True)
-    parts_mk = [logits(model, part) for part in parts]
-    model.train(training)
-    return torch.cat(parts_mk)
+    with evaluating(model):
+        return torch.cat([logits(model, part) for part in parts])
 
 
 def placed(batch: Batch, model: nn.Module) -> Batch:
     """Move a batch to the device of the model, and its floats to the dtype of the model."""
     like = next(model.parameters())
-    return tuple(values.to(like if values.is_floating_point() else like.device) for values in batch)
+    return tuple(moved(part, like) for part in batch)

@@ -1,7 +1,7 @@
-"""Check the samples that ``improve`` is given: tensors, labels, and no sample in two sets."""
+"""Check samples that a user gives: tensors, labels, classes, and no sample in two sets."""
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
@@ -10,9 +10,18 @@ import torch
 
 from catwise.core.errors import InputError
 from catwise.core.losses import Batch
-from catwise.influence.samples import as_tensor
+from catwise.influence.samples import Samples, as_tensor, checked_parts, input_marks
 
-__all__ = ["as_batch", "checked_sets", "require_apart"]
+__all__ = [
+    "as_batch",
+    "checked_classes",
+    "checked_sets",
+    "require_apart",
+    "require_labels",
+    "require_unseen",
+]
+
+CHANCE = 2  # query samples, and % of them, that may repeat training samples by chance
 
 
 def as_batch(name: str, given: Any) -> Batch:
@@ -26,50 +35,55 @@ def as_batch(name: str, given: Any) -> Batch:
         if not hasattr(part, "__array__"):
             expected = "a tuple of tensors or arrays, inputs and then labels"
             raise InputError(f"{name}: expected {expected}; got {type(part).__name__}")
-    batch = tuple(as_tensor(part, name) for part in parts)
-    sizes = sorted({len(values) for values in batch})
-    if len(batch) < 2 or len(sizes) > 1:
-        raise InputError(
-            f"{name}: expected inputs and as many labels; got parts of {sizes} samples"
-        )
+    batch = checked_parts(tuple(as_tensor(part, name) for part in parts), name)
     for values in batch:
         if len(missing := values.isnan().nonzero()):
             sample = int(missing[0, 0])
             raise InputError(f"{name}: expected numbers; got nan for sample {sample}")
-    labels = batch[-1]
-    if labels.dim() != 1 or not torch.can_cast(labels.dtype, torch.int64):
-        raise InputError(
-            f"{name}: expected labels as whole numbers, int64 of shape (n,);"
-            f" got {labels.dtype} of {tuple(labels.shape)}"
-        )
-    return (*batch[:-1], labels.long())
+    return batch
+
+
+def checked_classes(classes: Any) -> tuple[str, ...]:
+    """Return the names of the classes, of which there must be two or more, all different.
+
+    >>> checked_classes(["cat", "dog"])
+    ('cat', 'dog')
+    """
+    names = tuple(map(str, classes)) if isinstance(classes, Iterable) else ()
+    if len(names) < 2:
+        got = list(names) or classes
+        raise InputError(f"classes: expected the names of two or more; got {got}")
+    if len(set(names)) < len(names):
+        raise InputError(f"classes: expected different names; got {', '.join(names)}")
+    return names
+
+
+def require_labels(name: str, labels: torch.Tensor, classes: int) -> None:
+    """Raise InputError for a label that is not the number of one of the ``classes``."""
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0 or high >= classes:
+        raise InputError(f"{name}: expected labels 0 to {classes - 1}; got {low} to {high}")
 
 
 def checked_sets(
     train: Any, validation: Any, test: Any, classes: Sequence[str]
 ) -> tuple[Batch, Batch, Batch]:
     """Return the three sets as tensors; raise InputError for what ``improve`` cannot take."""
+    names = checked_classes(classes)
     sets = {
-        "train": _checked("train", train, classes, 1),
-        "validation": _checked("validation", validation, classes, 6),
-        "test": _checked("test", test, classes, 2),
+        "train": _checked("train", train, names, 1),
+        "validation": _checked("validation", validation, names, 6),
+        "test": _checked("test", test, names, 2),
     }
     require_apart(sets)
     return sets["train"], sets["validation"], sets["test"]
 
 
 def _checked(name: str, given: Any, classes: Sequence[str], fewest: int) -> Batch:
-    """Return the samples; refuse one class, two of one name, other labels, too few of a class."""
-    if len(classes) < 2:
-        raise InputError(f"classes: expected the names of two or more; got {list(classes)}")
-    if len(set(classes)) < len(classes):
-        raise InputError(f"classes: expected different names; got {', '.join(map(str, classes))}")
+    """Return the samples; refuse labels that are no class, and too few samples of a class."""
     batch = as_batch(name, given)
-    labels_n = batch[-1].cpu().numpy()
-    if not np.isin(labels_n, np.arange(len(classes))).all():
-        interval = f"{labels_n.min()} to {labels_n.max()}"
-        raise InputError(f"{name}: expected labels from 0 to {len(classes) - 1}; got {interval}")
-    sizes_k = np.bincount(labels_n, minlength=len(classes))
+    require_labels(name, batch[-1], len(classes))
+    sizes_k = batch[-1].bincount(minlength=len(classes))
     if sizes_k.min() < fewest:
         rarest = f"{sizes_k.min()} of {classes[int(sizes_k.argmin())]!r}"
         samples = f"{fewest} sample{'s' * (fewest > 1)}"
@@ -87,10 +101,9 @@ def require_apart(sets: Mapping[str, Batch]) -> None:
     Traceback (most recent call last):
     catwise.core.errors.InputError: b: expected samples that are not in a; got 3 of 5 that are
     """
-    hashes = {name: _hashes(batch) for name, batch in sets.items()}
-    for first, second in combinations(hashes, 2):
-        known, count = set(hashes[first]), len(hashes[second])
-        shared = sum(mark in known for mark in hashes[second])
+    marks = {name: input_marks(batch) for name, batch in sets.items()}
+    for first, second in combinations(marks, 2):
+        shared, count = int(np.isin(marks[second], marks[first]).sum()), len(marks[second])
         if 2 * shared > count:
             expected = f"samples that are not in {first}"
             raise InputError(f"{second}: expected {expected}; got {shared} of {count} that are")
@@ -101,10 +114,19 @@ def require_apart(sets: Mapping[str, Batch]) -> None:
             )
 
 
-def _hashes(batch: Batch) -> list[int]:
-    """Return a hash of the inputs of each sample."""
-    parts = [
-        (values.float() if values.is_floating_point() else values.long()).cpu().contiguous().numpy()
-        for values in batch[:-1]
-    ]
-    return [hash(tuple(row.tobytes() for row in rows)) for rows in zip(*parts, strict=True)]
+def require_unseen(query: Samples, train: Samples) -> None:
+    """Raise InputError where query samples have the inputs of training samples.
+
+    As many may have them by chance as training samples repeat each other, and a few more. That is
+    stricter than ``require_apart``, because P of a query sample that was trained on is mostly what
+    the sample does to itself, while a gain compares two trainings, both of which such samples
+    flatter.
+    """
+    marks, counts = np.unique(train.marks(), return_counts=True)
+    seen = int(np.isin(query.marks(), marks).sum())
+    repeated = 1 - int((counts == 1).sum()) / len(train)
+    if seen > max(CHANCE, (CHANCE / 100 + repeated) * len(query)):
+        raise InputError(
+            f"query: expected samples that the model was not trained on; got {seen} of {len(query)}"
+            " with the inputs of training samples"
+        )

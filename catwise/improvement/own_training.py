@@ -15,18 +15,19 @@ from catwise.core.losses import Batch, Logits, logits_of, per_sample_loss
 from catwise.core.numbers import require_number
 from catwise.core.progress import Progress
 from catwise.improvement.acceptance import Gain, gain
-from catwise.improvement.own_models import Trainer, TrainFunction, outputs, placed, right
+from catwise.improvement.first_calls import FEW
+from catwise.improvement.own_models import CheckedTraining, TrainFunction, outputs, placed, right
 from catwise.improvement.own_samples import checked_sets
 from catwise.improvement.path import Path, retrain_to_the_ceiling
 from catwise.improvement.proposals import (
+    Frequency,
     Proposal,
     Region,
     class_weights,
     direction,
     drop_harmful,
     drop_mislabelled,
-    frequency,
-    made_of,
+    of_kinds,
 )
 from catwise.influence.factors import fit_factors
 from catwise.influence.vectors import influence_vectors, validation_bins
@@ -46,7 +47,7 @@ PROPOSALS: dict[str, Proposal] = {
     "direction 0.75": direction(0.75),
     "direction 0.75, class masses kept": direction(0.75, keep_masses=True),
     "class weights 0.5": class_weights(0.5),
-    "square root of the frequency": frequency(0.5),
+    "square root of the frequency": Frequency(0.5),
     "drop what harms every class": drop_harmful,
     "drop what looks mislabelled": drop_mislabelled,
 }
@@ -160,13 +161,13 @@ def improve(
     part_a, part_b, groups_m, count = _halves(validation, bins, np.random.default_rng(seed))
     given, call = (train, part_a, groups_m, len(classes), count), options.get("logits", logits_of)
     known: dict[str, np.ndarray] = {"counts_k": np.bincount(part_a[-1].cpu().numpy())}
-    about = tuple(values[:8] for values in train), len(classes), call
-    trainer = Trainer(train_function, *about)
+    about = tuple(values[FEW] for values in train), len(classes), call
+    trainer = CheckedTraining(train_function, *about)
     trainers = {ENDPOINT: trainer}
     if half_trained is not None:
-        trainers[MIDDLE] = Trainer(half_trained, *about, name="half_trained")
-        proposals = _of_both(proposals)
-    proposals = {name: _told(known, proposal) for name, proposal in proposals.items()}
+        trainers[MIDDLE] = CheckedTraining(half_trained, *about, name="half_trained")
+        proposals = {**proposals, **of_kinds(proposals, [MIDDLE])}
+    proposals = {name: _informed(known, proposal) for name, proposal in proposals.items()}
 
     def influence(weights_n: np.ndarray) -> dict[str, np.ndarray]:
         by_kind, known["margin_n"] = _influence(
@@ -214,24 +215,19 @@ def _require_sense(
         if not callable(proposal):
             expected = "a function of the evidence"
             raise InputError(f"proposal {name!r}: expected {expected}; got {proposal!r}")
-    unknown = [name for name in options if name not in signature(fit_factors).parameters]
-    if unknown:
+    parameters = signature(fit_factors).parameters.values()
+    known = {one.name for one in parameters if one.kind is one.KEYWORD_ONLY} - {"layers"}
+    if unknown := [name for name in options if name not in known]:
         raise InputError(f"improve: expected options of fit_factors; got {', '.join(unknown)}")
 
 
-def _of_both(proposals: Mapping[str, Proposal]) -> dict[str, Proposal]:
-    """Return the proposals, and each again with P of the half trained models."""
-    again = {f"{name}, {MIDDLE}": made_of(MIDDLE, proposal) for name, proposal in proposals.items()}
-    return {**proposals, **again}
-
-
-def _told(known: Mapping[str, Any], proposal: Proposal) -> Proposal:
-    """Return the proposal that is told what else is known when it is asked."""
+def _informed(known: Mapping[str, Any], proposal: Proposal) -> Proposal:
+    """Return a proposal whose evidence also holds what else is known when it is made."""
     return lambda evidence: proposal(replace(evidence, **known))
 
 
 def _influence(
-    trainers: Mapping[str, Trainer],
+    trainers: Mapping[str, CheckedTraining],
     weights_n: np.ndarray,
     seeds: Callable[[], Iterable[int]],
     given: tuple[Any, ...],

@@ -9,7 +9,6 @@ taken, and after the last round. What a class may lose is counted from plain wei
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
@@ -18,7 +17,7 @@ from catwise.ceiling.decision import uncalibrated_verdict
 from catwise.ceiling.verdict import Answer
 from catwise.core.errors import InputError
 from catwise.core.statistics import require_finite
-from catwise.improvement.acceptance import Gain, gain, refusals
+from catwise.improvement.acceptance import Gain, Rule
 from catwise.improvement.proposals import Evidence, Proposal, Region
 
 __all__ = [
@@ -108,25 +107,6 @@ def judge_by_headroom(p_nkb: np.ndarray) -> Judgement:
     return Judgement(verdict.answer, verdict.sentence)
 
 
-@dataclass(frozen=True)
-class _Rule:
-    """Judge the answers of a round against those before it, and its losses against plain ones."""
-
-    plain_sm: np.ndarray
-    labels_m: np.ndarray
-    level: float
-    allowed_loss: float
-    classes: Sequence[str] | None
-
-    def gain(self, right_sm: np.ndarray, before_sm: np.ndarray) -> Gain:
-        return gain(right_sm, before_sm, self.labels_m, self.level)
-
-    def refusals(self, answers: list[np.ndarray], before_sm: np.ndarray) -> list[str]:
-        limits: dict[str, Any] = {"plain_sm": self.plain_sm, "allowed_loss": self.allowed_loss}
-        about = (answers, before_sm, self.labels_m, self.level)
-        return refusals(*about, **limits, classes=self.classes)
-
-
 def retrain_to_the_ceiling(
     train: Train,
     influence: Influence,
@@ -145,7 +125,7 @@ def retrain_to_the_ceiling(
 
     ``labels_n`` are those of the training samples, ``labels_m`` those of validation B, ``classes``
     the names of the classes. Trials of the same weights as the current ones, or as an earlier
-    trial, are left out; ``acceptance.refusals`` decides on the others. ``allowed_loss`` is how many
+    trial, are left out; ``acceptance.Rule`` decides on the others. ``allowed_loss`` is how many
     points of accuracy a class that loses significantly may lose for the gain of the others; with 0
     none may. It is a question of what the classes are worth to the user, which no statistics can
     answer.
@@ -158,7 +138,7 @@ def retrain_to_the_ceiling(
         raise InputError(f"allowed_loss: expected 0 or more points; got {allowed_loss}")
     weights_n = np.ones(len(labels_n))
     plain_sm = right_sm = train([weights_n])[0]
-    rule = _Rule(plain_sm, labels_m, level, allowed_loss, classes)
+    rule = Rule(labels_m, plain_sm, level, allowed_loss, classes)
     done: list[Round] = []
     end = "last round"
     for number in range(1, rounds + 1):
@@ -213,7 +193,7 @@ def _trials(
     weights: Mapping[str, np.ndarray],
     train: Train,
     before_sm: np.ndarray,
-    rule: _Rule,
+    rule: Rule,
 ) -> tuple[Trial, ...]:
     """Train and judge what is proposed; at most one trial is accepted."""
     answers = list(train(list(weights.values())))

@@ -24,6 +24,7 @@ from catwise.reweighting.candidates import CandidateProgram
 
 __all__ = [
     "Evidence",
+    "Frequency",
     "Proposal",
     "Region",
     "class_matrix",
@@ -32,11 +33,11 @@ __all__ = [
     "direction_within",
     "drop_harmful",
     "drop_mislabelled",
-    "frequency",
-    "made_of",
     "mean_direction",
     "named_proposals",
+    "of_kinds",
     "targets",
+    "without",
 ]
 
 
@@ -152,7 +153,7 @@ def drop_harmful(evidence: Evidence) -> np.ndarray:
 
     Differs from the paper: the others take up their weight, as the mean stays 1.
     """
-    return np.where((evidence.p_nk < 0).all(axis=1), 0.0, evidence.weights_n)
+    return without(evidence.weights_n, evidence.p_nk.max(axis=1) < 0)
 
 
 def drop_mislabelled(evidence: Evidence) -> np.ndarray:
@@ -168,8 +169,22 @@ def drop_mislabelled(evidence: Evidence) -> np.ndarray:
     out_n = worth_n < -worth_n.max()
     if evidence.margin_n is not None:
         out_n |= evidence.margin_n < 0
-    kept_n = np.where(out_n & (worth_n < 0), 0.0, evidence.weights_n)
-    return kept_n / max(kept_n.mean(), 1e-12)  # of mean 1, so that the region keeps the zeros
+    return without(evidence.weights_n, out_n & (worth_n < 0))
+
+
+def without(weights_n: np.ndarray, out_n: np.ndarray) -> np.ndarray:
+    """Leave samples out, ``out_n`` and those of weight 0, and scale the other weights to mean 1.
+
+    What is left out goes far below 0, so that the region cannot lift it where ``w_max`` cuts other
+    weights. Without a sample that is kept the weights stay as they are.
+
+    >>> Region().nearest(without(np.array([0.0, 0.9, 1.1, 2.0]), np.array([0, 1, 0, 0]) > 0))
+    array([0., 0., 2., 2.])
+    """
+    kept_n = ~out_n & (weights_n > 0)
+    if not kept_n.any():
+        return weights_n
+    return np.where(kept_n, weights_n / weights_n[kept_n].sum(), -1.0) * len(weights_n)
 
 
 def targets(classes: Sequence[int], size: float, slack: float = 0.0) -> Proposal:
@@ -189,27 +204,39 @@ def targets(classes: Sequence[int], size: float, slack: float = 0.0) -> Proposal
     return proposal
 
 
-def frequency(power: float) -> Proposal:
-    """Propose weights by the frequency of the class, w_i ~ n_k^-power, whatever the last weights.
+@dataclass(frozen=True)
+class Frequency:
+    """Propose weights by the frequency of the class, w_i ~ n_k^-power, whatever P and last weights.
 
     1 is inverse frequency, 0.5 its square root.
     """
 
-    def proposal(evidence: Evidence) -> np.ndarray:
+    power: float
+
+    def __call__(self, evidence: Evidence) -> np.ndarray:
         counts_k = np.bincount(evidence.labels_n)
-        weights_n = counts_k[evidence.labels_n] ** -float(power)
+        weights_n = counts_k[evidence.labels_n] ** -float(self.power)
         return weights_n / weights_n.mean()
 
-    return proposal
 
+def of_kinds(proposals: Mapping[str, Proposal], kinds: Sequence[str]) -> dict[str, Proposal]:
+    """Return each proposal again for each kind of P, made of that in place of the one judged.
 
-def made_of(kind: str, proposal: Proposal) -> Proposal:
-    """Return the proposal that looks at P of this kind in place of the one that is judged."""
+    Proposals by ``Frequency``, in which P has no part, are left out.
 
-    def of_kind(evidence: Evidence) -> np.ndarray:
-        return proposal(replace(evidence, p_nk=evidence.by_kind[kind]))
+    >>> list(of_kinds({"direction": direction(0.5), "root": Frequency(0.5)}, ["middle"]))
+    ['direction, middle']
+    """
 
-    return of_kind
+    def made_of(kind: str, proposal: Proposal) -> Proposal:
+        return lambda evidence: proposal(replace(evidence, p_nk=evidence.by_kind[kind]))
+
+    return {
+        f"{name}, {kind}": made_of(kind, proposal)
+        for kind in kinds
+        for name, proposal in proposals.items()
+        if not isinstance(proposal, Frequency)
+    }
 
 
 def class_matrix(p_nk: np.ndarray, labels_n: np.ndarray, weights_n: np.ndarray) -> np.ndarray:
@@ -258,8 +285,8 @@ SIZED: dict[str, Callable[[float], Proposal]] = {
 }
 UNSIZED: dict[str, Proposal] = {
     "drop_harmful": drop_harmful,
-    "inverse_frequency": frequency(1.0),
-    "square_root": frequency(0.5),
+    "inverse_frequency": Frequency(1.0),
+    "square_root": Frequency(0.5),
 }
 
 
@@ -268,8 +295,8 @@ def named_proposals(
 ) -> dict[str, Proposal]:
     """Return the proposals of these names; those with a size once for each of ``sizes``.
 
-    Those that are made of P come again for each of the ``others``, kinds of P beside the one that
-    is judged.
+    Those that are made of P come again ``of_kinds``, of the ``others`` beside the one that is
+    judged.
 
     >>> list(named_proposals(["direction", "drop_harmful"], [0.5, 0.75]))
     ['direction 0.5', 'direction 0.75', 'drop_harmful']
@@ -282,10 +309,4 @@ def named_proposals(
             proposals[name] = UNSIZED[name]
         else:
             proposals |= {f"{name} {size:g}": SIZED[name](size) for size in sizes}
-    again = {
-        f"{name}, {kind}": made_of(kind, proposal)
-        for kind in others
-        for name, proposal in proposals.items()
-        if name not in ("inverse_frequency", "square_root")  # no P has a part in these
-    }
-    return proposals | again
+    return proposals | of_kinds(proposals, others)

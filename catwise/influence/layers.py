@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from catwise.core.errors import InputError
+from catwise.core.evaluation import evaluating
 from catwise.core.losses import Batch, Logits, Loss
 
 __all__ = [
@@ -277,16 +278,14 @@ def frozen(model: nn.Module) -> Iterator[None]:
 
     The attention of torch is computed by its parts meanwhile, not by one call that hides them.
     """
-    modes = {module: module.training for module in model.modules()}
     trainable = {parameter: parameter.requires_grad for parameter in model.parameters()}
     fast = torch.backends.mha.get_fastpath_enabled()
     try:
         torch.backends.mha.set_fastpath_enabled(False)
-        model.eval().requires_grad_(False)
-        yield
+        model.requires_grad_(False)
+        with evaluating(model):
+            yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)
-        for module, mode in modes.items():
-            module.training = mode
         for parameter, flag in trainable.items():
             parameter.requires_grad_(flag)

@@ -12,7 +12,17 @@ from torch.utils.data import DataLoader, IterableDataset, default_collate
 from catwise.core.errors import InputError
 from catwise.core.losses import Batch
 
-__all__ = ["Data", "Samples", "as_samples", "as_tensor", "same", "taken"]
+__all__ = [
+    "Data",
+    "Samples",
+    "as_samples",
+    "as_tensor",
+    "checked_parts",
+    "input_marks",
+    "moved",
+    "same",
+    "taken",
+]
 
 Data = Any  # a Batch of all samples, a Dataset with numbered items, a DataLoader, or Samples
 LABELS = ("labels", "label")
@@ -45,7 +55,7 @@ class Samples:
         if self._marks_n is None:
             starts = range(0, len(self), AT_ONCE)
             batches = (self.rows(slice(start, start + AT_ONCE)) for start in starts)
-            self._marks_n = np.concatenate([_marks(batch) for batch in batches])
+            self._marks_n = np.concatenate([input_marks(batch) for batch in batches])
         return self._marks_n
 
 
@@ -111,6 +121,16 @@ def as_tensor(part: Any, name: str) -> Tensor:
 
 
 def _of_tensors(parts: Batch, like: Tensor, name: str) -> Samples:
+    placed = tuple(moved(part, like) for part in checked_parts(parts, name))
+    return Samples(placed[-1], lambda rows: tuple(taken(part, rows) for part in placed))
+
+
+def checked_parts(parts: Batch, name: str) -> Batch:
+    """Return inputs and labels, of as many samples each, the labels as int64.
+
+    Raises InputError, with ``name``, for other sizes, for no samples, and for labels that are no
+    whole numbers (n,).
+    """
     sizes = {len(part) for given in parts for part in _tensors(given)}
     if len(parts) < 2 or len(sizes) > 1:
         raise InputError(
@@ -118,16 +138,25 @@ def _of_tensors(parts: Batch, like: Tensor, name: str) -> Samples:
         )
     if not len(parts[-1]):
         raise InputError(f"{name}: expected samples; got none")
-    placed = _placed(parts, like, name)
-    return Samples(placed[-1], lambda rows: tuple(taken(part, rows) for part in placed))
+    return (*parts[:-1], _whole(parts[-1], name))
 
 
-def _marks(batch: Batch) -> np.ndarray:
-    """Hash the bytes of the inputs of each sample: (n,)."""
-    n = len(batch[-1])
-    parts = [part.cpu().reshape(n, -1) for given in batch[:-1] for part in _tensors(given)]
-    bytes_nb = torch.cat([part.contiguous().view(torch.uint8) for part in parts], dim=1).numpy()
-    return np.array([hash(row.tobytes()) for row in bytes_nb])
+def _whole(labels: Tensor, name: str) -> Tensor:
+    """Return the labels as int64; raise InputError unless they are whole numbers (n,)."""
+    if labels.dim() != 1 or not torch.can_cast(labels.dtype, torch.int64):
+        raise InputError(
+            f"{name}: expected labels as whole numbers, int64 of shape (n,); got {labels.dtype} of "
+            f"{tuple(labels.shape)}"
+        )
+    return labels.long()
+
+
+def input_marks(batch: Batch) -> np.ndarray:
+    """Hash the inputs of each sample, floats in float32 and whole numbers in int64: (n,)."""
+    tensors = [part for given in batch[:-1] for part in _tensors(given)]
+    parts = [part.float() if part.is_floating_point() else part.long() for part in tensors]
+    rows = [part.cpu().reshape(len(part), -1).contiguous().view(torch.uint8) for part in parts]
+    return np.array([hash(row.tobytes()) for row in torch.cat(rows, dim=1).numpy()])
 
 
 def _tensors(part: Any) -> list[Tensor]:
@@ -181,7 +210,8 @@ class _Reader:
             raise InputError(
                 f"{self.name}: expected items of inputs and a label, a number; got {got}"
             )
-        return _placed(batch, self.like, self.name)
+        parts = (*batch[:-1], _whole(batch[-1], self.name))
+        return tuple(moved(part, self.like) for part in parts)
 
 
 def _as_batch(batch: Mapping[str, Any], accepted: set[str], name: str) -> Batch:
@@ -194,24 +224,10 @@ def _as_batch(batch: Mapping[str, Any], accepted: set[str], name: str) -> Batch:
     return (known or tensors), batch[key]
 
 
-def _placed(batch: Batch, like: Tensor, name: str) -> Batch:
-    """Move a batch to the device of the model, its labels as int64.
-
-    Raises InputError for labels that are no whole numbers (n,).
-    """
-    *inputs, labels = batch
-    if labels.dim() != 1 or not torch.can_cast(labels.dtype, torch.int64):
-        raise InputError(
-            f"{name}: expected labels as whole numbers, int64 of shape (n,); got {labels.dtype} of "
-            f"{tuple(labels.shape)}"
-        )
-    return tuple(_moved(part, like) for part in (*inputs, labels.long()))
-
-
-def _moved(part: Any, like: Tensor) -> Any:
+def moved(part: Any, like: Tensor) -> Any:
     """Move tensors, one or a dictionary, to the device of the model, and floats to its dtype."""
     if isinstance(part, Mapping):
-        return {name: _moved(value, like) for name, value in part.items()}
+        return {name: moved(value, like) for name, value in part.items()}
     dtype = like.dtype if part.is_floating_point() else part.dtype
     return part.detach().to(like.device, dtype)
 
@@ -225,11 +241,11 @@ def _of_dataset(read: _Reader) -> Samples:
             f"{read.name}: expected the same samples when they are read again; got others; leave "
             f"random augmentation out"
         )
-    labels, marks = [first[-1]], [_marks(first)]
+    labels, marks = [first[-1]], [input_marks(first)]
     for part in parts[1:]:
         batch = read(part.tolist())
         labels.append(batch[-1])
-        marks.append(_marks(batch))
+        marks.append(input_marks(batch))
     labels_n = torch.cat(labels)
 
     def rows(numbers: Tensor | slice) -> Batch:

@@ -32,6 +32,7 @@ from torch import Tensor, nn
 from torch.func import grad, jvp, vmap
 
 from catwise.core.errors import InputError
+from catwise.core.evaluation import evaluating
 from catwise.core.losses import Batch, Loss, per_sample_loss
 from catwise.core.progress import Progress
 from catwise.influence.layers import called_with
@@ -238,13 +239,11 @@ def _group_gradients(
     query_loss: Loss,
 ) -> Parameters:
     """Compute q_k at ``theta``, a sum over the query samples of group k: (k, ...) by parameter."""
-    training = model.training
-    model.eval()
 
     def total(theta: Parameters, rows: Tensor) -> Tensor:
         batch = tuple(taken(part, rows) for part in query)
         return called_with(model, theta, query_loss, batch).sum()
 
-    per_group = [grad(total)(theta, (groups == k).nonzero()[:, 0]) for k in range(num_groups)]
-    model.train(training)
+    with evaluating(model):
+        per_group = [grad(total)(theta, (groups == k).nonzero()[:, 0]) for k in range(num_groups)]
     return {name: torch.stack([gradients[name] for gradients in per_group]) for name in theta}

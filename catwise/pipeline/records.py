@@ -26,11 +26,9 @@ __all__ = [
 class Card:
     """Describe a data set; ``counts`` holds the samples of each class by split."""
 
-    name: str
     source: str
     licence: str
     classes: tuple[str, ...]
-    shape: tuple[int, ...]
     counts: dict[str, tuple[int, ...]]
     flipped: int  # how many training labels were changed
     record: dict[str, Any]  # all of card.json
@@ -38,15 +36,10 @@ class Card:
 
 @dataclass(frozen=True)
 class Predicted:
-    """Hold the class that the trained model gives to each training sample, and with what share.
-
-    ``margin_n`` is the mean margin of its label over the epochs, low for a wrong one; None in
-    results that were measured before it was recorded.
-    """
+    """Hold the class that the trained model gives to each training sample, and with what share."""
 
     label_n: np.ndarray
     probability_n: np.ndarray
-    margin_n: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -54,13 +47,9 @@ class Ceiling:
     """Hold the check of the ceiling at the last checkpoint; ``record`` is all of ceiling.json."""
 
     first_component_ratio: Estimate
-    smallest_share: Estimate
     headroom: Estimate
-    crossfitted: Estimate
-    room: bool
     blocking: tuple[str, str]  # the two classes that stand most in each other's way
     exchange_rate: float  # of the second of them for the first
-    gap: float
     verdict: Verdict  # the calibrated one where retrainings were at hand
     record: dict[str, Any]
 

@@ -18,7 +18,6 @@ import numpy as np
 import pandas as pd
 
 from catwise.ceiling.decision import Blocked, uncalibrated_verdict
-from catwise.ceiling.records import FIGURES
 from catwise.ceiling.verdict import Verdict
 from catwise.config.schema import Params
 from catwise.core.errors import InputError
@@ -35,7 +34,7 @@ from catwise.pipeline.records import (
     Trimming,
     TrimmingState,
 )
-from catwise.pipeline.tables import TABLES, read_table
+from catwise.pipeline.tables import TABLES, VECTORS, read_table
 
 __all__ = [
     "CARRIED",
@@ -111,11 +110,9 @@ class Results:
         """Read the data card."""
         card = read_json(self.folder_of("data") / "card.json")
         return Card(
-            name=card["name"],
             source=card["source"],
             licence=card["licence"],
             classes=tuple(card["classes"]),
-            shape=tuple(card["shape"]),
             counts={split: tuple(counts) for split, counts in card["counts"].items()},
             flipped=card["flipped_training_labels"],
             record=card,
@@ -166,10 +163,18 @@ class Results:
         path = self.folder_of("data") / "tokenizer.json"
         return path.read_text() if path.exists() else None
 
-    @cached_property
+    @property
     def vectors(self) -> np.ndarray:
-        """Read the influence vectors p_nk, as float64."""
-        return read_npz(self.folder_of("influence") / "vectors.npz")["P"].astype(np.float64)
+        """Return the influence vectors p_nk at the end of the training, as float64."""
+        return self.vectors_by_kind["endpoint"]
+
+    @cached_property
+    def vectors_by_kind(self) -> dict[str, np.ndarray]:
+        """Read the p_nk of each kind that the stage ``influence`` computed, as float64."""
+        arrays = read_npz(self.folder_of("influence") / "vectors.npz")
+        return {
+            kind: arrays[key].astype(np.float64) for kind, key in VECTORS.items() if key in arrays
+        }
 
     @cached_property
     def predicted(self) -> Predicted | None:
@@ -178,22 +183,12 @@ class Results:
         if not path.exists():
             return None
         arrays = read_npz(path)
-        return Predicted(arrays["label"], arrays["probability"], arrays.get("margin"))
+        return Predicted(arrays["label"], arrays["probability"])
 
     @cached_property
     def history(self) -> pd.DataFrame:
         """Read accuracy and loss of each class by epoch."""
         return self._table("train/history")
-
-    @cached_property
-    def raw(self) -> pd.DataFrame:
-        """Read the same as the training left it, before its running statistics were refreshed.
-
-        The rows are of the held-out splits, and there are none where nothing is refreshed.
-        """
-        if not (self.folder_of("train") / "raw.csv").exists():  # measured before there was one
-            return pd.DataFrame(columns=list(TABLES["train/raw"]))
-        return self._table("train/raw")
 
     @cached_property
     def epochs(self) -> pd.DataFrame:
@@ -204,26 +199,23 @@ class Results:
     def ceiling(self) -> Ceiling:
         """Read the check of the ceiling at the last checkpoint."""
         check = read_json(self.folder_of("ceiling") / "ceiling.json")
-        figures = {name: Estimate(**check[name]) for name in FIGURES}
         first, second = check["blocking"]
-        blocked = Blocked(figures["crossfitted"], (first, second), check["exchange_rate"])
-        calibrated = check.get("verdict")  # carried results may be older than the calibration
+        exchange_rate = check["exchange_rate"]
+        blocked = Blocked(Estimate(**check["crossfitted"]), (first, second), exchange_rate)
+        calibrated = check.get("verdict")  # carried results may lack the calibration
         return Ceiling(
-            **figures,
-            room=bool(check["room"]),
-            blocking=blocked.blocking,
-            exchange_rate=blocked.exchange_rate,
-            gap=check["gap"],
-            verdict=Verdict.from_record(calibrated)
-            if calibrated
-            else uncalibrated_verdict(blocked),
+            Estimate(**check["first_component_ratio"]),
+            Estimate(**check["headroom"]),
+            blocked.blocking,
+            exchange_rate,
+            Verdict.from_record(calibrated) if calibrated else uncalibrated_verdict(blocked),
             record=check,
         )
 
     @cached_property
     def gains(self) -> pd.DataFrame | None:
         """Read what a new training would bring each class; None without retrainings."""
-        if not (self.folder_of("ceiling") / "gains.csv").exists():  # carried ones may be older
+        if not (self.folder_of("ceiling") / "gains.csv").exists():  # carried ones may lack it
             return None
         gains = self._table("ceiling/gains")
         return None if gains.empty else gains
@@ -294,8 +286,8 @@ class Results:
             weights[case, method] = weights_n
         names = ("cases", "table", "summary", "printed", "room", "tradeoff", "history")
         tables = {name: self._table(f"reweight/{name}") for name in names}
-        older = self.provenance and not (self.folder_of("reweight") / "refresh.csv").exists()
-        refresh = None if older else self._table("reweight/refresh")
+        lacking = self.provenance and not (self.folder_of("reweight") / "refresh.csv").exists()
+        refresh = None if lacking else self._table("reweight/refresh")
         return Reweight(**tables, refresh=refresh, weights=weights)
 
     @cached_property

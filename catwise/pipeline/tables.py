@@ -1,4 +1,4 @@
-"""Hold the schema of every table that a stage writes, and read a table by its schema.
+"""Hold the schema of what a stage writes, and read a table by its schema.
 
 The schema maps each column to its type. Text is kept as it is written, so that a class may be
 called None, NA, True or 1. A bool is written as 0 or 1. An empty cell is NaN in a column of floats,
@@ -17,10 +17,12 @@ import pandas as pd
 from catwise.core.errors import InputError
 from catwise.pipeline.files import folder, reading, write_csv, write_json, write_npz
 
-__all__ = ["METHOD", "TABLES", "Schema", "read_table", "table_names", "write_outputs"]
+__all__ = ["METHOD", "TABLES", "VECTORS", "Schema", "read_table", "table_names", "write_outputs"]
 
 Schema = Mapping[str, type | UnionType]
 
+# The array of vectors.npz that holds P of each kind; the first is always there.
+VECTORS = {"endpoint": "P", "endpoint_runs": "P_runs", "segments": "P_segments"}
 METHOD: Schema = {  # what a method of Table 1 is; cells that do not apply are empty
     "method": str,  # a unique key, never parsed
     "family": str,  # all_ones, refresh, lp_ga, direction, oracle, best_seeds

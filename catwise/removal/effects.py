@@ -233,9 +233,7 @@ def _columns(tables: np.ndarray) -> np.ndarray:
 
 def _rho(predicted: np.ndarray, actual: np.ndarray) -> pd.DataFrame:
     """Compute rho of each predicted table (a row) with each actual one (a column); NaN for none."""
-    columns = _columns(predicted)
-    rho = {s: spearman(columns, table.reshape(-1, 1)) for s, table in enumerate(actual)}
-    return pd.DataFrame(rho)
+    return pd.DataFrame(spearman(_columns(predicted)[:, :, None], _columns(actual)[:, None]))
 
 
 def _interval(values: pd.Series) -> dict[str, float]:

@@ -8,8 +8,7 @@ import pandas as pd
 
 from catwise.claims.evidence import borne_out, no_class_falls, path_gains
 from catwise.figures.case_gains import case_gains
-from catwise.figures.improvement import PATH
-from catwise.figures.labels import ANSWERS, improvement_label
+from catwise.figures.labels import ANSWERS, PATH, improvement_label
 from catwise.figures.style import Picture
 from catwise.pipeline.results import Results
 
@@ -45,7 +44,7 @@ def case_rows(results: Sequence[Results]) -> list[list[str]]:
     The verdict is that of the stage ``ceiling``. What was taken are the proposals that the path
     accepted. Gains are those of the path on the test split, net of plain training of the same
     seeds. The best baseline is the one with the largest mean there: it is chosen by what it is
-    judged by. Results from before the path was compared with it seed by seed have no difference.
+    judged by. The path is beyond it seed by seed, a dash where the metrics do not say how far.
     """
     cases = improved(results)
     pairs = [(one.ceiling.verdict.answer, one.metrics("improve")) for one in cases]

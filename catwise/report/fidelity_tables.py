@@ -7,19 +7,18 @@ import numpy as np
 from catwise.ceiling.calibration import calibrate_from
 from catwise.ceiling.partial_regression import PartialRegression
 from catwise.core.statistics import Estimate, noise_ceiling
+from catwise.fidelity import subsets
 from catwise.fidelity.scores import scores
-from catwise.figures.labels import kind_label
-from catwise.pipeline.files import read_npz
+from catwise.figures.labels import COUNTED, kind_label
 from catwise.pipeline.results import Results
 
-__all__ = ["besides_rows", "lead_rows", "score_rows"]
+__all__ = ["DESIGNS", "besides_rows", "lead_rows", "score_rows"]
 
 KINDS = (  # in the order of the columns
     *("identity", "kfac", "ekfac", "ekfac_fixed", "ekfac_runs", "segments", "segments_runs"),
-    *("exact_runs", "tracin", "label_counts"),
+    *("exact_runs", "tracin", COUNTED),
 )
-COUNTED = "label_counts"
-VECTORS = {"P": "at the end", "P_runs": "mean of runs", "P_segments": "segments"}
+VECTORS = {"endpoint": "at the end", "endpoint_runs": "mean of runs", "segments": "segments"}
 DESIGNS = {"half": "halves", "removal": "without a tenth"}
 Cells = dict[str, Estimate]  # by kind
 
@@ -93,16 +92,13 @@ def besides_rows(results: Sequence[Results]) -> list[list[str]]:
         if one.subsets is None:
             continue
         counts_k = np.array(one.card.counts["validation_a"])
-        arrays = read_npz(one.folder_of("influence") / "vectors.npz")
         score_of = {
-            name: calibrate_from(
-                one.subsets, p_nk.astype(np.float64), one.labels_n, counts_k
-            ).rank_score
-            for name, p_nk in arrays.items()
+            name: calibrate_from(one.subsets, p_nk, one.labels_n, counts_k).rank_score
+            for name, p_nk in one.vectors_by_kind.items()
         }
         count = str(len(one.subsets["kept_hn"]))
         scores = [_cell(score_of, name) for name in VECTORS]
-        rows.append([one.dataset, count, *scores, _highest_besides(one, arrays["P"], counts_k)])
+        rows.append([one.dataset, count, *scores, _highest_besides(one, one.vectors, counts_k)])
     return rows
 
 
@@ -123,11 +119,10 @@ def _of_vectors(results: Results, design: str, measure: str) -> Cells:
         return {}
     runs = results.parameters["influence"].get("runs", 1)
     kind = results.parameters["curvature"]["kind"]
-    kinds = {"P": kind, "P_runs": f"{kind}_runs"}
-    kinds["P_segments"] = "segments_runs" if runs > 1 else "segments"
-    arrays = read_npz(results.folder_of("influence") / "vectors.npz")
-    vectors = {kinds[name]: p_nk.astype(np.float64) for name, p_nk in arrays.items()}
-    vectors["label_counts"] = np.eye(len(results.classes))[results.labels_n]
+    kinds = {"endpoint": kind, "endpoint_runs": f"{kind}_runs"}
+    kinds["segments"] = "segments_runs" if runs > 1 else "segments"
+    vectors = {kinds[name]: p_nk for name, p_nk in results.vectors_by_kind.items()}
+    vectors[COUNTED] = np.eye(len(results.classes))[results.labels_n]
     of_design_h = _rows(results, design)
     kept_hn = results.subsets["kept_hn"][of_design_h]
     value_hsk = results.subsets[f"{measure}_hsk"][of_design_h]
@@ -138,7 +133,7 @@ def _of_vectors(results: Results, design: str, measure: str) -> Cells:
 def _rows(results: Results, design: str) -> np.ndarray:
     """Tell which subsets are of the design."""
     assert results.subsets is not None
-    return results.subsets["design_h"] == list(DESIGNS).index(design)
+    return results.subsets["design_h"] == subsets.DESIGNS.index(design)
 
 
 def _cell(scored: Cells, kind: str) -> str:

@@ -5,13 +5,12 @@ from typing import Any
 
 import pandas as pd
 
-from catwise.figures.labels import vectors_label
+from catwise.figures.labels import GROUPS, vectors_label
 from catwise.pipeline.records import TopShare
 from catwise.pipeline.results import Results
 
 __all__ = ["agreement", "diagonal", "ranked", "removals"]
 
-GROUPS = ("beneficial", "detrimental", "random")
 MEASURES = ("accuracy", "loss")
 PAPERS = {"beneficial": "falls", "detrimental": "rises"}  # a class without such samples
 

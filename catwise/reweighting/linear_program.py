@@ -49,7 +49,6 @@ class Program:
         _check(p_nk, targets, w_max)
         self.n, targets = len(p_nk), sorted(set(targets))
         self.w_max = float(min(w_max, self.n))
-        self.solves = self.fallbacks = 0
         self._scale_columns(p_nk)
         self._scale_objective(p_nk, targets)
         self._start_k: np.ndarray | None = None  # multipliers of the last candidate
@@ -83,11 +82,7 @@ class Program:
         self._c_n = c_n / self._c_scale
 
     def solve(self, floors_k: np.ndarray) -> Solution:
-        """Solve the linear program by the fast path.
-
-        ``fallbacks`` counts how often its proof failed and HiGHS took over.
-        """
-        self.solves += 1
+        """Solve the linear program by the fast path, and by HiGHS where its proof fails."""
         program = self._scaled(floors_k)
         if self.no_direction:
             return self._without_direction(program)
@@ -99,7 +94,6 @@ class Program:
             solution = self._exact(program)
         if solution.outcome == "optimal":
             self._start_k = descent.y_k
-        self.fallbacks += solution.solver == "reference"
         return solution
 
     def reference(self, floors_k: np.ndarray) -> Solution:
@@ -121,7 +115,6 @@ class Program:
         """
         if not eps > 0 or not np.isfinite(eps):
             raise InputError(f"eps: expected a positive number; got {eps}")
-        self.solves += 1
         program = self._scaled(floors_k)
         descent = minimise_dual(program, self._quadratic_k, eps, TIGHT * self.n, 15)
         if descent.infeasible or descent.residual > TIGHT * self.n:

@@ -13,10 +13,10 @@ from catwise.ceiling.verdict import Verdict
 from catwise.core.errors import InputError
 from catwise.core.progress import Progress
 from catwise.fidelity.subsets import halves_of_labels
-from catwise.improvement.own_training import TrainFunction
+from catwise.improvement.first_calls import FEW
+from catwise.improvement.own_models import CheckedTraining, TrainFunction
 from catwise.influence.layers import frozen
 from catwise.influence.samples import Samples
-from catwise.sharing.first_calls import require_logits
 from catwise.sharing.questions import Fitted
 from catwise.training.models import fingerprint
 
@@ -44,6 +44,7 @@ def retrained_verdict(
     fitted: Fitted,
     query: Samples,
     classes: Sequence[str],
+    accuracy_k: np.ndarray,
     retrain: TrainFunction,
     *,
     halves: int,
@@ -54,7 +55,8 @@ def retrained_verdict(
     """Train on ``halves`` random halves of every label, and give the verdict that they calibrate.
 
     Half h is trained as ``retrain(weights_n, h)``, with weight 2 on the half (n over its size) and
-    0 elsewhere, of mean 1 as the weights that the verdict is about.
+    0 elsewhere, of mean 1 as the weights that the verdict is about. ``accuracy_k`` is that of the
+    fitted model on the query samples of each class.
 
     Raises InputError where ``retrain`` returns no model of these classes, trains one on that was
     there before, or returns models with the same losses whatever the weights.
@@ -62,29 +64,25 @@ def retrained_verdict(
     labels_n = fitted.train.labels.cpu().numpy()
     kept_hn = halves_of_labels(labels_n, halves, np.random.default_rng(seed))
     like, measured = next(fitted.model.parameters()), []
-    before: nn.Module | None = None
+
+    def placed(weights_n: np.ndarray, number: int) -> nn.Module:
+        model = retrain(weights_n, number)
+        return model.to(like) if isinstance(model, nn.Module) else model
+
+    few = fitted.train.rows(FEW)
+    training = CheckedTraining(placed, few, len(classes), fitted.logits, "retrain")
     for number, kept_n in progress(list(enumerate(kept_hn))):
-        model = retrain(kept_n / kept_n.mean(), number)
-        if not isinstance(model, nn.Module):
-            raise InputError(f"retrain: expected a torch module; got {type(model).__name__}")
+        model = training(kept_n / kept_n.mean(), number)
         if fingerprint(fitted.model) != fitted.fingerprint:
             raise InputError("retrain: expected a new model; got the diagnosed one, trained on")
-        if model is before:
-            raise InputError("retrain: expected a new model each time; got the one before")
-        before = model.to(like)
-        require_logits("query", model, query, fitted.logits, len(classes), "retrain")
         measured.append(_measured(model, query, len(classes), fitted))
     loss_hk, accuracy_hk = (np.stack(values) for values in zip(*measured, strict=True))
     if (loss_hk == loss_hk[0]).all():
-        raise InputError(
-            "retrain: expected another model with other weights; got the same; multiply the loss "
-            "of sample i by weights_n[i]"
-        )
+        raise training.same_models()
     counts_k = np.bincount(query.labels.cpu().numpy(), minlength=len(classes))
     calibration = calibrate(
         p_nkb.sum(axis=2), labels_n, counts_k, kept_hn, loss_hk[:, None], accuracy_hk[:, None]
     )
-    _, accuracy_k = _measured(fitted.model, query, len(classes), fitted)
     verdict, _ = calibrated_check(
         check, p_nkb, labels_n, counts_k, accuracy_k, calibration, classes, small_gain
     )
@@ -100,7 +98,8 @@ def _measured(
         for start in range(0, len(query), fitted.batch_size):
             part = query.rows(slice(start, start + fitted.batch_size))
             losses.append(fitted.loss(model, part).double().cpu())
-            right.append((fitted.logits(model, part).argmax(-1) == part[-1]).double().cpu())
+            predicted = fitted.logits(model, part)[:, :classes].argmax(-1)
+            right.append((predicted == part[-1]).double().cpu())
     labels = query.labels.cpu()
     count_k = torch.bincount(labels, minlength=classes)
     loss_k, right_k = (

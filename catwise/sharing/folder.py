@@ -15,10 +15,10 @@ from torch import Tensor, nn
 
 from catwise.core.errors import InputError, optional_packages
 from catwise.core.losses import Logits, Loss, with_logits
+from catwise.improvement.first_calls import FEW, named_inputs
 from catwise.influence.curvature import from_tensors
 from catwise.influence.samples import Samples
 from catwise.sharing.findings import Findings
-from catwise.sharing.first_calls import inputs_checksum
 from catwise.sharing.frames import INFLUENCE, to_frame
 from catwise.sharing.questions import Fitted, require_model
 from catwise.training.models import checksum
@@ -62,7 +62,7 @@ def save(diagnosis: Findings, path: str | Path) -> None:
         words = {"sha256": checksum(tensors), "model": fitted.fingerprint}
         content = to_bytes(tensors, words)  # save_file fails with no OSError on a full disk
         files[FACTORS] = lambda file: file.write_bytes(content)
-        record["fingerprint"], record["inputs"] = fitted.fingerprint, inputs_checksum(fitted.train)
+        record["fingerprint"], record["inputs"] = fitted.fingerprint, _inputs_checksum(fitted.train)
     text = json.dumps(record, indent=2, allow_nan=False) + "\n"
     files[RECORD] = lambda file: file.write_text(text, encoding="utf-8")
     write_all(Path(path), files)
@@ -137,7 +137,7 @@ def load(
                 f"train: expected the {len(known['labels_n'])} training samples of the diagnosis; "
                 f"got {len(train)} with other labels"
             )
-        if inputs not in (None, inputs_checksum(train)):
+        if inputs not in (None, _inputs_checksum(train)):
             raise InputError(
                 "train: expected the training samples of the diagnosis; got others of these labels"
             )
@@ -146,6 +146,12 @@ def load(
         loss = with_logits(loss, logits)
         known["fitted"] = Fitted(model, train, curvature, fitted_at, loss, size, logits=logits)
     return known
+
+
+def _inputs_checksum(samples: Samples) -> str:
+    """Return the checksum of the inputs of the first samples."""
+    inputs = enumerate(named_inputs(samples.rows(FEW)))
+    return checksum({f"{number} {key}": part for number, (key, part) in inputs})
 
 
 def _read_table(path: Path) -> "pd.DataFrame":

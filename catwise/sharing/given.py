@@ -2,7 +2,7 @@
 
 import copy
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -14,17 +14,17 @@ from catwise.core.errors import InputError
 from catwise.core.losses import Logits
 from catwise.core.numbers import require_number
 from catwise.data.free_memory import free_memory
-from catwise.improvement.own_training import TrainFunction
+from catwise.improvement.first_calls import FEW, require_logits
+from catwise.improvement.own_models import TrainFunction
+from catwise.improvement.own_samples import require_labels, require_unseen
 from catwise.influence.duration import Work, estimated_seconds
 from catwise.influence.memory import MemoryPlan, plan_memory
 from catwise.influence.samples import Data, Samples, as_samples
 from catwise.influence.vectors import validation_bins
 from catwise.sharing.calibrated import require_trainer
-from catwise.sharing.first_calls import require_logits, require_unseen
 
 __all__ = [
     "announced_plan",
-    "checked_classes",
     "checked_model",
     "checked_samples",
     "dealt_bins",
@@ -73,21 +73,6 @@ def checked_model(model: Any) -> nn.Module:
     return copy.deepcopy(model).float() if half else model
 
 
-def checked_classes(classes: Any) -> tuple[str, ...]:
-    """Return the names of the classes, of which there must be two or more, all different.
-
-    >>> checked_classes(["cat", "dog"])
-    ('cat', 'dog')
-    """
-    names = tuple(map(str, classes)) if isinstance(classes, Iterable) else ()
-    if len(names) < 2:
-        got = list(names) or classes
-        raise InputError(f"classes: expected the names of two or more; got {got}")
-    if len(set(names)) < len(names):
-        raise InputError(f"classes: expected different names; got {', '.join(names)}")
-    return names
-
-
 def checked_samples(
     name: str,
     data: Data,
@@ -102,14 +87,13 @@ def checked_samples(
     ``require_logits`` refuse, for the samples ``train``, and for training samples of one class.
     """
     samples = as_samples(data, model, name)
-    low, high = int(samples.labels.min()), int(samples.labels.max())
-    if low < 0 or high >= len(classes):
-        raise InputError(f"{name}: expected labels 0 to {len(classes) - 1}; got {low} to {high}")
-    require_logits(name, model, samples, logits, len(classes))
+    require_labels(name, samples.labels, len(classes))
+    require_logits(name, model, samples.rows(FEW), logits, len(classes))
     if train is not None:
         require_unseen(samples, train)
-    elif low == high:
-        raise InputError(f"{name}: expected samples of two classes or more; got {classes[low]}")
+    elif len(present := samples.labels.unique()) == 1:
+        only = classes[int(present)]
+        raise InputError(f"{name}: expected samples of two classes or more; got {only}")
     return samples
 
 

@@ -79,10 +79,10 @@ class Fitted:
 
 def require_model(model: nn.Module, expected: str) -> None:
     """Raise InputError unless the model has the weights of that fingerprint."""
-    if (found := fingerprint(model)) != expected:
+    if (actual := fingerprint(model)) != expected:
         raise InputError(
             f"model: expected the weights that the factors were fitted at, {expected[:12]}; "
-            f"got {found[:12]}; fit anew with diagnose"
+            f"got {actual[:12]}; fit anew with diagnose"
         )
 
 

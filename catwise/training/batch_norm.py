@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from catwise.core.evaluation import evaluating
 from catwise.core.losses import Batch
 
 __all__ = ["has_batch_norm", "refresh_statistics", "statistics"]
@@ -32,21 +33,18 @@ def refresh_statistics(model: nn.Module, batches: Iterable[Batch]) -> None:
     >>> model[0].running_mean, model[0].running_var
     (tensor([1.]), tensor([2.]))
     """
-    modes = {module: module.training for module in model.modules()}
     momenta = {layer: layer.momentum for layer in _layers(model)}
-    model.eval()
-    for layer in momenta:
-        layer.reset_running_stats()
-        layer.momentum = None  # the mean over all batches so far
-        layer.train()
     try:
-        for *inputs, _ in batches:
-            model(*inputs)
+        with evaluating(model):
+            for layer in momenta:
+                layer.reset_running_stats()
+                layer.momentum = None  # the mean over all batches so far
+                layer.train()
+            for *inputs, _ in batches:
+                model(*inputs)
     finally:
         for layer, momentum in momenta.items():
             layer.momentum = momentum
-        for module, mode in modes.items():
-            module.training = mode
 
 
 def statistics(model: nn.Module) -> dict[str, Tensor]:

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from catwise.core.evaluation import evaluating
 from catwise.core.losses import Batch, per_sample_margin
 from catwise.core.precision import Precision, precision
 from catwise.training.epochs import Recipe
@@ -80,17 +81,15 @@ def logits(model: nn.Module, batch: Batch, recipe: Recipe | None = None) -> Tens
     ``recipe`` is as for ``per_class``. Logits in bfloat16 are returned as float32.
     """
     *inputs, labels = batch
-    training = model.training
     kind: Precision = recipe.precision if recipe else "float32"
-    model.eval()
     if recipe and recipe.channels_last:  # as after training, so that the bits are the same
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     parts = []
-    for x, *others in zip(*(values.split(1000) for values in inputs), strict=True):
-        if recipe and recipe.channels_last:
-            x = x.contiguous(memory_format=torch.channels_last)
-        with precision(kind, labels.device.type):
-            parts.append(model(x, *others))
-    model.train(training)
+    with evaluating(model):
+        for x, *others in zip(*(values.split(1000) for values in inputs), strict=True):
+            if recipe and recipe.channels_last:
+                x = x.contiguous(memory_format=torch.channels_last)
+            with precision(kind, labels.device.type):
+                parts.append(model(x, *others))
     whole = torch.cat(parts)
     return whole.float() if whole.dtype == torch.bfloat16 else whole

@@ -239,11 +239,9 @@ def test_whose_samples_help_a_class_is_counted():
 
 def checked(value: float, low: float) -> dict[str, object]:
     other = Estimate(0.1, 0.05, 0.2)
-    checks = {"smallest_share": other, "headroom": other, "crossfitted": other}
-    ratio = Estimate(value, low, 1.0)
-    rest = {"room": True, "blocking": ("a", "b"), "exchange_rate": 0.5, "gap": 0.0, "record": {}}
-    verdict = Verdict("room", other, ("a", "b"), 0.5)
-    return {"ceiling": Ceiling(ratio, **checks, **rest, verdict=verdict), **vectors()}
+    ratio, pair = Estimate(value, low, 1.0), ("a", "b")
+    verdict = Verdict("room", other, pair, 0.5)
+    return {"ceiling": Ceiling(ratio, other, pair, 0.5, verdict, record={}), **vectors()}
 
 
 @pytest.mark.parametrize(

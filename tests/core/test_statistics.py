@@ -39,6 +39,8 @@ def test_spearman_is_scipys_column_by_column_with_ties(rng):
     first, second = rng.integers(0, 5, (30, 4)), rng.integers(0, 5, (30, 4))
     expected = [spearmanr(first[:, k], second[:, k]).statistic for k in range(4)]
     np.testing.assert_allclose(spearman(first, second), expected)
+    along = spearman(first.T[None], second.T[:, None], axis=-1)  # all pairs of columns
+    np.testing.assert_allclose(np.diag(along), expected)
 
 
 def test_spearman_of_a_constant_column_is_undefined():

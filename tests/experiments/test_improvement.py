@@ -14,14 +14,17 @@ from catwise.config.schema import Improve
 from catwise.core.losses import per_sample_loss
 from catwise.experiments import resume, weighted_training
 from catwise.experiments.improvement import run_improvement
+from catwise.experiments.improvement_trainer import Trainer
 from catwise.experiments.plan import most_trainings
 from catwise.experiments.retraining import retrain, train_anew
 from catwise.experiments.weighted_training import INFLUENCE, WeightedJob, weighted_trainings
+from catwise.improvement.proposals import Evidence, Region
 from catwise.influence.vectors import influence_vectors
 from catwise.pipeline.artifacts import new_model, read_splits, training_recipe
 from catwise.pipeline.files import read_json, read_npz, write_json, write_npz
 from catwise.pipeline.fitted_factors import fit_own_factors
 from catwise.pipeline.tables import TABLES, read_table, table_names
+from catwise.reweighting.controls import kept_weights
 from catwise.training import evaluate
 from catwise.training.epochs import train_epochs
 from catwise.training.models import fingerprint
@@ -316,3 +319,13 @@ def test_each_source_of_weights_is_computed_of_the_same_trainings():
     for one, other in pairwise(sources.values()):
         assert not np.allclose(one, other)
         assert np.corrcoef(one.ravel(), other.ravel())[0, 1] > 0.3
+
+
+def test_what_a_pruning_leaves_out_stays_out_in_the_rounds_after(monkeypatch):
+    monkeypatch.setattr(Trainer, "pruning_weights", lambda *_: kept_weights(np.arange(10) > 2))
+    section = SECTION.model_copy(update={"proposals": ["lowest_margins"]})
+    proposal = Trainer(None, section, {}).proposals()["lowest_margins"]
+    weights_n = np.repeat([1.0, 2.0, 0.6], [3, 2, 5])
+    later = Evidence(np.zeros((10, 2)), np.arange(10) % 2, weights_n)
+    for evidence in (replace(later, weights_n=np.ones(10)), later):
+        assert (Region().nearest(proposal(evidence))[:3] == 0).all()

@@ -4,11 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from catwise.fidelity.cost import Work, trainings
+from catwise.fidelity.cost import Sizes, trainings
 from catwise.fidelity.subsets import random_halves, random_removals
 from catwise.fidelity.tables import tabulate
 
-WORK = Work(n=100, m=50, classes=3, epochs=10, pairs=100, segments=2, runs=4)
+WORK = Sizes(n=100, m=50, classes=3, epochs=10, pairs=100, segments=2, runs=4)
 
 
 @pytest.fixture

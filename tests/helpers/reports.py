@@ -64,7 +64,7 @@ def write_results(
 
     ``looks`` says what the samples are: images, points, or nothing that can be seen. ``flips``
     labels are flipped, those of the most detrimental samples. ``trimmed``: removal by rounds.
-    ``carried`` results are older than the calibration of the verdict.
+    ``carried`` results lack the calibration of the verdict.
     """
     place = partial(Path, folder) if isinstance(folder, Path) else folder
     _write_data(place, classes, looks, flips)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from catwise.core.errors import InputError
-from catwise.improvement.acceptance import accepted, choice, crossfitted_choice, gain, refusals
+from catwise.improvement.acceptance import Rule, accepted, gain
 
 LABELS = np.arange(200) % 4
 
@@ -46,9 +46,9 @@ def test_a_gain_at_the_price_of_a_class_is_not_chosen(rng):
     net = gain(after, before, LABELS)
     assert net.mean.low > 0
     assert net.worse.tolist() == [3]
-    assert choice([after], before, LABELS) is None
+    assert Rule(LABELS).choice([after], before) is None
     sound = before | ((LABELS == 0) & (rng.random(len(LABELS)) < 0.3))  # gains less, takes nothing
-    assert choice([after, sound, before], before, LABELS) == 1
+    assert Rule(LABELS).choice([after, sound, before], before) == 1
 
 
 def test_a_loss_within_what_is_allowed_is_chosen(rng):
@@ -56,9 +56,9 @@ def test_a_loss_within_what_is_allowed_is_chosen(rng):
     lost = (LABELS == 3) & (rng.random(len(LABELS)) < 0.3)
     after = (before | (LABELS == 0)) & ~lost
     loss = -100 * gain(after, before, LABELS).class_k[3]  # in points
-    assert choice([after], before, LABELS, allowed_loss=1.01 * loss) == 0
-    assert choice([after], before, LABELS, allowed_loss=0.99 * loss) is None
-    chosen = crossfitted_choice([after], before, LABELS, allowed_loss=100)
+    assert Rule(LABELS, allowed_loss=1.01 * loss).choice([after], before) == 0
+    assert Rule(LABELS, allowed_loss=0.99 * loss).choice([after], before) is None
+    chosen = Rule(LABELS, allowed_loss=100).crossfitted_choice([after], before)
     np.testing.assert_array_equal(chosen, after)
 
 
@@ -69,7 +69,7 @@ def test_each_refusal_says_its_reason(rng):
     falling = before & (rng.random(200) < 0.9)
     slight = before.copy()
     slight[0, np.flatnonzero(~before[0])[0]] = True
-    reasons = refusals([better, best, losing, falling, slight], before, LABELS, classes="abcd")
+    reasons = Rule(LABELS, classes="abcd").refusals([better, best, losing, falling, slight], before)
     assert reasons[0] == "another gains more"
     assert reasons[1] == ""
     loss = gain(losing, before, LABELS)
@@ -77,7 +77,7 @@ def test_each_refusal_says_its_reason(rng):
     assert reasons[2] == f"class d loses {points:.2g} points (at least {least:.2g})"
     assert reasons[3].endswith("falls")
     assert reasons[4] == "no sure gain, neither in the mean nor in the worst class"
-    assert "class 3 loses" in refusals([losing], before, LABELS)[0]
+    assert "class 3 loses" in Rule(LABELS).refusals([losing], before)[0]
 
 
 def test_a_choice_that_cross_fitting_does_not_confirm_says_what_it_gains_there():
@@ -87,7 +87,7 @@ def test_a_choice_that_cross_fitting_does_not_confirm_says_what_it_gains_there()
     trials = [before.copy() for _ in range(4)]
     for number, trial in enumerate(trials):
         trial[np.ix_(np.arange(16) % 2 == number // 2, np.arange(40) % 2 == number % 2)] = True
-    reasons = refusals(trials, before, labels)
+    reasons = Rule(labels).refusals(trials, before)
     assert reasons[0].startswith("not confirmed by cross-fitting the choice: +0 points in the mean")
     assert reasons[1] == "another gains more"
 
@@ -104,9 +104,9 @@ def test_of_single_trials_without_effect_hardly_one_is_taken_and_more_good_ones_
             for _ in range(2)
         )
         good = idle | ((LABELS == 0) & (rng.random(200) < 0.6))
-        idle_taken += refusals([idle], before, LABELS) == [""]
-        good_taken += refusals([good], before, LABELS) == [""]
-        by_halves += accepted(gain(crossfitted_choice([good], before, LABELS), before, LABELS))
+        idle_taken += Rule(LABELS).refusals([idle], before) == [""]
+        good_taken += Rule(LABELS).refusals([good], before) == [""]
+        by_halves += accepted(gain(Rule(LABELS).crossfitted_choice([good], before), before, LABELS))
     assert idle_taken <= 22
     assert good_taken > 1.1 * by_halves
 
@@ -116,10 +116,10 @@ def test_losses_are_counted_from_plain_weights(rng):
     plain = answers(rng, [0.3, 0.9, 0.9, 0.9])
     before = plain & ~((LABELS == 3) & (rng.random(len(LABELS)) < 0.3))
     after = before | (LABELS == 0)
-    assert choice([after], before, LABELS) == 0
-    assert choice([after], before, LABELS, plain_sm=plain) is None
+    assert Rule(LABELS).choice([after], before) == 0
+    assert Rule(LABELS, plain_sm=plain).choice([after], before) is None
     np.testing.assert_array_equal(
-        crossfitted_choice([after], before, LABELS, plain_sm=plain), before
+        Rule(LABELS, plain_sm=plain).crossfitted_choice([after], before), before
     )
 
 
@@ -152,7 +152,7 @@ def test_of_many_trials_without_effect_hardly_a_choice_is_accepted(count):
             ease_m + 0.3 * rng.normal(size=200) + 0.3 * rng.normal(size=(6, 200)) > -1
             for _ in range(count + 1)
         )
-        taken += accepted(gain(crossfitted_choice(trials, before, LABELS), before, LABELS))
+        taken += accepted(gain(Rule(LABELS).crossfitted_choice(trials, before), before, LABELS))
         naive += any(accepted(gain(trial, before, LABELS)) for trial in trials)
     assert taken <= 16
     assert naive > taken  # the best of many looks better than it is
@@ -175,9 +175,9 @@ def test_a_trial_is_not_taken_on_the_evidence_of_another():
         better = before | ((LABELS == 0) & (rng.random(200) < 0.5))
         better &= ~((LABELS == 3) & (rng.random(200) < 0.12))
         trials = [idle, better]
-        idle_taken += not refusals(trials, before, LABELS)[0]
-        elsewhere = gain(crossfitted_choice(trials, before, LABELS), before, LABELS)
-        by_the_other += accepted(elsewhere) and choice(trials, before, LABELS) == 0
+        idle_taken += not Rule(LABELS).refusals(trials, before)[0]
+        elsewhere = gain(Rule(LABELS).crossfitted_choice(trials, before), before, LABELS)
+        by_the_other += accepted(elsewhere) and Rule(LABELS).choice(trials, before) == 0
     assert idle_taken <= 22  # of 300 draws at 5 %, with a probability of .98
     assert by_the_other > 2 * idle_taken
 
@@ -186,10 +186,10 @@ def test_a_choice_among_many_is_found_where_one_gains(rng):
     before = answers(rng, [0.5, 0.9, 0.9, 0.9])
     idle = [answers(rng, [0.5, 0.9, 0.9, 0.9]) for _ in range(11)]
     better = before | ((LABELS == 0) & (rng.random(len(LABELS)) < 0.9))
-    chosen = crossfitted_choice([*idle, better], before, LABELS)
+    chosen = Rule(LABELS).crossfitted_choice([*idle, better], before)
     np.testing.assert_array_equal(chosen, better)  # the best in every quarter
     assert accepted(gain(chosen, before, LABELS))
-    reasons = refusals([*idle, better], before, LABELS)
+    reasons = Rule(LABELS).refusals([*idle, better], before)
     assert all(reasons[:-1])
     assert reasons[-1] == ""
 
@@ -200,7 +200,7 @@ def test_a_quarter_is_not_chosen_by_its_own_answers(rng):
     labels = np.array([0, 0, 0, 0, 1, 1, 1, 1])
     lucky = before.copy()
     lucky[np.ix_([0, 2], [0, 2, 4, 6])] = True
-    chosen = crossfitted_choice([before, lucky], before, labels)
+    chosen = Rule(labels).crossfitted_choice([before, lucky], before)
     assert not chosen.any()
 
 

@@ -50,6 +50,8 @@ def test_arrays_are_taken_as_tensors_are(rng):
     assert torch.equal(given, expected)
     with pytest.raises(InputError, match=r"^train: expected features as floats; got torch.int64$"):
         sklearn_training(LogisticRegression(), (x.long(), y))
+    with pytest.raises(InputError, match=r"^train: expected features and labels; got 2 inputs and"):
+        sklearn_training(LogisticRegression(), (x, x, y))
 
 
 @pytest.mark.parametrize(

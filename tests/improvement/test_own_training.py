@@ -15,7 +15,7 @@ from catwise.improvement.acceptance import Gain
 from catwise.improvement.own_samples import as_batch, require_apart
 from catwise.improvement.own_training import Improvement, averaged_influence
 from catwise.improvement.path import Judgement, Path, Round, Trial
-from catwise.improvement.proposals import Evidence, direction
+from catwise.improvement.proposals import Evidence, Frequency, direction
 from catwise.influence.factors import fit_factors
 from catwise.influence.vectors import influence_vectors
 from tests.helpers.small import blobs
@@ -337,10 +337,11 @@ def test_what_is_wrong_is_said_before_the_first_training():
     few = (test[0][:3], torch.tensor([0, 1, 2]))
     with pytest.raises(InputError, match=r"^test: expected 2 samples or more .*; got 1 of 'a'$"):
         improve(never, train, validation, few, "abc", **OPTIONS)
-    with pytest.raises(InputError, match=r"^train: expected labels from 0 to 1; got 0 to 2$"):
+    with pytest.raises(InputError, match=r"^train: expected labels 0 to 1; got 0 to 2$"):
         improve(never, train, validation, test, "ab", **OPTIONS)
     for options, line in (
         ({"norm": True}, "improve: expected options of fit_factors; got norm"),
+        ({"model": 1, "layers": {}}, "improve: expected options of fit_factors; got model, layers"),
         ({"seed": -1}, "seed: expected a whole number, 0 or more; got -1"),
         ({"seed": "a"}, "seed: expected a whole number, 0 or more; got 'a'"),
         ({"proposals": {"x": 1}}, "proposal 'x': expected a function of the evidence; got 1"),
@@ -375,7 +376,7 @@ def test_samples_that_are_in_two_sets_are_counted_and_if_many_refused(as_given):
 def test_a_model_that_does_not_fit_the_samples_is_refused_after_the_first_training():
     for model, line in (
         (torch.nn.Linear(3, 2), "logits of 3 classes, (8, 3); got (8, 2)"),
-        (torch.nn.Linear(4, 3), "a model that takes the inputs of train; got mat1 and mat2"),
+        (torch.nn.Linear(4, 3), "a model that takes the inputs of train; got float64 (8, 3): mat"),
     ):
         calls = []
 
@@ -431,3 +432,12 @@ def test_what_is_half_trained_gives_proposals_of_its_own_and_judges_nothing():
     half = {"half_trained": lambda weights_n, seed: None}
     with pytest.raises(InputError, match="half_trained: expected a torch module"):
         improve(trainer(train), train, validation, test, "abc", **half, **OPTIONS)
+
+
+def test_weights_in_which_influence_has_no_part_are_proposed_once_beside_half_trained_models():
+    train, validation, test, _ = problem(4, flips=30)
+    trained = trainer(train)
+    options = OPTIONS | {"proposals": {"root": Frequency(0.5)}}
+    result = improve(trained, train, validation, test, "abc", half_trained=trained, **options)
+    assert "root" in str(result)
+    assert "root, middle" not in str(result)

@@ -18,7 +18,7 @@ from catwise.core.errors import InputError
 from catwise.core.losses import per_sample_margin, per_sample_probability
 from catwise.diagnosis import diagnose
 from catwise.influence.factors import fit_factors
-from catwise.influence.samples import as_samples
+from catwise.influence.samples import as_samples, input_marks
 from catwise.influence.vectors import influence_vectors
 from tests.helpers import small
 
@@ -307,3 +307,13 @@ def test_half_precision_is_diagnosed_in_float32(images):
     )
     np.testing.assert_array_equal(found.p_nk, whole.p_nk)
     assert next(model.parameters()).dtype == torch.float16
+
+
+@pytest.mark.parametrize(("one", "other"), [("int32", "int64"), ("float32", "float64")])
+def test_samples_with_the_same_inputs_are_found_in_another_number_format(one, other):
+    x, y = torch.arange(6).reshape(3, 2), torch.zeros(3)
+    first, second = ((x.to(getattr(torch, name)), y) for name in (one, other))
+    np.testing.assert_array_equal(input_marks(first), input_marks(second))
+    by_name = ({"input": second[0]}, y)
+    np.testing.assert_array_equal(input_marks(by_name), input_marks(second))
+    assert len(set(input_marks(second))) == 3

@@ -47,8 +47,13 @@ def complete(results: Results) -> Results:
     return results
 
 
+def raw(results: Results) -> pd.DataFrame:
+    """Read the table that is written for whoever opens the file, and that no page shows."""
+    return read_table(path_of(results, "train/raw"), TABLES["train/raw"])
+
+
 READERS = {  # of the tables of each stage, by name
-    "train": lambda results: {"history": results.history, "raw": results.raw},
+    "train": lambda results: {"history": results.history, "raw": raw(results)},
     "ceiling": lambda results: {"epochs": results.epochs, "gains": results.gains},
     "fidelity": lambda results: vars(results.fidelity or EMPTY),
     "removal": lambda results: vars(results.removal or EMPTY),

@@ -160,6 +160,7 @@ def test_fast_path_equals_reference_over_candidates_and_warm_equals_cold(rng, ki
         solution, reference = program.solve(floors_k), program.reference(floors_k)
         cold = Program(p_nk, [0, 1]).solve(floors_k)
         assert solution.outcome == reference.outcome == cold.outcome != "uncertified"
+        assert solution.solver == "dual"
         assert_proved(solution, p_nk, [0, 1], floors_k)
         assert_proved(reference, p_nk, [0, 1], floors_k)
         assert solution.objective == pytest.approx(
@@ -174,8 +175,6 @@ def test_fast_path_equals_reference_over_candidates_and_warm_equals_cold(rng, ki
             )
         if solution.outcome == "optimal" and kind == "heavy":  # a generic program has one optimum
             np.testing.assert_allclose(solution.weights_n, cold.weights_n, atol=1e-7)
-    assert program.fallbacks == 0
-    assert program.solves == 4
 
 
 @pytest.mark.slow
@@ -483,7 +482,7 @@ def test_a_failed_proof_falls_back_to_the_reference_and_is_counted(rng, monkeypa
 
     monkeypatch.setattr(program, "_solution", doubt)
     solution = program.solve(floors_k)
-    assert (solution.outcome, solution.solver, program.fallbacks) == ("optimal", "reference", 1)
+    assert (solution.outcome, solution.solver) == ("optimal", "reference")
     assert solution.objective == pytest.approx(right.objective, abs=TOLERANCE * spread(p_nk, [0]))
     assert (
         doubt(program._scaled(floors_k), right.weights_n - 1, np.ones(4), "optimal", "dual").outcome

@@ -2,12 +2,14 @@
 
 from copy import deepcopy
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from catwise.core.errors import InputError
 from catwise.diagnosis import diagnose
+from catwise.sharing import calibrated
 from tests.helpers.diagnoses import noisy
 
 pytestmark = pytest.mark.slow
@@ -38,7 +40,7 @@ def test_weights_that_are_ignored_are_noticed():
 
 def test_a_model_that_is_trained_on_is_noticed():
     model, other = deepcopy(noisy()[0]), deepcopy(noisy()[0])
-    match = "^retrain: expected a new model each time; got the one before$"
+    match = "^retrain: expected a new model each time; got the one before, trained on$"
     said(match, model, lambda weights_n, seed: trained_on(other, weights_n))
     match = "^retrain: expected a new model; got the diagnosed one, trained on$"
     said(match, model, lambda weights_n, seed: trained_on(model, weights_n))
@@ -64,3 +66,37 @@ def test_models_of_another_precision_are_measured_in_that_of_the_diagnosis(dtype
 
     found = diagnose(model, *noisy()[1:], "abc", retrain=retrain, halves=5)
     assert found.verdict.calibrated
+
+
+def test_an_output_that_is_no_class_is_none_in_the_accuracy_before_and_after(monkeypatch):
+    """One diagnosis has one accuracy: that of the classes, whatever else the model puts out."""
+    model, train, query = noisy()
+    wide = nn.Sequential(deepcopy(model), nn.Linear(3, 4).double())
+    with torch.no_grad():
+        wide[1].weight.copy_(torch.eye(4, 3))
+        wide[1].bias.copy_(torch.tensor([0.0, 0.0, 0.0, 50.0]))
+    accuracies = {}
+    judged, calibrate = calibrated.calibrated_check, calibrated.calibrate
+
+    def noted(*given):
+        accuracies["after"] = given[5]
+        return calibrate(*given)
+
+    def judged_by(*given):
+        accuracies["before"] = given[4]
+        return judged(*given)
+
+    monkeypatch.setattr(calibrated, "calibrate", noted)
+    monkeypatch.setattr(calibrated, "calibrated_check", judged_by)
+
+    def retrain(weights_n, seed):
+        again = deepcopy(wide)
+        trained_on(again, weights_n)
+        return again
+
+    answer = diagnose(wide, train, query, "abc", retrain=retrain, halves=5)
+    right_m = (model(query[0]).argmax(1) == query[1]).double().numpy()
+    counts_k = np.bincount(query[1])
+    np.testing.assert_array_equal(answer.accuracy_k, np.bincount(query[1], right_m) / counts_k)
+    np.testing.assert_array_equal(accuracies["before"], answer.accuracy_k)
+    assert accuracies["after"].min() > 0.5

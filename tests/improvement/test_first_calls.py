@@ -162,7 +162,7 @@ def test_inputs_that_the_model_does_not_take_are_one_line(name, change, words):
     x, y = parts[name]
     changed = change(x)
     parts[name] = changed | {"labels": y} if isinstance(changed, dict) else (changed, y)
-    match = rf"^{name}: expected inputs that the model takes; got {words}"
+    match = rf"^model: expected a model that takes the inputs of {name}; got {words}"
     said(match, model, parts["train"], parts["query"], CLASSES)
 
 

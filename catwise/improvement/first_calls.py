@@ -4,7 +4,6 @@ import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -12,36 +11,32 @@ from catwise.core.errors import InputError
 from catwise.core.losses import Batch, Logits, Loss
 from catwise.influence.layers import frozen
 from catwise.influence.samples import Samples
-from catwise.training.models import checksum
 
-__all__ = ["inputs_checksum", "require_logits", "require_loss", "require_unseen"]
+__all__ = ["FEW", "named_inputs", "require_logits", "require_loss"]
 
 FEW = slice(0, 8)  # samples
-CHANCE = 2  # query samples, and % of them, that may repeat training samples by chance
 ROUNDING = 1e-3  # of the sum of probabilities, of many classes in float32
 
 
 def require_logits(
     name: str,
     model: nn.Module,
-    samples: Samples,
+    few: Batch,
     logits: Logits,
     classes: int,
     called: str = "model",
 ) -> None:
-    """Call the model on the first of the samples; ``name`` and ``called`` are those in errors.
+    """Call the model on a few samples; ``name`` and ``called`` are those in errors.
 
     It warns of outputs that look like probabilities. Raises InputError for inputs that the model
     does not take, and for outputs that are no logits of as many ``classes`` or more.
     """
-    few = samples.rows(FEW)
     shown = ", ".join(
         f"{key} {part.dtype} {tuple(part.shape)}".replace("torch.", "").strip()
-        for key, part in _inputs(few)
+        for key, part in named_inputs(few)
     )
-    output = _called(
-        f"{name}: expected inputs that the model takes; got {shown}", logits, model, few
-    )
+    expected = f"{called}: expected a model that takes the inputs of {name}; got {shown}"
+    output = _called(expected, logits, model, few)
     count, shape = len(few[-1]), _shape(output)
     if len(shape) != 2 or shape[0] != count or shape[1] < classes:
         raise InputError(
@@ -68,28 +63,7 @@ def require_loss(name: str, loss: Loss, model: nn.Module, samples: Samples) -> N
         )
 
 
-def require_unseen(query: Samples, train: Samples) -> None:
-    """Raise InputError where query samples have the inputs of training samples.
-
-    As many may have them by chance as training samples repeat each other, and a few more.
-    """
-    marks, counts = np.unique(train.marks(), return_counts=True)
-    seen = int(np.isin(query.marks(), marks).sum())
-    repeated = 1 - int((counts == 1).sum()) / len(train)
-    if seen > max(CHANCE, (CHANCE / 100 + repeated) * len(query)):
-        raise InputError(
-            f"query: expected samples that the model was not trained on; got {seen} of {len(query)}"
-            " with the inputs of training samples"
-        )
-
-
-def inputs_checksum(samples: Samples) -> str:
-    """Return the checksum of the inputs of the first samples."""
-    inputs = enumerate(_inputs(samples.rows(FEW)))
-    return checksum({f"{number} {key}": part for number, (key, part) in inputs})
-
-
-def _inputs(batch: Batch) -> list[tuple[str, Tensor]]:
+def named_inputs(batch: Batch) -> list[tuple[str, Tensor]]:
     """List the inputs of a batch, with their names if they have some."""
     named = (part if isinstance(part, Mapping) else {"": part} for part in batch[:-1])
     return [pair for parts in named for pair in parts.items()]

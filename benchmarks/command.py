@@ -1,0 +1,40 @@
+"""Read the command line of a benchmark, and write what it measured."""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+__all__ = ["add_out", "parser", "read", "write"]
+
+
+def parser(doc: str | None, out: str | Path = "") -> argparse.ArgumentParser:
+    """Return a parser that shows the docstring of a benchmark, and takes ``out`` where it is given.
+
+    Where another argument stands before it, ``add_out`` follows that.
+    """
+    made = argparse.ArgumentParser(
+        description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    if out:
+        add_out(made, out)
+    return made
+
+
+def add_out(to: argparse.ArgumentParser, out: str | Path) -> None:
+    """Add the argument of the file that is written, by default ``out`` in reports/benchmarks.
+
+    An absolute path stands for itself.
+    """
+    to.add_argument("out", nargs="?", type=Path, default=Path("reports", "benchmarks", out))
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Read what was measured so far; nothing where there is no such file."""
+    return dict(json.loads(path.read_text())) if path.exists() else {}
+
+
+def write(path: Path, result: dict[str, Any]) -> None:
+    """Write what was measured, with the folder where it is missing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(result, indent=1) + "\n")
