@@ -192,7 +192,7 @@ def removed() -> str:
 
 
 def improved() -> str:
-    """Tell what acting on the verdict gained, by data set, and count the verdicts borne out."""
+    """Tell what acting on the verdict gained, by data set, and count the confirmed verdicts."""
     heading, *rows = case_rows(all_results())
     return table(heading, rows)
 

@@ -15,7 +15,7 @@ from catwise.claims.evidence import (
     ABSENT,
     BESIDE,
     Measurement,
-    borne_out,
+    confirmed,
     graded,
     mean_over,
     path_gains,
@@ -63,7 +63,7 @@ RULES = {  # when a claim holds | when it holds in part; else it does not
     "ratio.above": f"the interval lies above {RULE} | the value does",
     "ratio.rule": f"right in at least {NEARLY_ALL} of the cases with room, and of those at a"
     f" ceiling | in at least {MOST} of both",
-    "acting": f"borne out in at least {NEARLY_ALL} of the cases where it says so, and the interval"
+    "acting": f"confirmed in at least {NEARLY_ALL} of the cases where it says so, and the interval"
     f" lies above {MOST} | in at least {MOST} of them",
 }
 
@@ -217,7 +217,7 @@ def ratio_rule(results: Sequence["Results"], benchmark: dict[str, Any] | None) -
 
 
 def acting(answer: str, results: Sequence["Results"]) -> Answer:
-    """Count how often new trainings bear out the verdicts that say room, or a ceiling (section 1).
+    """Count how often new trainings confirm the verdicts that say room, or a ceiling (section 1).
 
     Where results are of the same data the last ones count: they are carried, and of more seeds.
     """
@@ -228,7 +228,7 @@ def acting(answer: str, results: Sequence["Results"]) -> Answer:
     if not matches:
         verdict = BESIDE if cases else ABSENT
         return {"why": f"the verdict says so in 0 of {size}", "verdict": verdict}
-    right = sum(borne_out(answer, metrics) for metrics in matches)
+    right = sum(confirmed(answer, metrics) for metrics in matches)
     words = {"room": "the path gains, and no class falls:", "ceiling": "no method gains:"}
     verdicts = "such verdict" if len(matches) == 1 else "such verdicts"
     measured = share(words[answer], right, len(matches), verdicts, head=True)

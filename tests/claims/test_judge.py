@@ -292,7 +292,7 @@ def retrained(
     return SimpleNamespace(metrics=lambda stage: metrics, card=card, ceiling=ceiling)
 
 
-def test_a_verdict_is_borne_out_by_the_cases_in_which_it_says_so():
+def test_a_verdict_is_confirmed_by_the_cases_in_which_it_says_so():
     silent = SimpleNamespace(metrics=lambda stage: {})  # nothing was trained anew
     cases = [silent, retrained("room", 1), retrained("room", 0), retrained("too_few_samples", 1)]
     found = {claim.key: claim for claim in claims([], None, cases)}
@@ -305,7 +305,7 @@ def test_a_verdict_is_borne_out_by_the_cases_in_which_it_says_so():
         assert found[-1].verdict == expected
 
 
-def test_room_is_borne_out_where_no_class_falls_and_the_same_data_count_once():
+def test_room_is_confirmed_where_no_class_falls_and_the_same_data_count_once():
     cases = [
         retrained("room", 0, data="digits"),
         retrained("room", 1, data="digits"),
