@@ -9,7 +9,7 @@ import yaml
 import catwise
 from catwise.__main__ import MODULES
 from catwise.claims.paper import STATEMENTS
-from docs import project, results
+from docs import measured, project, results
 from docs.generate import PROJECT, example_renewed, pages, renewed
 from docs.tables import table
 
@@ -127,6 +127,20 @@ def test_the_graph_leaves_out_what_a_longer_way_says():
     lines = project.graph().splitlines()
     assert "  train --> curvature" in lines
     assert not any("train & influence" in line for line in lines)
+
+
+def test_what_was_measured_with_other_parameters_is_listed():
+    old = {"train": {"model": "cnn", "precision": "float32"}, "fidelity": {"halves": 10}}
+    new = {
+        "train": {"model": "cnn", "precision": "auto"},
+        "fidelity": {"halves": 32, "subsets": "weights", "later": 1},
+        "influence": {"statistics": "moving"},
+    }
+    halves, subsets = ("fidelity.halves", "10", "32"), ("fidelity.subsets", "rows", "weights")
+    assert measured.differences(old, new) == [halves, subsets]
+    new["train"]["model"] = "resnet9"
+    assert len(measured.differences(old, new)) == 4  # the model, and the statistics of its norms
+    assert measured.differences({**old, "fidelity": None}, new)[0][1:] == ("not run", "run")
 
 
 def test_a_bar_in_a_cell_is_escaped():
