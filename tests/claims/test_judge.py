@@ -289,7 +289,9 @@ def retrained(
     metrics = {"false_ceiling": error, **lows}
     card = SimpleNamespace(record={"sha256": data or object()})
     ceiling = SimpleNamespace(verdict=SimpleNamespace(answer=answer))
-    return SimpleNamespace(metrics=lambda stage: metrics, card=card, ceiling=ceiling)
+    return SimpleNamespace(
+        metrics=lambda stage: metrics, card=card, ceiling=ceiling, dataset=data or "one"
+    )
 
 
 def test_a_verdict_is_confirmed_by_the_cases_in_which_it_says_so():
@@ -313,6 +315,9 @@ def test_room_is_confirmed_where_no_class_falls_and_the_same_data_count_once():
     ]
     (room,) = (claim for claim in claims([], None, cases) if claim.key == "acting.room")
     assert [(one.value, one.n) for one in room.measurements] == [(0.5, 2), (1.0, 2)]
+    assert room.why == "digits and digits are the same data and count once"
+    (room,) = (claim for claim in claims([], None, cases[:2]) if claim.key == "acting.room")
+    assert room.why.startswith("so few verdicts leave a wide interval; digits and")
 
 
 @pytest.mark.parametrize(

@@ -169,12 +169,14 @@ def test_a_claim_has_a_table_of_what_was_run_and_the_reasons_for_the_rest(monkey
         {**about, "dataset": "two", **absent},
         {**about, "dataset": "three", **absent},
         {**about, "dataset": "four", "head": "0.1", "verdict": "not applicable", "why": "no net"},
+        {**about, "dataset": "five", "head": "0.2", "verdict": "holds in part", "why": "so few"},
     ]
     monkeypatch.setattr(results, "claims_of_run", lambda: judged)
     lines = results.claims().splitlines()
     assert lines[0] == "**A says.** (section 5; the paper: > 0.2)"
     assert "| one (reduced) | ratio 0.3 | holds |" in lines
     assert "| four | 0.1 | not applicable: no net |" in lines
+    assert "| five | 0.2 | holds in part: so few |" in lines
     assert lines[-1] == "- not run here (no such stage): two; three"
 
 
