@@ -96,7 +96,7 @@ def retrained_gains(
         " relative to the mean over the parts that were drawn alike, and less what the number of"
         " the class's own samples in a part explains. Left: each class. The line has the slope by"
         f" which predictions are calibrated, {slope.value:.2g} (95 % interval {slope.low:.2g} to"
-        f" {slope.high:.2g}); the rank score is {score.value:.2g} ({score.low:.2g} to"
+        f" {slope.high:.2g}); the rank correlation is {score.value:.2g} ({score.low:.2g} to"
         f" {score.high:.2g}). Right: the mixture of all classes that weights can raise least, which"
         f" must come true where all are to gain at once; its slope is {mixture.value:.2g}"
         f" ({mixture.low:.2g} to {mixture.high:.2g}).",
