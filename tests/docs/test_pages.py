@@ -1,9 +1,11 @@
 """The docs say what the repository is: links, paths, commands, parameters, examples and tables."""
 
 import re
+import warnings
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
 import catwise
@@ -14,6 +16,7 @@ from docs.generate import PROJECT, example_renewed, pages, renewed
 from docs.tables import table
 
 README = Path("README.md")
+BLOCKS = ("README.md", "docs/own-data.md")  # each has one block of Python, the second after it
 PAGES = [README, Path("CONTRIBUTING.md"), Path("reports/measured/README.md")]
 PAGES += sorted(Path("docs").glob("*.md"))
 TEXTS = {page.as_posix(): page.read_text() for page in PAGES}
@@ -48,6 +51,18 @@ def test_what_follows_from_the_repository_is_up_to_date():
 def test_the_example_of_the_readme_prints_what_it_says():
     text = README.read_text()
     assert example_renewed(text) == text, "run `make readme`"
+
+
+@pytest.mark.slow
+def test_the_training_function_of_the_docs_calibrates_the_verdict(capsys):
+    codes = [re.search(r"```python\n(.*?)```", TEXTS[name], re.DOTALL)[1] for name in BLOCKS]
+    namespace = {}
+    with torch.random.fork_rng(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for code in codes:
+            exec(code, namespace)
+    assert namespace["checked"].verdict.predicts_each
+    assert capsys.readouterr().out.count("verdict: ") == 2
 
 
 def test_the_readme_shows_the_example_early_and_is_read_in_one_sitting():
