@@ -215,7 +215,7 @@ def case_gains() -> bytes:
 def two_planes() -> bytes:
     """Draw the influence planes of the two synthetic sets, a ceiling and room, with verdicts."""
     figure = Figure(figsize=(10, 5.3), layout="constrained")
-    shapes = {"nonlinear": "the vectors lie on a line", "linear": "the vectors form a cloud"}
+    shapes = {"nonlinear": "the vectors lie on a line", "linear": "the vectors leave the line"}
     with sns.axes_style("ticks"), sns.plotting_context("paper", font_scale=1.1):
         for axes, results in zip(figure.subplots(1, 2), all_results_of(*shapes), strict=True):
             draw_plane(axes, results)

@@ -24,6 +24,7 @@ UNITS = {
     "probability": "probability of the label, summed over the query samples",
     "margin": "logits of margin, summed over the query samples",
 }
+SHORT_UNITS = {"loss": "nats", "probability": "probability", "margin": "logits"}
 MOST_CELLS = 10_000_000  # of features that are read for a page
 MASS = (
     "x % of the influence mass of a class is x % of all that the training samples do to its loss,"
@@ -231,7 +232,9 @@ def plane(diagnosis: Findings) -> Any:
     if classes != diagnosis.label_names:  # the groups of the query are not labels
         labels_n = np.full(len(labels_n), -1)
     wrong_n = np.zeros(len(labels_n), dtype=bool)  # nobody knows which labels are
-    return influence_plane(diagnosis.p_nk, labels_n, wrong_n, classes, diagnosis.ceiling.blocking)
+    unit = SHORT_UNITS.get(diagnosis.measure, f"units of {diagnosis.measure}")
+    pair = diagnosis.ceiling.blocking
+    return influence_plane(diagnosis.p_nk, labels_n, wrong_n, classes, pair, unit)
 
 
 def _own_looks(diagnosis: Findings, rows: np.ndarray) -> list[Look]:
