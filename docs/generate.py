@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from catwise.pipeline.stage import ending
-from docs import project, results
+from docs import measured, project, results
 
 PROJECT: dict[str, dict[str, Callable[[], str]]] = {  # page -> part -> what makes its text
     "README.md": {
@@ -33,6 +33,7 @@ PROJECT: dict[str, dict[str, Callable[[], str]]] = {  # page -> part -> what mak
         "sources": project.sources,
         "halves": project.halves,
         "batch_norm": project.batch_norm,
+        "parameters": measured.parameters,
     },
 }
 RESULTS: dict[str, dict[str, Callable[[], str]]] = {

@@ -136,14 +136,14 @@ def test_a_wheel_works_elsewhere_with_torch_numpy_and_scipy_alone(tmp_path):
     run(*pip, "--python", python, "install", "--no-deps", "--no-index", "-q", wheel)
 
     example = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)[1]
-    assert run(python, "-c", example, cwd=home).startswith("verdict: room for a joint improvement")
+    assert run(python, "-c", example, cwd=home).startswith("verdict: room: other weights")
     command = tmp_path / "venv/bin/catwise"
     assert run(command, "--version", cwd=home) == f"{wheel.name[:13].replace('-', ' ')}\n"
     refused = subprocess.run(
         [command, "diagnose", "photos"], cwd=home, capture_output=True, text=True, check=False
     )
     assert refused.returncode == 2
-    assert refused.stderr.endswith("got none; pip install 'catwise[pipeline]'\n")
+    assert refused.stderr.endswith("got none; pip install '.[pipeline]' in the folder of catwise\n")
     installed = {path.relative_to(packages).as_posix() for path in packages.rglob("catwise/**/*.*")}
     assert {"catwise/py.typed", "catwise/report/page.html", "catwise/report/page.js"} <= installed
     assert not (packages / "stages").exists()

@@ -75,8 +75,9 @@ def uncalibrated_verdict(check: CheckLike) -> Verdict:
     >>> p_nk = np.array([[1.0, -2.0], [-1.0, 2.0]])  # what helps one class harms the other
     >>> check = check_ceiling(np.repeat(p_nk[:, :, None], 3, axis=2), ["cat", "dog"])
     >>> print(uncalibrated_verdict(check).sentence)
-    at its ceiling: a joint improvement of at most 0 % of the influence mass (95 % 0 to 0); \
-classes cat and dog block each other at 1 : 1
+    at its ceiling: other weights could lower the loss of every class at once, by at most 0 % of \
+the most that weights from 0 to 2 could change it (95 % interval 0 to 0 %); if dog alone gains 1 % \
+of its influence mass, cat loses at least 1 % of its own
     """
     gain = check.crossfitted
     answer: Answer = "too_few_samples"

@@ -10,6 +10,8 @@ __all__ = ["Answer", "Verdict"]
 Answer = Literal["room", "ceiling", "too_few_samples", "not_predictive", "low_coverage"]
 LARGE_FACTOR = 100  # more samples than that nobody will get
 COVERED = 0.5  # of the trained parameters; influence on fewer shows no ceiling
+SUBSETS = "retrained subsets"
+OF_THE_MASS = "of the most that weights from 0 to 2 could change it"
 
 
 @dataclass(frozen=True)
@@ -105,12 +107,17 @@ class Verdict:
             if self.predicts_each:
                 return self._not_joint
             return (
-                "cannot tell: influence does not predict retraining here, beyond the counts of"
-                f" labels; slope {slope.value:.2g} ({_ends(slope)}),"
-                f" rank score {score.value:.2g} ({_ends(score)}){wrong if self.wrong else ''}"
+                "cannot tell: influence does not predict retraining here, apart from the effect of"
+                f" how many samples of a class are left; slope {slope.value:.2g} ({_ends(slope)}),"
+                f" rank correlation {score.value:.2g} ({_ends(score)}){wrong if self.wrong else ''}"
             )
         if self.answer == "room":
-            return f"room: every class can gain at once, class {self.worst} least, with {gain}"
+            decided = "; decided in loss, accuracy may stay as it is"
+            open_ = self.points.low <= 0 <= self.points.high
+            return (
+                f"room: every class can gain at once, class {self.worst} least, with"
+                f" {gain}{decided if open_ else ''}"
+            )
         if self.answer == "ceiling":
             return (
                 f"at its ceiling: no room of {self.small_gain:g} points is shown;"
@@ -136,6 +143,11 @@ class Verdict:
     @property
     def remedy(self) -> str:
         """Say what would settle the question."""
+        return self.remedy_with(SUBSETS)
+
+    def remedy_with(self, subsets: str) -> str:
+        """Say what would settle the question, with the reader's words for retrained subsets."""
+        more = subsets if self.more == SUBSETS else self.more
         if self.answer == "low_coverage":
             return (
                 "It takes a model of layers that influence covers; embeddings are covered with"
@@ -144,17 +156,14 @@ class Verdict:
         if self.answer == "not_predictive":
             if self.predicts_each and self.factor is not None and self.factor <= LARGE_FACTOR:
                 return (
-                    f"About {max(self.factor, 1.1):.2g} times as many retrained subsets would show"
+                    f"About {max(self.factor, 1.1):.2g} times as many {subsets} would show"
                     " it, if the gain of the mixture is what it seems."
                 )
-            return (
-                "More retrained subsets may settle it, or influence averaged over trainings or"
-                " taken along the training."
-            )
+            return f"More {subsets} may settle it."
         if self.answer == "too_few_samples":
             if self.factor is None or self.factor > LARGE_FACTOR:
-                return f"Even {LARGE_FACTOR} times as many {self.more} may not settle it."
-            return f"About {max(self.factor, 1.1):.2g} times as many {self.more} would settle it."
+                return f"Even {LARGE_FACTOR} times as many {more} may not settle it."
+            return f"About {max(self.factor, 1.1):.2g} times as many {more} would settle it."
         if not self.calibrated:
             return "Retraining on random halves would check it."
         if self.answer == "room":
@@ -164,7 +173,12 @@ class Verdict:
     @property
     def text(self) -> str:
         """Write all three sentences."""
-        return f"{self.sentence[0].upper()}{self.sentence[1:]}. {self.scope} {self.remedy}"
+        return self.text_with(SUBSETS)
+
+    def text_with(self, subsets: str) -> str:
+        """Write all three sentences, with the reader's words for retrained subsets."""
+        first = f"{self.sentence[0].upper()}{self.sentence[1:]}."
+        return f"{first} {self.scope} {self.remedy_with(subsets)}"
 
     @property
     def _covered(self) -> str:
@@ -181,25 +195,27 @@ class Verdict:
     @property
     def _blocked(self) -> str:
         first, second = self.blocking
-        return f"classes {first} and {second} block each other at 1 : {self.exchange_rate:.2g}"
+        return (
+            f"if {second} alone gains 1 % of its influence mass, {first} loses at least"
+            f" {self.exchange_rate:.2g} % of its own"
+        )
 
     @property
     def _of_the_mass(self) -> str:
         gain = self.crossfitted
         value, low, high = (f"{100 * share:.3g}" for share in (gain.value, gain.low, gain.high))
+        could = "other weights could lower the loss of every class at once, by"
         if self.answer == "room":
-            return (
-                f"room for a joint improvement of about {value} % of the influence mass "
-                f"(95 % {low} to {high})"
-            )
+            interval = f"95 % interval {low} to {high} %"
+            return f"room: {could} about {value} % {OF_THE_MASS} ({interval})"
         if self.answer == "ceiling":
             return (
-                f"at its ceiling: a joint improvement of at most {high} % of the influence mass "
-                f"(95 % {low} to {high}); {self._blocked}"
+                f"at its ceiling: {could} at most {high} % {OF_THE_MASS} (95 % interval {low} to"
+                f" {high} %); {self._blocked}"
             )
         return (
-            "cannot tell: too few validation samples; a joint improvement of "
-            f"{low} to {high} % of the influence mass (95 %)"
+            f"cannot tell: too few validation samples; {could} {low} to {high} % {OF_THE_MASS}"
+            " (95 % interval)"
         )
 
 

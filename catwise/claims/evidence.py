@@ -26,7 +26,7 @@ __all__ = [
     "VERDICTS",
     "Evidence",
     "Measurement",
-    "borne_out",
+    "confirmed",
     "graded",
     "mean_over",
     "no_class_falls",
@@ -122,10 +122,10 @@ def no_class_falls(metrics: Mapping[str, Any]) -> bool:
     return bool(metrics.get("classes_fall", metrics["classes_down"]) == 0)
 
 
-def borne_out(answer: str, metrics: Mapping[str, Any]) -> bool:
-    """Tell of the metrics of ``improve`` whether new trainings bear a verdict out.
+def confirmed(answer: str, metrics: Mapping[str, Any]) -> bool:
+    """Tell of the metrics of ``improve`` whether new trainings confirm a verdict.
 
-    Room, which is said of every class, is borne out by a path that gains significantly while no
+    Room, which is said of every class, is confirmed by a path that gains significantly while no
     class falls significantly, a ceiling where neither the path nor other weights do so. Older
     metrics say of other weights only where the verdict of ``improve`` was a ceiling too.
     """

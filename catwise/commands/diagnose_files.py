@@ -20,11 +20,13 @@ import numpy as np
 import pandas as pd
 import torch
 
+from catwise.ceiling.calibration import FEWEST_SUBSETS
 from catwise.commands.results_folder import new_results
 from catwise.commands.small_classifier import CLASSIFIERS, Classifier, train, train_weighted
 from catwise.core.device import torch_device
 from catwise.core.errors import InputError
 from catwise.core.losses import Batch
+from catwise.core.numbers import require_number
 from catwise.core.progress import progress
 from catwise.data import encoding, own_files, splits
 from catwise.data.dataset import SPLITS, Data
@@ -61,15 +63,18 @@ def main(
     out: str | None = None,
     improve: bool = False,
     allowed_loss: float = 0.0,
+    halves: int = 8,
 ) -> None:
     """Diagnose the data at ``path``; write the results to ``out``, by default catwise_NAME.
 
-    With ``improve`` the verdict is checked by trainings on random halves, and better weights are
-    looked for, with which a class may lose ``allowed_loss`` points (``catwise.improve``).
+    With ``improve`` the verdict is checked by trainings on ``halves`` random halves, and better
+    weights are looked for, with which a class may lose ``allowed_loss`` points
+    (``catwise.improve``).
     """
     start = time.perf_counter()
     if not allowed_loss >= 0:
         raise InputError(f"--allowed-loss: expected 0 or more points; got {allowed_loss}")
+    require_number("--halves", halves, FEWEST_SUBSETS, whole=True)
     if not re.fullmatch(r"\w+", name):
         raise InputError(f"--name: expected letters, digits and _; got {name!r}")
     torch.set_num_threads(1)  # as in the pipeline: the number changes the last digits
@@ -77,7 +82,8 @@ def main(
     data, classifier = read(path, sizes)
     out = out or f"catwise_{name}"
     with new_results(out, BETTER) as results:
-        _diagnose(results, data, classifier, bins(sizes), improve, allowed_loss, Path(path).stem)
+        settings = {"bins": bins(sizes), "halves": halves}
+        _diagnose(results, data, classifier, settings, improve, allowed_loss, Path(path).stem)
     print()
     for file, words in FILES.items():
         if improve or file != BETTER:
@@ -89,12 +95,15 @@ def _diagnose(
     results: Path,
     data: Data,
     classifier: Classifier,
-    bins: int,
+    settings: dict[str, int],
     improve: bool,
     allowed_loss: float,
     title: str,
 ) -> None:
-    """Train, diagnose, print the diagnosis, and write it to the folder ``results``."""
+    """Train, diagnose, print the diagnosis, and write it to the folder ``results``.
+
+    ``settings`` are arguments of ``catwise.diagnose``.
+    """
     batches, is_text = tensors(data), bool(data.texts)
     model, history, margin_n = train(classifier, batches, data)
     retrain = partial(train_weighted, classifier, batches, data)
@@ -110,10 +119,10 @@ def _diagnose(
             batches["train"],
             batches["validation_a"],
             data.classes,
-            bins=bins,
             retrain=retrain if improve else None,
             workers=workers,
             progress=partial(progress, label="influence"),
+            **settings,
             **options,
         )
     issues = label_issues(diagnosis, data, margin_n)
@@ -132,6 +141,7 @@ def _diagnose(
         data.names["train"],
         notes,
         summary,
+        improve,
     )
     (results / "report.html").write_text(text, encoding="utf-8")
 
@@ -280,7 +290,7 @@ def show(
     print(*summary, f"verdict: {diagnosis.verdict}", sep="\n")
     if not diagnosis.verdict.calibrated:
         print(f"({page.MASS})")
-    print(f"{diagnosis.verdict.scope} {diagnosis.verdict.remedy}")
+    print(f"{diagnosis.verdict.scope} {diagnosis.verdict.remedy_with(page.SUBSETS[True])}")
     if diagnosis.verdict.answer == "room":  # at a ceiling the verdict names them
         print(f"most in each other's way: {first} and {second}")
     print(f"test accuracy: mean {mean:.3f}, worst class {worst['class']} {worst['accuracy']:.3f}")

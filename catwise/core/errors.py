@@ -26,5 +26,6 @@ def optional_packages(where: str, extra: str = "report") -> Iterator[None]:
         if name in ("", "catwise"):
             raise
         raise InputError(
-            f"{where}: expected the package {name}; got none; pip install 'catwise[{extra}]'"
+            f"{where}: expected the package {name}; got none; pip install '.[{extra}]' in the"
+            " folder of catwise"
         ) from None

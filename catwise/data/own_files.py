@@ -132,6 +132,7 @@ def _csv_rows(path: str) -> Iterator[tuple[int, str, str]]:
         if missing := sorted({"text", "label"} - set(columns)):
             raise InputError(
                 f"{path}: line 1: expected columns text and label; got no {' or '.join(missing)}"
+                "; for a table of features use the library, see docs/own-data.md"
             )
         for row in rows:
             where = f"{path}: line {rows.line_num}"

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from catwise.ceiling.calibration import besides_counts, calibrate_from
-from catwise.figures.style import COLOURS, GREY, Picture, styled
+from catwise.figures.style import GREY, VISIBLE, Picture, styled
 
 __all__ = ["calibration", "retrained_gains"]
 
@@ -27,7 +27,7 @@ def calibration(benchmark: dict[str, Any], dataset: str) -> Picture:
             [row["loss_worst"] for row in group],
             label=f"{100 * share:.0f} % flipped",
             marker=MARKERS[number % len(MARKERS)],
-            color=COLOURS[number % len(COLOURS)],
+            color=VISIBLE[number % len(VISIBLE)],
             edgecolor="black",
             linewidth=0.5,
         )
@@ -74,7 +74,7 @@ def retrained_gains(
     figure = Figure(figsize=(9.6, 4.2), layout="constrained")
     each, joint = figure.subplots(1, 2)
     for k, name in enumerate(classes):
-        style = {"color": COLOURS[k % len(COLOURS)], "marker": MARKERS[k % len(MARKERS)]}
+        style = {"color": VISIBLE[k % len(VISIBLE)], "marker": MARKERS[k % len(MARKERS)]}
         each.scatter(x_hk[:, k], y_hk[:, k], s=9, alpha=0.6, label=name, **style)
     joint.scatter(x_hk[:, -1], y_hk[:, -1], s=9, alpha=0.6, color="black")
     panels = ((each, slope, x_hk[:, :-1], "each class"), (joint, mixture, x_hk[:, -1], "mixture"))
@@ -96,7 +96,7 @@ def retrained_gains(
         " relative to the mean over the parts that were drawn alike, and less what the number of"
         " the class's own samples in a part explains. Left: each class. The line has the slope by"
         f" which predictions are calibrated, {slope.value:.2g} (95 % interval {slope.low:.2g} to"
-        f" {slope.high:.2g}); the rank score is {score.value:.2g} ({score.low:.2g} to"
+        f" {slope.high:.2g}); the rank correlation is {score.value:.2g} ({score.low:.2g} to"
         f" {score.high:.2g}). Right: the mixture of all classes that weights can raise least, which"
         f" must come true where all are to gain at once; its slope is {mixture.value:.2g}"
         f" ({mixture.low:.2g} to {mixture.high:.2g}).",

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from catwise.core.statistics import spearman
 from catwise.figures.labels import ANSWERS, PATH
-from catwise.figures.style import COLOURS, GREY, Picture, styled
+from catwise.figures.style import GREY, VISIBLE, Picture, styled
 
 __all__ = ["case_gains"]
 
@@ -28,26 +28,30 @@ def case_gains(cases: Mapping[str, tuple[str, pd.DataFrame]]) -> Picture:
     panel is of the path, where a step was accepted, the other of the first proposal at plain
     weights, whatever became of it.
     """
-    lines = -(-len(cases) // COLUMNS)  # of the legend
+    lines = -(-len(cases) // COLUMNS)  # of the legend, at most
     figure = Figure(figsize=(10, 5.4 + 0.22 * lines), layout="constrained")
     panels = figure.subplots(1, 2, sharex=True, sharey=True)
     choices = {"Accepted path": _path, "First proposal, accepted or not": _first_proposal}
-    words, tables = [], []
+    words, tables, named = [], [], {}  # the last: of the legend, what has marks in a panel
     for axes, (title, choose) in zip(panels, choices.items(), strict=True):
         for number, (name, (answer, table)) in enumerate(cases.items()):
             rows, label = choose(table), f"{name}: {ANSWERS[answer]}"
-            style = {"color": COLOURS[number % len(COLOURS)], "fmt": MARKERS[ANSWERS[answer]]}
+            style = {"color": VISIBLE[number % len(VISIBLE)], "fmt": MARKERS[ANSWERS[answer]]}
             half = (rows["high"] - rows["low"]) / 2
             style |= {"elinewidth": 0.6, "markersize": 5, "alpha": 0.8, "label": label}
-            if number >= len(COLOURS):
+            if number >= len(VISIBLE):
                 style["markerfacecolor"] = "white"  # the colours begin anew
-            axes.errorbar(rows["predicted"], rows["net"], half, **style)
+            marks = axes.errorbar(rows["predicted"], rows["net"], half, **style)
+            for bar in marks.lines[2]:
+                bar.set_alpha(0.35)
+            if len(rows):
+                named[label] = marks
             tables.append(rows)
         words.append(f"{title}: {_agreement(pd.concat(tables[-len(cases) :]))}.")
         axes.set_title(title)
     _frame(panels, pd.concat(tables)[ENDS].to_numpy())
-    handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=COLUMNS, frameon=False)
+    style = {"loc": "outside lower center", "ncols": COLUMNS, "frameon": False}
+    figure.legend(named.values(), named.keys(), **style)
     return Picture(
         figure,
         None,

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from catwise.figures.labels import COUNTED, kind_label
-from catwise.figures.style import BLUE, COLOURS, GREY, ORANGE, Picture, styled
+from catwise.figures.style import BLUE, GREY, ORANGE, VISIBLE, Picture, styled
 
 __all__ = ["fidelity", "fidelity_cost", "fidelity_samples"]
 
@@ -145,7 +145,7 @@ def fidelity_cost(summary: pd.DataFrame) -> Picture:
 
 def _points(axes: Axes, rows: pd.DataFrame, filled: bool) -> None:
     """Draw a point with its interval for each kind, in a colour and with a marker of its own."""
-    marks = zip(COLOURS * 2, "osD^v<>PX*hd", strict=False)
+    marks = zip(VISIBLE * 2, "osD^v<>PX*hd", strict=False)
     for row, (colour, marker) in zip(rows.to_dict("records"), marks, strict=False):
         ends = [[row["lds"] - row["low"]], [row["high"] - row["lds"]]]
         style: dict[str, Any] = {"color": colour, "capsize": 2, "elinewidth": 0.8}

@@ -27,8 +27,9 @@ def influence_plane(
     flipped_n: np.ndarray,
     classes: tuple[str, ...],
     pair: tuple[str, ...],
+    unit: str = "nats",
 ) -> Picture:
-    """Draw the influence of every sample on the two classes of the pair.
+    """Draw the influence of every sample, in ``unit``, on the two classes of the pair.
 
     The scale is that of ``logarithmic_plane``.
     """
@@ -40,7 +41,7 @@ def influence_plane(
     p_n2 = p_nk[:, [first, second]]
     figure = Figure(figsize=(8, 8.4), layout="constrained")
     axes = figure.subplots()
-    logarithmic_plane(axes, p_n2, pair)
+    logarithmic_plane(axes, p_n2, pair, unit)
     group_n = np.select([y_n == first, y_n == second], [0, 1], 2)
     others = "other label" if (group_n < 2).any() else "training sample"
     names = (f"label {pair[0]}", f"label {pair[1]}", others)

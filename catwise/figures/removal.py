@@ -64,9 +64,10 @@ def removal(
         figure,
         paper,
         f"Influence of the removed samples and the change of {measure}",
-        f"Changes are means over {changes['seed'].nunique()} seeds; framed and hatched: the class"
-        f" aimed at. {_readings(metrics, measure, len(classes))} {_correlations(rho)}"
-        f"{_rankings(rankings[rankings['measure'] == measure])}",
+        f"Blue: what was removed helped the class, or its {measure} rose; red: it harmed, or its"
+        f" {measure} fell. Changes are means over {changes['seed'].nunique()} seeds; framed and"
+        f" hatched: the class aimed at. {_readings(metrics, measure, len(classes))}"
+        f" {_correlations(rho)}{_rankings(rankings[rankings['measure'] == measure])}",
         "Six heat maps, class removed for by class measured, and three scatter plots of influence"
         f" against {measure}.",
     )
@@ -109,7 +110,7 @@ def _heat(axes: Axes, grid: pd.DataFrame, bound: float, diagonal: bool) -> None:
     numbers = grid.map(lambda value: f"{round(value, decimals) + 0.0:.{decimals}f}")  # + 0: no -0
     # the layout need not look at a number, which is inside of its cell
     text = {"size": 6.5 if len(grid.columns) > 6 else 8, "in_layout": False}
-    style = {"cmap": "vlag", "cbar_kws": {"extend": "both"}, "annot_kws": text, **UNLABELLED}
+    style = {"cmap": "vlag_r", "cbar_kws": {"extend": "both"}, "annot_kws": text, **UNLABELLED}
     sns.heatmap(grid, ax=axes, vmin=-bound or -1, vmax=bound or 1, annot=numbers, fmt="", **style)
     slanted: dict[str, Any] = {}
     if max(map(len, grid.columns)) > 2:

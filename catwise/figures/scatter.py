@@ -72,18 +72,21 @@ def draw_samples(
             axes.scatter(*crosses.T, marker="X", label=f"{name}, flipped", **style)
 
 
-def plane_axes(axes: Axes, limit: float, classes: tuple[str, ...]) -> None:
-    """Draw axes through zero, and the line y = -x."""
+def plane_axes(axes: Axes, limit: float, classes: tuple[str, ...], scale: str = "") -> None:
+    """Draw axes through zero, named with their ``scale``, and the line y = -x."""
     for line in (axes.axhline, axes.axvline):
         line(0, color="black", linewidth=0.8, zorder=0)
     style = {"color": GREEN, "linewidth": 1.4, "zorder": 0}
     axes.plot([-limit, limit], [limit, -limit], "--", label="y = -x", **style)
     axes.set(xlim=(-limit, limit), ylim=(-limit, limit), box_aspect=1)
-    axes.set(xlabel=f"influence on {classes[0]}", ylabel=f"influence on {classes[1]}")
+    first, second = (f"influence on {name}{scale}" for name in classes[:2])
+    axes.set(xlabel=first, ylabel=second)
 
 
-def logarithmic_plane(axes: Axes, p_n2: np.ndarray, classes: tuple[str, ...]) -> None:
-    """Draw the axes of ``plane_axes`` in a scale that is logarithmic but near 0.
+def logarithmic_plane(
+    axes: Axes, p_n2: np.ndarray, classes: tuple[str, ...], unit: str = "nats"
+) -> None:
+    """Draw the axes of ``plane_axes``, in ``unit``, in a scale that is logarithmic but near 0.
 
     It begins at a power of ten near a hundredth of the largest influence, so that no number stands
     between it and 0. It leaves y = -x straight.
@@ -91,7 +94,7 @@ def logarithmic_plane(axes: Axes, p_n2: np.ndarray, classes: tuple[str, ...]) ->
     largest = np.abs(p_n2).max() or 1.0
     for set_scale in (axes.set_xscale, axes.set_yscale):
         set_scale("symlog", linthresh=10.0 ** np.floor(np.log10(largest / 30)))
-    plane_axes(axes, 4 * largest, classes)
+    plane_axes(axes, 4 * largest, classes, f", {unit} (symlog scale)")
 
 
 def sample_map(axes: Axes, x_n2: np.ndarray) -> None:

@@ -26,6 +26,7 @@ __all__ = [
     "HARM",
     "ORANGE",
     "UNLABELLED",
+    "VISIBLE",
     "Picture",
     "check_vectors",
     "png",
@@ -33,6 +34,7 @@ __all__ = [
 ]
 
 COLOURS = sns.color_palette("colorblind").as_hex()
+VISIBLE = COLOURS[:8] + COLOURS[9:]  # without yellow, which is lost on paper
 BLUE, ORANGE, GREEN = COLOURS[:3]
 GREY, HARM = "#8c8c8c", "#9e0142"  # a red so dark that nobody takes it for orange
 # of seaborn's heat maps: it looks for labels that overlap, in a third of the time of a figure

@@ -8,11 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from catwise.figures.style import COLOURS, Picture, styled
+from catwise.figures.style import VISIBLE, Picture, styled
 
 __all__ = ["training_curves"]
 
-LINES = COLOURS[:8] + COLOURS[9:]  # without yellow, which is lost on paper
 STYLES = ("-", "--", ":", "-.")
 
 
@@ -46,7 +45,7 @@ def training_curves(history: pd.DataFrame, classes: tuple[str, ...]) -> Picture:
 
 def _lines(axes: Axes, curves: pd.DataFrame, worst: str, below: int) -> None:
     """Draw a line per class and their mean, with an arrow to the worst class from ``below``."""
-    for name, colour, style in zip(curves, cycle(LINES), cycle(STYLES), strict=False):
+    for name, colour, style in zip(curves, cycle(VISIBLE), cycle(STYLES), strict=False):
         width = 2.2 if name == worst else 1
         axes.plot(curves[name], style, color=colour, linewidth=width, label=name)
     axes.plot(curves.mean(axis=1), color="black", linewidth=3.2, label="mean")

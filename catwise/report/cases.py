@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from catwise.claims.evidence import borne_out, no_class_falls, path_gains
+from catwise.claims.evidence import confirmed, no_class_falls, path_gains
 from catwise.figures.case_gains import case_gains
 from catwise.figures.labels import ANSWERS, PATH, improvement_label
 from catwise.figures.style import Picture
@@ -14,10 +14,10 @@ from catwise.pipeline.results import Results
 
 __all__ = ["case_picture", "case_rows", "improved"]
 
-DECIDED = ("room", "ceiling")  # answers that new trainings bear out or not
+DECIDED = ("room", "ceiling")  # answers that new trainings can confirm
 CONTROLS = ("plain", PATH, f"{PATH}_shuffled", "oracle")  # neither proposals nor baselines
 HEADING = [
-    *("case", "seeds", "verdict", "borne out?", "taken", "mean class, points (95 % over seeds)"),
+    *("case", "seeds", "verdict", "confirmed?", "taken", "mean class, points (95 % over seeds)"),
     *("worst class, points (95 % over seeds)", "classes down", "best baseline, by its mean"),
     "the path beyond it, paired",
 ]
@@ -39,7 +39,7 @@ def case_picture(results: Sequence[Results]) -> Picture | None:
 
 
 def case_rows(results: Sequence[Results]) -> list[list[str]]:
-    """Give a row for each case, and a last one that counts which verdicts were borne out.
+    """Give a row for each case, and a last one that counts which verdicts were confirmed.
 
     The verdict is that of the stage ``ceiling``. What was taken are the proposals that the path
     accepted. Gains are those of the path on the test split, net of plain training of the same
@@ -49,7 +49,7 @@ def case_rows(results: Sequence[Results]) -> list[list[str]]:
     cases = improved(results)
     pairs = [(one.ceiling.verdict.answer, one.metrics("improve")) for one in cases]
     answers: Counter[str] = Counter(answer for answer, _ in pairs)
-    right: Counter[str] = Counter(answer for answer, metrics in pairs if borne_out(answer, metrics))
+    right: Counter[str] = Counter(answer for answer, metrics in pairs if confirmed(answer, metrics))
     counts = ", ".join(f"{answer}: {right[answer]} of {answers[answer]}" for answer in DECIDED)
     both = sum(answer == "room" and _both_gain(metrics) for answer, metrics in pairs)
     counts += f"; mean and worst class both gain: {both} of {answers['room']} with room"
@@ -75,7 +75,7 @@ def _case_row(results: Results) -> list[str]:
         best += f", {first['down']} down"
     seeds = str(table["seeds"].iloc[0])
     answer = results.ceiling.verdict.answer
-    state = [seeds, ANSWERS[answer], _borne_out(answer, metrics)]
+    state = [seeds, ANSWERS[answer], _confirmed(answer, metrics)]
     path = results.improve.path
     taken = [improvement_label(name, False) for name in path[path["accepted"] == 1]["proposal"]]
     steps = ", then ".join(taken) or "nothing"
@@ -86,11 +86,11 @@ def _case_row(results: Results) -> list[str]:
     return [results.dataset, *state, steps, *nets, str(metrics["classes_down"]), best, beyond]
 
 
-def _borne_out(answer: str, metrics: Mapping[str, Any]) -> str:
-    """Say whether new trainings bear the verdict out, a dash where it decides nothing."""
+def _confirmed(answer: str, metrics: Mapping[str, Any]) -> str:
+    """Say whether new trainings confirm the verdict, a dash where it decides nothing."""
     if answer not in DECIDED:
         return "-"
-    if borne_out(answer, metrics):
+    if confirmed(answer, metrics):
         return "yes"
     return "in part" if answer == "room" and path_gains(metrics) else "no"
 

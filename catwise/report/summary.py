@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import stdtrit
 
-from catwise.ceiling.verdict import Answer
+from catwise.ceiling.verdict import Answer, Verdict
 from catwise.figures.labels import case_labels, method_label
 from catwise.pipeline.records import Reweight
 from catwise.pipeline.results import Results, TopShare, Trimming
@@ -33,6 +33,7 @@ def summarize(results: Results) -> Summary:
         label_advice(results),
         *removal_advice(results),
         *epoch_advice(results),
+        *kind_advice(results.ceiling.verdict),
     ]
     verdict = results.ceiling.verdict
     return Summary(verdict.answer, verdict.text, blocking(results), advice)
@@ -157,6 +158,16 @@ def epoch_advice(results: Results) -> list[str]:
             f" better and {best['worse']} worse."
         )
     return sentences
+
+
+def kind_advice(verdict: Verdict) -> list[str]:
+    """Name other kinds of influence where that at the end of the training predicts nothing."""
+    if verdict.answer != "not_predictive" or verdict.predicts_each:
+        return []
+    return [
+        "Influence of another kind may predict retraining better: averaged over trainings, or taken"
+        " along the training. The scores of the kinds are among the figures."
+    ]
 
 
 def _mean_half_width(reweight: Reweight, best: pd.Series, methods: int) -> float:

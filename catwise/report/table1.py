@@ -46,7 +46,7 @@ def signed(value: float, digits: int) -> str:
 def before_rows(reweight: Reweight, case: str) -> list[list[str]]:
     """Give a row for each method: its gains over the epoch compared with, before any control."""
     table = reweight.table[reweight.table["case"] == case]
-    rows = [["method, over the epoch before"]]
+    rows = [["method, over the epoch compared with"]]
     for measure, (unit, _, _) in UNITS.items():
         rows[0] += [f"{measure}, {unit}: targets", "all classes"]
     for method in table["method"].unique():

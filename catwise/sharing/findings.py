@@ -8,7 +8,9 @@ from catwise.ceiling.check import CeilingCheck
 from catwise.ceiling.verdict import Verdict
 from catwise.sharing.questions import Fitted
 
-__all__ = ["Findings"]
+__all__ = ["HALVES", "Findings"]
+
+HALVES = "retrained halves (halves=)"  # what a reader of a diagnosis can have more of
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,8 @@ class Findings:
     accuracy_k: np.ndarray | None = field(default=None, repr=False)
 
     def __str__(self) -> str:
-        lines = [f"verdict: {self.verdict}", f"{self.verdict.scope} {self.verdict.remedy}"]
+        lines = [f"verdict: {self.verdict}"]
+        lines.append(f"{self.verdict.scope} {self.verdict.remedy_with(HALVES)}")
         if self.verdict.answer == "room":  # at a ceiling the verdict names them
             lines.append(f"most in each other's way: {' and '.join(self.ceiling.blocking)}")
             if self.alike > self.ceiling.headroom.value / 2:

@@ -13,7 +13,7 @@ from catwise.figures.class_matrix import class_matrix, class_shares
 from catwise.figures.influence_plane import influence_plane
 from catwise.figures.labels import ANSWERS
 from catwise.sharing import html
-from catwise.sharing.findings import Findings
+from catwise.sharing.findings import HALVES, Findings
 from catwise.sharing.looks import Look, image_looks, looks
 
 __all__ = ["render"]
@@ -24,6 +24,7 @@ UNITS = {
     "probability": "probability of the label, summed over the query samples",
     "margin": "logits of margin, summed over the query samples",
 }
+SHORT_UNITS = {"loss": "nats", "probability": "probability", "margin": "logits"}
 MOST_CELLS = 10_000_000  # of features that are read for a page
 MASS = (
     "x % of the influence mass of a class is x % of all that the training samples do to its loss,"
@@ -33,6 +34,7 @@ CAVEAT = (
     "labels of held-out samples count as true: where some are wrong too, as in a random split of"
     " the same source, right labels stand in this list"
 )
+SUBSETS = {False: HALVES, True: "retrained halves (--halves)"}  # by whether the command is read
 PAIRS = 6  # of classes, of which one gains or loses most by the other
 
 
@@ -57,11 +59,13 @@ def render(
     names: Sequence[str] | None = None,
     notes: Sequence[str] = (),
     summary: Sequence[str] = (),
+    improved: bool = False,
 ) -> str:
     """Return the page that ``Diagnosis.report`` describes as HTML.
 
     ``summary`` are the first lines of the page of the command ``catwise diagnose``: its reader has
-    files and options in place of functions.
+    files and options in place of functions. ``improved`` says that it ran with ``--improve``, and
+    that the last of the ``notes`` tells what came of it.
     """
     if names is not None and len(names) != len(diagnosis.labels_n):
         raise InputError(
@@ -88,13 +92,14 @@ def render(
             check=check,
             answers=ANSWERS,
             summary=[f"{line[0].upper()}{line[1:]}." for line in summary],
+            verdict=diagnosis.verdict.text_with(SUBSETS[bool(summary)]),
             mass=MASS,
             caveat=CAVEAT,
             trust=[*trust(diagnosis, bool(summary)), *notes],
             unit=UNITS.get(
                 diagnosis.measure, f"units of {diagnosis.measure}, summed over the query"
             ),
-            advice=advice(diagnosis, bool(summary)),
+            advice=advice(diagnosis, bool(summary), improved),
             by_class=check.classes == labels,
             matrix=class_matrix(diagnosis.p_nk, diagnosis.labels_n, labels, check.classes),
             pairs=pairs(diagnosis),
@@ -135,7 +140,7 @@ def trust(diagnosis: Findings, of_command: bool = False) -> list[str]:
     ]
 
 
-def advice(diagnosis: Findings, of_command: bool = False) -> list[str]:
+def advice(diagnosis: Findings, of_command: bool = False, improved: bool = False) -> list[str]:
     """Say what to do next, the cheapest first, to a reader of the command or not."""
     total_n = diagnosis.p_nk.sum(axis=1)
     contradicted_n = (total_n < 0) & (diagnosis.predicted_n != diagnosis.labels_n)
@@ -145,48 +150,63 @@ def advice(diagnosis: Findings, of_command: bool = False) -> list[str]:
         f"{joint} of {len(total_n)} training samples harm every class, and {number} harm the"
         " classes together while the model takes them for something else than their label."
     )
-    lines = [
-        f"Look at the labels of the most harmful samples. {harm} `diagnosis.label_issues()` lists"
-        " them; give it the running margin of the training if you have it, because that finds wrong"
-        " labels better."
-    ]
     if of_command:
-        lines = [
+        return [
             "Look at the labels in `label_issues.csv`, the worst first: it goes by the margin in"
             " the training, which finds wrong labels better than influence does. By influence,"
-            f" {harm}"
+            f" {harm}",
+            *_acting(diagnosis, of_command, improved),
+            "Ask about a classifier of your own, or about subpopulations in place of classes: call"
+            " `catwise.diagnose` in Python.",
         ]
-    first, second = diagnosis.ceiling.blocking
-    if diagnosis.verdict.answer == "room" and of_command:
+    return [
+        f"Look at the labels of the most harmful samples. {harm} `diagnosis.label_issues()` lists"
+        " them; give it the running margin of the training if you have it, because that finds wrong"
+        " labels better.",
+        *_acting(diagnosis, of_command, improved),
+        "Ask again without a new fit: `diagnosis.ask(query, groups)` answers for subpopulations in"
+        ' place of classes, and `diagnosis.ask(query, measure="probability")` for another measure.',
+    ]
+
+
+def _acting(diagnosis: Findings, of_command: bool, improved: bool) -> list[str]:
+    """Say whether to train with other weights, and how to find those that gain."""
+    answer = diagnosis.verdict.answer
+    lines = []
+    if answer == "ceiling":
+        first, second = diagnosis.ceiling.blocking
+        lines.append(
+            "Do not train with the weights of the diagnosis: at a ceiling they are noise."
+            f" Reweighting these samples moves loss between {first} and {second}, so decide which"
+            " of them matters more, or change what the ceiling depends on: more or better samples"
+            " of these two, features that tell them apart, or another model."
+        )
+    elif answer != "room":
+        remedy = diagnosis.verdict.remedy_with(SUBSETS[of_command])
+        lines.append(f"Do not trust the weights of the diagnosis yet. {remedy}")
+    if improved:
+        lines.append(
+            "Train with `improved_weights.csv` only if the last line above, on what `--improve`"
+            " found, says that these weights gain."
+        )
+    elif answer == "room" and of_command:
         lines.append(
             "Train anew with other weights. `catwise diagnose --improve` does, and says what they"
             " gain on samples that played no part in choosing them."
         )
-    elif diagnosis.verdict.answer == "room":
+    elif answer == "room":
         lines.append(
-            "Train anew with the weights of the training samples (`diagnosis.weights_n`), several"
-            " times with different seeds, and compare with plain training on samples that played"
-            " no part so far. Keep the weights only if they win there."
+            "Train anew with other weights. `catwise.improve` trains with weights of this kind and"
+            " others, and keeps what held-out samples confirm. With `diagnosis.weights_n` by hand,"
+            " train several times with different seeds, and keep the weights only if they win over"
+            " plain training on samples that played no part so far."
         )
-    elif diagnosis.verdict.answer != "ceiling":
-        lines.append(f"Do not trust the weights yet. {diagnosis.verdict.remedy}")
-    else:
+    elif answer != "ceiling":
+        command = "catwise diagnose --improve" if of_command else "catwise.improve"
         lines.append(
-            "Do not train with the weights: at a ceiling they are noise. Reweighting these samples"
-            f" moves loss between {first} and {second}, so decide which of them matters more, or"
-            " change what the ceiling depends on: more or better samples of these two, features"
-            " that tell them apart, or another model."
+            f"`{command}` may still gain: it also tries class weights and leaving out samples whose"
+            " label looks wrong, and keeps only what held-out samples confirm."
         )
-    if of_command:
-        lines.append(
-            "Ask about a classifier of your own, or about subpopulations in place of classes: call"
-            " `catwise.diagnose` in Python."
-        )
-        return lines
-    lines.append(
-        "Ask again without a new fit: `diagnosis.ask(query, groups)` answers for subpopulations in"
-        ' place of classes, and `diagnosis.ask(query, measure="probability")` for another measure.'
-    )
     return lines
 
 
@@ -212,7 +232,9 @@ def plane(diagnosis: Findings) -> Any:
     if classes != diagnosis.label_names:  # the groups of the query are not labels
         labels_n = np.full(len(labels_n), -1)
     wrong_n = np.zeros(len(labels_n), dtype=bool)  # nobody knows which labels are
-    return influence_plane(diagnosis.p_nk, labels_n, wrong_n, classes, diagnosis.ceiling.blocking)
+    unit = SHORT_UNITS.get(diagnosis.measure, f"units of {diagnosis.measure}")
+    pair = diagnosis.ceiling.blocking
+    return influence_plane(diagnosis.p_nk, labels_n, wrong_n, classes, pair, unit)
 
 
 def _own_looks(diagnosis: Findings, rows: np.ndarray) -> list[Look]:

@@ -57,6 +57,11 @@ def test_room_is_a_gain_of_every_class_in_nats_and_points():
     assert verdict.points.value == pytest.approx(2.4)
     assert "every class can gain at once, class dog least, with 0.08 nats" in verdict.sentence
     assert "2.4 points (95 % 1.7" in verdict.sentence
+    assert "decided in loss" not in verdict.sentence
+    points = PerClass(np.full(3, 1.0), np.full(3, 2.0), 100)
+    unclear = decide([1, 0.8, 2], found=replace(calibration(), accuracy_slopes=points))
+    assert unclear.points.low < 0 < unclear.points.high
+    assert unclear.sentence.endswith("; decided in loss, accuracy may stay as it is")
 
 
 def test_no_class_is_said_to_gain_more_than_it_has_errors():
@@ -69,7 +74,8 @@ def test_a_ceiling_is_a_worst_class_that_gains_less_than_a_small_gain():
     assert (verdict.answer, verdict.worst) == ("ceiling", "dog")
     assert verdict.points.high < 0.5
     assert "no room of 0.5 points is shown" in verdict.sentence
-    assert "classes cat and dog block each other at 1 : 0.7" in verdict.sentence
+    gain_and_loss = "if dog alone gains 1 % of its influence mass, cat loses at least 0.7 %"
+    assert gain_and_loss in verdict.sentence
     assert decide([1, 0, 2], error=0.02, small_gain=0.01).answer == "too_few_samples"
 
 
@@ -118,7 +124,8 @@ def test_there_is_no_room_where_a_mixture_of_the_classes_does_not_come_true():
     assert verdict.remedy.startswith(f"About {verdict.factor:.2g} times as many retrained subsets")
     nothing = decide([1, 0.8, 2], found=calibration(mixture=0.0))
     assert (nothing.answer, nothing.factor) == ("not_predictive", None)
-    assert nothing.remedy.startswith("More retrained subsets may settle it")
+    assert nothing.remedy == "More retrained subsets may settle it."
+    assert nothing.remedy_with("halves") == "More halves may settle it."
 
 
 def test_the_smallest_gain_is_at_most_that_of_the_mixture():
@@ -157,8 +164,9 @@ def test_without_retrainings_it_goes_by_the_headroom_and_says_what_is_not_checke
     few = answer(-0.22, 0.24)
     assert few.answer == "too_few_samples"
     assert few.sentence == (
-        "cannot tell: too few validation samples; a joint improvement of -22 to 24 % of the"
-        " influence mass (95 %)"
+        "cannot tell: too few validation samples; other weights could lower the loss of every"
+        " class at once, by -22 to 24 % of the most that weights from 0 to 2 could change it (95 %"
+        " interval)"
     )
     for verdict in (answer(0.004, 0.3), few):
         assert "not checked by retraining" in verdict.scope

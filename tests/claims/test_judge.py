@@ -287,10 +287,12 @@ def retrained(
     metrics = {"false_ceiling": error, **lows}
     card = SimpleNamespace(record={"sha256": data or object()})
     ceiling = SimpleNamespace(verdict=SimpleNamespace(answer=answer))
-    return SimpleNamespace(metrics=lambda stage: metrics, card=card, ceiling=ceiling)
+    return SimpleNamespace(
+        metrics=lambda stage: metrics, card=card, ceiling=ceiling, dataset=data or "one"
+    )
 
 
-def test_a_verdict_is_borne_out_by_the_cases_in_which_it_says_so():
+def test_a_verdict_is_confirmed_by_the_cases_in_which_it_says_so():
     silent = SimpleNamespace(metrics=lambda stage: {})  # nothing was trained anew
     cases = [silent, retrained("room", 1), retrained("room", 0), retrained("too_few_samples", 1)]
     found = {claim.key: claim for claim in claims([], None, cases)}
@@ -303,7 +305,7 @@ def test_a_verdict_is_borne_out_by_the_cases_in_which_it_says_so():
         assert found[-1].verdict == expected
 
 
-def test_room_is_borne_out_where_no_class_falls_and_the_same_data_count_once():
+def test_room_is_confirmed_where_no_class_falls_and_the_same_data_count_once():
     cases = [
         retrained("room", 0, data="digits"),
         retrained("room", 1, data="digits"),
@@ -311,6 +313,9 @@ def test_room_is_borne_out_where_no_class_falls_and_the_same_data_count_once():
     ]
     (room,) = (claim for claim in claims([], None, cases) if claim.key == "acting.room")
     assert [(one.value, one.n) for one in room.measurements] == [(0.5, 2), (1.0, 2)]
+    assert room.why == "digits and digits are the same data and count once"
+    (room,) = (claim for claim in claims([], None, cases[:2]) if claim.key == "acting.room")
+    assert room.why.startswith("so few verdicts leave a wide interval; digits and")
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from PIL import Image
 from catwise.commands import diagnose_files, results_folder, small_classifier
 from catwise.core.errors import InputError
 from catwise.core.statistics import Estimate
+from catwise.diagnosis import diagnose
 from catwise.improvement import own_training
 from catwise.improvement.acceptance import Gain
 from catwise.improvement.proposals import direction
@@ -68,7 +69,7 @@ def write_mails(path: Path, rng: np.random.Generator, each: int = 60) -> dict[in
 def read_answer(output: str) -> tuple[str, list[str]]:
     """Return the verdict and the ten samples that harm most, the last list."""
     (verdict,) = re.findall(
-        r"^verdict: (room for a joint improvement .*|at its ceiling: .*|cannot tell: .*)$",
+        r"^verdict: (room: .*|at its ceiling: .*|cannot tell: .*)$",
         output,
         re.MULTILINE,
     )
@@ -199,6 +200,8 @@ def test_what_is_wrong_with_the_data_is_one_line_and_nothing_is_written(folder):
         assert "\n" not in str(caught.value)
     with pytest.raises(InputError, match=r"--allowed-loss: expected 0 or more points; got -1"):
         diagnose_files.main("one.csv", improve=True, allowed_loss=-1)
+    with pytest.raises(InputError, match=r"--halves: expected a whole number, 5 or more; got 4"):
+        diagnose_files.main("one.csv", improve=True, halves=4)
     with pytest.raises(InputError, match=r"--name: expected letters, digits and _; got '../up'"):
         diagnose_files.main("few", "../up")
     assert not Path("results").exists()
@@ -288,8 +291,18 @@ def test_improve_checks_the_verdict_and_says_what_other_weights_gain(rng, capsys
     monkeypatch.setitem(diagnose_files.CLASSIFIERS, "grey", SMALL)
     monkeypatch.setattr(own_training, "improve", partial(own_training.improve, **FEW))
     write_bars(Path("bars"), rng, each=40)
-    diagnose_files.main("bars", "better", improve=True)
+    asked = []
+
+    def noted(*arguments, **options):
+        asked.append(options["halves"])
+        return diagnose(*arguments, **options)
+
+    monkeypatch.setattr(diagnose_files, "diagnose", noted)
+    diagnose_files.main("bars", "better", improve=True, halves=6)
+    assert asked == [6]
     output = capsys.readouterr().out
+    page = Path("catwise_better/report.html").read_text()
+    assert "Train with <code>improved_weights.csv</code> only if" in page
     assert "not checked by retraining" not in output
     weights = {float(row["weight"]) for row in read_weights("catwise_better", "improved_weights")}
     none = "no other weights were"

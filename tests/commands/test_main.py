@@ -52,7 +52,10 @@ def test_bad_input_is_one_line_and_exit_code_2(call):
 
 @pytest.mark.parametrize(
     ("arguments", "remedy"),
-    [(("diagnose", "photos"), "'catwise[pipeline]'"), (("doctor",), "-r requirements.txt")],
+    [
+        (("diagnose", "photos"), "'.[pipeline]' in the folder of catwise"),
+        (("doctor",), "-r requirements.txt"),
+    ],
 )
 def test_a_missing_package_is_named_with_the_way_to_install_it(
     arguments, remedy, call, monkeypatch

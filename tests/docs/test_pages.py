@@ -1,19 +1,22 @@
 """The docs say what the repository is: links, paths, commands, parameters, examples and tables."""
 
 import re
+import warnings
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
 import catwise
 from catwise.__main__ import MODULES
 from catwise.claims.paper import STATEMENTS
-from docs import project, results
+from docs import measured, project, results
 from docs.generate import PROJECT, example_renewed, pages, renewed
 from docs.tables import table
 
 README = Path("README.md")
+BLOCKS = ("README.md", "docs/own-data.md")  # each has one block of Python, the second after it
 PAGES = [README, Path("CONTRIBUTING.md"), Path("reports/measured/README.md")]
 PAGES += sorted(Path("docs").glob("*.md"))
 TEXTS = {page.as_posix(): page.read_text() for page in PAGES}
@@ -48,6 +51,18 @@ def test_what_follows_from_the_repository_is_up_to_date():
 def test_the_example_of_the_readme_prints_what_it_says():
     text = README.read_text()
     assert example_renewed(text) == text, "run `make readme`"
+
+
+@pytest.mark.slow
+def test_the_training_function_of_the_docs_calibrates_the_verdict(capsys):
+    codes = [re.search(r"```python\n(.*?)```", TEXTS[name], re.DOTALL)[1] for name in BLOCKS]
+    namespace = {}
+    with torch.random.fork_rng(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for code in codes:
+            exec(code, namespace)
+    assert namespace["checked"].verdict.predicts_each
+    assert capsys.readouterr().out.count("verdict: ") == 2
 
 
 def test_the_readme_shows_the_example_early_and_is_read_in_one_sitting():
@@ -129,6 +144,20 @@ def test_the_graph_leaves_out_what_a_longer_way_says():
     assert not any("train & influence" in line for line in lines)
 
 
+def test_what_was_measured_with_other_parameters_is_listed():
+    old = {"train": {"model": "cnn", "precision": "float32"}, "fidelity": {"halves": 10}}
+    new = {
+        "train": {"model": "cnn", "precision": "auto"},
+        "fidelity": {"halves": 32, "subsets": "weights", "later": 1},
+        "influence": {"statistics": "moving"},
+    }
+    halves, subsets = ("fidelity.halves", "10", "32"), ("fidelity.subsets", "rows", "weights")
+    assert measured.differences(old, new) == [halves, subsets]
+    new["train"]["model"] = "resnet9"
+    assert len(measured.differences(old, new)) == 4  # the model, and the statistics of its norms
+    assert measured.differences({**old, "fidelity": None}, new)[0][1:] == ("not run", "run")
+
+
 def test_a_bar_in_a_cell_is_escaped():
     assert table(["a"], [["x | y"]]) == "| a |\n| --- |\n| x \\| y |"
 
@@ -155,12 +184,14 @@ def test_a_claim_has_a_table_of_what_was_run_and_the_reasons_for_the_rest(monkey
         {**about, "dataset": "two", **absent},
         {**about, "dataset": "three", **absent},
         {**about, "dataset": "four", "head": "0.1", "verdict": "not applicable", "why": "no net"},
+        {**about, "dataset": "five", "head": "0.2", "verdict": "holds in part", "why": "so few"},
     ]
     monkeypatch.setattr(results, "claims_of_run", lambda: judged)
     lines = results.claims().splitlines()
     assert lines[0] == "**A says.** (section 5; the paper: > 0.2)"
     assert "| one (reduced) | ratio 0.3 | holds |" in lines
     assert "| four | 0.1 | not applicable: no net |" in lines
+    assert "| five | 0.2 | holds in part: so few |" in lines
     assert lines[-1] == "- not run here (no such stage): two; three"
 
 

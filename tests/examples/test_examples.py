@@ -30,7 +30,7 @@ def test_the_example_finds_the_labels_that_it_changed_and_writes_weights(tmp_pat
     with torch.random.fork_rng():
         own_classifier.main(str(tmp_path / "weights.csv"))
     verdict, _, _, _, _, _, *samples = capsys.readouterr().out.splitlines()
-    assert re.match(r"verdict: room for a joint improvement of about .* \(95 % .* to .*\)", verdict)
+    assert re.match(r"verdict: room: other weights could .* \(95 % interval .*\)", verdict)
     line = re.compile(r"sample +\d+, label \d: +-[\d.]+ nats, (wrong on purpose|as it was)")
     notes = [line.fullmatch(sample)[1] for sample in samples]
     assert len(notes) == 10

@@ -1,4 +1,4 @@
-"""The table and the picture of all cases show what each case holds, and what was borne out."""
+"""The table and the picture of all cases show what each case holds, and what was confirmed."""
 
 import json
 
@@ -26,7 +26,7 @@ def results(tmp_path):
     return three
 
 
-def test_a_case_has_a_row_and_the_last_one_counts_what_is_borne_out(results):
+def test_a_case_has_a_row_and_the_last_one_counts_what_is_confirmed(results):
     assert [one.dataset for one in improved(results)] == ["room", "ceiling"]
     heading, room, ceiling, last = case_rows(results)
     assert {len(row) for row in (heading, room, ceiling, last)} == {len(heading)}

@@ -1,8 +1,12 @@
 """The summary follows from the results, whichever way they fall."""
 
+from dataclasses import replace
+
 import pytest
 
-from catwise.report.summary import removal_advice, summarize
+from catwise.ceiling.verdict import Verdict
+from catwise.core.statistics import Estimate
+from catwise.report.summary import kind_advice, removal_advice, summarize
 from tests.helpers.reports import write_results, write_table
 
 
@@ -12,7 +16,12 @@ from tests.helpers.reports import write_results, write_table
     [
         (True, False, "room", "Room: every class can gain at once, class a least, with 0.05 nats"),
         (False, False, "ceiling", "At its ceiling: no room of 0.5 points is shown"),
-        (True, True, "room", "Room for a joint improvement of about 5 % of the influence mass"),
+        (
+            True,
+            True,
+            "room",
+            "Room: other weights could lower the loss of every class at once, by about 5 %",
+        ),
         (False, True, "too_few_samples", "and not checked by retraining"),
     ],
 )
@@ -22,6 +31,13 @@ def test_the_verdict_is_the_calibrated_one_where_models_were_retrained(
     summary = summarize(write_results(tmp_path, room=room, carried=carried))
     assert summary.answer == answer
     assert words in summary.headline
+
+
+def test_where_influence_predicts_nothing_other_kinds_are_named():
+    verdict = Verdict("not_predictive", Estimate(0.0, -0.1, 0.1), ("a", "b"), 1.0)
+    (sentence,) = kind_advice(verdict)
+    assert sentence.startswith("Influence of another kind may predict")
+    assert kind_advice(replace(verdict, answer="room")) == []
 
 
 def test_the_two_classes_that_block_each_other_are_named_with_their_rate(tmp_path):

@@ -71,5 +71,6 @@ def test_without_pandas_one_line_says_so(monkeypatch):
     with pytest.raises(InputError) as caught:
         diagnosis().to_frame()
     assert str(caught.value) == (
-        "to_frame: expected the package pandas; got none; pip install 'catwise[report]'"
+        "to_frame: expected the package pandas; got none; pip install '.[report]' in the"
+        " folder of catwise"
     )

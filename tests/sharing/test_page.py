@@ -105,10 +105,22 @@ def test_the_verdict_decides_the_advice():
         )
         for answer in ("ceiling", "room", "too_few_samples")
     )
-    assert "Do not trust the weights yet" in untold
+    assert "Do not trust the weights of the diagnosis yet" in untold
+    assert "`catwise.improve` may still gain" in untold
     assert "Do not train with the weights" in at_ceiling
+    assert "catwise.improve" not in at_ceiling
     assert "Do not train with the weights" not in with_room
-    assert "Train anew with the weights" in with_room
+    assert "`catwise.improve` trains with weights of this kind" in with_room
+
+
+@pytest.mark.parametrize("answer", ["ceiling", "room", "not_predictive"])
+def test_after_improve_the_advice_is_to_go_by_what_it_found(answer):
+    found = replace(diagnosis(), verdict=replace(diagnosis().verdict, answer=answer))
+    before, after = (" ".join(page.advice(found, True, improved)) for improved in (False, True))
+    assert "Train with `improved_weights.csv` only if the last line above" in after
+    assert "diagnose --improve" not in after
+    assert ("diagnose --improve" in before) == (answer != "ceiling")
+    assert ("(--halves)" in before) == (answer == "not_predictive")
 
 
 def test_the_page_of_the_command_begins_with_its_summary_and_advises_what_it_has(text):
