@@ -138,8 +138,8 @@ def calibrated_verdict(
     were one.
     """
     ends = _intervals(gains.classes, calibration.slopes)
-    loss = Estimate(*(float(end_k.min()) for end_k in ends))
-    worst = int(ends[0].argmin())
+    loss, low_k = Estimate(*(float(end_k.min()) for end_k in ends)), ends[1]
+    worst, bound = int(ends[0].argmin()), int(ends[1].argmin())  # the second sets the low end
     errors_k = 100 * (1 - accuracy_k)
     ends = _intervals(gains.classes, calibration.accuracy_slopes)
     points, mean = _points(ends, errors_k, small_gain)
@@ -159,16 +159,18 @@ def calibrated_verdict(
         factor = _least([_factor(joint.value, joint.value - joint.low)])
     elif points.high < small_gain and (loss.high < 0 or mean.high < small_gain):
         answer = "ceiling"
-    # Which of the two factors of the gain is the less certain one decides what to get more of.
+    # Which of the two factors of its gain is the less certain one decides what to get more of.
     predicted, slopes = gains.classes, calibration.slopes
-    validation = predicted.half_width()[worst] * abs(slopes.value_k[worst])
-    retraining = abs(predicted.value_k[worst]) * slopes.half_width()[worst]
+    validation = predicted.half_width()[bound] * abs(slopes.value_k[bound])
+    retraining = abs(predicted.value_k[bound]) * slopes.half_width()[bound]
+    by_mixture = answer == "room" and joint.low < float(low_k.min())
     return Verdict(
         answer,
         check.crossfitted,
         check.blocking,
         check.exchange_rate,
         worst=classes[worst],
+        unsure=None if bound == worst or by_mixture else classes[bound],
         loss=loss,
         points=points,
         small_gain=small_gain,

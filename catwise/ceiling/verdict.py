@@ -22,6 +22,7 @@ class Verdict:
     blocking        the two classes most in each other's way, and the exchange rate
     worst           the class that gains least, and its gain in nats (``loss``) and in points of
                     accuracy (``points``); None without retrainings, like the rest
+    unsure          the class that sets the low end of ``loss``, where it is another one
     small_gain      what counts as a small gain, in points
     slope           realised on predicted gains over the retrained subsets, and their Spearman's
     rank_score      rho; the number of a class's own samples is held fixed in both
@@ -37,6 +38,7 @@ class Verdict:
     blocking: tuple[str, str]
     exchange_rate: float
     worst: str | None = None
+    unsure: str | None = None
     loss: Estimate | None = None
     points: Estimate | None = None
     small_gain: float | None = None
@@ -98,9 +100,10 @@ class Verdict:
         slope, score = self.slope, self.rank_score
         if slope is None or score is None or self.loss is None or self.points is None:
             return self._of_the_mass
+        unsure = f", the low end that of class {self.unsure}" if self.unsure else ""
         gain = (
-            f"{self.loss.value:.2g} nats ({_ends(self.loss)}); the smallest gain in accuracy is"
-            f" {self.points.value:.2g} points ({_ends(self.points)})"
+            f"{self.loss.value:.2g} nats ({_ends(self.loss)}{unsure}); the smallest gain in"
+            f" accuracy is {self.points.value:.2g} points ({_ends(self.points)})"
         )
         if self.answer == "not_predictive":
             wrong = f"; against their prediction change {', '.join(self.wrong)}"
@@ -129,9 +132,10 @@ class Verdict:
     def scope(self) -> str:
         """Say what the verdict does not speak of."""
         checked = "" if self.calibrated else ", and not checked by retraining"
+        kept = " that leave each class its share" if self.calibrated else ""
         words = (
-            f"The verdict is about other weights for these samples{checked}; new samples, another"
-            " model or longer training may still help."
+            f"The verdict is about other weights for these samples{kept}{checked}; new samples,"
+            " another model or longer training may still help."
         )
         if self._covered != "100":
             words += f" It speaks of {self._covered} % of the trained parameters and of no others."
@@ -210,8 +214,9 @@ class Verdict:
             return f"room: {could} about {value} % {OF_THE_MASS} ({interval})"
         if self.answer == "ceiling":
             return (
-                f"at its ceiling: {could} at most {high} % {OF_THE_MASS} (95 % interval {low} to"
-                f" {high} %); {self._blocked}"
+                "at its ceiling: no weights are shown that lower the loss of every class at once;"
+                f" with the best that these samples show, one class gains {value} % {OF_THE_MASS}"
+                f" (95 % interval {low} to {high} %) and no class less; {self._blocked}"
             )
         return (
             f"cannot tell: too few validation samples; {could} {low} to {high} % {OF_THE_MASS}"

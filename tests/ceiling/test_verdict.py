@@ -97,6 +97,17 @@ def test_an_interval_that_holds_both_cannot_tell_and_says_how_many_more():
     assert (vague.answer, vague.more) == ("room", "retrained subsets")
 
 
+def test_the_low_end_is_named_after_the_class_that_sets_it():
+    """Dog gains least, but fox is the one that may lose."""
+    errors_k = np.array([0.1, 0.1, 0.6])
+    predicted = gains([1, 0.8, 1])
+    unsure = replace(predicted, classes=replace(predicted.classes, error_k=errors_k))
+    verdict = calibrated_verdict(CHECK, unsure, calibration(), CLASSES, np.full(3, 0.8), 0.5)
+    assert (verdict.answer, verdict.worst, verdict.unsure) == ("too_few_samples", "dog", "fox")
+    assert "the low end that of class fox" in verdict.sentence
+    assert decide([1, 0.8, 1]).unsure is None
+
+
 @pytest.mark.parametrize(
     "found",
     [
@@ -171,6 +182,7 @@ def test_without_retrainings_it_goes_by_the_headroom_and_says_what_is_not_checke
     for verdict in (answer(0.004, 0.3), few):
         assert "not checked by retraining" in verdict.scope
     assert "Retraining on random halves would check it" in answer(0.004, 0.3).remedy
+    assert "one class gains 1 % of the most" in answer(-0.01, 0.015).sentence
     assert "Even 100 times" in few.remedy
 
 
