@@ -95,7 +95,7 @@ def _diagnose(
     results: Path,
     data: Data,
     classifier: Classifier,
-    settings: dict[str, int],
+    settings: dict[str, Any],
     improve: bool,
     allowed_loss: float,
     title: str,
@@ -288,7 +288,7 @@ def show(
     mean = np.mean([row["accuracy"] for row in last])
     first, second = diagnosis.ceiling.blocking
     print(*summary, f"verdict: {diagnosis.verdict}", sep="\n")
-    if not diagnosis.verdict.calibrated:
+    if "influence mass" in diagnosis.verdict.sentence:
         print(f"({page.MASS})")
     print(f"{diagnosis.verdict.scope} {diagnosis.verdict.remedy_with(page.SUBSETS[True])}")
     if diagnosis.verdict.answer == "room":  # at a ceiling the verdict names them

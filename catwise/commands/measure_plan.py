@@ -25,7 +25,7 @@ def show(dataset: str, parameters: DataSet, work: Path, finished: Sequence[str])
     if not path.exists():
         raise InputError(
             f"{path}: expected the data, to count and time pieces; got none;"
-            f" catwise measure {dataset} --stop prepare"
+            f" python -m catwise measure {dataset} --stop prepare"
         )
     card = read_json(path)
     counts = {split: sum(count_k) for split, count_k in card["counts"].items()}

@@ -84,7 +84,9 @@ def test_the_command_prints_what_is_done_and_starts_nothing(tmp_path, monkeypatc
     monkeypatch.delenv("DVC_ROOT", raising=False)
     monkeypatch.setenv("CATWISE_WORKERS", "2")
     Path("params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
-    with pytest.raises(InputError, match="got none; catwise measure digits --stop prepare"):
+    with pytest.raises(
+        InputError, match="got none; python -m catwise measure digits --stop prepare"
+    ):
         measure.main("digits", plan=True)
     data = Path("scratch/measure/digits/data/digits")
     data.mkdir(parents=True)
