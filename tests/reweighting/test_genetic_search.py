@@ -138,7 +138,7 @@ def test_without_pygad_one_line_says_so(monkeypatch):
     monkeypatch.setitem(sys.modules, "pygad", None)
     search = GeneticSearch(1)
     search.rate(bowl(np.array(search.unrated())))
-    says = r"pareto_lp_ga: expected the package pygad; got none; pip install 'catwise\[pipeline\]'"
+    says = r"pareto_lp_ga: expected the package pygad; got none; pip install '\.\[pipeline\]'"
     with pytest.raises(InputError, match=says):
         search.breed()
 
