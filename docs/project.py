@@ -275,8 +275,8 @@ def batch_norm() -> str:
             f"On `{name}` the class gradients of {len(layers)} of {len(case['layers'])} layers are"
             f" {min(lengths):.2f} to {max(lengths):.2f} times as long with moving statistics as"
             f" with fixed ones, and the cosine of the two is {min(cosines):.2f} to"
-            f" {max(cosines):.2f}. Paired over {case['new seeds']} seeds, the weights of moving ones"
-            f" gain {_cell(case['gains']['moving']['beyond fixed'])} points more in the mean."
+            f" {max(cosines):.2f}. Paired over {case['new seeds']} seeds, the weights of moving"
+            f" ones gain {_cell(case['gains']['moving']['beyond fixed'])} points more in the mean."
         )
     return "\n\n".join([table(heading, rows), *lines])
 

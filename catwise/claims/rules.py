@@ -230,7 +230,7 @@ def acting(answer: str, results: Sequence["Results"]) -> Answer:
         verdict = BESIDE if cases else ABSENT
         return {"why": f"the verdict says so in 0 of {size}", "verdict": verdict}
     right = sum(confirmed(answer, metrics) for metrics in matches)
-    words = {"room": "the path gains, and no class is shown to fall:", "ceiling": "no method gains:"}
+    words = {"room": "the path gains, no class surely falls:", "ceiling": "no method gains:"}
     verdicts = "such verdict" if len(matches) == 1 else "such verdicts"
     measured = share(words[answer], right, len(matches), verdicts, head=True)
     measurements = [measured]
