@@ -115,23 +115,19 @@ def path_gains(metrics: Mapping[str, Any]) -> bool:
 
 
 def no_class_falls(metrics: Mapping[str, Any]) -> bool:
-    """Tell of the metrics of ``improve`` whether no class falls, at a level that all share.
-
-    Older metrics count the classes that fall each by itself.
-    """
-    return bool(metrics.get("classes_fall", metrics["classes_down"]) == 0)
+    """Tell of the metrics of ``improve`` whether no class falls, at a level that all share."""
+    return bool(metrics["classes_fall"] == 0)
 
 
 def confirmed(answer: str, metrics: Mapping[str, Any]) -> bool:
     """Tell of the metrics of ``improve`` whether new trainings confirm a verdict.
 
     Room, which is said of every class, is confirmed by a path that gains significantly while no
-    class falls significantly, a ceiling where neither the path nor other weights do so. Older
-    metrics say of other weights only where the verdict of ``improve`` was a ceiling too.
+    class falls significantly, a ceiling where neither the path nor other weights do so.
     """
     if answer == "room":
         return path_gains(metrics) and no_class_falls(metrics)
-    return not (path_gains(metrics) or metrics.get("others_gain", metrics["false_ceiling"]))
+    return not (path_gains(metrics) or metrics["others_gain"])
 
 
 def graded(holds: bool, part: bool) -> str:

@@ -283,8 +283,8 @@ def retrained(
 
     ``gained`` is the lower end of what the path gains. The data are its own if not named.
     """
-    lows = {"mean_net_low": gained, "worst_net_low": -1.0, "classes_down": down}
-    metrics = {"false_ceiling": error, **lows}
+    lows = {"mean_net_low": gained, "worst_net_low": -1.0, "classes_fall": down}
+    metrics = {"others_gain": error, **lows}
     card = SimpleNamespace(record={"sha256": data or object()})
     ceiling = SimpleNamespace(verdict=SimpleNamespace(answer=answer))
     return SimpleNamespace(

@@ -316,8 +316,20 @@ def _write_improve(place: Place, classes: tuple[str, ...], cases: bool) -> None:
     if cases:
         weights["ceiling_path"][0] = 0
     write_npz(place("improve") / "weights.npz", **weights)
-    before = {"worst_before": 80.0, "worst_after": 82.0, "classes_down": 0, "answer": "room"}
-    after = {"mean_net_low": 1.5, "worst_net_low": 1.5, "false_room": 0, "false_ceiling": 0}
+    before = {
+        "worst_before": 80.0,
+        "worst_after": 82.0,
+        "classes_down": 0,
+        "classes_fall": 0,
+        "answer": "room",
+    }
+    after = {
+        "mean_net_low": 1.5,
+        "worst_net_low": 1.5,
+        "others_gain": 0,
+        "false_room": 0,
+        "false_ceiling": 0,
+    }
     beyond = {"beyond_best": 3.0, "beyond_best_low": 2.0, "beyond_best_high": 4.0}
     metrics = {**before, **after, **beyond, "accepted": 1} if cases else {}
     write_json(place("improve") / "metrics.json", metrics)

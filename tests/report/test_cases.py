@@ -21,7 +21,7 @@ def results(tmp_path):
     path = three[1].folder_of("improve") / "metrics.json"
     lows = {"mean_net_low": -1.0, "worst_net_low": -1.0}
     path.write_text(
-        json.dumps(json.loads(path.read_text()) | lows | {"false_ceiling": 1, "accepted": 0})
+        json.dumps(json.loads(path.read_text()) | lows | {"others_gain": 1, "accepted": 0})
     )
     return three
 
@@ -54,7 +54,7 @@ def test_what_was_not_compared_by_seed_has_a_dash_and_a_gain_of_one_measure_is_n
 def test_room_is_said_of_every_class(results, gained, down, words):
     path = results[0].folder_of("improve") / "metrics.json"
     lows = {"mean_net_low": gained, "worst_net_low": gained}
-    metrics = json.loads(path.read_text()) | lows | {"classes_down": down}
+    metrics = json.loads(path.read_text()) | lows | {"classes_fall": down}
     path.write_text(json.dumps(metrics))
     _, row, last = case_rows(results[:1])
     assert row[3] == words
