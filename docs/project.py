@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml  # type: ignore[import-untyped]
 
-from catwise.core.statistics import spearman
+from catwise.core.statistics import Estimate, spearman
 from catwise.pipeline.files import read_json
 from catwise.pipeline.tables import read_table
 from catwise.report.peers import advice, peer_rows, size_of
@@ -283,7 +283,7 @@ def batch_norm() -> str:
 
 def _cell(value: float | dict[str, float]) -> str:
     if isinstance(value, dict):
-        return f"{value['value']:.2g} ({value['low']:.2g} to {value['high']:.2g})"
+        return f"{Estimate(**value):.2g}"
     return f"{value:.2f}"
 
 
@@ -333,6 +333,4 @@ def _sources_of(case: dict[str, Any]) -> str:
 
 
 def _interval(estimate: dict[str, float]) -> str:
-    """Write an estimate with its interval; what rounds to zero has no sign of minus."""
-    value, low, high = (round(estimate[end], 2) + 0.0 for end in ("value", "low", "high"))
-    return f"{value:+.2f} ({low:+.2f} to {high:+.2f})"
+    return f"{Estimate(**estimate):+.2f}"

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from catwise.core.statistics import Estimate
 from catwise.figures.labels import GROUPS, UNITS, vectors_label
 from catwise.figures.style import BLUE, GREY, UNLABELLED, Picture, styled
 
@@ -152,8 +153,8 @@ def _cloud(axes: Axes, points: pd.DataFrame, control: pd.DataFrame) -> None:
 
 def _with_interval(row: pd.Series) -> str:
     """Write rho and its interval; there is none where nothing changed."""
-    rho, low, high = row[["rho", "low", "high"]].astype(float).round(2) + 0.0  # no -0
-    return "none" if np.isnan(rho) else f"{rho:.2f} ({low:.2f} to {high:.2f})"
+    rho = Estimate(*row[["rho", "low", "high"]].astype(float))
+    return "none" if np.isnan(rho.value) else f"{rho:.2f}"
 
 
 def _correlations(rho: dict[Any, pd.DataFrame]) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from catwise.ceiling.pca_rule import RULE
+from catwise.core.statistics import Estimate
 from catwise.figures.calibration import calibration
 from catwise.figures.cost import benchmark as draw_cost
 from catwise.figures.labels import ANSWERS
@@ -203,7 +204,7 @@ def source_rows(case: Mapping[str, Any]) -> list[list[str]]:
     ]
     for name, row in case["rows"].items():
         ends = [row[measure] for measure in ("mean", "worst")]
-        nets = [f"{one['value']:+.1f} ({one['low']:+.1f} to {one['high']:+.1f})" for one in ends]
+        nets = [f"{Estimate(**one):+.1f}" for one in ends]
         auc = row.get("AUC of flipped labels")
         weight_k = row["mean weight by class"]
         weights = f"{min(weight_k):.2f} to {max(weight_k):.2f}"
@@ -230,12 +231,11 @@ def rho_rows(benchmark: Mapping[str, Any]) -> list[list[str]]:
         "headroom": "gain of the worst class, share of its influence mass",
     }
     rows = [["predicted", "realised gain", "rho (95 % interval)"]]
-    for name, (rho, low, high) in benchmark["correlations"].items():
+    for name, rho in benchmark["correlations"].items():
         prediction, outcome = name.split(", ")
         measure, over = outcome.split("_")
         realised = f"{measure}, {'worst class' if over == 'worst' else 'mean of the classes'}"
-        interval = f"{rho:.2f} ({low:.2f} to {high:.2f})"
-        rows.append([predictions[prediction], realised, interval])
+        rows.append([predictions[prediction], realised, f"{Estimate(*rho):.2f}"])
     return rows
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from catwise.claims.evidence import confirmed, no_class_falls, path_gains
+from catwise.core.statistics import Estimate
 from catwise.figures.case_gains import case_gains
 from catwise.figures.labels import ANSWERS, PATH, improvement_label
 from catwise.figures.style import Picture
@@ -107,7 +108,7 @@ def _net(row: pd.Series) -> str:
     >>> _net(pd.Series({"net": 1.26, "low": -0.5, "high": 3.0}))
     '+1.3 (-0.5 to +3.0)'
     """
-    net, low, high = (float(row[key]) for key in ("net", "low", "high"))
-    if low < high:
-        return f"{net:+.1f} ({low:+.1f} to {high:+.1f})"
-    return f"{net:+.3g}" if net else "0"
+    net = Estimate(*(float(row[key]) for key in ("net", "low", "high")))
+    if net.low < net.high:
+        return f"{net:+.1f}"
+    return f"{net.value:+.3g}" if net.value else "0"

@@ -75,7 +75,7 @@ def lead_rows(results: Sequence[Results]) -> list[list[str]]:
             best = summary.loc[summary["lds"].idxmax(), "kind"]
             if (design, measure, best, COUNTED) in compared.index:
                 ahead = compared.loc[(design, measure, best, COUNTED)]
-                words = "{:+.2f} ({:+.2f} to {:+.2f})".format(*ahead[["difference", "low", "high"]])
+                words = f"{Estimate(*ahead[['difference', 'low', 'high']]):+.2f}"
                 rows.append([one.dataset, DESIGNS[design], measure, kind_label(best), words])
     return rows
 
@@ -137,6 +137,4 @@ def _rows(results: Results, design: str) -> np.ndarray:
 
 
 def _cell(scored: Cells, kind: str) -> str:
-    if kind not in scored:
-        return "-"
-    return "{0.value:.2f} ({0.low:.2f} to {0.high:.2f})".format(scored[kind])
+    return f"{scored[kind]:.2f}" if kind in scored else "-"

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from catwise.core.statistics import Estimate
+
 __all__ = ["NOTE", "advice", "peer_rows", "size_of"]
 
 NOTE = (
@@ -39,13 +41,12 @@ def _order(methods: Mapping[str, Any]) -> Any:
 def _row(name: str, row: Mapping[str, Any]) -> list[str]:
     if "reason" in row:
         return [name, row["version"], f"no: {row['reason']}", *["-"] * 4]
-    lds = [_interval(row["LDS"][what]) if "LDS" in row else "-" for what in ("loss", "accuracy")]
+    lds = [
+        f"{Estimate(*row['LDS'][what]):.2f}" if "LDS" in row else "-"
+        for what in ("loss", "accuracy")
+    ]
     price = [f"{row['times a training']:.2f}", f"{row['peak bytes'] / 1e6:.0f}"]
-    return [name, row["version"], *price, *lds, _interval(row["flipped label AUC"])]
-
-
-def _interval(value: tuple[float, float, float]) -> str:
-    return f"{value[0]:.2f} ({value[1]:.2f} to {value[2]:.2f})"
+    return [name, row["version"], *price, *lds, f"{Estimate(*row['flipped label AUC']):.2f}"]
 
 
 def size_of(case: Mapping[str, Any]) -> str:
@@ -81,7 +82,7 @@ def _choice(scores: Mapping[str, Any], methods: Mapping[str, Any], what: str) ->
     best = max(scores, key=lambda name: scores[name][0])
     equal = [name for name in scores if scores[name][0] >= scores[best][1]]
     cheapest = min(equal, key=lambda name: methods[name]["times a training"])
-    text = f"{best}, {what} {_interval(scores[best])}, at {_price(methods[best])}"
+    text = f"{best}, {what} {Estimate(*scores[best]):.2f}, at {_price(methods[best])}"
     if cheapest == best:
         return text
     value = f"{scores[cheapest][0]:.2f} at {_price(methods[cheapest])}"

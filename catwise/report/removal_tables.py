@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from catwise.core.statistics import Estimate
 from catwise.figures.labels import GROUPS, vectors_label
 from catwise.pipeline.records import TopShare
 from catwise.pipeline.results import Results
@@ -61,7 +62,7 @@ def ranked(results: Sequence[Results]) -> list[list[str]]:
             for name in rankings["vectors"].unique():
                 keys = [(group, name, measure, pairs) for measure in MEASURES for pairs in ways]
                 ends = [cells.loc[key, ["rho", "low", "high"]] for key in keys]
-                words = ["{:.2f} ({:.2f} to {:.2f})".format(*three) for three in ends]
+                words = [f"{Estimate(*three):.2f}" for three in ends]
                 rows.append([one.dataset, group, vectors_label(name), *words])
     return rows
 
@@ -79,8 +80,8 @@ def diagonal(table: pd.DataFrame) -> list[list[str]]:
     own = table[table["measure"] == "accuracy"]
     groups = own["group"].unique()
     cells = {
-        (row["class"], row["group"]): "{:+.2f} ({:+.2f} to {:+.2f})".format(
-            *(100 * row[end] for end in ("mean", "low", "high"))
+        (row["class"], row["group"]): format(
+            Estimate(*(100 * row[end] for end in ("mean", "low", "high"))), "+.2f"
         )
         for row in own.to_dict("records")
     }
