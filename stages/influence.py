@@ -83,14 +83,14 @@ def beyond_one_endpoint(dataset: str, parameters: DataSet) -> dict[str, np.ndarr
     endpoint_runs   at the last checkpoint of each, where there are several
     segments        by segments of each, where segments are asked for
     """
-    section, train, curvature = parameters.influence, parameters.train, parameters.curvature
+    section = parameters.influence
     kinds = ["segments"] if section.segments else []
     kinds += ["endpoint"] if section.runs > 1 else []
-    if not kinds or isinstance(train, Logistic) or not isinstance(curvature, Factored):
+    exact = isinstance(parameters.train, Logistic) or not isinstance(parameters.curvature, Factored)
+    if not kinds or exact:
         return {}
-    device, threads = parameters.device, parameters.threads
-    along = Along(dataset, device, threads, train, curvature, section)
-    with pool(torch_device(device), threads) as spread:
+    along = Along.of(dataset, parameters)
+    with pool(torch_device(along.device), along.threads) as spread:
         by_kind = vectors_along(along, kinds, range(section.runs), "influence", spread)
     return {
         FILES[kind]: average(runs).reshape(len(runs[0]), -1, section.bins)

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from catwise.config.schema import DataSet, Factored, Logistic, TopShare
+from catwise.config.schema import DataSet, TopShare
 from catwise.core.device import torch_device
 from catwise.core.progress import progress
 from catwise.experiments import resume
@@ -81,14 +81,9 @@ def top_share(dataset: str, parameters: DataSet, section: TopShare, out: Path) -
 
 def exact(dataset: str, parameters: DataSet) -> np.ndarray:
     """Compute P (n, k) through every step, the mean over as many new trainings as ``runs`` says."""
-    section, train, curvature = parameters.influence, parameters.train, parameters.curvature
-    assert not isinstance(train, Logistic)
-    assert isinstance(curvature, Factored)
-    device, threads = parameters.device, parameters.threads
-    one_bin = section.model_copy(update={"bins": 1})
-    along = Along(dataset, device, threads, train, curvature, one_bin)
-    runs = range(1, section.runs + 1)  # run 0 would read the checkpoints of the stage train
-    with pool(torch_device(device), threads) as spread:
+    along = Along.of(dataset, parameters, bins=1)
+    runs = range(1, along.influence.runs + 1)  # run 0 would read checkpoints of the stage train
+    with pool(torch_device(along.device), along.threads) as spread:
         return average(vectors_along(along, ["exact"], runs, "removal", spread)["exact"])
 
 

@@ -39,7 +39,7 @@ import torch
 
 from benchmarks import command
 from benchmarks.machine import machine
-from catwise.config.schema import DataSet, Epochs, Factored
+from catwise.config.schema import DataSet
 from catwise.core.device import torch_device
 from catwise.core.statistics import Estimate, area_under_curve, student_half_width
 from catwise.experiments.along_training import Along, trained_states, vectors_of
@@ -149,12 +149,7 @@ def _sources(dataset: str, parameters: DataSet, runs: int) -> dict[str, np.ndarr
 
 
 def _along(dataset: str, parameters: DataSet, run: int) -> Along:
-    section, curvature = parameters.influence, parameters.curvature
-    assert isinstance(parameters.train, Epochs)
-    assert isinstance(curvature, Factored)
-    train = parameters.train.model_copy(update={"seed": parameters.train.seed + FIRST + run})
-    section = section.model_copy(update={"segments": 2, "bins": 1})
-    return Along(dataset, parameters.device, parameters.threads, train, curvature, section)
+    return Along.of(dataset, parameters, segments=2, bins=1).with_seed(FIRST + run)
 
 
 def _of_run(dataset: str, parameters: DataSet, run: int) -> dict[str, np.ndarray]:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from catwise.config.schema import Factored, Influence, Trained
+from catwise.config.schema import DataSet, Factored, Influence, Logistic, Trained
 from catwise.core.errors import InputError
 from catwise.core.losses import Batch
 from catwise.core.precision import precision
@@ -64,6 +64,20 @@ class Along:
     curvature: Factored
     influence: Influence
 
+    @classmethod
+    def of(cls, dataset: str, parameters: DataSet, **changes: Any) -> "Along":
+        """Take all from the parameters of a data set, with changes to the section ``influence``."""
+        train, curvature = parameters.train, parameters.curvature
+        assert not isinstance(train, Logistic)
+        assert isinstance(curvature, Factored)
+        influence = parameters.influence.model_copy(update=changes)
+        return cls(dataset, parameters.device, parameters.threads, train, curvature, influence)
+
+    def with_seed(self, more: int) -> "Along":
+        """Return the same of a training whose seed is larger by ``more``."""
+        train = self.train.model_copy(update={"seed": self.train.seed + more})
+        return replace(self, train=train)
+
 
 @dataclass(frozen=True)
 class State:
@@ -96,8 +110,7 @@ def _compute(along: Along, kinds: tuple[str, ...], run: int) -> dict[str, Any]:
     if run == 0:
         states = dict(_read(along, kinds))
     else:
-        seed = along.train.seed + FIRST_SEED + run
-        along = replace(along, train=along.train.model_copy(update={"seed": seed}))
+        along = along.with_seed(FIRST_SEED + run)
         states = trained_states(along, kinds)
     return {kind: pack(p_nk) for kind, p_nk in vectors_of(along, states, kinds).items()}
 

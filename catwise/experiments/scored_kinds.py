@@ -62,16 +62,14 @@ def scored(parameters: DataSet) -> Fidelity:
 
 def _along(dataset: str, parameters: DataSet) -> dict[str, np.ndarray]:
     """Compute P of the kinds that go along the training; each run does all that it can at once."""
-    section, influence, train = scored(parameters), parameters.influence, parameters.train
+    section = scored(parameters)
     kinds = [kind for kind in section.kinds if kind in get_args(AlongKind)]
-    factors = parameters.curvature
-    if not kinds or isinstance(train, Logistic) or isinstance(factors, Exact):
+    exact = isinstance(parameters.train, Logistic) or isinstance(parameters.curvature, Exact)
+    if not kinds or exact:
         return {}
-    device, threads = parameters.device, parameters.threads
-    changes = {"bins": 1, "batch_size": section.batch_size}
-    along = Along(dataset, device, threads, train, factors, influence.model_copy(update=changes))
+    along = Along.of(dataset, parameters, bins=1, batch_size=section.batch_size)
     several = [kind for kind in kinds if kind.endswith("_runs")]
-    with pool(torch_device(device), threads) as spread:
+    with pool(torch_device(along.device), along.threads) as spread:
 
         def runs(kinds: Sequence[str], numbers: Sequence[int]) -> dict[str, list[np.ndarray]]:
             names = sorted({ALONG[kind] for kind in kinds})
@@ -80,7 +78,7 @@ def _along(dataset: str, parameters: DataSet) -> dict[str, np.ndarray]:
             return vectors_along(along, names, numbers, "fidelity", spread)
 
         first = runs(kinds, [0])
-        later = runs(several, range(1, influence.runs))
+        later = runs(several, range(1, along.influence.runs))
     return {
         kind: average(first[ALONG[kind]] + (later[ALONG[kind]] if kind in several else []))
         for kind in kinds
