@@ -24,6 +24,7 @@ from catwise.influence.duration import Work
 from catwise.influence.factors import Kind, fit_factors, layers_of_logits, require_options
 from catwise.influence.fisher_passes import Mask
 from catwise.influence.layers import select_layers
+from catwise.influence.moving_statistics import Statistics
 from catwise.influence.samples import Data, Samples, as_samples
 from catwise.sharing import folder, frames, given
 from catwise.sharing.calibrated import retrained_verdict
@@ -221,6 +222,7 @@ def diagnose(
     samples: int | None = None,
     embeddings: bool = False,
     norms: bool = True,
+    statistics: Statistics = "moving",
     bins: int = 8,
     seed: int = 0,
     batch_size: int = 256,
@@ -248,7 +250,8 @@ def diagnose(
     fitted already, such as ``exact_hessian``; all other options are those of ``fit_factors`` and
     ``influence_vectors``. What influence does not cover is left out with a warning, and
     ``coverage`` says what is left. Layers whose weight is frozen (``requires_grad=False``) were not
-    trained and are left out, unless the whole model is frozen.
+    trained and are left out, unless the whole model is frozen. ``statistics`` of batch norm are
+    ``fixed`` where the training held them so, in evaluation mode.
 
     ``memory`` are the bytes that the work may take beside the model and its samples, by default
     half of what is free. A line on stderr says before the work how it is divided: the samples and
@@ -272,12 +275,9 @@ def diagnose(
     and where ``retrain`` returns no model, the one before, trained on, or always the same.
 
     >>> import torch
-    >>> features = torch.randn(400, 2, generator=torch.Generator().manual_seed(0))
-    >>> labels = (features[:, 0] > 0).long()
-    >>> train, query = (features[:200], labels[:200]), (features[200:], labels[200:])
-    >>> model = nn.Linear(2, 2)
-    >>> diagnose(model, train, query, classes=["left", "right"]).weights_n.shape
-    (200,)
+    >>> train, query = ((torch.randn(60, 2), torch.arange(60) % 2) for _ in range(2))
+    >>> diagnose(nn.Linear(2, 2), train, query, classes=["left", "right"]).weights_n.shape
+    (60,)
     """
     given.require_numbers(memory, halves, small_gain, retrain)
     model, classes = given.checked_model(model), own_samples.checked_classes(classes)
@@ -298,7 +298,7 @@ def diagnose(
             layers = select_layers(model, curvature.names)
         else:
             layers = layers_of_logits(model, train, logits, embeddings=embeddings, norms=norms)
-        work = Work(model, layers, train, bins_m, logits, loss, kind, pairs, parts)
+        work = Work(model, layers, train, bins_m, logits, loss, kind, pairs, parts, statistics)
         fitted = _fitted(work, curvature, batch_size, memory, **options, **passes)
         answer, p_nkb = _answer(fitted, query, bins_m, classes, classes, labels_n, loss, **passes)
         if retrain is not None:
@@ -323,8 +323,8 @@ def _fitted(
         layers=dict(work.layers),
         **options,
     )
-    mark, at_once = fingerprint(model), plan.at_once
-    return Fitted(model, work.train, curvature, mark, work.loss, size, at_once, work.logits)
+    how = (work.loss, size, plan.at_once, work.logits, work.statistics)
+    return Fitted(model, work.train, curvature, fingerprint(model), *how)
 
 
 def _diagnosis(

@@ -13,7 +13,7 @@ from catwise.influence.factors import Kind
 from catwise.influence.fisher_passes import Logits
 from catwise.influence.layers import Layer, groups_of, matrix_shape, weight_of
 from catwise.influence.memory import MemoryPlan, measure_activations
-from catwise.influence.moving_statistics import SAMPLES, moving_norms
+from catwise.influence.moving_statistics import SAMPLES, Statistics, moving_norms
 from catwise.influence.samples import Samples
 from catwise.influence.vectors import directional_derivatives
 
@@ -28,10 +28,11 @@ SIDE = 256  # of the matrix whose eigenvectors are timed; others take as long by
 class Work:
     """Hold what a diagnosis has to do.
 
-    layers   those that influence covers
-    groups_m the group of each query sample
-    pairs    pairs of a sample and a label of which the fit is made; 0 where nothing is fitted
-    parts    processes among which each pass is divided
+    layers      those that influence covers
+    groups_m    the group of each query sample
+    pairs       pairs of a sample and a label of which the fit is made; 0 where nothing is fitted
+    parts       processes among which each pass is divided
+    statistics  those of batch norm: moving or fixed
     """
 
     model: nn.Module
@@ -43,6 +44,7 @@ class Work:
     kind: Kind
     pairs: int
     parts: int = 1
+    statistics: Statistics = "moving"
 
     @property
     def num_groups(self) -> int:
@@ -79,7 +81,9 @@ def estimated_seconds(work: Work, plan: MemoryPlan) -> float:
     once = counts.visit + counts.gradient
     total = len(work.train) * (plan.passes * once + work.num_groups * counts.direction)
     total += len(work.groups_m) * 1.5 * counts.visit
-    if moving_norms(work.model):  # for each group a backward pass, and a forward one with tangents
+    if moving_norms(
+        work.model, work.statistics
+    ):  # for each group a backward pass, and a forward one with tangents
         total += work.num_groups * min(SAMPLES, len(work.train)) * 2.5 * counts.visit
     if bases:
         total += work.pairs * (counts.visit + counts.squares)

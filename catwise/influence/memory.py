@@ -12,7 +12,7 @@ from catwise.core.losses import Batch
 from catwise.influence.factors import Kind
 from catwise.influence.fisher_passes import Logits
 from catwise.influence.layers import Layer, frozen, groups_of, matrix_shape, weight_of
-from catwise.influence.moving_statistics import BATCH, moving_norms
+from catwise.influence.moving_statistics import BATCH, Statistics, moving_norms
 
 __all__ = ["MemoryPlan", "measure_activations", "plan_memory"]
 
@@ -63,6 +63,7 @@ def plan_memory(
     num_groups: int,
     batch_size: int,
     memory: float,
+    statistics: Statistics = "moving",
 ) -> MemoryPlan:
     """Divide the work so that it fits in ``memory`` bytes: smaller batches, fewer groups at once.
 
@@ -84,15 +85,15 @@ def plan_memory(
     fixed = factors + max(eigen, 2 * width * whole)
     direction = width * (whole + 3 * largest)
     sample = width * (2 * activations + max(size.sample for size in sizes))
-    statistics = BATCH * 2 * width * activations if moving_norms(model) else 0
-    left, least = memory - fixed, direction + max(sample, statistics)
+    moving = BATCH * 2 * width * activations if moving_norms(model, statistics) else 0
+    left, least = memory - fixed, direction + max(sample, moving)
     if left < least:
         raise InputError(
             f"memory: expected {_size(fixed + least)} or more for this model; got "
             f"{_size(memory)}; kind='diagonal' needs less"
         )
     rows = int(max(1, min(batch_size, (left - direction) // 2 // sample)))
-    batch = max(rows * sample, statistics)
+    batch = max(rows * sample, moving)
     at_once = int(max(1, min(num_groups, (left - batch) // direction)))
     passes = math.ceil(num_groups / at_once)
     at_once = math.ceil(num_groups / passes)  # as even as they can be

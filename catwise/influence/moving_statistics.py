@@ -29,12 +29,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 from torch.func import jvp
 
+from catwise.core.errors import InputError
 from catwise.core.losses import Batch, Loss
 from catwise.influence.checks import checked_layers
 from catwise.influence.layers import (
@@ -162,11 +163,15 @@ class _BatchStatistics(nn.Module):
         return x * scale.view(shape) + (self.bias - mean * scale).view(shape)  # keeps x alone
 
 
-def moving_norms(model: nn.Module) -> dict[str, Any]:
-    """Return the batch norms whose statistics move with the weights, by name.
+def moving_norms(model: nn.Module, statistics: Statistics = "moving") -> dict[str, Any]:
+    """Return the batch norms whose statistics move with the weights, by name; none if ``fixed``.
 
     They are torch's own, with trained weights: where those are frozen, so are the statistics.
     """
+    if statistics not in get_args(Statistics):
+        raise InputError(f"statistics: expected moving or fixed; got {statistics!r}")
+    if statistics == "fixed":
+        return {}
     trained = {id(parameter) for parameter in trained_parameters(model)}
     return {
         name: norm
@@ -186,8 +191,8 @@ def moving_statistics(
     ``loss(model, batch)`` runs the network. A norm whose gradient is not that of a visit, as where
     it is not called as a module, keeps its statistics.
     """
-    norms = moving_norms(model)
-    if statistics == "fixed" or not norms:
+    norms = moving_norms(model, statistics)
+    if not norms:
         return None
     few = train.rows(slice(0, 2))
     with warnings.catch_warnings():

@@ -44,7 +44,7 @@ def save(diagnosis: Findings, path: str | Path) -> None:
         if field.name not in (*IN_TABLE, "fitted")
     }
     words = {"sentence": diagnosis.verdict.text, "samples": name, "fingerprint": None}
-    record = words | {"inputs": None} | record
+    record = words | {"inputs": None, "statistics": None} | record
     files: dict[str, Write] = {
         name: lambda file: (
             table.to_parquet(file, index=False)
@@ -63,6 +63,7 @@ def save(diagnosis: Findings, path: str | Path) -> None:
         content = to_bytes(tensors, words)  # save_file fails with no OSError on a full disk
         files[FACTORS] = lambda file: file.write_bytes(content)
         record["fingerprint"], record["inputs"] = fitted.fingerprint, _inputs_checksum(fitted.train)
+        record["statistics"] = fitted.statistics
     text = json.dumps(record, indent=2, allow_nan=False) + "\n"
     files[RECORD] = lambda file: file.write_text(text, encoding="utf-8")
     write_all(Path(path), files)
@@ -117,6 +118,7 @@ def load(
         names = list(known["label_names"])
         fingerprint, file = record["fingerprint"], folder / record["samples"]
         inputs = record.get("inputs")  # older ones have none
+        statistics = record.get("statistics") or "moving"
     with _reading(file):
         table = _read_table(file)
         known["p_nk"] = table[[f"{INFLUENCE}{name}" for name in known["ceiling"].classes]].to_numpy(
@@ -144,7 +146,8 @@ def load(
         device = next(model.parameters()).device
         curvature = from_tensors({name: value.to(device) for name, value in tensors.items()})
         loss = with_logits(loss, logits)
-        known["fitted"] = Fitted(model, train, curvature, fitted_at, loss, size, logits=logits)
+        how: dict[str, Any] = {"logits": logits, "statistics": statistics}
+        known["fitted"] = Fitted(model, train, curvature, fitted_at, loss, size, **how)
     return known
 
 

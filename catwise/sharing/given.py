@@ -111,6 +111,7 @@ def announced_plan(work: Work, batch_size: int, memory: float | None) -> MemoryP
         num_groups=work.num_groups,
         batch_size=batch_size,
         memory=free_memory(work.train.labels.device) / 2 if memory is None else memory,
+        statistics=work.statistics,
     )
     line = str(plan)
     with suppress(InputError):

@@ -14,6 +14,7 @@ from catwise.core.progress import Progress
 from catwise.core.spread import Workers
 from catwise.influence.curvature import Curvature
 from catwise.influence.layers import coverage, frozen
+from catwise.influence.moving_statistics import Statistics
 from catwise.influence.samples import Samples
 from catwise.influence.vectors import influence_vectors
 from catwise.training.models import fingerprint
@@ -34,7 +35,7 @@ class Fitted:
 
     ``fingerprint`` is the checksum of the weights at which the curvature was fitted. ``at_once``
     is the number of groups whose directions are held in memory at once; None means all. ``logits``
-    calls the model.
+    calls the model, and ``statistics`` of batch norm are moving or fixed.
     """
 
     model: nn.Module
@@ -45,6 +46,7 @@ class Fitted:
     batch_size: int = 256
     at_once: int | None = None
     logits: Logits = logits_of
+    statistics: Statistics = "moving"
 
     def vectors(
         self,
@@ -70,6 +72,7 @@ class Fitted:
             batch_size=self.batch_size,
             loss=self.loss,
             query_loss=measure,
+            statistics=self.statistics,
             at_once=self.at_once,
             workers=workers,
             progress=progress,

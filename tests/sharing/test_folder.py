@@ -12,8 +12,9 @@ import pytest
 import torch
 
 from catwise.core.errors import InputError
-from catwise.diagnosis import load_diagnosis
+from catwise.diagnosis import diagnose, load_diagnosis
 from catwise.sharing import folder
+from tests.helpers import small
 from tests.helpers.diagnoses import diagnosis, noisy
 
 
@@ -53,6 +54,18 @@ def test_with_its_model_a_loaded_diagnosis_answers_as_before(tmp_path):
     loaded = load_diagnosis(tmp_path, deepcopy(model), train, batch_size=50)
     np.testing.assert_array_equal(loaded.p_nk, asked.p_nk)
     np.testing.assert_array_equal(loaded.ask(query).p_nk, diagnosis().p_nk)
+
+
+def test_statistics_of_batch_norm_are_asked_for_and_kept(tmp_path):
+    model, train, query = small.conv_net(), small.images(40), small.images(60, seed=1)
+    moving = diagnose(model, train, query, "abc")
+    fixed = diagnose(model, train, query, "abc", statistics="fixed")
+    assert not np.allclose(fixed.p_nk, moving.p_nk, rtol=1e-3)
+    fixed.save(tmp_path)
+    again = load_diagnosis(tmp_path, model, train).ask(query)
+    np.testing.assert_allclose(again.p_nk, fixed.p_nk)
+    with pytest.raises(InputError, match="statistics: expected moving or fixed; got 'mine'"):
+        diagnose(model, train, query, "abc", statistics="mine")
 
 
 def test_what_does_not_belong_to_it_is_refused(tmp_path):
