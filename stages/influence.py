@@ -13,7 +13,7 @@ from catwise.core.precision import precision
 from catwise.core.progress import progress
 from catwise.core.statistics import area_under_curve
 from catwise.experiments import resume
-from catwise.experiments.along_training import Along, vectors_along
+from catwise.experiments.along_training import training_of, vectors_along
 from catwise.influence.curvature import from_tensors
 from catwise.influence.trajectory import average
 from catwise.influence.vectors import influence_vectors, validation_bins
@@ -89,7 +89,7 @@ def beyond_one_endpoint(dataset: str, parameters: DataSet) -> dict[str, np.ndarr
     exact = isinstance(parameters.train, Logistic) or not isinstance(parameters.curvature, Factored)
     if not kinds or exact:
         return {}
-    along = Along.of(dataset, parameters)
+    along = training_of(dataset, parameters)
     with pool(torch_device(along.device), along.threads) as spread:
         by_kind = vectors_along(along, kinds, range(section.runs), "influence", spread)
     return {

@@ -10,7 +10,7 @@ from catwise.config.schema import DataSet, TopShare
 from catwise.core.device import torch_device
 from catwise.core.progress import progress
 from catwise.experiments import resume
-from catwise.experiments.along_training import Along, vectors_along
+from catwise.experiments.along_training import training_of, vectors_along
 from catwise.experiments.retraining import retrained
 from catwise.experiments.trimming import run_trimming
 from catwise.influence.trajectory import average
@@ -81,7 +81,7 @@ def top_share(dataset: str, parameters: DataSet, section: TopShare, out: Path) -
 
 def exact(dataset: str, parameters: DataSet) -> np.ndarray:
     """Compute P (n, k) through every step, the mean over as many new trainings as ``runs`` says."""
-    along = Along.of(dataset, parameters, bins=1)
+    along = training_of(dataset, parameters, bins=1)
     runs = range(1, along.influence.runs + 1)  # run 0 would read checkpoints of the stage train
     with pool(torch_device(along.device), along.threads) as spread:
         return average(vectors_along(along, ["exact"], runs, "removal", spread)["exact"])

@@ -42,7 +42,7 @@ from benchmarks.machine import machine
 from catwise.config.schema import DataSet
 from catwise.core.device import torch_device
 from catwise.core.statistics import Estimate, area_under_curve, student_half_width
-from catwise.experiments.along_training import Along, trained_states, vectors_of
+from catwise.experiments.along_training import Along, trained_states, training_of, vectors_of
 from catwise.experiments.improvement_trainer import by_class
 from catwise.experiments.weighted_training import Run, WeightedJob, weighted_trainings
 from catwise.fidelity.scores import linear_datamodeling_score
@@ -149,7 +149,7 @@ def _sources(dataset: str, parameters: DataSet, runs: int) -> dict[str, np.ndarr
 
 
 def _along(dataset: str, parameters: DataSet, run: int) -> Along:
-    return Along.of(dataset, parameters, segments=2, bins=1).with_seed(FIRST + run)
+    return training_of(dataset, parameters, segments=2, bins=1).with_seed(FIRST + run)
 
 
 def _of_run(dataset: str, parameters: DataSet, run: int) -> dict[str, np.ndarray]:

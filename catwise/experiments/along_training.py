@@ -45,7 +45,7 @@ from catwise.pipeline.workers import Spread
 from catwise.training import epochs
 from catwise.training.epochs import epoch_rates
 
-__all__ = ["Along", "State", "trained_states", "vectors_along", "vectors_of"]
+__all__ = ["Along", "State", "trained_states", "training_of", "vectors_along", "vectors_of"]
 
 FIRST_SEED = 1000  # of the runs after run 0
 
@@ -64,19 +64,19 @@ class Along:
     curvature: Factored
     influence: Influence
 
-    @classmethod
-    def of(cls, dataset: str, parameters: DataSet, **changes: Any) -> "Along":
-        """Take all from the parameters of a data set, with changes to the section ``influence``."""
-        train, curvature = parameters.train, parameters.curvature
-        assert not isinstance(train, Logistic)
-        assert isinstance(curvature, Factored)
-        influence = parameters.influence.model_copy(update=changes)
-        return cls(dataset, parameters.device, parameters.threads, train, curvature, influence)
-
     def with_seed(self, more: int) -> "Along":
         """Return the same of a training whose seed is larger by ``more``."""
         train = self.train.model_copy(update={"seed": self.train.seed + more})
         return replace(self, train=train)
+
+
+def training_of(dataset: str, parameters: DataSet, **changes: Any) -> Along:
+    """Take all from the parameters of a data set, with changes to the section ``influence``."""
+    train, curvature = parameters.train, parameters.curvature
+    assert not isinstance(train, Logistic)
+    assert isinstance(curvature, Factored)
+    influence = parameters.influence.model_copy(update=changes)
+    return Along(dataset, parameters.device, parameters.threads, train, curvature, influence)
 
 
 @dataclass(frozen=True)

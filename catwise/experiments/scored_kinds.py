@@ -9,7 +9,7 @@ from catwise.config.schema import Along as AlongKind
 from catwise.config.schema import Curvature, DataSet, Exact, Factored, Fidelity, Logistic
 from catwise.core.device import torch_device
 from catwise.core.errors import InputError
-from catwise.experiments.along_training import Along, vectors_along
+from catwise.experiments.along_training import training_of, vectors_along
 from catwise.fidelity.cost import COUNTED, Sizes, trainings
 from catwise.influence.moving_statistics import Statistics
 from catwise.influence.trajectory import average
@@ -67,7 +67,7 @@ def _along(dataset: str, parameters: DataSet) -> dict[str, np.ndarray]:
     exact = isinstance(parameters.train, Logistic) or isinstance(parameters.curvature, Exact)
     if not kinds or exact:
         return {}
-    along = Along.of(dataset, parameters, bins=1, batch_size=section.batch_size)
+    along = training_of(dataset, parameters, bins=1, batch_size=section.batch_size)
     several = [kind for kind in kinds if kind.endswith("_runs")]
     with pool(torch_device(along.device), along.threads) as spread:
 
