@@ -75,9 +75,10 @@ def uncalibrated_verdict(check: CheckLike) -> Verdict:
     >>> p_nk = np.array([[1.0, -2.0], [-1.0, 2.0]])  # what helps one class harms the other
     >>> check = check_ceiling(np.repeat(p_nk[:, :, None], 3, axis=2), ["cat", "dog"])
     >>> print(uncalibrated_verdict(check).sentence)
-    at its ceiling: other weights could lower the loss of every class at once, by at most 0 % of \
-the most that weights from 0 to 2 could change it (95 % interval 0 to 0 %); if dog alone gains 1 % \
-of its influence mass, cat loses at least 1 % of its own
+    at its ceiling: no weights are shown that lower the loss of every class at once; with the best \
+that these samples show, one class gains 0 % of the most that weights from 0 to 2 could change it \
+(95 % interval 0 to 0 %) and no class less; if dog alone gains 1 % of its influence mass, cat loses \
+at least 1 % of its own
     """
     gain = check.crossfitted
     answer: Answer = "too_few_samples"

@@ -47,9 +47,10 @@ def complete(results: Results) -> Results:
     return results
 
 
-def raw(results: Results) -> pd.DataFrame:
+def raw(results: Results) -> pd.DataFrame | None:
     """Read the table that is written for whoever opens the file, and that no page shows."""
-    return read_table(path_of(results, "train/raw"), TABLES["train/raw"])
+    path = path_of(results, "train/raw")
+    return read_table(path, TABLES["train/raw"]) if path.exists() else None
 
 
 READERS = {  # of the tables of each stage, by name

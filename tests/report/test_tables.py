@@ -179,7 +179,7 @@ def test_scores_are_those_of_the_stage_and_what_it_has_not_scored_is_scored_here
     scored_here = fidelity_tables._of_vectors(of_stage, "half", "loss")
     for kind in ("ekfac", "ekfac_runs", "segments_runs", "label_counts"):
         expected = summary.loc[("half", "loss", kind), "lds"]
-        assert scored_here[kind][0] == pytest.approx(expected, abs=0.02), kind
+        assert scored_here[kind].value == pytest.approx(expected, abs=0.02), kind
     monkeypatch.setattr(fidelity_tables, "_of_vectors", nothing)
     alone = {tuple(row[:3]): row for row in fidelity_tables.score_rows(carried)[1:]}
     assert alone["digits_noisy10", "100 halves", "loss"][3] == own["identity"]

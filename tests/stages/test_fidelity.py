@@ -9,7 +9,7 @@ from catwise.core.device import torch_device
 from catwise.core.errors import InputError
 from catwise.experiments import resume
 from catwise.experiments.along_training import Along, vectors_along
-from catwise.experiments.retraining import train_anew
+from catwise.experiments.retraining import FIRST_SEED, train_anew
 from catwise.fidelity.scores import linear_datamodeling_score
 from catwise.pipeline.artifacts import read_splits
 from catwise.pipeline.results import Results
@@ -70,7 +70,7 @@ def test_the_truth_is_that_of_each_subset_and_seed(ran, truth):
     ):
         weights_n = kept_n / kept_n.mean()
         section = settings("digits").train
-        model = train_anew(section, "digits", splits["train"], seed, weights_n)
+        model = train_anew(section, "digits", splits["train"], FIRST_SEED + seed, weights_n)
         measured = evaluate.per_class(model, splits["validation_a"], len(classes))
         np.testing.assert_array_equal(np.stack(measured), [accuracy_k, loss_k])
 
