@@ -77,8 +77,8 @@ def uncalibrated_verdict(check: CheckLike) -> Verdict:
     >>> print(uncalibrated_verdict(check).sentence)
     at its ceiling: no weights are shown that lower the loss of every class at once; with the best \
 that these samples show, one class gains 0 % of the most that weights from 0 to 2 could change it \
-(95 % interval 0 to 0 %) and no class less; if dog alone gains 1 % of its influence mass, cat loses \
-at least 1 % of its own
+(95 % interval 0 to 0 %) and no class less; if dog alone gains 1 % of its influence mass, cat \
+loses at least 1 % of its own
     """
     gain = check.crossfitted
     answer: Answer = "too_few_samples"
