@@ -24,40 +24,38 @@ def arguments() -> dict[str, str]:
     parser.add_argument("--version", action="version", version=f"catwise {catwise.__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    words = "train a small classifier on your own data and ask whether it is at its ceiling"
-    diagnose = commands.add_parser("diagnose", help=words, description=words)
-    words = "a folder with one folder of images per class, or a csv with the columns text and label"
-    diagnose.add_argument("path", metavar="DATA", help=words)
-    words = "name of the results, letters, digits and _ (default: mine)"
-    diagnose.add_argument("--name", default="mine", help=words)
+    text = "train a small classifier on your own data and ask whether it is at its ceiling"
+    diagnose = commands.add_parser("diagnose", help=text, description=text)
+    text = "a folder with one folder of images per class, or a csv with the columns text and label"
+    diagnose.add_argument("path", metavar="DATA", help=text)
+    text = "name of the results, letters, digits and _ (default: mine)"
+    diagnose.add_argument("--name", default="mine", help=text)
     diagnose.add_argument("--out", help="folder of the results (default: catwise_NAME)")
-    words = "train anew with other weights, as long as it gets better: 20 to 140 trainings"
-    diagnose.add_argument("--improve", action="store_true", help=words)
-    words = "points of accuracy that a class may lose for the others (with --improve; default: 0)"
-    diagnose.add_argument("--allowed-loss", metavar="POINTS", type=float, default=0.0, help=words)
-    words = "random halves on which to train, to check the verdict (with --improve; default: 8)"
-    diagnose.add_argument("--halves", metavar="N", type=int, default=8, help=words)
+    text = "train anew with other weights, as long as it gets better: 20 to 140 trainings"
+    diagnose.add_argument("--improve", action="store_true", help=text)
+    text = "points of accuracy that a class may lose for the others (with --improve; default: 0)"
+    diagnose.add_argument("--allowed-loss", metavar="POINTS", type=float, default=0.0, help=text)
+    text = "random halves on which to train, to check the verdict (with --improve; default: 8)"
+    diagnose.add_argument("--halves", metavar="N", type=int, default=8, help=text)
 
-    words = "look for what would stop the pipeline on this machine, and say what to do about it"
-    commands.add_parser("doctor", help=words, description=f"{words}; in the repository")
+    text = "look for what would stop the pipeline on this machine, and say what to do about it"
+    commands.add_parser("doctor", help=text, description=f"{text}; in the repository")
 
-    words = (
+    text = (
         "run all stages of one data set without DVC and keep the results in reports/measured, where"
         " git carries them"
     )
     measure = commands.add_parser(
-        "measure", help=words, description=f"{words}; in the repository, minutes to hours"
+        "measure", help=text, description=f"{text}; in the repository, minutes to hours"
     )
     measure.add_argument("dataset", metavar="DATASET", help="a name under datasets in params.yaml")
-    words = "begin with this stage (default: the first that is not measured with these parameters)"
-    measure.add_argument("--start", metavar="STAGE", help=words)
+    text = "begin with this stage (default: the first that is not measured with these parameters)"
+    measure.add_argument("--start", metavar="STAGE", help=text)
     measure.add_argument("--stop", metavar="STAGE", help="the last stage")
-    words = (
-        "keep the results of the finished stages although later ones are missing (needs ceiling)"
-    )
-    measure.add_argument("--carry", action="store_true", help=words)
-    words = "list the trainings to do and done, and estimate the hours left; run no stage"
-    measure.add_argument("--plan", action="store_true", help=words)
+    text = "keep the results of the finished stages although later ones are missing (needs ceiling)"
+    measure.add_argument("--carry", action="store_true", help=text)
+    text = "list the trainings to do and done, and estimate the hours left; run no stage"
+    measure.add_argument("--plan", action="store_true", help=text)
     return vars(parser.parse_args())
 
 

@@ -323,8 +323,8 @@ def _fitted(
         layers=dict(work.layers),
         **options,
     )
-    how = (work.loss, size, plan.at_once, work.logits, work.statistics)
-    return Fitted(model, work.train, curvature, fingerprint(model), *how)
+    settings = (work.loss, size, plan.at_once, work.logits, work.statistics)
+    return Fitted(model, work.train, curvature, fingerprint(model), *settings)
 
 
 def _diagnosis(

@@ -15,26 +15,26 @@ OF_NORMS = "influence.statistics"  # matters where there is batch norm
 
 def parameters() -> str:
     """Give a row for each difference, with the data sets that have it."""
-    asked = yaml.safe_load(Path("params.yaml").read_text())["datasets"]
+    sections = yaml.safe_load(Path("params.yaml").read_text())["datasets"]
     sets = defaultdict(list)
     for path in sorted(Path("reports/measured").glob("*/provenance.json")):
         provenance = read_json(path)
         name = provenance["dataset"]
-        for difference in differences(provenance["parameters"], asked[name]):
+        for difference in differences(provenance["parameters"], sections[name]):
             sets[difference].append(f"`{name}`")
     rows = [[f"`{key}`", *cells, ", ".join(names)] for (key, *cells), names in sets.items()]
     return table(["parameter", "measured with", "params.yaml asks for", "data sets"], sorted(rows))
 
 
-def differences(measured: dict[str, Any], asked: dict[str, Any]) -> list[tuple[str, str, str]]:
-    """List key, value measured with and value asked for, where both are there and differ.
+def differences(measured: dict[str, Any], sections: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """List key, value measured with and value sections for, where both are there and differ.
 
     ``auto`` asks for what a machine has, so it is no difference.
     """
-    skipped = [name for name in asked if name in measured and measured[name] is None]
-    rows = [(name, "not run", "run") for name in skipped if asked[name] is not None]
-    old, new = BEFORE | flat(measured), flat(asked)
-    has_norm = asked["train"]["model"].startswith("resnet")
+    skipped = [name for name in sections if name in measured and measured[name] is None]
+    rows = [(name, "not run", "run") for name in skipped if sections[name] is not None]
+    old, new = BEFORE | flat(measured), flat(sections)
+    has_norm = sections["train"]["model"].startswith("resnet")
     for key in sorted(old.keys() & new.keys()):
         hidden = key.partition(".")[0] in skipped or (key == OF_NORMS and not has_norm)
         cells = words(old[key]), words(new[key])

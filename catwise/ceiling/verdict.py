@@ -100,9 +100,9 @@ class Verdict:
         slope, score = self.slope, self.rank_score
         if slope is None or score is None or self.loss is None or self.points is None:
             return self._of_the_mass
-        unsure = f", the low end that of class {self.unsure}" if self.unsure else ""
+        low_end = f", the low end that of class {self.unsure}" if self.unsure else ""
         gain = (
-            f"{self.loss.value:.2g} nats ({_ends(self.loss)}{unsure}); the smallest gain in"
+            f"{self.loss.value:.2g} nats ({_ends(self.loss)}{low_end}); the smallest gain in"
             f" accuracy is {self.points.value:.2g} points ({_ends(self.points)})"
         )
         if self.answer == "not_predictive":
@@ -132,9 +132,9 @@ class Verdict:
     def scope(self) -> str:
         """Say what the verdict does not speak of."""
         checked = "" if self.calibrated else ", and not checked by retraining"
-        kept = " that leave each class its share" if self.calibrated else ""
+        limit = " that leave each class its share" if self.calibrated else ""
         words = (
-            f"The verdict is about other weights for these samples{kept}{checked}; new samples,"
+            f"The verdict is about other weights for these samples{limit}{checked}; new samples,"
             " another model or longer training may still help."
         )
         if self._covered != "100":

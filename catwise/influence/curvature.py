@@ -83,12 +83,12 @@ class FactoredCurvature:
 
     def apply(self, v: dict[str, Tensor], filter: Filter) -> dict[str, Tensor]:
         """Multiply v by a function of H / n, undamped, in the eigenbasis of each of its layers."""
-        moved = {}
+        directions = {}
         for name, v_koi in v.items():
             layer = self.layers[name]
             filtered = _rotated(v_koi, layer) * filter(name, layer["eigenvalues"])
-            moved[name] = _rotated_back(filtered, layer)
-        return moved
+            directions[name] = _rotated_back(filtered, layer)
+        return directions
 
     def _damped(self, eigenvalues: Tensor) -> Tensor:
         """Return the eigenvalues of H, damped: (o, i).

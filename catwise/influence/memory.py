@@ -85,15 +85,15 @@ def plan_memory(
     fixed = factors + max(eigen, 2 * width * whole)
     direction = width * (whole + 3 * largest)
     sample = width * (2 * activations + max(size.sample for size in sizes))
-    moving = BATCH * 2 * width * activations if moving_norms(model, statistics) else 0
-    left, least = memory - fixed, direction + max(sample, moving)
+    norm_batch = BATCH * 2 * width * activations if moving_norms(model, statistics) else 0
+    left, least = memory - fixed, direction + max(sample, norm_batch)
     if left < least:
         raise InputError(
             f"memory: expected {_size(fixed + least)} or more for this model; got "
             f"{_size(memory)}; kind='diagonal' needs less"
         )
     rows = int(max(1, min(batch_size, (left - direction) // 2 // sample)))
-    batch = max(rows * sample, moving)
+    batch = max(rows * sample, norm_batch)
     at_once = int(max(1, min(num_groups, (left - batch) // direction)))
     passes = math.ceil(num_groups / at_once)
     at_once = math.ceil(num_groups / passes)  # as even as they can be
