@@ -47,13 +47,12 @@ docs: $(SETUP) ## build the pages of docs/ and the reference of the library into
 	$(PIP) install -r requirements-docs.txt
 	NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet
 
-bench: $(SETUP) ## measure seconds, ratios, hit rates and calibration, an hour; reports/benchmarks
+bench: $(SETUP) ## measure seconds, ratios and hit rates, an hour; reports/benchmarks
 	python -m benchmarks.speed.influence reports/benchmarks/influence.json
 	python -m benchmarks.speed.training reports/benchmarks/training.json
 	python -m benchmarks.speed.allocation reports/benchmarks/allocation.json
 	python -m benchmarks.speed.linear_program reports/benchmarks/linear_program.json
 	python -m benchmarks.science.hit_rates reports/benchmarks/hit_rates.json
-	python -m benchmarks.science.calibration digits reports/benchmarks/calibration.json
 
 faults: $(SETUP) ## make things go wrong, and count how they are met, an hour; reports/benchmarks
 	python -m benchmarks.faults.count reports/benchmarks/faults.json

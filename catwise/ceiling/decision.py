@@ -16,13 +16,12 @@ ends is too low as soon as one of them is.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
 
 import numpy as np
 
 from catwise.ceiling.calibration import Calibration, PerClass
+from catwise.ceiling.check import CeilingCheck
 from catwise.ceiling.gains import Gains, crossfitted_gains
 from catwise.ceiling.joint_direction import joint_weights
 from catwise.ceiling.verdict import Answer, Verdict
@@ -32,8 +31,6 @@ __all__ = [
     "SIZE",
     "SMALL_GAIN",
     "SMALL_SHARE",
-    "Blocked",
-    "CheckLike",
     "calibrated_check",
     "calibrated_verdict",
     "product",
@@ -45,27 +42,7 @@ SMALL_GAIN = 0.5  # points of accuracy; a smaller gain of the worst class is a c
 SMALL_SHARE = 0.02  # of the influence mass: the same without retrainings
 
 
-class CheckLike(Protocol):
-    """Say what a verdict needs of a ``CeilingCheck``."""
-
-    @property
-    def crossfitted(self) -> Estimate: ...
-    @property
-    def blocking(self) -> tuple[str, str]: ...
-    @property
-    def exchange_rate(self) -> float: ...
-
-
-@dataclass(frozen=True)
-class Blocked:
-    """Hold what a verdict needs, of a check that was read from a file."""
-
-    crossfitted: Estimate
-    blocking: tuple[str, str]
-    exchange_rate: float
-
-
-def uncalibrated_verdict(check: CheckLike) -> Verdict:
+def uncalibrated_verdict(check: CeilingCheck) -> Verdict:
     """Give the verdict without retrainings, from the cross-fitted headroom.
 
     It is room where the interval lies above 0, a ceiling where it ends below 2 % of the influence
@@ -94,7 +71,7 @@ loses at least 1 % of its own
 
 
 def calibrated_check(
-    check: CheckLike,
+    check: CeilingCheck,
     p_nkb: np.ndarray,
     labels_n: np.ndarray,
     counts_k: np.ndarray,
@@ -114,7 +91,7 @@ def calibrated_check(
 
 
 def calibrated_verdict(
-    check: CheckLike,
+    check: CeilingCheck,
     gains: Gains,
     calibration: Calibration,
     classes: Sequence[str],

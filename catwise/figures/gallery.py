@@ -73,7 +73,7 @@ def draw(results: "Results") -> dict[str, Picture]:
         pictures["reweight_tradeoff.png"] = tradeoff(cases, tables.tradeoff)
         if len(tables.history):
             pictures["reweight_search.png"] = searches(cases, tables.history)
-        if tables.refresh is not None and len(tables.refresh):
+        if len(tables.refresh):
             pictures["reweight_refresh.png"] = refresh(cases, tables.refresh)
     improved = results.improve
     if improved is not None and len(improved.table):

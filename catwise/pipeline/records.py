@@ -106,7 +106,7 @@ class Reweight:
     table: pd.DataFrame
     summary: pd.DataFrame
     printed: pd.DataFrame
-    refresh: pd.DataFrame | None  # empty without batch norm; None of carried ones without it
+    refresh: pd.DataFrame  # empty without batch norm
     room: pd.DataFrame
     tradeoff: pd.DataFrame
     history: pd.DataFrame

@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from catwise.ceiling.decision import Blocked, uncalibrated_verdict
 from catwise.ceiling.verdict import Verdict
 from catwise.config.schema import Params
 from catwise.core.errors import InputError
@@ -200,32 +199,26 @@ class Results:
         """Read the check of the ceiling at the last checkpoint."""
         check = read_json(self.folder_of("ceiling") / "ceiling.json")
         first, second = check["blocking"]
-        exchange_rate = check["exchange_rate"]
-        blocked = Blocked(Estimate(**check["crossfitted"]), (first, second), exchange_rate)
-        calibrated = check.get("verdict")  # carried results may lack the calibration
         return Ceiling(
             Estimate(**check["first_component_ratio"]),
             Estimate(**check["headroom"]),
-            blocked.blocking,
-            exchange_rate,
-            Verdict.from_record(calibrated) if calibrated else uncalibrated_verdict(blocked),
+            (first, second),
+            check["exchange_rate"],
+            Verdict.from_record(check["verdict"]),
             record=check,
         )
 
     @cached_property
     def gains(self) -> pd.DataFrame | None:
         """Read what a new training would bring each class; None without retrainings."""
-        if not (self.folder_of("ceiling") / "gains.csv").exists():  # carried ones may lack it
-            return None
         gains = self._table("ceiling/gains")
         return None if gains.empty else gains
 
     @cached_property
     def subsets(self) -> dict[str, np.ndarray] | None:
         """Read what retraining on subsets measured, the arrays of subsets.npz; None without it."""
-        path = self.folder_of("fidelity") / "subsets.npz"
-        arrays = read_npz(path) if path.exists() else {}
-        return arrays if len(arrays.get("kept_hn", ())) else None
+        arrays = read_npz(self.folder_of("fidelity") / "subsets.npz")
+        return arrays if len(arrays["kept_hn"]) else None
 
     @cached_property
     def fidelity(self) -> Fidelity | None:
@@ -284,11 +277,9 @@ class Results:
         for key, weights_n in read_npz(self.folder_of("reweight") / "weights.npz").items():
             case, _, method = key.partition("/")
             weights[case, method] = weights_n
-        names = ("cases", "table", "summary", "printed", "room", "tradeoff", "history")
+        names = ("cases", "table", "summary", "printed", "room", "tradeoff", "history", "refresh")
         tables = {name: self._table(f"reweight/{name}") for name in names}
-        lacking = self.provenance and not (self.folder_of("reweight") / "refresh.csv").exists()
-        refresh = None if lacking else self._table("reweight/refresh")
-        return Reweight(**tables, refresh=refresh, weights=weights)
+        return Reweight(**tables, weights=weights)
 
     @cached_property
     def improve(self) -> Improve | None:

@@ -6,7 +6,6 @@ from typing import Any
 
 from catwise.ceiling.pca_rule import RULE
 from catwise.core.statistics import Estimate
-from catwise.figures.calibration import calibration
 from catwise.figures.cost import benchmark as draw_cost
 from catwise.figures.labels import ANSWERS
 from catwise.figures.style import Picture
@@ -19,7 +18,6 @@ __all__ = [
     "costs",
     "fault_rows",
     "hit_rows",
-    "rho_rows",
     "source_rows",
     "speeds",
 ]
@@ -55,19 +53,6 @@ def _hit_rates(results: Mapping[str, Any]) -> Iterator[Benchmark]:
         " intervals over the repetitions."
     )
     yield Benchmark("hit_rates", question, note, hit_rows(results["hit_rates"]))
-
-
-def _calibrations(results: Mapping[str, Any]) -> Iterator[Benchmark]:
-    note = (
-        "The table gives Spearman's rho between a prediction and what came of it, over epochs"
-        " that were trained with weights meant to raise every class. Realised gains are net of"
-        " the same epoch with all-ones weights."
-    )
-    for name in (name for name in results if name.startswith("calibration")):
-        dataset = name.removeprefix("calibration").strip("_") or "digits"
-        question = f"Does the predicted room come true? ({dataset})"
-        rows, picture = rho_rows(results[name]), calibration(results[name], dataset)
-        yield Benchmark(name, question, note, rows, picture)
 
 
 def _weight_sources(results: Mapping[str, Any]) -> Iterator[Benchmark]:
@@ -127,7 +112,7 @@ def _faults(results: Mapping[str, Any]) -> Iterator[Benchmark]:
 
 
 DESCRIBED = (
-    *(_hit_rates, _calibrations, _weight_sources, _influence),
+    *(_hit_rates, _weight_sources, _influence),
     *(_peers, _training, _faults),
 )  # in the order of the page
 
@@ -221,21 +206,6 @@ def source_rows(case: Mapping[str, Any]) -> list[list[str]]:
                 *cells,
             ]
         )
-    return rows
-
-
-def rho_rows(benchmark: Mapping[str, Any]) -> list[list[str]]:
-    """Give a row for each pair of prediction and outcome: Spearman's rho with its interval."""
-    predictions = {
-        "predicted": "gain of the worst class, nats of loss",
-        "headroom": "gain of the worst class, share of its influence mass",
-    }
-    rows = [["predicted", "realised gain", "rho (95 % interval)"]]
-    for name, rho in benchmark["correlations"].items():
-        prediction, outcome = name.split(", ")
-        measure, over = outcome.split("_")
-        realised = f"{measure}, {'worst class' if over == 'worst' else 'mean of the classes'}"
-        rows.append([predictions[prediction], realised, f"{Estimate(*rho):.2f}"])
     return rows
 
 

@@ -88,8 +88,6 @@ def printed_rows(reweight: Reweight, case: str) -> list[list[str]]:
 
 def _refreshed(reweight: Reweight, case: str) -> dict[str, list[str]]:
     """Give each class's accuracy with refreshed statistics, and its change in percent."""
-    if reweight.refresh is None:
-        return {}
     table = reweight.refresh[reweight.refresh["case"] == case]
     table = table[(table["family"] == "refresh") & (table["measure"] == "accuracy")]
     means = table.groupby("class", sort=False)[["before", "after"]].mean()

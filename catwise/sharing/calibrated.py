@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from catwise.ceiling.calibration import calibrate
-from catwise.ceiling.decision import CheckLike, calibrated_check
+from catwise.ceiling.check import CeilingCheck
+from catwise.ceiling.decision import calibrated_check
 from catwise.ceiling.verdict import Verdict
 from catwise.core.errors import InputError
 from catwise.core.progress import Progress
@@ -39,7 +40,7 @@ def require_trainer(retrain: TrainFunction) -> None:
 
 
 def retrained_verdict(
-    check: CheckLike,
+    check: CeilingCheck,
     p_nkb: np.ndarray,
     fitted: Fitted,
     query: Samples,

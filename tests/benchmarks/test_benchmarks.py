@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from benchmarks.cases import Case
-from benchmarks.science import calibration, compatibility, hit_rates, number_format
+from benchmarks.science import compatibility, hit_rates, number_format
 from benchmarks.speed import allocation, budget, gpu, linear_program
 from benchmarks.speed.influence import measure
 from benchmarks.speed.training import throughput
@@ -90,23 +90,6 @@ def test_constructed_vectors_have_the_headroom_that_they_are_made_for(size):
     total_nk = make(0).p_nkb.sum(axis=2)
     # the search for the size ends within 1e-4 of its unknown, on which t* depends smoothly
     assert hit_rates.headroom(total_nk).value == pytest.approx(size, abs=1e-3)
-
-
-def test_correlations_of_predictions_that_come_true_are_one(monkeypatch):
-    monkeypatch.setattr(calibration, "DRAWS", 20)
-    outcomes = [
-        f"{measure}_{part}" for measure in ("loss", "accuracy") for part in ("worst", "mean")
-    ]
-    rows = [
-        {"share": share, "training": 0, "predicted": gain, "headroom": -gain}
-        | dict.fromkeys(outcomes, gain)
-        for share in (0.0, 0.1, 0.2)
-        for gain in (share, share + 0.05)
-    ]
-    rhos = calibration.correlations(rows)
-    assert rhos["predicted, loss_worst"][0] == pytest.approx(1)
-    assert rhos["headroom, accuracy_mean"][0] == pytest.approx(-1)
-    assert len(rhos) == 8
 
 
 def test_a_model_is_diagnosed_with_its_price():

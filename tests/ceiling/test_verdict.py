@@ -7,13 +7,20 @@ import numpy as np
 import pytest
 
 from catwise.ceiling.calibration import Calibration, PerClass
-from catwise.ceiling.decision import Blocked, calibrated_verdict, product, uncalibrated_verdict
+from catwise.ceiling.check import CeilingCheck
+from catwise.ceiling.decision import calibrated_verdict, product, uncalibrated_verdict
 from catwise.ceiling.gains import Gains
 from catwise.ceiling.verdict import Verdict
 from catwise.core.statistics import Estimate
 
 CLASSES = ("cat", "dog", "fox")
-CHECK = Blocked(Estimate(0.12, 0.034, 0.21), ("cat", "dog"), 0.7)
+CHECK = CeilingCheck(
+    *3 * [Estimate(0.5, 0.4, 0.6)],
+    crossfitted=Estimate(0.12, 0.034, 0.21),
+    exchange_k=np.array([0.5, 0.35]),
+    gap=0.0,
+    classes=("cat", "dog"),
+)
 
 
 def per_class(value, error, degrees=200):

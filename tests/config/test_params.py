@@ -269,9 +269,9 @@ def test_the_projects_own_file_is_valid():
             "reweight.cases.1.budget.seeds: expected greater than or equal to 2; got 1",
         ),
         (
-            "datasets.cifar10_small.prepare.train",
+            "datasets.cifar10_narrow.prepare.train",
             [[]],
-            "datasets.cifar10_small.prepare.train: expected",
+            "datasets.cifar10_narrow.prepare.train: expected",
         ),
         ("datasets.digits.train", 7, "datasets.digits.train: expected"),
         (
@@ -290,7 +290,7 @@ def test_the_projects_own_file_is_valid():
             "influence.0: expected 'endpoint', 'endpoint_fixed', 'middle', 'segments' or 'exact'",
         ),
         (
-            "datasets.cifar10_small.removal.influence",
+            "datasets.stl10.removal.influence",
             ["endpoint", "segments"],
             "removal.influence: expected no segments where influence.segments is 0; got endpoint",
         ),

@@ -1,6 +1,6 @@
 """Write small reports as the stages write them, for the tests of those who read them."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from catwise.ceiling.decision import Blocked
 from catwise.ceiling.verdict import Answer, Verdict
 from catwise.core.statistics import Estimate
 from catwise.pipeline.files import write_csv, write_json, write_npz
@@ -64,7 +63,7 @@ def write_results(
 
     ``looks`` says what the samples are: images, points, or nothing that can be seen. ``flips``
     labels are flipped, those of the most detrimental samples. ``trimmed``: removal by rounds.
-    ``carried`` results lack the calibration of the verdict.
+    ``carried`` results have a verdict that no retraining calibrated.
     """
     place = partial(Path, folder) if isinstance(folder, Path) else folder
     _write_data(place, classes, looks, flips)
@@ -74,6 +73,7 @@ def write_results(
     _write_reweight(place, classes, cases)
     _write_improve(place, classes, cases)
     write_json(made(place("fidelity")) / "metrics.json", {"lds_ekfac": 0.9})
+    write_npz(place("fidelity") / "subsets.npz", kept_hn=np.zeros((0, 10 * len(classes)), bool))
     parameters: dict[str, Any] = {
         "train": {"model": "cnn", "epochs": 3},
         "removal": {"method": "trimming"} if trimmed else {"method": "top_share", "share": 0.1},
@@ -143,26 +143,20 @@ def _write_ceiling(place: Place, classes: tuple[str, ...], room: bool, calibrate
     rates = {name: 1 / len(classes) for name in classes}
     record = {"room": int(room), "blocking": list(classes[:2]), "exchange_rate": 0.6}
     written = {**figures, **record, "exchange": rates, "gap": 0.0}
+    answer: Answer = "room" if room else "ceiling"
+    blocking = (classes[0], classes[1])
+    found = Verdict(answer, Estimate(**figures["crossfitted"]), blocking, exchange_rate=0.6)
+    gains: list[dict[str, Any]] = []
     if calibrated:
         gain, slope = Estimate(0.05, low, 0.07), Estimate(0.1, 0.08, 0.12)
-        blocked = Blocked(Estimate(**figures["crossfitted"]), (classes[0], classes[1]), 0.6)
-        answer: Answer = "room" if room else "ceiling"
-        found = Verdict(
-            answer,
-            **vars(blocked),
-            worst=classes[0],
-            loss=gain,
-            points=gain,
-            small_gain=0.5,
-            slope=slope,
-            rank_score=slope,
-        )
-        written["verdict"] = asdict(found)
+        measured = {"loss": gain, "points": gain, "slope": slope, "rank_score": slope}
+        found = replace(found, worst=classes[0], small_gain=0.5, **measured)
         gains = [
             {"class": name, "quantity": "accuracy", "value": 0.05, "low": low, "high": 0.07}
             for name in classes
         ]
-        write_table(place("ceiling"), "ceiling/gains", gains)
+    written["verdict"] = asdict(found)
+    write_table(place("ceiling"), "ceiling/gains", gains)
     write_json(made(place("ceiling")) / "ceiling.json", written)
     summary = {name: figure["value"] for name, figure in figures.items()}
     write_json(place("ceiling") / "metrics.json", {**summary, "room": int(room)})

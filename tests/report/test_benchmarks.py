@@ -26,15 +26,6 @@ def test_hit_rates_are_shares_with_their_intervals():
     assert shown.table[1][5] == "10 % (50 to 100)"
 
 
-def test_what_was_predicted_stands_beside_what_came():
-    points = [{"share": 0.1 * n, "headroom": 0.01 * n, "loss_worst": 0.02 * n} for n in range(4)]
-    rhos = {f"headroom, {what}_worst": [0.9, 0.8, 0.95] for what in ("loss", "accuracy")}
-    (shown,) = benchmarks({"calibration": {"correlations": rhos, "rows": points}})
-    assert "(digits)" in shown.question
-    assert shown.table[1][1:] == ["loss, worst class", "0.90 (0.80 to 0.95)"]
-    assert "rho is 0.90 (95 % interval 0.80 to 0.95" in shown.picture.caption
-
-
 def test_faults_are_counted_and_few_failures_are_told():
     kills = {"fault": "SIGKILL", "what": "the same bytes", "cases": 50, "passed": 50}
     kills |= {"interval": {"low": 0.93, "high": 1.0}, "failures": []}
