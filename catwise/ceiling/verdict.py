@@ -59,8 +59,7 @@ class Verdict:
             for name in ("crossfitted", "loss", "points", "slope", "rank_score", "joint")
             if record[name] is not None
         }
-        names = ("blocking", "wrong", "absent")
-        tuples = {name: tuple(record[name]) for name in names if name in record}
+        tuples = {name: tuple(record[name]) for name in ("blocking", "wrong", "absent")}
         return cls(**{**record, **estimates, **tuples})
 
     def within(self, coverage: float, absent: tuple[str, ...]) -> "Verdict":

@@ -117,7 +117,7 @@ def _of_vectors(results: Results, design: str, measure: str) -> Cells:
     """Score the P of the stage ``influence``, and the counting of labels."""
     if results.subsets is None:
         return {}
-    runs = results.parameters["influence"].get("runs", 1)
+    runs = results.parameters["influence"]["runs"]
     kind = results.parameters["curvature"]["kind"]
     kinds = {"endpoint": kind, "endpoint_runs": f"{kind}_runs"}
     kinds["segments"] = "segments_runs" if runs > 1 else "segments"

@@ -52,7 +52,7 @@ def case_values(section: Mapping[str, Any], key: str) -> str:
     values = []
     for case in section["cases"]:
         if key in section:
-            own = case.get("budget", "full")
+            own = case["budget"]
             values.append(str(section[key] if own == "full" else own[key]))
         else:
             recipe = case["recipe"]

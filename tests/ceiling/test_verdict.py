@@ -199,10 +199,9 @@ def test_a_record_gives_the_same_verdict(verdict):
         assert Verdict.from_record(json.loads(json.dumps(asdict(one)))) == one
 
 
-def test_a_record_of_before_the_coverage_was_kept_is_read():
-    record = asdict(decide([1, 0.8, 2]))
-    del record["coverage"], record["absent"]
-    assert Verdict.from_record(record) == decide([1, 0.8, 2])
+def test_a_verdict_is_read_from_its_record():
+    verdict = decide([1, 0.8, 2]).within(0.9, ("cat",))
+    assert Verdict.from_record(json.loads(json.dumps(asdict(verdict)))) == verdict
 
 
 def test_influence_on_less_than_half_of_a_model_shows_no_ceiling():
