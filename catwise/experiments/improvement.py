@@ -24,7 +24,7 @@ from catwise.experiments.weighted_training import (
 )
 from catwise.improvement import baselines
 from catwise.improvement.path import Judgement, Path, proposed, retrain_to_the_ceiling
-from catwise.improvement.proposals import Region, class_matrix
+from catwise.improvement.proposals import Region
 from catwise.pipeline.artifacts import read_splits
 from catwise.pipeline.files import read_npz
 from catwise.reweighting.candidates import CandidateProgram
@@ -60,7 +60,6 @@ class Experiment:
     path: Path
     classes: list[str]
     counts_k: np.ndarray  # samples of validation A
-    matrix_kk: np.ndarray
     weights: dict[str, np.ndarray] = field(default_factory=dict)
     measured: dict[str, Measured] = field(default_factory=dict)
     steps: list[Measured] = field(default_factory=list)  # plain, and after each accepted round
@@ -99,10 +98,8 @@ def run_improvement(dataset: str, parameters: DataSet) -> Experiment:
             allowed_loss=section.allowed_loss,
             judge=_Judge(dataset, classes, labels, parameters.ceiling.small_gain),
         )
-        plain = path.rounds[0].evidence
-        matrix_kk = class_matrix(plain.p_nk, plain.labels_n, plain.weights_n)
         counts_k = np.bincount(labels["validation_a"], minlength=len(classes))
-        experiment = Experiment(path, classes, counts_k, matrix_kk)
+        experiment = Experiment(path, classes, counts_k)
         experiment.slope = points_per_nat(path, counts_k, labels["validation_b"])
         _add_methods(experiment, trainer, flipped_n)
         _measure(experiment, trainer)

@@ -32,11 +32,6 @@ def table_rows(experiment: Experiment) -> dict[str, list[dict[str, Any]]]:
         "table": list(_method_rows(experiment)),
         "classes": list(_class_rows(experiment)),
         "steps": list(_step_rows(experiment)),
-        "class_matrix": [
-            {"raised": raised, "class": name, "influence": value}
-            for raised, row in zip(experiment.classes, experiment.matrix_kk.tolist(), strict=True)
-            for name, value in zip(experiment.classes, row, strict=True)
-        ],
     }
 
 

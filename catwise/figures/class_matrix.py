@@ -66,7 +66,7 @@ def class_matrix(
         None,
         "What more weight on one class does to another",
         "Row: the label whose training samples all get more weight. Column: the class whose loss on"
-        " the query samples is measured. Blue and positive: the class gains; red and negative: it"
+        " held-out samples is measured. Blue and positive: the class gains; red and negative: it"
         " loses. The unit is the influence mass of the measured class, per unit of weight.",
         "Heat map of the influence of the samples of each label on each class.",
     )

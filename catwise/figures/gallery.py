@@ -6,10 +6,10 @@ import numpy as np
 
 from catwise.figures.calibration import retrained_gains
 from catwise.figures.ceiling import ceiling
+from catwise.figures.class_matrix import class_matrix
 from catwise.figures.counts import counts
 from catwise.figures.fidelity import fidelity, fidelity_cost, fidelity_samples
 from catwise.figures.improvement import (
-    class_matrix,
     improvement_path,
     improvement_table,
     predicted_gains,
@@ -41,6 +41,7 @@ def draw(results: "Results") -> dict[str, Picture]:
     pictures = {
         "influence_plane.png": influence_plane(p_nk, y_n, flipped_n, classes, pair),
         "counts.png": counts(p_nk, y_n, classes),
+        "class_matrix.png": class_matrix(p_nk, y_n, classes, classes),
         "ceiling.png": ceiling(
             results.epochs,
             results.ceiling.verdict.sentence,
@@ -82,7 +83,6 @@ def draw(results: "Results") -> dict[str, Picture]:
         pictures["improve_path.png"] = improvement_path(improved.steps, classes)
         if (improved.classes["predicted"].abs() > 0).any():  # not where no step was tried
             pictures["improve_gains.png"] = predicted_gains(improved.classes)
-        pictures["improve_classes.png"] = class_matrix(improved.class_matrix, classes)
     return pictures
 
 

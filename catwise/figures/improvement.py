@@ -1,4 +1,4 @@
-"""Draw what a new training with better weights gained: predicted against realised, path, matrix."""
+"""Draw what a new training with better weights gained: predicted against realised, and the path."""
 
 import numpy as np
 import pandas as pd
@@ -9,7 +9,7 @@ from catwise.core.statistics import spearman
 from catwise.figures.labels import PATH, improvement_label
 from catwise.figures.style import BLUE, GREY, HARM, Picture, styled
 
-__all__ = ["class_matrix", "improvement_path", "improvement_table", "predicted_gains"]
+__all__ = ["improvement_path", "improvement_table", "predicted_gains"]
 
 FARTHEST = 1.5  # losses are drawn as far as this times the largest gain
 
@@ -83,33 +83,6 @@ def improvement_path(steps: pd.DataFrame, classes: tuple[str, ...]) -> Picture:
         f"Accuracy of every class on the test split after each of {last} accepted rounds, with 95 %"
         " intervals over fresh seeds; the band is that of plain training.",
         "Small multiples, a panel per class: accuracy over rounds with a band.",
-    )
-
-
-@styled
-def class_matrix(matrix: pd.DataFrame, classes: tuple[str, ...]) -> Picture:
-    """Draw the table ``improve/class_matrix``: what raising the weight of a class does to each."""
-    values = matrix.pivot(index="raised", columns="class", values="influence")
-    values_kk = values.loc[list(classes), list(classes)].to_numpy()
-    limit = float(np.abs(values_kk).max()) or 1.0
-    size = 1.8 + 0.42 * len(classes)
-    figure = Figure(figsize=(size + 1, size), layout="constrained")
-    axes: Axes = figure.subplots()
-    image = axes.imshow(values_kk, cmap="RdBu", vmin=-limit, vmax=limit)
-    axes.set_xticks(range(len(classes)), classes, rotation=90)
-    axes.set_yticks(range(len(classes)), classes)
-    axes.set(xlabel="class that gains or loses", ylabel="class whose weight is raised")
-    figure.colorbar(image, label="influence, nats")
-    others_kk = values_kk - np.diag(np.diag(values_kk))
-    row, column = np.unravel_index(np.argmin(others_kk), others_kk.shape)
-    return Picture(
-        figure,
-        None,
-        "What classes do to each other",
-        "Raising all weights of a class (row) by the share s lowers the summed validation loss of"
-        " another (column) by s times the cell, to first order; red cells harm. The largest harm:"
-        f" {classes[row]} to {classes[column]}, {-others_kk[row, column]:.3g} nats.",
-        "Heat map, rows and columns are classes.",
     )
 
 

@@ -27,7 +27,6 @@ __all__ = [
     "Frequency",
     "Proposal",
     "Region",
-    "class_matrix",
     "class_weights",
     "direction",
     "direction_within",
@@ -125,8 +124,7 @@ def mean_direction(size: float) -> Proposal:
 def class_weights(size: float) -> Proposal:
     """Propose one factor for each class: the joint direction of what classes do to each other.
 
-    It is the direction of P with every row replaced by the mean of its class, which holds the same
-    as ``class_matrix``.
+    It is the direction of P with every row replaced by the mean of its class.
     """
 
     def proposal(evidence: Evidence) -> np.ndarray:
@@ -239,22 +237,6 @@ def of_kinds(proposals: Mapping[str, Proposal], kinds: Sequence[str]) -> dict[st
     }
 
 
-def class_matrix(p_nk: np.ndarray, labels_n: np.ndarray, weights_n: np.ndarray) -> np.ndarray:
-    """Compute C[j, k] = sum_{i of class j} w_i P[i, k], in nats: (k, k).
-
-    It says who helps and who blocks whom: with every weight of class j raised by the share s, the
-    summed validation loss of class k falls by s C[j, k], to first order.
-
-    >>> class_matrix(np.array([[1.0, -1.0], [2.0, 0.5]]), np.array([0, 0]), np.ones(2))
-    array([[ 3. , -0.5],
-           [ 0. ,  0. ]])
-    """
-    k = p_nk.shape[1]
-    matrix_kk = np.zeros((k, k))
-    np.add.at(matrix_kk, labels_n, weights_n[:, None] * p_nk)
-    return matrix_kk
-
-
 def _scaled(step_n: np.ndarray, size: float) -> np.ndarray:
     """Scale a step to mean |d| = size; one that is zero but for rounding stays none."""
     mean = np.abs(step_n).mean()
@@ -263,10 +245,12 @@ def _scaled(step_n: np.ndarray, size: float) -> np.ndarray:
 
 def _class_means(evidence: Evidence) -> np.ndarray:
     """Replace each row of P by the weighted mean of its class."""
+    labels_n, weights_n = evidence.labels_n, evidence.weights_n
     k = evidence.p_nk.shape[1]
-    matrix_kk = class_matrix(evidence.p_nk, evidence.labels_n, evidence.weights_n)
-    mass_k = np.bincount(evidence.labels_n, evidence.weights_n, minlength=k)
-    return (matrix_kk / np.maximum(mass_k, 1e-12)[:, None])[evidence.labels_n]
+    sums_kk = np.zeros((k, k))
+    np.add.at(sums_kk, labels_n, weights_n[:, None] * evidence.p_nk)
+    mass_k = np.bincount(labels_n, weights_n, minlength=k)
+    return (sums_kk / np.maximum(mass_k, 1e-12)[:, None])[labels_n]
 
 
 def _keep_masses(x_n: np.ndarray, evidence: Evidence) -> np.ndarray:

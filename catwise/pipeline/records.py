@@ -121,5 +121,4 @@ class Improve:
     table: pd.DataFrame
     classes: pd.DataFrame
     steps: pd.DataFrame
-    class_matrix: pd.DataFrame
     weights: dict[str, np.ndarray]

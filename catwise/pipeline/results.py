@@ -286,7 +286,7 @@ class Results:
         """Read the path to the ceiling; the tables are empty where the stage had nothing to do."""
         if not self.ran("improve"):
             return None
-        names = ("path", "table", "classes", "steps", "class_matrix")
+        names = ("path", "table", "classes", "steps")
         tables = {name: self._table(f"improve/{name}") for name in names}
         weights = read_npz(self.folder_of("improve") / "weights.npz")
         return Improve(**tables, weights=weights)

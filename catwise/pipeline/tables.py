@@ -93,7 +93,6 @@ TABLES: dict[str, Schema] = {
         **{"predicted": float, "reading": int},
     },
     "improve/steps": {"round": int, "class": str, "accuracy": float, **INTERVAL},
-    "improve/class_matrix": {"raised": str, "class": str, "influence": float},
     "reweight/cases": {
         **{"case": str, "kind": str, "epoch": int, "compared_with": int},
         **{"learning_rate": float, "seeds": int},

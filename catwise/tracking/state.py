@@ -18,7 +18,7 @@ __all__ = ["changes", "fingerprint", "state_of"]
 TABLES = {
     "train": ("history",),
     "ceiling": ("epochs", "gains"),
-    "improve": ("path", "table", "classes", "steps", "class_matrix"),
+    "improve": ("path", "table", "classes", "steps"),
     "reweight": ("cases", "table", "summary", "printed", "refresh", "room", "tradeoff", "history"),
 }
 

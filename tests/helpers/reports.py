@@ -285,11 +285,6 @@ def _write_improve(place: Place, classes: tuple[str, ...], cases: bool) -> None:
         state = {"round": 1, "room": 1, "verdict": "room", "proposal": "direction 0.5"}
         more = {"accepted": 1, "worst_high": 3.5, "better": 1, "worse": 0}
         rows["improve/path"] = [{**state, **gain, **more}]
-        rows["improve/class_matrix"] = [
-            {"raised": raised, "class": name, "influence": 1.0 if raised == name else -0.5}
-            for raised in classes
-            for name in classes
-        ]
         rows["improve/steps"] = [
             {"round": number, "class": name, "accuracy": 80 + 2 * number, "low": 79, "high": 83}
             for number in (0, 1)
