@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from catwise.improvement.own_training import Improvement, improve
     from catwise.influence.curvature import exact_hessian
     from catwise.influence.factors import fit_factors
+    from catwise.influence.samples import Augmented
     from catwise.influence.segments import Segment, influence_by_segments
     from catwise.influence.unrolled import Step, unrolled_influence
     from catwise.influence.vectors import group_gradients, influence_vectors, validation_bins
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
+    "Augmented",
     "Diagnosis",
     "Improvement",
     "InputError",
@@ -85,6 +87,7 @@ __all__ = [
 ]
 
 _HOMES = {  # public name -> its module
+    "Augmented": "catwise.influence.samples",
     "Diagnosis": "catwise.diagnosis",
     "Improvement": "catwise.improvement.own_training",
     "InputError": "catwise.core.errors",

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from catwise.config.schema import Curvature, DataSet, Fidelity
+from catwise.config.schema import Curvature, DataSet, Fidelity, Influence
 from catwise.core.losses import Batch
 from catwise.core.progress import progress
 from catwise.core.statistics import area_under_curve, spearman
@@ -16,11 +16,10 @@ from catwise.experiments import resume
 from catwise.experiments.retrained_subsets import no_subsets, retrained_subsets
 from catwise.experiments.scored_kinds import costs, curvature_section, vectors_by_kind
 from catwise.fidelity.tables import headlines, tabulate
-from catwise.influence.moving_statistics import Statistics
 from catwise.influence.vectors import influence_vectors
 from catwise.pipeline.artifacts import last_epoch, load_model, read_splits
 from catwise.pipeline.files import folder, read_npz, write_csv, write_json, write_npz
-from catwise.pipeline.fitted_factors import fit_curvature
+from catwise.pipeline.fitted_factors import as_trained, fit_curvature
 from catwise.pipeline.stage import run, section_errors, settings
 from catwise.pipeline.tables import TABLES, table_names
 
@@ -57,19 +56,20 @@ def scores(
     n, num_classes = len(part[-1]), len(classes)
     model = load_model(dataset, train, part, last_epoch(train))
 
-    def vectors(curvature: Curvature, statistics: Statistics) -> np.ndarray:
+    def vectors(curvature: Curvature, influence: Influence) -> np.ndarray:
         with section_errors(dataset, "fidelity", section):
             fitted = fit_curvature(model, part, train, curvature)
         groups, size = query[-1], section.batch_size
-        options: dict[str, Any] = {"batch_size": size, "statistics": statistics}
-        p_nk = influence_vectors(model, fitted, part, query, groups, num_classes, **options)
+        about = (as_trained(part, influence), query, groups, num_classes)
+        options: dict[str, Any] = {"batch_size": size, "statistics": influence.statistics}
+        p_nk = influence_vectors(model, fitted, *about, **options)
         return p_nk.double().cpu().numpy()
 
     by_kind = vectors_by_kind(dataset, parameters, vectors, part[-1].cpu().numpy(), num_classes)
     cost = costs(parameters, n, len(query[-1]), num_classes)
     tables: dict[str, list[dict[str, Any]]]
     tables = tabulate(by_kind, truth, cost, classes)
-    fit = partial(vectors, statistics=parameters.influence.statistics)
+    fit = partial(vectors, influence=parameters.influence)
     tables["samples"] = sample_rows(dataset, section, fit, n, classes)
     flipped_n = read_npz(Path("data", dataset, "arrays.npz"))["flipped"]
     auc = {}

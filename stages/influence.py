@@ -19,6 +19,7 @@ from catwise.influence.trajectory import average
 from catwise.influence.vectors import influence_vectors, validation_bins
 from catwise.pipeline.artifacts import load_model, read_splits, read_tensors
 from catwise.pipeline.files import folder, read_json, read_npz, write_json, write_npz
+from catwise.pipeline.fitted_factors import as_trained
 from catwise.pipeline.stage import run, section_errors, settings
 from catwise.pipeline.tables import VECTORS
 from catwise.pipeline.workers import pool
@@ -55,7 +56,7 @@ def main(dataset: str) -> None:
             vectors = influence_vectors(
                 model,
                 from_tensors(tensors),
-                train,
+                as_trained(train, section),
                 query,
                 torch.from_numpy(groups_m).to(device),
                 len(classes) * section.bins,

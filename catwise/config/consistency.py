@@ -109,7 +109,7 @@ def _along(dataset: DataSet) -> Iterator[Problem]:
     kinds = dataset.fidelity.kinds if dataset.fidelity else []
     proposing = dataset.improve.influence if dataset.improve else []
     if not isinstance(train, Epochs):
-        for key, least in (("segments", 0), ("runs", 1)):
+        for key, least in (("segments", 0), ("runs", 1), ("augmentations", 0)):
             if (value := getattr(section, key)) > least:
                 expected = f"{least}, as logistic regression has one optimum and no epochs"
                 yield f"influence.{key}", expected, str(value)
@@ -118,6 +118,9 @@ def _along(dataset: DataSet) -> Iterator[Problem]:
         if {*proposing} - {"endpoint"}:
             yield "improve.influence", "endpoint, of one optimum", ", ".join(proposing)
         return
+    if section.augmentations and not getattr(train, "augment", False):
+        expected = "0 where training does not augment"
+        yield "influence.augmentations", expected, str(section.augmentations)
     if section.segments > train.epochs:
         expected = f"at most {train.epochs}, the epochs of training"
         yield "influence.segments", expected, str(section.segments)

@@ -20,7 +20,16 @@ from catwise.config.prepare import Prepare
 
 __all__ = ["Curvature", "DataSet", "Params", "Removal", "Train", "Trained"]
 
-Kind = Literal["exact", "ekfac", "ekfac_linear", "ekfac_fixed", "kfac", "diagonal", "identity"]
+Kind = Literal[
+    "exact",
+    "ekfac",
+    "ekfac_linear",
+    "ekfac_fixed",
+    "ekfac_unaugmented",
+    "kfac",
+    "diagonal",
+    "identity",
+]
 Along = Literal["ekfac_runs", "segments", "segments_runs", "exact_runs", "tracin"]
 Vectors = Literal["endpoint", "endpoint_runs", "segments", "exact"]
 Averaged = Literal["endpoint", "endpoint_fixed", "middle", "segments", "exact"]
@@ -102,11 +111,14 @@ class Influence(Section):
 
     P is computed by ``segments`` of the training too, if there are any, and averaged over ``runs``.
     ``statistics`` says whether those of batch norm move with the weights, or are held fixed.
+    ``augmentations`` are the draws of crops and flips over which the gradients of a training sample
+    are averaged; with 0 they are those of the image as it is.
     """
 
     segments: Annotated[int, Field(ge=0)]
     runs: Count
     statistics: Literal["moving", "fixed"]
+    augmentations: Annotated[int, Field(ge=0)]
     bins: Annotated[int, Field(ge=3)]
     seed: Seed
     batch_size: Count

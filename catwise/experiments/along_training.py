@@ -40,12 +40,19 @@ from catwise.pipeline.artifacts import (
     training_recipe,
 )
 from catwise.pipeline.files import read_json
-from catwise.pipeline.fitted_factors import fit_own_factors
+from catwise.pipeline.fitted_factors import as_trained, fit_own_factors
 from catwise.pipeline.workers import Spread
 from catwise.training import epochs
 from catwise.training.epochs import epoch_rates
 
-__all__ = ["Along", "State", "trained_states", "training_of", "vectors_along", "vectors_of"]
+__all__ = [
+    "Along",
+    "State",
+    "trained_states",
+    "training_of",
+    "vectors_along",
+    "vectors_of",
+]
 
 FIRST_SEED = 1000  # of the runs after run 0
 
@@ -199,8 +206,8 @@ def trained_states(
 
 
 def _at(model: nn.Module, along: Along, part: Batch, *about: Any, **changes: Any) -> Tensor:
-    fitted = fit_own_factors(model, part, along.curvature)
-    return influence_vectors(model, fitted, part, *about, **(_passes(along) | changes))
+    fitted, train = fit_own_factors(model, part, along.curvature), as_trained(part, along.influence)
+    return influence_vectors(model, fitted, train, *about, **(_passes(along) | changes))
 
 
 def _by_segments(along: Along, states: dict[int, State], part: Batch, *about: Any) -> Tensor:
@@ -215,15 +222,16 @@ def _by_segments(along: Along, states: dict[int, State], part: Batch, *about: An
         ]
         scales = adam_scales(state.model, state.optimizer, fitted.names)
         segments.append(Segment(state.model, fitted, rates, recipe.weight_decay, scales=scales))
-    model = states[along.train.epochs].model
-    return influence_by_segments(model, segments, part, *about, **_passes(along))
+    model, train = states[along.train.epochs].model, as_trained(part, along.influence)
+    return influence_by_segments(model, segments, train, *about, **_passes(along))
 
 
 def _tracin(along: Along, states: dict[int, State], part: Batch, *about: Any) -> Tensor:
     rates = epoch_rates(training_recipe(along.train), len(part[-1]))
     stops = [(state.model, rates[epoch - 1]) for epoch, state in sorted(states.items())]
     layers = list(covered_layers(stops[-1][0], along.curvature.embeddings))
-    return tracin(stops, part, *about, layers=layers, **_passes(along))
+    train = as_trained(part, along.influence)
+    return tracin(stops, train, *about, layers=layers, **_passes(along))
 
 
 def _passes(along: Along) -> dict[str, Any]:

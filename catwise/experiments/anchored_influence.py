@@ -27,7 +27,7 @@ from catwise.influence.curvature import FactoredCurvature
 from catwise.influence.segments import Segment, influence_by_segments
 from catwise.influence.vectors import influence_vectors, validation_bins
 from catwise.pipeline.artifacts import load_model
-from catwise.pipeline.fitted_factors import fit_own_factors
+from catwise.pipeline.fitted_factors import as_trained, fit_own_factors
 from catwise.pipeline.workers import Spread
 from catwise.training.batch_norm import has_batch_norm
 from catwise.training.epochs import learning_rates
@@ -135,7 +135,8 @@ class AnchoredInfluence:
     ) -> Tensor:
         part = self.splits["train"]
         model, factors, device = self._models[anchor], self._fitted(anchor), part[-1].device
-        about = (part, self.splits[split], torch.from_numpy(groups_m).to(device), count)
+        train = as_trained(part, self._influence)
+        about = (train, self.splits[split], torch.from_numpy(groups_m).to(device), count)
         options: dict[str, Any] = {
             "batch_size": self._influence.batch_size,
             "query_loss": QUERY_LOSSES[query],

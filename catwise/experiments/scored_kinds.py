@@ -6,19 +6,30 @@ from typing import Any, get_args
 import numpy as np
 
 from catwise.config.schema import Along as AlongKind
-from catwise.config.schema import Curvature, DataSet, Exact, Factored, Fidelity, Logistic
+from catwise.config.schema import (
+    Curvature,
+    DataSet,
+    Exact,
+    Factored,
+    Fidelity,
+    Influence,
+    Logistic,
+)
 from catwise.core.device import torch_device
 from catwise.core.errors import InputError
 from catwise.experiments.along_training import training_of, vectors_along
 from catwise.fidelity.cost import COUNTED, Sizes, trainings
-from catwise.influence.moving_statistics import Statistics
 from catwise.influence.trajectory import average
 from catwise.pipeline.workers import pool
 
 __all__ = ["costs", "curvature_section", "vectors_by_kind"]
 
-# P (n, k) with the curvature that a section asks for, and statistics of batch norm moving or fixed
-Vectors = Callable[[Curvature, Statistics], np.ndarray]
+# P (n, k) with the curvature, and with the passes, that two sections ask for
+Vectors = Callable[[Curvature, Influence], np.ndarray]
+CHANGED: dict[str, dict[str, Any]] = {  # in the section ``influence``
+    "ekfac_fixed": {"statistics": "fixed"},
+    "ekfac_unaugmented": {"augmentations": 0},
+}
 ALONG: dict[str, str] = {  # what each run computes
     "ekfac_runs": "endpoint",
     "segments": "segments",
@@ -48,9 +59,14 @@ def vectors_by_kind(
         elif kind in along:
             by_kind[kind] = along[kind]
         else:
-            statistics = "fixed" if kind == "ekfac_fixed" else parameters.influence.statistics
-            by_kind[kind] = vectors(curvature_section(section, kind), statistics)
+            influence = influence_section(parameters, kind)
+            by_kind[kind] = vectors(curvature_section(section, kind), influence)
     return by_kind
+
+
+def influence_section(parameters: DataSet, kind: str) -> Influence:
+    """Return the section of the influence of this kind."""
+    return parameters.influence.model_copy(update=CHANGED.get(kind, {}))
 
 
 def scored(parameters: DataSet) -> Fidelity:
@@ -87,16 +103,18 @@ def _along(dataset: str, parameters: DataSet) -> dict[str, np.ndarray]:
 
 def costs(parameters: DataSet, n: int, m: int, num_classes: int) -> dict[str, float]:
     """Return what P of each kind costs, in trainings; NaN where the training has no epochs."""
-    section, influence, train = scored(parameters), parameters.influence, parameters.train
+    section, train = scored(parameters), parameters.train
     if isinstance(train, Logistic):
         return dict.fromkeys(section.kinds, np.nan)
     costs: dict[str, float] = {}
     for kind in section.kinds:
-        pairs = 0
+        influence, pairs = influence_section(parameters, kind), 0
         if kind != COUNTED:
             own = parameters.curvature if kind in ALONG else curvature_section(section, kind)
             pairs = _pairs(own, n, num_classes)
-        sizes = Sizes(n, m, num_classes, train.epochs, pairs, influence.segments, influence.runs)
+        views = max(influence.augmentations, 1)
+        along = (influence.segments, influence.runs, views)
+        sizes = Sizes(n, m, num_classes, train.epochs, pairs, *along)
         costs[kind] = trainings(kind, sizes)
     return costs
 
@@ -111,7 +129,8 @@ def _pairs(factors: Curvature, n: int, num_classes: int) -> int:
 def curvature_section(section: Fidelity, kind: str, **changes: Any) -> Curvature:
     """Return the section of a curvature of this kind.
 
-    ``ekfac_linear`` is ekfac without embeddings; ``ekfac_fixed`` has the curvature of ekfac.
+    ``ekfac_linear`` is ekfac without embeddings; ``ekfac_fixed`` and ``ekfac_unaugmented`` have the
+    curvature of ekfac.
     ``changes`` are of the draw, the samples and the seed.
     """
     if kind == "exact":
@@ -119,7 +138,7 @@ def curvature_section(section: Fidelity, kind: str, **changes: Any) -> Curvature
     drawn = {"draw": section.draw, "samples": "all", "seed": section.seed, **changes}
     return Factored.model_validate(
         {
-            "kind": kind.removesuffix("_linear").removesuffix("_fixed"),
+            "kind": kind.partition("_")[0],
             "earlier": [],
             "damping": section.damping,
             "embeddings": section.embeddings and kind != "ekfac_linear",

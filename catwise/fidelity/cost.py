@@ -9,6 +9,7 @@ FITS = {  # passes over pairs
     "ekfac": 2,
     "ekfac_linear": 2,
     "ekfac_fixed": 2,
+    "ekfac_unaugmented": 2,
     "kfac": 1,
     "diagonal": 1,
     "identity": 0,
@@ -20,7 +21,8 @@ class Sizes:
     """Hold the sizes on which the cost depends.
 
     n and m count training and validation samples, ``pairs`` those of sample and label from which
-    the factors are fitted, and ``runs`` and ``segments`` are those of P.
+    the factors are fitted, ``runs`` and ``segments`` are those of P, and ``views`` the draws of
+    crops and flips over which gradients of training samples are averaged, or 1.
     """
 
     n: int
@@ -30,6 +32,7 @@ class Sizes:
     pairs: int
     segments: int
     runs: int
+    views: int = 1
 
 
 def trainings(kind: str, sizes: Sizes) -> float:
@@ -44,8 +47,8 @@ def trainings(kind: str, sizes: Sizes) -> float:
     >>> [trainings(kind, sizes) for kind in ("identity", "ekfac", "segments", "segments_runs")]
     [1.15, 1.35, 1.65, 6.6]
     """
-    one = sizes.n * sizes.epochs
-    vectors, fit = sizes.n + sizes.m, FITS["ekfac"] * sizes.pairs
+    one, gradients = sizes.n * sizes.epochs, sizes.n * sizes.views
+    vectors, fit = gradients + sizes.m, FITS["ekfac"] * sizes.pairs
     if kind == COUNTED:
         passes = 0
     elif kind == "tracin":
@@ -53,7 +56,7 @@ def trainings(kind: str, sizes: Sizes) -> float:
     elif kind == "exact_runs":
         passes = sizes.runs * one * (1 + sizes.classes)
     elif kind.startswith("segments"):
-        passes = one + sizes.segments * (fit + sizes.n) + sizes.m
+        passes = one + sizes.segments * (fit + gradients) + sizes.m
     elif kind == "ekfac_runs":
         passes = one + fit + vectors
     else:

@@ -45,6 +45,7 @@ WHOLE = {  # families that have no options
 KINDS = {  # of P, where the name of the kind of curvature does not say it all
     "ekfac_linear": "ekfac, no embeddings",
     "ekfac_fixed": "ekfac, fixed statistics",
+    "ekfac_unaugmented": "ekfac, images as they are",
     "ekfac_runs": "ekfac, mean of runs",
     "segments_runs": "segments, mean of runs",
     "exact_runs": "exact, mean of runs",

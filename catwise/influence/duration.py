@@ -80,6 +80,7 @@ def estimated_seconds(work: Work, plan: MemoryPlan) -> float:
     counts, bases = _counted(work), work.pairs > 0 and work.kind in ("ekfac", "kfac")
     once = counts.visit + counts.gradient
     total = len(work.train) * (plan.passes * once + work.num_groups * counts.direction)
+    total *= len(work.train.views)
     total += len(work.groups_m) * 1.5 * counts.visit
     if moving_norms(
         work.model, work.statistics

@@ -1,7 +1,9 @@
 """Take samples by their numbers from tensors, a Dataset or a DataLoader, a batch at a time."""
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,7 @@ from catwise.core.errors import InputError
 from catwise.core.losses import Batch
 
 __all__ = [
+    "Augmented",
     "Data",
     "Samples",
     "as_samples",
@@ -24,7 +27,8 @@ __all__ = [
     "taken",
 ]
 
-Data = Any  # a Batch of all samples, a Dataset with numbered items, a DataLoader, or Samples
+# a Batch of all samples, a Dataset with numbered items, a DataLoader, Augmented, or Samples
+Data = Any
 LABELS = ("labels", "label")
 AT_ONCE = 256  # samples that are read at once where nothing else is said
 
@@ -32,7 +36,8 @@ AT_ONCE = 256  # samples that are read at once where nothing else is said
 class Samples:
     """Give any samples of a training or query set as a batch, on the device of the model.
 
-    ``labels`` (n,) are read once; nothing else is kept of a Dataset but its ``marks``.
+    ``labels`` (n,) are read once; nothing else is kept of a Dataset but its ``marks``. ``views``
+    are the samples as the training saw them: themselves, or random changes of them.
     """
 
     def __init__(
@@ -40,8 +45,10 @@ class Samples:
         labels: Tensor,
         read: Callable[[Tensor | slice], Batch],
         marks: np.ndarray | None = None,
+        views: Sequence["Samples"] = (),
     ) -> None:
         self.labels, self.read, self._marks_n = labels, read, marks
+        self.views = views or [self]
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -59,8 +66,55 @@ class Samples:
         return self._marks_n
 
 
+@dataclass(frozen=True)
+class Augmented:
+    """Hold training samples, and how the training changed the inputs of a batch at random.
+
+    A model that is trained on crops and flips lowers the mean loss over them, so a sample acts on
+    it through the mean of its gradients over them. P takes that mean over ``draws``; curvature and
+    statistics of batch norm are those of the samples as they are. ``change`` maps the inputs of a
+    batch, one tensor or several, to others of as many samples, and draws from torch's generator,
+    which is left as it was. A pass over the training samples takes ``draws`` times as long.
+
+    Differs from the paper: it takes the gradients of the samples as they are.
+    """
+
+    data: Data
+    change: Callable[..., Any]
+    draws: int = 4
+
+    def samples(self, model: nn.Module, name: str) -> Samples:
+        """Return the samples as they are, with a view for each draw."""
+        if not isinstance(self.draws, int) or self.draws < 1:
+            raise InputError(f"{name}: expected 1 draw of augmentation or more; got {self.draws}")
+        plain = as_samples(self.data, model, name)
+        views = [
+            Samples(plain.labels, partial(self._changed, plain, name, draw))
+            for draw in range(self.draws)
+        ]
+        return Samples(plain.labels, plain.read, plain._marks_n, views)
+
+    def _changed(self, plain: Samples, name: str, draw: int, rows: Tensor | slice) -> Batch:
+        """Change a batch, under a seed that its first sample and the draw decide."""
+        *inputs, labels = plain.rows(rows)
+        numbers = torch.arange(len(plain))[rows] if isinstance(rows, slice) else rows
+        device = labels.device
+        with torch.random.fork_rng([device] if device.type == "cuda" else []):
+            torch.manual_seed(int(numbers[0]) * self.draws + draw if len(numbers) else draw)
+            changed = self.change(*inputs)
+        batch = (*(changed if isinstance(changed, tuple) else (changed,)), labels)
+        sizes = {len(part) for given in batch for part in _tensors(given)}
+        if len(batch) != len(inputs) + 1 or sizes != {len(labels)}:
+            raise InputError(
+                f"{name}: expected an augmentation that returns as many inputs as it takes, of as"
+                f" many samples; got {len(batch) - 1} for {len(inputs)}, of"
+                f" {sorted(sizes)} samples with the labels"
+            )
+        return batch
+
+
 def as_samples(data: Data, model: nn.Module, name: str = "samples") -> Samples:
-    """Make Samples of tensors, a torch Dataset, a datasets.Dataset or a DataLoader.
+    """Make Samples of tensors, a torch Dataset, a datasets.Dataset, a DataLoader or Augmented.
 
     Tensors, or what numpy makes arrays of, are a tuple of all inputs of the model, then the labels,
     which may be a list, or a dictionary with the labels under ``labels`` or ``label``; of the
@@ -75,6 +129,8 @@ def as_samples(data: Data, model: nn.Module, name: str = "samples") -> Samples:
     """
     if isinstance(data, Samples):
         return data
+    if isinstance(data, Augmented):
+        return data.samples(model, name)
     like = next((part for part in model.parameters() if part.is_floating_point()), None)
     if like is None:
         raise InputError("model: expected parameters; got none")
@@ -239,7 +295,7 @@ def _of_dataset(read: _Reader) -> Samples:
     if not same(first, read(parts[0].tolist())):
         raise InputError(
             f"{read.name}: expected the same samples when they are read again; got others; leave "
-            f"random augmentation out"
+            f"random augmentation to catwise.Augmented"
         )
     labels, marks = [first[-1]], [input_marks(first)]
     for part in parts[1:]:

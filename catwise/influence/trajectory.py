@@ -14,7 +14,7 @@ from catwise.core.losses import Batch, Loss, per_sample_loss
 from catwise.core.statistics import require_finite
 from catwise.influence.layers import own_parameters, select_layers
 from catwise.influence.moving_statistics import Statistics, moving_statistics
-from catwise.influence.samples import as_samples
+from catwise.influence.samples import Data, as_samples
 from catwise.influence.vectors import directional_derivatives, group_gradients
 
 __all__ = ["Stretch", "adam_scales", "average", "cut", "tracin"]
@@ -49,7 +49,7 @@ def cut(epochs: int, count: int) -> list[Stretch]:
 
 def tracin(
     stops: Iterable[tuple[nn.Module, float]],
-    train: Batch,
+    train: Data,
     query: Batch,
     groups: Tensor,
     num_groups: int,
@@ -77,8 +77,8 @@ def tracin(
         q = group_gradients(
             model, query, groups, num_groups, layers=layers, query_loss=query_loss, **passes
         )
-        v = {name: horizon / len(train[-1]) * q_koi for name, q_koi in q.items()}
-        total = total + directional_derivatives(model, train, v, loss=loss, **passes)
+        v = {name: horizon / len(samples) * q_koi for name, q_koi in q.items()}
+        total = total + directional_derivatives(model, samples, v, loss=loss, **passes)
     return total
 
 

@@ -255,15 +255,16 @@ def directional_derivatives(
     ``v`` holds the directions as a matrix for each layer, (k, o, i). With many positions t the
     per-sample gradient (n, o, i) is formed once and shared by all k directions; with one position
     it is of rank one and never formed; for an embedding only the columns of v that occur are read.
-    Statistics of batch norm are held fixed unless ``moving`` says how they follow the weights.
+    Statistics of batch norm are held fixed unless ``moving`` says how they follow the weights. For
+    ``Augmented`` samples there is a pass for each draw, and the mean is returned.
 
     Raises InputError where a gradient is not finite.
     """
     train = as_samples(train, model, "train")
     v = moving.push_forward(v) if moving else v
     batches = torch.arange(len(train), device=train.labels.device).split(batch_size)
-    parts = in_parts(workers, _derivatives, batches, model, train, v, loss, progress=progress)
-    return torch.cat(parts)
+    work = partial(in_parts, workers, _derivatives, batches, model, progress=progress)
+    return torch.stack([torch.cat(work(view, v, loss)) for view in train.views]).mean(dim=0)
 
 
 def _derivatives(

@@ -1,16 +1,24 @@
-"""Translate a curvature section of the parameters into a fit at the weights of a model."""
+"""Translate sections of the parameters: into a fit at the weights of a model, and into samples."""
 
 from torch import nn
 
-from catwise.config.schema import Exact, Factored, Logistic
+from catwise.config.schema import Exact, Factored, Influence, Logistic
 from catwise.core.losses import Batch
 from catwise.core.precision import precision
 from catwise.core.progress import Progress
 from catwise.influence.curvature import Curvature, FactoredCurvature, exact_hessian
 from catwise.influence.factors import Kind, fit_factors
+from catwise.influence.samples import Augmented, Data
 from catwise.pipeline.artifacts import real_positions
+from catwise.training.augment import crop_and_flip
 
-__all__ = ["fit_curvature", "fit_own_factors"]
+__all__ = ["as_trained", "fit_curvature", "fit_own_factors"]
+
+
+def as_trained(part: Batch, section: Influence) -> Data:
+    """Return training samples with the crops and flips that the section averages over, if any."""
+    draws = section.augmentations
+    return Augmented(part, crop_and_flip, draws) if draws else part
 
 
 def fit_curvature(

@@ -15,7 +15,8 @@ from catwise.pipeline.results import Results
 __all__ = ["DESIGNS", "besides_rows", "lead_rows", "score_rows"]
 
 KINDS = (  # in the order of the columns
-    *("identity", "kfac", "ekfac", "ekfac_fixed", "ekfac_runs", "segments", "segments_runs"),
+    *("identity", "kfac", "ekfac", "ekfac_fixed", "ekfac_unaugmented", "ekfac_runs"),
+    *("segments", "segments_runs"),
     *("exact_runs", "tracin", COUNTED),
 )
 VECTORS = {"endpoint": "at the end", "endpoint_runs": "mean of runs", "segments": "segments"}

@@ -275,6 +275,16 @@ def test_the_projects_own_file_is_valid():
         ),
         ("datasets.digits.train", 7, "datasets.digits.train: expected"),
         (
+            "datasets.digits.influence.augmentations",
+            4,
+            "influence.augmentations: expected 0 where training does not augment; got 4",
+        ),
+        (
+            "datasets.linear.influence.augmentations",
+            1,
+            "influence.augmentations: expected 0, as logistic regression has one optimum",
+        ),
+        (
             "datasets.linear.improve.influence",
             ["exact"],
             "improve.influence: expected endpoint, of one optimum; got exact",
