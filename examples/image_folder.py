@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Subset
 from torchvision import models, transforms
 from torchvision.datasets import ImageFolder
 
-from catwise import diagnose
+from catwise import Augmented, diagnose
 
 EPOCHS = 5
 
@@ -22,22 +22,24 @@ def split(path: str) -> tuple[ImageFolder, Subset, Subset]:
     """Return the folder, three quarters of it to train on, and the rest as query samples."""
     looks = transforms.Compose([transforms.Resize((64, 64)), transforms.ToTensor()])
     folder = ImageFolder(path, looks)
-    order = torch.randperm(len(folder)).tolist()
-    return (
-        folder,
-        Subset(folder, order[len(order) // 4 :]),
-        Subset(folder, order[: len(order) // 4]),
-    )
+    order, quarter = torch.randperm(len(folder)).tolist(), len(folder) // 4
+    return folder, Subset(folder, order[quarter:]), Subset(folder, order[:quarter])
+
+
+def flipped(images: torch.Tensor) -> torch.Tensor:
+    """Mirror half of the images, which are drawn at random."""
+    mirrored = torch.rand(len(images), 1, 1, 1) < 0.5
+    return torch.where(mirrored, images.flip(3), images)
 
 
 def trained(train: Subset, num_classes: int) -> nn.Module:
-    """Return a small model, trained for a few epochs."""
+    """Return a small model, trained for a few epochs on images that are mirrored at random."""
     model = models.mobilenet_v3_small(num_classes=num_classes)
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.001)
     for _ in range(EPOCHS):
         for images, labels in DataLoader(train, batch_size=32, shuffle=True, drop_last=True):
             optimizer.zero_grad()
-            nn.functional.cross_entropy(model(images), labels).backward()
+            nn.functional.cross_entropy(model(flipped(images)), labels).backward()
             optimizer.step()
     return model
 
@@ -46,10 +48,8 @@ def main(path: str, page: str) -> None:
     torch.manual_seed(0)
     folder, train, query = split(path)
     model = trained(train, len(folder.classes))
-
-    # no random augmentation here: the samples are read again in every pass
-    loader = DataLoader(train, batch_size=64)
-    diagnosis = diagnose(model, loader, DataLoader(query, batch_size=64), folder.classes)
+    samples = Augmented(DataLoader(train, batch_size=64), flipped)
+    diagnosis = diagnose(model, samples, DataLoader(query, batch_size=64), folder.classes)
     print(diagnosis)
     files = [folder.samples[row][0] for row in train.indices]
     diagnosis.report(page, inputs=files, names=files, title="MobileNet on your images")

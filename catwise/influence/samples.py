@@ -76,7 +76,7 @@ class Augmented:
     batch, one tensor or several, to others of as many samples, and draws from torch's generator,
     which is left as it was. A pass over the training samples takes ``draws`` times as long.
 
-    Differs from the paper: it takes the gradients of the samples as they are.
+    Differs from the paper, which is silent: kronfluence takes the gradients of samples as they are.
     """
 
     data: Data
