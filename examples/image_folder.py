@@ -26,10 +26,9 @@ def split(path: str) -> tuple[ImageFolder, Subset, Subset]:
     return folder, Subset(folder, order[quarter:]), Subset(folder, order[:quarter])
 
 
-def flipped(images: torch.Tensor) -> torch.Tensor:
-    """Mirror half of the images, which are drawn at random."""
-    mirrored = torch.rand(len(images), 1, 1, 1) < 0.5
-    return torch.where(mirrored, images.flip(3), images)
+def mirrored(image: torch.Tensor) -> torch.Tensor:
+    """Mirror an image, or leave it as it is."""
+    return image.flip(2) if torch.rand(()) < 0.5 else image
 
 
 def trained(train: Subset, num_classes: int) -> nn.Module:
@@ -39,7 +38,8 @@ def trained(train: Subset, num_classes: int) -> nn.Module:
     for _ in range(EPOCHS):
         for images, labels in DataLoader(train, batch_size=32, shuffle=True, drop_last=True):
             optimizer.zero_grad()
-            nn.functional.cross_entropy(model(flipped(images)), labels).backward()
+            images = torch.stack([mirrored(image) for image in images])
+            nn.functional.cross_entropy(model(images), labels).backward()
             optimizer.step()
     return model
 
@@ -48,7 +48,7 @@ def main(path: str, page: str) -> None:
     torch.manual_seed(0)
     folder, train, query = split(path)
     model = trained(train, len(folder.classes))
-    samples = Augmented(DataLoader(train, batch_size=64), flipped)
+    samples = Augmented(DataLoader(train, batch_size=64), mirrored)
     diagnosis = diagnose(model, samples, DataLoader(query, batch_size=64), folder.classes)
     print(diagnosis)
     files = [folder.samples[row][0] for row in train.indices]

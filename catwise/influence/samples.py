@@ -68,13 +68,14 @@ class Samples:
 
 @dataclass(frozen=True)
 class Augmented:
-    """Hold training samples, and how the training changed the inputs of a batch at random.
+    """Hold training samples, and how the training changed the inputs of each at random.
 
     A model that is trained on crops and flips lowers the mean loss over them, so a sample acts on
     it through the mean of its gradients over them. P takes that mean over ``draws``; curvature and
-    statistics of batch norm are those of the samples as they are. ``change`` maps the inputs of a
-    batch, one tensor or several, to others of as many samples, and draws from torch's generator,
-    which is left as it was. A pass over the training samples takes ``draws`` times as long.
+    statistics of batch norm are those of the samples as they are. ``change`` maps the inputs of one
+    sample to others of the same shape. It draws from torch's generator of the CPU, which has a seed
+    for each sample and draw, and is left as it was. A pass over the training samples takes
+    ``draws`` times as long.
 
     Differs from the paper, which is silent: kronfluence takes the gradients of samples as they are.
     """
@@ -95,20 +96,24 @@ class Augmented:
         return Samples(plain.labels, plain.read, plain._marks_n, views)
 
     def _changed(self, plain: Samples, name: str, draw: int, rows: Tensor | slice) -> Batch:
-        """Change a batch, under a seed that its first sample and the draw decide."""
+        """Return a batch with changed inputs."""
         *inputs, labels = plain.rows(rows)
         numbers = torch.arange(len(plain))[rows] if isinstance(rows, slice) else rows
-        device = labels.device
-        with torch.random.fork_rng([device] if device.type == "cuda" else []):
-            torch.manual_seed(int(numbers[0]) * self.draws + draw if len(numbers) else draw)
-            changed = self.change(*inputs)
-        batch = (*(changed if isinstance(changed, tuple) else (changed,)), labels)
-        sizes = {len(part) for given in batch for part in _tensors(given)}
-        if len(batch) != len(inputs) + 1 or sizes != {len(labels)}:
+        changed = []
+        with torch.random.fork_rng(devices=[]):
+            for place, number in enumerate(numbers.tolist()):
+                torch.default_generator.manual_seed(number * self.draws + draw)
+                one = self.change(*(taken(part, place) for part in inputs))
+                changed.append(one if isinstance(one, tuple) else (one,))
+        try:
+            batch = (*default_collate(changed), labels)
+        except (RuntimeError, TypeError) as error:
+            message = f"{name}: expected changed inputs of one shape; got: {error}"
+            raise InputError(message) from None
+        if len(batch) != len(inputs) + 1:
             raise InputError(
-                f"{name}: expected an augmentation that returns as many inputs as it takes, of as"
-                f" many samples; got {len(batch) - 1} for {len(inputs)}, of"
-                f" {sorted(sizes)} samples with the labels"
+                f"{name}: expected as many changed inputs as the model takes, {len(inputs)}; got"
+                f" {len(batch) - 1}"
             )
         return batch
 
@@ -219,8 +224,8 @@ def _tensors(part: Any) -> list[Tensor]:
     return list(part.values()) if isinstance(part, Mapping) else [part]
 
 
-def taken(part: Any, rows: Tensor | slice) -> Any:
-    """Take rows of a tensor, or of every tensor of a dictionary."""
+def taken(part: Any, rows: Tensor | slice | int) -> Any:
+    """Take rows, or one of them, of a tensor, or of every tensor of a dictionary."""
     if isinstance(part, Mapping):
         return {name: value[rows] for name, value in part.items()}
     return part[rows]

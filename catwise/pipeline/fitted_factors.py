@@ -10,7 +10,7 @@ from catwise.influence.curvature import Curvature, FactoredCurvature, exact_hess
 from catwise.influence.factors import Kind, fit_factors
 from catwise.influence.samples import Augmented, Data
 from catwise.pipeline.artifacts import real_positions
-from catwise.training.augment import crop_and_flip
+from catwise.training.augment import crop_and_flip_one
 
 __all__ = ["as_trained", "fit_curvature", "fit_own_factors"]
 
@@ -18,7 +18,7 @@ __all__ = ["as_trained", "fit_curvature", "fit_own_factors"]
 def as_trained(part: Batch, section: Influence) -> Data:
     """Return training samples with the crops and flips that the section averages over, if any."""
     draws = section.augmentations
-    return Augmented(part, crop_and_flip, draws) if draws else part
+    return Augmented(part, crop_and_flip_one, draws) if draws else part
 
 
 def fit_curvature(

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-__all__ = ["crop_and_flip"]
+__all__ = ["crop_and_flip", "crop_and_flip_one"]
 
 
 def crop_and_flip(x: Tensor, padding: int = 4) -> Tensor:
@@ -27,3 +27,13 @@ def crop_and_flip(x: Tensor, padding: int = 4) -> Tensor:
     rows = torch.arange(height, device=device) + top
     samples = torch.arange(n, device=device)[:, None, None]
     return padded[samples, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+
+
+def crop_and_flip_one(image: Tensor, padding: int = 4) -> Tensor:
+    """Do the same with one image, (channels, height, width), from the generator of the CPU."""
+    top, left = torch.randint(2 * padding + 1, (2,)).tolist()
+    mirrored = torch.rand(()) < 0.5
+    _, height, width = image.shape
+    padded = torch.nn.functional.pad(image, (padding,) * 4)
+    crop = padded[:, top : top + height, left : left + width]
+    return crop.flip(2) if mirrored else crop

@@ -9,7 +9,7 @@ from catwise.experiments.along_training import Along, State, vectors_of
 from catwise.influence.samples import Augmented
 from catwise.influence.vectors import influence_vectors
 from catwise.pipeline.fitted_factors import fit_own_factors
-from catwise.training.augment import crop_and_flip
+from catwise.training.augment import crop_and_flip_one
 from tests.helpers import small
 
 
@@ -27,7 +27,7 @@ def test_statistics_and_augmentations_are_those_of_the_section_but_where_a_kind_
     size = influence.batch_size
 
     def expected(statistics, draws):
-        samples = Augmented(train, crop_and_flip, draws) if draws else train
+        samples = Augmented(train, crop_and_flip_one, draws) if draws else train
         pair = (samples, query, query[-1], 3)
         return influence_vectors(net, factors, *pair, batch_size=size, statistics=statistics)
 

@@ -10,7 +10,7 @@ from catwise.core.errors import InputError
 from catwise.influence.factors import fit_factors
 from catwise.influence.samples import as_samples
 from catwise.influence.vectors import influence_vectors
-from catwise.training.augment import crop_and_flip
+from catwise.training.augment import crop_and_flip_one
 
 N, K = 30, 3
 
@@ -40,37 +40,38 @@ def test_a_change_that_changes_nothing_gives_the_p_of_the_samples(known):
 
 
 def test_p_is_the_mean_of_that_of_changed_samples_with_the_curvature_of_the_unchanged(known):
-    x, y = known[2]
-    seen = []
+    (x, y), seen = known[2], []
 
-    def change(part):
+    def change(image):
         seen.append(torch.rand(()).item())
-        return part + seen[-1]
+        return image + seen[-1]
 
     p_nk = vectors(known, Augmented((x, y), change, draws=2))
-    shifts = torch.tensor(seen).reshape(2, -1).repeat_interleave(7, dim=1)[:, :N]
-    apart = [vectors(known, (x + shift[:, None, None, None], y)) for shift in shifts]
+    shifts = torch.tensor(seen).reshape(2, N)
+    apart = [vectors(known, (x + shift_n[:, None, None, None], y)) for shift_n in shifts]
     torch.testing.assert_close(p_nk, (apart[0] + apart[1]) / 2)
-    assert len(set(seen)) == len(seen)  # every batch and every draw has a seed of its own
+    assert len(set(seen)) == 2 * N  # every sample and every draw has a seed of its own
 
 
 def test_crops_are_the_same_again_and_leave_the_generator_as_it_was(known):
     torch.manual_seed(3)
     before = torch.get_rng_state()
-    first = vectors(known, Augmented(known[2], crop_and_flip))
+    first = vectors(known, Augmented(known[2], crop_and_flip_one))
     assert torch.equal(torch.get_rng_state(), before)
     torch.manual_seed(4)
-    assert torch.equal(vectors(known, Augmented(known[2], crop_and_flip)), first)
+    assert torch.equal(vectors(known, Augmented(known[2], crop_and_flip_one)), first)
     assert not torch.allclose(first, vectors(known, known[2]))
 
 
-def test_a_batch_by_slice_is_that_by_numbers(known):
-    (view,) = as_samples(Augmented(known[2], crop_and_flip, draws=1), known[0]).views
-    assert torch.equal(view.rows(slice(6, 12))[0], view.rows(torch.arange(6, 12))[0])
+def test_the_crop_of_a_sample_is_the_same_in_any_batch(known):
+    (view,) = as_samples(Augmented(known[2], crop_and_flip_one, draws=1), known[0]).views
+    part = view.rows(slice(6, 12))[0]
+    assert torch.equal(part, view.rows(torch.arange(6, 12))[0])
+    assert torch.equal(part[3:], view.rows(torch.tensor([9, 10, 11]))[0])
 
 
 def test_everything_but_gradients_sees_the_samples_as_they_are(known):
-    samples = as_samples(Augmented(known[2], crop_and_flip), known[0])
+    samples = as_samples(Augmented(known[2], crop_and_flip_one), known[0])
     assert torch.equal(samples.rows(slice(0, N))[0], known[2][0])
     assert len(samples.views) == 4
     assert len(as_samples(known[2], known[0]).views) == 1
@@ -79,7 +80,7 @@ def test_everything_but_gradients_sees_the_samples_as_they_are(known):
 def test_a_diagnosis_takes_augmented_samples(known):
     model, _, train, query = known
     classes = ["a", "b", "c"]
-    found = diagnose(model, Augmented(train, crop_and_flip, draws=2), query, classes, bins=3)
+    found = diagnose(model, Augmented(train, crop_and_flip_one, draws=2), query, classes, bins=3)
     plain = diagnose(model, train, query, classes, bins=3)
     assert found.accuracy_k.tolist() == plain.accuracy_k.tolist()
     assert not np.allclose(found.p_nk, plain.p_nk)
@@ -89,13 +90,14 @@ def test_a_diagnosis_takes_augmented_samples(known):
     ("change", "message"),
     [
         (
-            lambda x: x[:1],
-            r"train: expected an augmentation that returns as many inputs as",
+            lambda x: x[:, : int(torch.randint(1, 9, ()))],
+            "train: expected changed inputs of one shape",
         ),
-        (lambda x: (x, x), r"of as many samples; got 2 for 1, of \[7\] samples"),
+        (lambda x: (x, x), "train: expected as many changed inputs as the model takes, 1; got 2"),
+        (lambda _: None, "train: expected changed inputs of one shape"),
     ],
 )
-def test_a_change_of_another_size_is_refused(known, change, message):
+def test_a_change_to_something_else_is_refused(known, change, message):
     with pytest.raises(InputError, match=message):
         vectors(known, Augmented(known[2], change))
 
@@ -103,4 +105,4 @@ def test_a_change_of_another_size_is_refused(known, change, message):
 @pytest.mark.parametrize("draws", [0, 1.5])
 def test_less_than_one_draw_is_refused(known, draws):
     with pytest.raises(InputError, match=f"train: expected 1 draw of augmentation.*got {draws}"):
-        vectors(known, Augmented(known[2], crop_and_flip, draws))
+        vectors(known, Augmented(known[2], crop_and_flip_one, draws))

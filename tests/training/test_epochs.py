@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from catwise.training import models
-from catwise.training.augment import crop_and_flip
+from catwise.training.augment import crop_and_flip, crop_and_flip_one
 from catwise.training.epochs import (
     Recipe,
     learning_rates,
@@ -131,12 +131,13 @@ def test_speed_switches_change_the_last_digits_alone(greys, switch, tolerance):
     assert (moved[1] - moved[0]).norm() < tolerance * moved[0].norm()
 
 
-def test_a_crop_is_a_window_of_the_padded_image_or_of_its_mirror():
+@pytest.mark.parametrize("crop", [crop_and_flip, lambda x: map(crop_and_flip_one, x)])
+def test_a_crop_is_a_window_of_the_padded_image_or_of_its_mirror(crop):
     torch.manual_seed(0)
     x = torch.rand(200, 2, 6, 5)
     padded = torch.nn.functional.pad(x, (4,) * 4)
     seen = set()
-    for image, around in zip(crop_and_flip(x), padded, strict=True):
+    for image, around in zip(crop(x), padded, strict=True):
         windows = [
             (top, left, mirrored)
             for top in range(9)
