@@ -217,6 +217,8 @@ class Results:
     @cached_property
     def subsets(self) -> dict[str, np.ndarray] | None:
         """Read what retraining on subsets measured, the arrays of subsets.npz; None without it."""
+        if not self.ran("fidelity"):
+            return None
         arrays = read_npz(self.folder_of("fidelity") / "subsets.npz")
         return arrays if len(arrays["kept_hn"]) else None
 

@@ -89,7 +89,7 @@ def test_the_part_of_the_parameters_that_mistakes_are_made_in_is_valid(tmp_path)
         yaml.safe_dump(bad_parameters.shipped_tree(), sort_keys=False),
     ):
         path.write_text(text)
-        assert len(params.load(path).datasets) == 9
+        assert len(params.load(path).datasets) == 8
 
 
 def test_a_flip_changes_one_bit():

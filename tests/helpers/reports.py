@@ -143,7 +143,7 @@ def _write_ceiling(place: Place, classes: tuple[str, ...], room: bool, calibrate
     rates = {name: 1 / len(classes) for name in classes}
     record = {"room": int(room), "blocking": list(classes[:2]), "exchange_rate": 0.6}
     written = {**figures, **record, "exchange": rates, "gap": 0.0}
-    answer: Answer = "room" if room else "ceiling"
+    answer: Answer = "room" if room else "ceiling" if calibrated else "too_few_samples"
     blocking = (classes[0], classes[1])
     found = Verdict(answer, Estimate(**figures["crossfitted"]), blocking, exchange_rate=0.6)
     gains: list[dict[str, Any]] = []

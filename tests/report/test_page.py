@@ -42,7 +42,8 @@ def test_results_up_to_the_ceiling_are_drawn_judged_and_shown(tmp_path):
     for stage in ("removal", "fidelity", "reweight", "improve"):
         shutil.rmtree(results.folder_of(stage))
     assert set(gallery.draw(results)) == {
-        *("influence_plane.png", "counts.png", "ceiling.png", "training_curves.png")
+        *("influence_plane.png", "counts.png", "class_matrix.png", "ceiling.png"),
+        "training_curves.png",
     }
     assert claims([Evidence(results, "a part", True)], None)
     text = rendered([results])
