@@ -26,7 +26,7 @@ __all__ = ["costs", "curvature_section", "vectors_by_kind"]
 
 # P (n, k) with the curvature, and with the passes, that two sections ask for
 Vectors = Callable[[Curvature, Influence], np.ndarray]
-CHANGED: dict[str, dict[str, Any]] = {  # in the section ``influence``
+PASSES: dict[str, dict[str, Any]] = {  # what a kind changes in ``influence``
     "ekfac_fixed": {"statistics": "fixed"},
     "ekfac_unaugmented": {"augmentations": 0},
 }
@@ -66,7 +66,7 @@ def vectors_by_kind(
 
 def influence_section(parameters: DataSet, kind: str) -> Influence:
     """Return the section of the influence of this kind."""
-    return parameters.influence.model_copy(update=CHANGED.get(kind, {}))
+    return parameters.influence.model_copy(update=PASSES.get(kind, {}))
 
 
 def scored(parameters: DataSet) -> Fidelity:
@@ -112,8 +112,8 @@ def costs(parameters: DataSet, n: int, m: int, num_classes: int) -> dict[str, fl
         if kind != COUNTED:
             own = parameters.curvature if kind in ALONG else curvature_section(section, kind)
             pairs = _pairs(own, n, num_classes)
-        views = max(influence.augmentations, 1)
-        along = (influence.segments, influence.runs, views)
+        draws = max(influence.augmentations, 1)
+        along = (influence.segments, influence.runs, draws)
         sizes = Sizes(n, m, num_classes, train.epochs, pairs, *along)
         costs[kind] = trainings(kind, sizes)
     return costs

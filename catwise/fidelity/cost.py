@@ -21,7 +21,7 @@ class Sizes:
     """Hold the sizes on which the cost depends.
 
     n and m count training and validation samples, ``pairs`` those of sample and label from which
-    the factors are fitted, ``runs`` and ``segments`` are those of P, and ``views`` the draws of
+    the factors are fitted, ``runs`` and ``segments`` are those of P, and ``draws`` those of
     crops and flips over which gradients of training samples are averaged, or 1.
     """
 
@@ -32,7 +32,7 @@ class Sizes:
     pairs: int
     segments: int
     runs: int
-    views: int = 1
+    draws: int = 1
 
 
 def trainings(kind: str, sizes: Sizes) -> float:
@@ -47,7 +47,7 @@ def trainings(kind: str, sizes: Sizes) -> float:
     >>> [trainings(kind, sizes) for kind in ("identity", "ekfac", "segments", "segments_runs")]
     [1.15, 1.35, 1.65, 6.6]
     """
-    one, gradients = sizes.n * sizes.epochs, sizes.n * sizes.views
+    one, gradients = sizes.n * sizes.epochs, sizes.n * sizes.draws
     vectors, fit = gradients + sizes.m, FITS["ekfac"] * sizes.pairs
     if kind == COUNTED:
         passes = 0

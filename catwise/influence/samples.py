@@ -99,14 +99,14 @@ class Augmented:
         """Return a batch with changed inputs."""
         *inputs, labels = plain.rows(rows)
         numbers = torch.arange(len(plain))[rows] if isinstance(rows, slice) else rows
-        changed = []
+        items = []
         with torch.random.fork_rng(devices=[]):
-            for place, number in enumerate(numbers.tolist()):
-                torch.default_generator.manual_seed(number * self.draws + draw)
-                one = self.change(*(taken(part, place) for part in inputs))
-                changed.append(one if isinstance(one, tuple) else (one,))
+            for row, sample in enumerate(numbers.tolist()):
+                torch.default_generator.manual_seed(sample * self.draws + draw)
+                item = self.change(*(taken(part, row) for part in inputs))
+                items.append(item if isinstance(item, tuple) else (item,))
         try:
-            batch = (*default_collate(changed), labels)
+            batch = (*default_collate(items), labels)
         except (RuntimeError, TypeError) as error:
             message = f"{name}: expected changed inputs of one shape; got: {error}"
             raise InputError(message) from None
