@@ -10,6 +10,7 @@ import torch
 
 from catwise.config.schema import Curvature, DataSet, Fidelity, Influence
 from catwise.core.losses import Batch
+from catwise.core.precision import precision
 from catwise.core.progress import progress
 from catwise.core.statistics import area_under_curve, spearman
 from catwise.experiments import resume
@@ -59,10 +60,15 @@ def scores(
     def vectors(curvature: Curvature, influence: Influence) -> np.ndarray:
         with section_errors(dataset, "fidelity", section):
             fitted = fit_curvature(model, part, train, curvature)
-        groups, size = query[-1], section.batch_size
-        about = (as_trained(part, influence), query, groups, num_classes)
-        options: dict[str, Any] = {"batch_size": size, "statistics": influence.statistics}
-        p_nk = influence_vectors(model, fitted, *about, **options)
+        about = (as_trained(part, influence), query, query[-1], num_classes)
+        with precision(influence.precision, part[-1].device.type):
+            p_nk = influence_vectors(
+                model,
+                fitted,
+                *about,
+                batch_size=influence.batch_size,
+                statistics=influence.statistics,
+            )
         return p_nk.double().cpu().numpy()
 
     by_kind = vectors_by_kind(dataset, parameters, vectors, part[-1].cpu().numpy(), num_classes)
@@ -70,7 +76,7 @@ def scores(
     tables: dict[str, list[dict[str, Any]]]
     tables = tabulate(by_kind, truth, cost, classes)
     fit = partial(vectors, influence=parameters.influence)
-    tables["samples"] = sample_rows(dataset, section, fit, n, classes)
+    tables["samples"] = sample_rows(dataset, parameters, section, fit, n, classes)
     flipped_n = read_npz(Path("data", dataset, "arrays.npz"))["flipped"]
     auc = {}
     if flipped_n.any():
@@ -82,6 +88,7 @@ def scores(
 
 def sample_rows(
     dataset: str,
+    parameters: DataSet,
     section: Fidelity,
     vectors: Callable[[Curvature], np.ndarray],
     n: int,
@@ -92,11 +99,11 @@ def sample_rows(
     drawn = [(draw, samples) for draw in ("importance", "balanced") for samples in counts]
     rows = []
     if drawn:
-        reference_nk = vectors(curvature_section(section, "ekfac", draw="every"))
+        reference_nk = vectors(curvature_section(parameters, "ekfac", draw="every", samples="all"))
     for draw, samples in progress(drawn, f"fidelity {dataset}", len(drawn)):
         for seed in range(section.repeats):
             changes = {"draw": draw, "samples": samples, "seed": section.seed + seed}
-            p_nk = vectors(curvature_section(section, "ekfac", **changes))
+            p_nk = vectors(curvature_section(parameters, "ekfac", **changes))
             for name, rho in zip(classes, spearman(p_nk, reference_nk), strict=True):
                 state = {"draw": draw, "samples": samples, "seed": seed}
                 rows.append({**state, "class": name, "spearman": rho})

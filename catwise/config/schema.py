@@ -137,13 +137,9 @@ class Fidelity(Section):
     halves: Annotated[int, Field(ge=10)]
     removals: Annotated[int, Field(ge=0)]
     seeds: Count
-    draw: Draw
     samples: list[Count]
-    embeddings: bool
     repeats: Count
-    damping: Positive
     seed: Seed
-    batch_size: Count
 
 
 class Trimming(Section):

@@ -1,6 +1,7 @@
 """Compute the influence vectors of every kind that the stage ``fidelity`` scores."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
@@ -20,12 +21,23 @@ from catwise.core.errors import InputError
 from catwise.experiments.along_training import training_of, vectors_along
 from catwise.fidelity.cost import COUNTED, Sizes, trainings
 from catwise.influence.trajectory import average
+from catwise.pipeline.files import read_npz
+from catwise.pipeline.tables import VECTORS
 from catwise.pipeline.workers import pool
 
 __all__ = ["costs", "curvature_section", "vectors_by_kind"]
 
 # P (n, k) with the curvature, and with the passes, that two sections ask for
 Vectors = Callable[[Curvature, Influence], np.ndarray]
+APPROXIMATION: dict[str, Any] = {  # the factors of a model whose curvature is exact
+    "earlier": [],
+    "damping": 0.1,
+    "draw": "every",
+    "samples": "all",
+    "embeddings": False,
+    "seed": 0,
+    "precision": "float32",
+}
 PASSES: dict[str, dict[str, Any]] = {  # what a kind changes in ``influence``
     "ekfac_fixed": {"statistics": "fixed"},
     "ekfac_unaugmented": {"augmentations": 0},
@@ -46,22 +58,37 @@ def vectors_by_kind(
 
     ``label_counts`` is the control that needs no influence: P[i, k] is 1 where k is the label of
     sample i, and 0 elsewhere, so that the loss of a class is said to rise by the number of samples
-    with its label that are left out. The kinds of ``config.schema.Along`` go along the training,
-    with the segments and runs of the section ``influence`` and factors of the section
-    ``curvature``; ``segments`` and ``tracin`` take the training of the stage ``train`` alone, and
-    ``tracin`` all of its checkpoints but that of the initial weights.
+    with its label that are left out. What the stage ``influence`` computed is read. The kinds of
+    ``config.schema.Along`` go along the training, with the segments and runs of the section
+    ``influence`` and factors of the section ``curvature``; ``segments`` and ``tracin`` take the
+    training of the stage ``train`` alone, and ``tracin`` all of its checkpoints but that of the
+    initial weights.
     """
-    section, along = scored(parameters), _along(dataset, parameters)
-    by_kind: dict[str, np.ndarray] = {}
-    for kind in section.kinds:
-        if kind == COUNTED:
-            by_kind[kind] = np.eye(num_classes)[y_n]
-        elif kind in along:
-            by_kind[kind] = along[kind]
-        else:
-            influence = influence_section(parameters, kind)
-            by_kind[kind] = vectors(curvature_section(section, kind), influence)
-    return by_kind
+    section = scored(parameters)
+    by_kind = _computed(dataset, parameters)
+    by_kind[COUNTED] = np.eye(num_classes)[y_n]
+    missing = [kind for kind in section.kinds if kind not in by_kind]
+    by_kind |= _along(dataset, parameters, [k for k in missing if k in get_args(AlongKind)])
+    for kind in missing:
+        if kind not in by_kind:
+            curvature = curvature_section(parameters, kind)
+            by_kind[kind] = vectors(curvature, influence_section(parameters, kind))
+    return {kind: by_kind[kind] for kind in section.kinds}
+
+
+def _computed(dataset: str, parameters: DataSet) -> dict[str, np.ndarray]:
+    """Read P of the kinds that the stage ``influence`` computed."""
+    kinds = {parameters.curvature.kind: "endpoint", "segments_runs": "segments"}
+    if parameters.influence.runs == 1:
+        kinds["segments"] = "segments"
+    else:
+        kinds["ekfac_runs"] = "endpoint_runs"
+    arrays = read_npz(Path("reports", "influence", dataset, "vectors.npz"))
+    return {
+        kind: arrays[VECTORS[name]].astype(np.float64)
+        for kind, name in kinds.items()
+        if VECTORS[name] in arrays
+    }
 
 
 def influence_section(parameters: DataSet, kind: str) -> Influence:
@@ -76,14 +103,11 @@ def scored(parameters: DataSet) -> Fidelity:
     return parameters.fidelity
 
 
-def _along(dataset: str, parameters: DataSet) -> dict[str, np.ndarray]:
+def _along(dataset: str, parameters: DataSet, kinds: Sequence[str]) -> dict[str, np.ndarray]:
     """Compute P of the kinds that go along the training; each run does all that it can at once."""
-    section = scored(parameters)
-    kinds = [kind for kind in section.kinds if kind in get_args(AlongKind)]
-    exact = isinstance(parameters.train, Logistic) or isinstance(parameters.curvature, Exact)
-    if not kinds or exact:
+    if not kinds:
         return {}
-    along = training_of(dataset, parameters, bins=1, batch_size=section.batch_size)
+    along = training_of(dataset, parameters, bins=1)
     several = [kind for kind in kinds if kind.endswith("_runs")]
     with pool(torch_device(along.device), along.threads) as spread:
 
@@ -110,7 +134,7 @@ def costs(parameters: DataSet, n: int, m: int, num_classes: int) -> dict[str, fl
     for kind in section.kinds:
         influence, pairs = influence_section(parameters, kind), 0
         if kind != COUNTED:
-            own = parameters.curvature if kind in ALONG else curvature_section(section, kind)
+            own = parameters.curvature if kind in ALONG else curvature_section(parameters, kind)
             pairs = _pairs(own, n, num_classes)
         draws = max(influence.augmentations, 1)
         along = (influence.segments, influence.runs, draws)
@@ -126,24 +150,20 @@ def _pairs(factors: Curvature, n: int, num_classes: int) -> int:
     return n * num_classes if factors.draw == "every" else n
 
 
-def curvature_section(section: Fidelity, kind: str, **changes: Any) -> Curvature:
-    """Return the section of a curvature of this kind.
+def curvature_section(parameters: DataSet, kind: str, **changes: Any) -> Curvature:
+    """Return the section ``curvature`` with this kind.
 
     ``ekfac_linear`` is ekfac without embeddings; ``ekfac_fixed`` and ``ekfac_unaugmented`` have the
-    curvature of ekfac.
+    curvature of ekfac. Factors of a model whose curvature is exact are those of ``APPROXIMATION``.
     ``changes`` are of the draw, the samples and the seed.
     """
     if kind == "exact":
         return Exact(kind="exact")
-    drawn = {"draw": section.draw, "samples": "all", "seed": section.seed, **changes}
-    return Factored.model_validate(
-        {
-            "kind": kind.partition("_")[0],
-            "earlier": [],
-            "damping": section.damping,
-            "embeddings": section.embeddings and kind != "ekfac_linear",
-            "batch_size": section.batch_size,
-            "precision": "float32",
-            **drawn,
-        }
-    )
+    factored, own = kind.partition("_")[0], parameters.curvature
+    if isinstance(own, Factored):
+        section = own.model_dump()
+    else:
+        section = APPROXIMATION | {"batch_size": parameters.influence.batch_size}
+    if kind == "ekfac_linear":
+        section["embeddings"] = False
+    return Factored.model_validate(section | {"kind": factored} | changes)
