@@ -10,7 +10,7 @@ from catwise.pipeline.files import read_json
 from docs.tables import table
 
 BEFORE: dict[str, Any] = {  # there was no choice yet
-    "fidelity.subsets": "rows",
+    "subsets.left_out": "rows",
     "influence.statistics": "fixed",
     "influence.augmentations": 0,
 }

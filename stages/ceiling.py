@@ -31,7 +31,7 @@ def main(dataset: str) -> None:
     card = read_json(Path("data", dataset, "card.json"))
     classes, counts_k = card["classes"], np.array(card["counts"]["validation_a"])
     labels_n = read_npz(Path("data", dataset, "arrays.npz"))["train/y"]
-    retrained = read_npz(Path("reports", "fidelity", dataset, "subsets.npz"))
+    retrained = read_npz(Path("reports", "subsets", dataset, "subsets.npz"))
     out = folder("reports", "ceiling", dataset)
     bins = Path("reports", "influence", dataset, "bins")
     paths = sorted(bins.glob("epoch_*.npz"))

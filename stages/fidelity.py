@@ -1,4 +1,4 @@
-"""Score influence of several kinds by training again on random subsets."""
+"""Score how well influence of several kinds predicts training again on random subsets."""
 
 from collections.abc import Callable
 from functools import partial
@@ -14,12 +14,11 @@ from catwise.core.precision import precision
 from catwise.core.progress import progress
 from catwise.core.statistics import area_under_curve, spearman
 from catwise.experiments import resume
-from catwise.experiments.retrained_subsets import no_subsets, retrained_subsets
 from catwise.experiments.scored_kinds import costs, curvature_section, vectors_by_kind
 from catwise.fidelity.tables import headlines, tabulate
 from catwise.influence.vectors import influence_vectors
 from catwise.pipeline.artifacts import last_epoch, load_model, read_splits
-from catwise.pipeline.files import folder, read_npz, write_csv, write_json, write_npz
+from catwise.pipeline.files import folder, read_npz, write_csv, write_json
 from catwise.pipeline.fitted_factors import as_trained, fit_curvature
 from catwise.pipeline.stage import run, section_errors, settings
 from catwise.pipeline.tables import TABLES, table_names
@@ -31,12 +30,10 @@ def main(dataset: str) -> None:
     splits, classes = read_splits(dataset, parameters.device)
     out = folder("reports", "fidelity", dataset)
     tables: dict[str, list[dict[str, Any]]] = {name: [] for name in table_names("fidelity")}
-    truth = no_subsets(len(splits["train"][-1]), len(classes))
     auc: dict[str, float] = {}
     if parameters.fidelity:
-        truth = retrained_subsets(dataset, parameters, len(splits["train"][-1]))
+        truth = read_npz(Path("reports", "subsets", dataset, "subsets.npz"))
         tables, auc = scores(dataset, parameters, parameters.fidelity, splits, classes, truth)
-    write_npz(out / "subsets.npz", **truth)
     for name, rows in tables.items():
         write_csv(out / f"{name}.csv", rows, list(TABLES[f"fidelity/{name}"]))
     write_json(out / "fidelity.json", {"flipped_label_auc": auc})
@@ -58,7 +55,7 @@ def scores(
     model = load_model(dataset, train, part, last_epoch(train))
 
     def vectors(curvature: Curvature, influence: Influence) -> np.ndarray:
-        with section_errors(dataset, "fidelity", section):
+        with section_errors(dataset, "curvature", curvature):
             fitted = fit_curvature(model, part, train, curvature)
         about = (as_trained(part, influence), query, query[-1], num_classes)
         with precision(influence.precision, part[-1].device.type):
@@ -102,7 +99,7 @@ def sample_rows(
         reference_nk = vectors(curvature_section(parameters, "ekfac", draw="every", samples="all"))
     for draw, samples in progress(drawn, f"fidelity {dataset}", len(drawn)):
         for seed in range(section.repeats):
-            changes = {"draw": draw, "samples": samples, "seed": section.seed + seed}
+            changes = {"draw": draw, "samples": samples, "seed": seed}
             p_nk = vectors(curvature_section(parameters, "ekfac", **changes))
             for name, rho in zip(classes, spearman(p_nk, reference_nk), strict=True):
                 state = {"draw": draw, "samples": samples, "seed": seed}

@@ -27,6 +27,7 @@ STAGES = (
     "train",
     "curvature",
     "influence",
+    "subsets",
     "fidelity",
     "removal",
     "ceiling",

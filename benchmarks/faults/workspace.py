@@ -35,8 +35,8 @@ SMALL: dict[str, Any] = {  # sizes at which the pipeline of two data sets takes 
     "run.datasets": ["linear", "digits"],
     "datasets.linear.prepare.train": 60,
     "datasets.linear.prepare.flips": [10, 4],
-    "datasets.linear.fidelity.halves": 10,
-    "datasets.linear.fidelity.removals": 10,
+    "datasets.linear.subsets.halves": 10,
+    "datasets.linear.subsets.removals": 10,
     "datasets.linear.removal.seeds": 2,
     "datasets.linear.ceiling.permutations": 20,
     "datasets.digits.prepare.test": 1000,  # of the 1,797 images: 197 are left to train on
@@ -86,15 +86,11 @@ SMALL: dict[str, Any] = {  # sizes at which the pipeline of two data sets takes 
         "tradeoff": 2,
     },
 } | {
-    f"datasets.{name}.fidelity.{key}": value
+    f"datasets.{name}.{key}": value
     for name in ("linear", "digits")
     for key, value in {
-        "kinds": ["identity"],
-        "halves": 10,
-        "removals": 2,
-        "seeds": 1,
-        "samples": [],
-        "repeats": 1,
+        "subsets": {"left_out": "weights", "halves": 10, "removals": 2, "seeds": 1, "seed": 0},
+        "fidelity": {"kinds": ["identity"], "samples": [], "repeats": 1},
     }.items()
 }
 CODE = ("catwise", "stages")

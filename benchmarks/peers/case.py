@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[2]
 STAGES = {  # the last that each writes
     "prepare": "data/{}/card.json",
     "train": "reports/train/{}/predicted.npz",
-    "fidelity": "reports/fidelity/{}/metrics.json",
+    "subsets": "reports/subsets/{}/subsets.npz",
 }
 
 
@@ -36,7 +36,7 @@ class Case:
     """Hold where a data set and its results lie, and how it differs from a block of params.yaml.
 
     Without changes it is the data set of the pipeline in this repository, after
-    ``dvc repro fidelity@...``; with changes its stages are run in a folder of its own.
+    ``dvc repro subsets@...``; with changes its stages are run in a folder of its own.
     """
 
     dataset: str
@@ -62,7 +62,7 @@ class Case:
         (self.folder / "params.yaml").write_text(yaml.safe_dump(content))
 
 
-HALVES: dict[str, Any] = {"kinds": ["label_counts"], "halves": 24, "removals": 0, "seeds": 1}
+HALVES: dict[str, Any] = {"halves": 24, "removals": 0, "seeds": 1}
 CASES = {
     "digits": Case("digits", ROOT),
     "resnet9": Case(
@@ -87,7 +87,7 @@ CASES = {
             },
             "curvature": {"earlier": [], "samples": "all"},
             "influence": {"segments": 2, "runs": 4},
-            "fidelity": HALVES,
+            "subsets": HALVES,
             "reweight": {},
         },
     ),
@@ -150,6 +150,6 @@ def one_training(dataset: str, section: Any, train: Batch) -> nn.Module:
 
 def truth(dataset: str) -> dict[str, np.ndarray]:
     """Return what the networks of the random halves came to: kept_hn, loss_hsk, accuracy_hsk."""
-    arrays = read_npz(Path("reports", "fidelity", dataset, "subsets.npz"))
+    arrays = read_npz(Path("reports", "subsets", dataset, "subsets.npz"))
     halves_h = arrays["design_h"] == HALF
     return {name: arrays[name][halves_h] for name in ("kept_hn", "loss_hsk", "accuracy_hsk")}

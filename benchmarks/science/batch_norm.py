@@ -3,10 +3,10 @@
     python -m benchmarks.science.batch_norm cifar10_noisy        ten minutes
 
 P at the end of the training is computed both ways, with the same factors, and scored and calibrated
-by the subsets that the stage ``fidelity`` has trained on. The model is trained anew with the joint
+by the subsets that the stage ``subsets`` has trained on. The model is trained anew with the joint
 direction of each P, beside plain training of the same seeds, and measured on the test split. For
 each layer stands how long the class gradients are, and how they point, moving beside fixed. The
-working directory is the workspace of a measured data set, up to its stage ``fidelity``. The result
+working directory is the workspace of a measured data set, up to its stage ``subsets``. The result
 is written to reports/benchmarks/batch_norm.json, a part for each data set.
 """
 
@@ -54,7 +54,7 @@ def compare(dataset: str, seeds: int) -> dict[str, Any]:
     size = parameters.influence.batch_size
     labels_n = train[-1].cpu().numpy()
     counts_k = np.bincount(query[-1].cpu().numpy(), minlength=len(classes))
-    subsets = read_npz(Path("reports", "fidelity", dataset, "subsets.npz"))
+    subsets = read_npz(Path("reports", "subsets", dataset, "subsets.npz"))
     samples, vectors, ways, gradients = as_samples(train, model), {}, {}, {}
     for way in get_args(Statistics):
         begin = time.perf_counter()

@@ -4,7 +4,7 @@
 
 With weights there are as many steps as in the whole training, with the rows alone half as many.
 Both are trained on the same halves under the same seeds, and P, which is the same for both, is
-scored and calibrated by them. What the stage ``fidelity`` trained is read, the other way is trained
+scored and calibrated by them. What the stage ``subsets`` trained is read, the other way is trained
 here; ``--halves`` and ``--seeds`` take less of both. The working directory is the repository, or
 the workspace of a measured data set. The result is written to reports/benchmarks/halves.json, a
 part for each data set.
@@ -31,22 +31,22 @@ __all__ = ["compare"]
 def compare(dataset: str, halves: int | None, seeds: int | None) -> dict[str, Any]:
     """Return the scores and the slopes of P at the end of training, by the way halves are used."""
     parameters = settings(dataset)
-    section = parameters.fidelity
+    section = parameters.subsets
     assert section is not None
     p_nk = read_npz(Path("reports", "influence", dataset, "vectors.npz"))["P"].astype(np.float64)
     labels_n = read_npz(Path("data", dataset, "arrays.npz"))["train/y"]
     counts_k = np.array(read_json(Path("data", dataset, "card.json"))["counts"]["validation_a"])
     halves, seeds = halves or section.halves, seeds or section.seeds
-    trained = read_npz(Path("reports", "fidelity", dataset, "subsets.npz"))
+    trained = read_npz(Path("reports", "subsets", dataset, "subsets.npz"))
     rows_h = np.flatnonzero(trained["design_h"] == HALF)[:halves]
     names = ("kept_hn", "design_h", "loss_hsk", "accuracy_hsk")
     known = {name: trained[name][rows_h] for name in names}
     known |= {name: known[name][:, :seeds] for name in names[2:]}
-    by_way: dict[str, dict[str, np.ndarray]] = {section.subsets: known}
-    (other,) = {"rows", "weights"} - {section.subsets}
-    less = {"subsets": other, "halves": halves, "removals": 0, "seeds": seeds}
-    changed = parameters.model_copy(update={"fidelity": section.model_copy(update=less)})
-    by_way[other] = retrained_subsets(dataset, changed, len(p_nk))
+    by_way: dict[str, dict[str, np.ndarray]] = {section.left_out: known}
+    (other,) = {"rows", "weights"} - {section.left_out}
+    less = {"left_out": other, "halves": halves, "removals": 0, "seeds": seeds}
+    changed = section.model_copy(update=less)
+    by_way[other] = retrained_subsets(dataset, parameters, changed, len(p_nk))
     assert (by_way["rows"]["kept_hn"] == by_way["weights"]["kept_hn"]).all()
     ways = {way: scores_of(by_way[way], p_nk, labels_n, counts_k) for way in ("rows", "weights")}
     return {**machine("cpu"), "halves": halves, "seeds": seeds, "ways": ways}

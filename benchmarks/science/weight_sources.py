@@ -16,7 +16,7 @@ curvature are taken, and how far the curvature reaches.
 
 Each gives the joint direction, in two sizes, of which the box leaves less; the model is trained
 anew with its weights under fresh seeds, beside plain training of the same seeds, and measured on
-the test split. Beside the gain stand the scores on the subsets of the stage ``fidelity`` (LDS in
+the test split. Beside the gain stand the scores on the subsets of the stage ``subsets`` (LDS in
 loss), and what the weights do: the AUC with which low weights tell the flipped labels, the mean
 weight by class, and the mean of |w - 1|.
 
@@ -221,8 +221,8 @@ def _swaps(
 
 
 def _predicted(dataset: str, sources: dict[str, np.ndarray]) -> dict[str, dict[str, float]]:
-    """Score each source on the subsets that the stage ``fidelity`` has retrained, in loss."""
-    subsets = read_npz(Path("reports", "fidelity", dataset, "subsets.npz"))
+    """Score each source on the subsets that the stage ``subsets`` has retrained, in loss."""
+    subsets = read_npz(Path("reports", "subsets", dataset, "subsets.npz"))
     loss_hk, scored = subsets["loss_hsk"].mean(axis=1), {}
     for number, design in enumerate(DESIGNS.values()):
         rows = subsets["design_h"] == number

@@ -71,7 +71,9 @@ def budget(section: Any) -> dict[str, dict[str, Any]]:
     drawn = n if section.curvature.samples == "all" else section.curvature.samples
     training = epochs * n * one["step"]
     trainings = section.removal.seeds * (1 + 2 * k + section.removal.controls)
-    subsets = 1 + section.fidelity.halves / 2 + 0.9 * section.fidelity.removals
+    count = 1 + section.subsets.halves + section.subsets.removals
+    if section.subsets.left_out == "rows":
+        count -= section.subsets.halves / 2 + 0.1 * section.subsets.removals
     kinds = len(section.fidelity.kinds)
     epoch = n * one["step"] + (m_b + test) * one["forward"]
     cost = {
@@ -79,8 +81,8 @@ def budget(section: Any) -> dict[str, dict[str, Any]]:
         "curvature": checkpoints * drawn * one["factors"],
         "influence": checkpoints * (n * one["vectors"] + m_a * one["step"]),
         "reweight": extra_epochs(section.reweight) * epoch,
-        "fidelity": section.fidelity.seeds * subsets * training
-        + kinds * n * (one["factors"] + one["vectors"]),
+        "subsets": section.subsets.seeds * count * training,
+        "fidelity": kinds * n * (one["factors"] + one["vectors"]),
         "removal": trainings * (training + test * one["forward"]),
     }
     parts = {

@@ -185,7 +185,7 @@ def calibrate_from(
     labels_n: np.ndarray,
     counts_k: np.ndarray,
 ) -> Calibration:
-    """Calibrate P by the arrays of subsets.npz, which ``fidelity`` writes: see ``calibrate``."""
+    """Calibrate P by subsets.npz, which the stage ``subsets`` writes: see ``calibrate``."""
     names = ("kept_hn", "loss_hsk", "accuracy_hsk", "design_h")
     return calibrate(p_nk, labels_n, counts_k, *(retrained[name] for name in names))
 

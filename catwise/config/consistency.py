@@ -98,9 +98,13 @@ def _earlier(dataset: DataSet) -> Iterator[Problem]:
 
 
 def _calibrated(dataset: DataSet) -> Iterator[Problem]:
-    """Check that what goes by a calibrated verdict has the retrainings for it."""
-    if dataset.improve and not dataset.fidelity:
-        yield "fidelity", "a section, as improve goes by a calibrated verdict", "null"
+    """Check that what is scored or calibrated by training on subsets has them."""
+    if dataset.subsets:
+        return
+    if dataset.improve:
+        yield "subsets", "a section, as improve goes by a calibrated verdict", "null"
+    if dataset.fidelity:
+        yield "subsets", "a section, as fidelity scores P by them", "null"
 
 
 def _along(dataset: DataSet) -> Iterator[Problem]:

@@ -125,21 +125,26 @@ class Influence(Section):
     precision: Precision
 
 
-class Fidelity(Section):
-    """Hold which kinds of P are scored, and on how many retrainings.
+class Subsets(Section):
+    """Hold on how many random subsets the model is trained again.
 
-    ``subsets`` says what becomes of the samples that are left out: they have weight 0, or are gone
+    ``left_out`` says what becomes of the samples that are left out: they have weight 0, or are gone
     and with them a part of the steps.
     """
 
-    kinds: Annotated[list[Kind | Along | Literal["label_counts"]], Field(min_length=1)]
-    subsets: Literal["weights", "rows"]
+    left_out: Literal["weights", "rows"]
     halves: Annotated[int, Field(ge=10)]
     removals: Annotated[int, Field(ge=0)]
     seeds: Count
+    seed: Seed
+
+
+class Fidelity(Section):
+    """Hold which kinds of P are scored by the subsets, and ekfac of how many ``samples``."""
+
+    kinds: Annotated[list[Kind | Along | Literal["label_counts"]], Field(min_length=1)]
     samples: list[Count]
     repeats: Count
-    seed: Seed
 
 
 class Trimming(Section):
@@ -344,7 +349,8 @@ class DataSet(Section):
     train: Train
     curvature: Curvature
     influence: Influence
-    fidelity: Fidelity | None  # null: nothing is retrained, so the verdict is not calibrated
+    subsets: Subsets | None  # null: none is trained on, so the verdict is not calibrated
+    fidelity: Fidelity | None
     removal: Removal
     reweight: Reweight | None
     ceiling: Ceiling

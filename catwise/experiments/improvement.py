@@ -128,7 +128,7 @@ class _Judge:
     def __init__(
         self, dataset: str, classes: list[str], labels: dict[str, np.ndarray], small_gain: float
     ) -> None:
-        self.retrained = read_npz(File("reports", "fidelity", dataset, "subsets.npz"))
+        self.retrained = read_npz(File("reports", "subsets", dataset, "subsets.npz"))
         self.classes, self.small_gain = classes, small_gain
         self.counts_k = np.bincount(labels["validation_a"], minlength=len(classes))
         self.labels_n = labels["train"]

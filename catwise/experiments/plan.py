@@ -82,14 +82,14 @@ def pieces(parameters: DataSet, counts: dict[str, int], num_classes: int) -> lis
         measured = counts["validation_b"] + counts["test"] + refreshed
         count = extra_epochs(parameters.reweight)
         stages.append(Pieces("reweight", "epochs", count, n, measured, at_most=True))
-    if fidelity := parameters.fidelity:
+    if subsets := parameters.subsets:
         # in trainings on all samples, by cost
-        whole = 1.0 + fidelity.halves + fidelity.removals
-        if fidelity.subsets == "rows":
-            whole -= fidelity.halves / 2 + SHARE * fidelity.removals
-        subsets = 1 + fidelity.halves + fidelity.removals
-        trained, measured = train.epochs * n * whole / subsets, counts["validation_a"] + refreshed
-        stages.append(Pieces("fidelity", "trainings", fidelity.seeds * subsets, trained, measured))
+        count = 1 + subsets.halves + subsets.removals
+        whole = float(count)
+        if subsets.left_out == "rows":
+            whole -= subsets.halves / 2 + SHARE * subsets.removals
+        trained, measured = train.epochs * n * whole / count, counts["validation_a"] + refreshed
+        stages.append(Pieces("subsets", "trainings", subsets.seeds * count, trained, measured))
     if improve := parameters.improve:
         count, measured = most_trainings(improve), counts["test"] + refreshed
         trained = train.epochs * n

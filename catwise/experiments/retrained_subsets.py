@@ -2,16 +2,17 @@
 
 import numpy as np
 
-from catwise.config.schema import DataSet
+from catwise.config.schema import DataSet, Subsets
 from catwise.core.progress import progress
 from catwise.experiments.retraining import retrained
-from catwise.experiments.scored_kinds import scored
 from catwise.fidelity import subsets
 
 __all__ = ["no_subsets", "retrained_subsets"]
 
 
-def retrained_subsets(dataset: str, parameters: DataSet, n: int) -> dict[str, np.ndarray]:
+def retrained_subsets(
+    dataset: str, parameters: DataSet, section: Subsets, n: int
+) -> dict[str, np.ndarray]:
     """Train on random halves, without random tenths, and on all samples, under the same seeds.
 
     The arrays are those of subsets.npz:
@@ -21,19 +22,23 @@ def retrained_subsets(dataset: str, parameters: DataSet, n: int) -> dict[str, np
     loss_hsk      loss of each class on validation A, by subset, seed and class; ``accuracy_hsk``
     loss_sk       the same of the whole training set; ``accuracy_sk``
     """
-    section, train = scored(parameters), parameters.train
     rng = np.random.default_rng
     halves_hn = subsets.random_halves(n, section.halves, rng(section.seed))
     removals_hn = subsets.random_removals(n, section.removals, rng((section.seed, 1)))
     kept_hn = np.concatenate([halves_hn, removals_hn])
     sets = [np.ones(n, dtype=bool), *kept_hn]
     jobs = [(kept_n, seed) for kept_n in sets for seed in range(section.seeds)]
-    device, threads = parameters.device, parameters.threads
-    weighted = section.subsets == "weights"
     results = retrained(
-        dataset, device, threads, train, "validation_a", jobs, "fidelity", weighted=weighted
+        dataset,
+        parameters.device,
+        parameters.threads,
+        parameters.train,
+        "validation_a",
+        jobs,
+        "subsets",
+        weighted=section.left_out == "weights",
     )
-    shown = progress(results, f"fidelity {dataset}", len(jobs))
+    shown = progress(results, f"subsets {dataset}", len(jobs))
     accuracy_jk, loss_jk = (np.array(part) for part in zip(*shown, strict=True))
     shape = (len(sets), section.seeds, -1)
     accuracy_hsk, loss_hsk = accuracy_jk.reshape(shape), loss_jk.reshape(shape)

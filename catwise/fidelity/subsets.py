@@ -1,4 +1,4 @@
-"""Draw the subsets of the training samples on which fidelity trains again."""
+"""Draw the subsets of the training samples on which the model is trained again."""
 
 import numpy as np
 

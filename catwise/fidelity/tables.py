@@ -21,7 +21,7 @@ def tabulate(
     costs: Mapping[str, float],
     classes: Sequence[str],
 ) -> dict[str, Rows]:
-    """Score each P (n, k) against the truth that the stage ``fidelity`` keeps in subsets.npz.
+    """Score each P (n, k) against the truth that the stage ``subsets`` keeps in subsets.npz.
 
     scores       by class, with 95 % intervals over the subsets and the ceiling that the noise
                  between seeds sets

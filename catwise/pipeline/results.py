@@ -217,9 +217,9 @@ class Results:
     @cached_property
     def subsets(self) -> dict[str, np.ndarray] | None:
         """Read what retraining on subsets measured, the arrays of subsets.npz; None without it."""
-        if not self.ran("fidelity"):
+        if not self.ran("subsets"):
             return None
-        arrays = read_npz(self.folder_of("fidelity") / "subsets.npz")
+        arrays = read_npz(self.folder_of("subsets") / "subsets.npz")
         return arrays if len(arrays["kept_hn"]) else None
 
     @cached_property

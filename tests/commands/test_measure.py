@@ -34,10 +34,8 @@ FEW = {
     "prepare": {"validation_a": 500, "validation_b": 500, "test": 500},
     "train": {"epochs": 2, "width": 2},
     "curvature": {"earlier": [1]},
-    "fidelity": {
-        **{"kinds": ["identity"], "halves": 10, "removals": 0, "seeds": 1},
-        **{"samples": [], "repeats": 1},
-    },
+    "subsets": {"halves": 10, "removals": 0, "seeds": 1},
+    "fidelity": {"kinds": ["identity"], "samples": [], "repeats": 1},
     "removal": {"seeds": 2, "controls": 2},
     "reweight": {
         "cases": [
@@ -295,11 +293,11 @@ def test_stages_that_are_no_stages_or_in_the_wrong_order_are_refused(place):
 def test_a_later_stage_needs_the_earlier_ones_with_the_same_parameters(place):
     path = place / "scratch/measure/digits.json"
     parameters, stages = json.loads(path.read_text())["parameters"], measure.stage_names()
-    later = parameters | {"fidelity": {"halves": 20}}
-    first = stages.index("fidelity")
+    later = parameters | {"subsets": {"halves": 20}}
+    first = stages.index("subsets")
     assert measure.start_log(path, later, stages, first)["finished"] == stages[:first]
     with pytest.raises(
-        InputError, match="fidelity: expected the parameters that improve was measured with"
+        InputError, match="subsets: expected the parameters that improve was measured with"
     ):
         measure.start_log(path, later, stages, stages.index("removal"))
     path.unlink()
@@ -372,7 +370,7 @@ def test_what_is_finished_can_be_carried_before_the_rest(place):
     measure.main("digits", start="ceiling", stop="ceiling", carry=True)
     about = record(place)
     kept = {name.partition("/")[0] for name in about["sha256"]}
-    assert kept == {"data", "train", "influence", "fidelity", "ceiling"}
+    assert kept == {"data", "train", "influence", "subsets", "fidelity", "ceiling"}
     assert "removal" not in seconds(about)
     check_and_draw()
     assert (place / "reports/carried/digits/ceiling.png").exists()

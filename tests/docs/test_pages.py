@@ -145,17 +145,17 @@ def test_the_graph_leaves_out_what_a_longer_way_says():
 
 
 def test_what_was_measured_with_other_parameters_is_listed():
-    old = {"train": {"model": "cnn", "precision": "float32"}, "fidelity": {"halves": 10}}
+    old = {"train": {"model": "cnn", "precision": "float32"}, "subsets": {"halves": 10}}
     new = {
         "train": {"model": "cnn", "precision": "auto"},
-        "fidelity": {"halves": 32, "subsets": "weights", "later": 1},
+        "subsets": {"halves": 32, "left_out": "weights", "later": 1},
         "influence": {"statistics": "moving"},
     }
-    halves, subsets = ("fidelity.halves", "10", "32"), ("fidelity.subsets", "rows", "weights")
+    halves, subsets = ("subsets.halves", "10", "32"), ("subsets.left_out", "rows", "weights")
     assert measured.differences(old, new) == [halves, subsets]
     new["train"]["model"] = "resnet9"
     assert len(measured.differences(old, new)) == 4  # the model, and the statistics of its norms
-    assert measured.differences({**old, "fidelity": None}, new)[0][1:] == ("not run", "run")
+    assert measured.differences({**old, "subsets": None}, new)[0][1:] == ("not run", "run")
 
 
 def test_a_bar_in_a_cell_is_escaped():

@@ -82,12 +82,12 @@ def workspace(tmp_path, monkeypatch, rng):
     write_npz(Path("data/mine/arrays.npz"), **arrays)
     card = {"name": "mine", "classes": ["a", "b", "c"], "counts": COUNTS, "sha256": "0"}
     write_json(Path("data/mine/card.json"), card)
-    Path("reports/fidelity/mine").mkdir(parents=True)
+    Path("reports/subsets/mine").mkdir(parents=True)
     measured = {f"{name}_hsk": rng.random((8, 1, 3)) for name in ("loss", "accuracy")}
     measured |= {f"{name}_sk": rng.random((1, 3)) for name in ("loss", "accuracy")}
     kept_hn = rng.permuted(np.tile(np.arange(60) % 2 == 0, (8, 1)), axis=1)
     measured |= {"kept_hn": kept_hn, "design_h": np.zeros(8, dtype=int)}
-    write_npz(Path("reports/fidelity/mine/subsets.npz"), **measured)
+    write_npz(Path("reports/subsets/mine/subsets.npz"), **measured)
     return tmp_path
 
 

@@ -25,7 +25,7 @@ def planned(name="digits", **changes):
     return {piece.stage: piece for piece in pieces(parameters, COUNTS, 10)}
 
 
-def test_the_trainings_of_fidelity_and_removal_are_those_that_the_stages_ask_for(monkeypatch):
+def test_the_trainings_of_subsets_and_removal_are_those_that_the_stages_ask_for(monkeypatch):
     asked = []
 
     def spy(dataset, device, threads, section, split, jobs, stage, *, weighted):
@@ -33,16 +33,15 @@ def test_the_trainings_of_fidelity_and_removal_are_those_that_the_stages_ask_for
         return iter([(np.zeros(10), np.zeros(10))] * len(jobs))
 
     monkeypatch.setattr(retrained_subsets, "retrained", spy)
-    for subsets in ("weights", "rows"):
-        section = SETS["digits"].fidelity.model_copy(update={"subsets": subsets})
-        parameters = SETS["digits"].model_copy(update={"fidelity": section})
+    for left_out in ("weights", "rows"):
+        section = SETS["digits"].subsets.model_copy(update={"left_out": left_out})
         asked.clear()
-        retrained_subsets.retrained_subsets("digits", parameters, COUNTS["train"])
-        found = planned(fidelity=section)
-        assert found["fidelity"].count == len(asked)
+        retrained_subsets.retrained_subsets("digits", SETS["digits"], section, COUNTS["train"])
+        found = planned(subsets=section)
+        assert found["subsets"].count == len(asked)
         each = [COUNTS["train"] if weighted else kept for kept, weighted in asked]
         trained = sum(each) * SETS["digits"].train.epochs
-        planned_now = found["fidelity"].count * found["fidelity"].trained
+        planned_now = found["subsets"].count * found["subsets"].trained
         assert planned_now == pytest.approx(trained, rel=1e-3)
     section = SETS["digits"].removal
     rng, jobs = np.random.default_rng(0), set()
@@ -63,7 +62,7 @@ def test_the_refresh_is_measured_too():
 
 
 def test_a_data_set_without_cases_has_no_epochs_to_reweight():
-    assert set(planned(reweight=None)) == {"train", "fidelity", "improve", "removal"}
+    assert set(planned(reweight=None)) == {"train", "subsets", "improve", "removal"}
     with pytest.raises(InputError, match="got logistic"):
         pieces(SETS["linear"], COUNTS, 2)
 
@@ -112,5 +111,5 @@ def test_the_command_prints_what_is_done_and_starts_nothing(tmp_path, monkeypatc
     assert lines["removal"].split()[1:6] == [str(count), "trainings", "2", "7.5,", "measured"]
     hours = (count - 2) * 7.5 / 2 / 3600
     assert lines["removal"].split()[-1] == f"{hours:.1f}"
-    assert "from a step" in lines["fidelity"]
+    assert "from a step" in lines["subsets"]
     assert f"at most {plan.extra_epochs(SETS['digits'].reweight):,} epochs" in lines["reweight"]

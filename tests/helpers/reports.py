@@ -73,7 +73,9 @@ def write_results(
     _write_reweight(place, classes, cases)
     _write_improve(place, classes, cases)
     write_json(made(place("fidelity")) / "metrics.json", {"lds_ekfac": 0.9})
-    write_npz(place("fidelity") / "subsets.npz", kept_hn=np.zeros((0, 10 * len(classes)), bool))
+    write_npz(
+        made(place("subsets")) / "subsets.npz", kept_hn=np.zeros((0, 10 * len(classes)), bool)
+    )
     parameters: dict[str, Any] = {
         "train": {"model": "cnn", "epochs": 3},
         "removal": {"method": "trimming"} if trimmed else {"method": "top_share", "share": 0.1},

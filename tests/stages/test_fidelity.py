@@ -17,14 +17,14 @@ from catwise.pipeline.stage import settings
 from catwise.pipeline.workers import pool
 from catwise.removal.top_share import plan
 from catwise.training import evaluate
-from stages import curvature, fidelity, influence, prepare, removal, train
+from stages import curvature, fidelity, influence, prepare, removal, subsets, train
 
 pytestmark = pytest.mark.slow
 
 KINDS = ["ekfac", "ekfac_runs", "segments", "segments_runs", "exact_runs", "tracin", "label_counts"]
 VECTORS = ["endpoint", "endpoint_runs", "segments", "exact"]
 SIZES = SMALL | {
-    "datasets.digits.fidelity.seeds": 2,
+    "datasets.digits.subsets.seeds": 2,
     "datasets.digits.fidelity.kinds": KINDS,
     "datasets.digits.removal.influence": VECTORS,
 }
@@ -41,19 +41,19 @@ def ran(tmp_path_factory):
         for name in ("DVC_ROOT", "CATWISE_BACKEND"):
             patch.delenv(name, raising=False)
         patch.setenv("CATWISE_WORKERS", "1")
-        for stage in (prepare, train, curvature, influence, fidelity, removal):
+        for stage in (prepare, train, curvature, influence, subsets, fidelity, removal):
             stage.main("digits")
         yield folder
 
 
 @pytest.fixture
 def truth(ran):
-    with np.load(ran / "reports/fidelity/digits/subsets.npz") as arrays:
+    with np.load(ran / "reports/subsets/digits/subsets.npz") as arrays:
         return dict(arrays)
 
 
 def test_the_truth_is_that_of_each_subset_and_seed(ran, truth):
-    section = settings("digits").fidelity
+    section = settings("digits").subsets
     kept_hn, design_h = truth["kept_hn"], truth["design_h"]
     n = kept_hn.shape[1]
     assert np.bincount(design_h).tolist() == [section.halves, section.removals]
