@@ -46,9 +46,9 @@ if TYPE_CHECKING:
     from catwise.fidelity.scores import linear_datamodeling_score
     from catwise.improvement.estimators import sklearn_training
     from catwise.improvement.own_training import Improvement, improve
+    from catwise.influence.augmented import Augmented
     from catwise.influence.curvature import exact_hessian
     from catwise.influence.factors import fit_factors
-    from catwise.influence.samples import Augmented
     from catwise.influence.segments import Segment, influence_by_segments
     from catwise.influence.unrolled import Step, unrolled_influence
     from catwise.influence.vectors import group_gradients, influence_vectors, validation_bins
@@ -87,7 +87,7 @@ __all__ = [
 ]
 
 _HOMES = {  # public name -> its module
-    "Augmented": "catwise.influence.samples",
+    "Augmented": "catwise.influence.augmented",
     "Diagnosis": "catwise.diagnosis",
     "Improvement": "catwise.improvement.own_training",
     "InputError": "catwise.core.errors",

@@ -2,9 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -15,9 +13,9 @@ from catwise.core.errors import InputError
 from catwise.core.losses import Batch
 
 __all__ = [
-    "Augmented",
     "Data",
     "Samples",
+    "Source",
     "as_samples",
     "as_tensor",
     "checked_parts",
@@ -27,7 +25,7 @@ __all__ = [
     "taken",
 ]
 
-# a Batch of all samples, a Dataset with numbered items, a DataLoader, Augmented, or Samples
+# a Batch of all samples, a Dataset with numbered items, a DataLoader, a Source, or Samples
 Data = Any
 LABELS = ("labels", "label")
 AT_ONCE = 256  # samples that are read at once where nothing else is said
@@ -57,6 +55,10 @@ class Samples:
         """Return the batch of the samples with these numbers."""
         return self.read(rows)
 
+    def seen_as(self, views: Sequence["Samples"]) -> "Samples":
+        """Return the same samples, which the training saw as these."""
+        return Samples(self.labels, self.read, self._marks_n, views)
+
     def marks(self) -> np.ndarray:
         """Return hashes of the inputs, (n,), by which samples with the same inputs are found."""
         if self._marks_n is None:
@@ -66,60 +68,16 @@ class Samples:
         return self._marks_n
 
 
-@dataclass(frozen=True)
-class Augmented:
-    """Hold training samples, and how the training changed the inputs of each at random.
+@runtime_checkable
+class Source(Protocol):
+    """Make Samples of itself, as Augmented does."""
 
-    A model that is trained on crops and flips lowers the mean loss over them, so a sample acts on
-    it through the mean of its gradients over them. P takes that mean over ``draws``; curvature and
-    statistics of batch norm are those of the samples as they are. ``change`` maps the inputs of one
-    sample to others of the same shape. It draws from torch's generator of the CPU, which has a seed
-    for each sample and draw, and is left as it was. A pass over the training samples takes
-    ``draws`` times as long.
-
-    Differs from the paper, which is silent: kronfluence takes the gradients of samples as they are.
-    """
-
-    data: Data
-    change: Callable[..., Any]
-    draws: int = 4
-
-    def samples(self, model: nn.Module, name: str) -> Samples:
-        """Return the samples as they are, with a view for each draw."""
-        if not isinstance(self.draws, int) or self.draws < 1:
-            raise InputError(f"{name}: expected 1 draw of augmentation or more; got {self.draws}")
-        plain = as_samples(self.data, model, name)
-        views = [
-            Samples(plain.labels, partial(self._changed, plain, name, draw))
-            for draw in range(self.draws)
-        ]
-        return Samples(plain.labels, plain.read, plain._marks_n, views)
-
-    def _changed(self, plain: Samples, name: str, draw: int, rows: Tensor | slice) -> Batch:
-        """Return a batch with changed inputs."""
-        *inputs, labels = plain.rows(rows)
-        numbers = torch.arange(len(plain))[rows] if isinstance(rows, slice) else rows
-        items = []
-        with torch.random.fork_rng(devices=[]):
-            for row, sample in enumerate(numbers.tolist()):
-                torch.default_generator.manual_seed(sample * self.draws + draw)
-                item = self.change(*(taken(part, row) for part in inputs))
-                items.append(item if isinstance(item, tuple) else (item,))
-        try:
-            batch = (*default_collate(items), labels)
-        except (RuntimeError, TypeError) as error:
-            message = f"{name}: expected changed inputs of one shape; got: {error}"
-            raise InputError(message) from None
-        if len(batch) != len(inputs) + 1:
-            raise InputError(
-                f"{name}: expected as many changed inputs as the model takes, {len(inputs)}; got"
-                f" {len(batch) - 1}"
-            )
-        return batch
+    def make_samples(self, model: nn.Module, name: str) -> Samples:
+        """Return the samples on the device of the model; ``name`` is theirs in errors."""
 
 
 def as_samples(data: Data, model: nn.Module, name: str = "samples") -> Samples:
-    """Make Samples of tensors, a torch Dataset, a datasets.Dataset, a DataLoader or Augmented.
+    """Make Samples of tensors, a torch Dataset, a datasets.Dataset, a DataLoader or a Source.
 
     Tensors, or what numpy makes arrays of, are a tuple of all inputs of the model, then the labels,
     which may be a list, or a dictionary with the labels under ``labels`` or ``label``; of the
@@ -134,8 +92,8 @@ def as_samples(data: Data, model: nn.Module, name: str = "samples") -> Samples:
     """
     if isinstance(data, Samples):
         return data
-    if isinstance(data, Augmented):
-        return data.samples(model, name)
+    if isinstance(data, Source):
+        return data.make_samples(model, name)
     like = next((part for part in model.parameters() if part.is_floating_point()), None)
     if like is None:
         raise InputError("model: expected parameters; got none")

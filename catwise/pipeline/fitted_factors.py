@@ -6,9 +6,10 @@ from catwise.config.schema import Exact, Factored, Influence, Logistic
 from catwise.core.losses import Batch
 from catwise.core.precision import precision
 from catwise.core.progress import Progress
+from catwise.influence.augmented import Augmented
 from catwise.influence.curvature import Curvature, FactoredCurvature, exact_hessian
 from catwise.influence.factors import Kind, fit_factors
-from catwise.influence.samples import Augmented, Data
+from catwise.influence.samples import Data
 from catwise.pipeline.artifacts import real_positions
 from catwise.training.augment import crop_and_flip_one
 

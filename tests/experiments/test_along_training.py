@@ -6,7 +6,7 @@ from benchmarks.faults.workspace import ROOT
 from catwise.config.params import load
 from catwise.experiments import along_training
 from catwise.experiments.along_training import Along, State, vectors_of
-from catwise.influence.samples import Augmented
+from catwise.influence.augmented import Augmented
 from catwise.influence.vectors import influence_vectors
 from catwise.pipeline.fitted_factors import fit_own_factors
 from catwise.training.augment import crop_and_flip_one
