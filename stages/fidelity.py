@@ -68,8 +68,9 @@ def scores(
             )
         return p_nk.double().cpu().numpy()
 
-    by_kind = vectors_by_kind(dataset, parameters, vectors, part[-1].cpu().numpy(), num_classes)
-    cost = costs(parameters, n, len(query[-1]), num_classes)
+    labels_n = part[-1].cpu().numpy()
+    by_kind = vectors_by_kind(dataset, parameters, section.kinds, vectors, labels_n, num_classes)
+    cost = costs(parameters, section.kinds, n, len(query[-1]), num_classes)
     tables: dict[str, list[dict[str, Any]]]
     tables = tabulate(by_kind, truth, cost, classes)
     fit = partial(vectors, influence=parameters.influence)

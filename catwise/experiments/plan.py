@@ -1,6 +1,6 @@
 """Count the pieces of each long stage, and say how many hours are left on this machine.
 
-A piece is what is kept as soon as it is done: an epoch of the training, a training of ``fidelity``,
+A piece is what is kept as soon as it is done: an epoch of the training, a training of ``subsets``,
 ``improve`` or ``removal``, an epoch of ``reweight``.
 """
 

@@ -12,12 +12,10 @@ from catwise.config.schema import (
     DataSet,
     Exact,
     Factored,
-    Fidelity,
     Influence,
     Logistic,
 )
 from catwise.core.device import torch_device
-from catwise.core.errors import InputError
 from catwise.experiments.along_training import training_of, vectors_along
 from catwise.fidelity.cost import COUNTED, Sizes, trainings
 from catwise.influence.trajectory import average
@@ -52,9 +50,14 @@ ALONG: dict[str, str] = {  # what each run computes
 
 
 def vectors_by_kind(
-    dataset: str, parameters: DataSet, vectors: Vectors, y_n: np.ndarray, num_classes: int
+    dataset: str,
+    parameters: DataSet,
+    kinds: Sequence[str],
+    vectors: Vectors,
+    y_n: np.ndarray,
+    num_classes: int,
 ) -> dict[str, np.ndarray]:
-    """Compute P (n, k) of each kind, in the order of the parameters.
+    """Compute P (n, k) of each kind.
 
     ``label_counts`` is the control that needs no influence: P[i, k] is 1 where k is the label of
     sample i, and 0 elsewhere, so that the loss of a class is said to rise by the number of samples
@@ -64,16 +67,15 @@ def vectors_by_kind(
     training of the stage ``train`` alone, and ``tracin`` all of its checkpoints but that of the
     initial weights.
     """
-    section = scored(parameters)
     by_kind = _computed(dataset, parameters)
     by_kind[COUNTED] = np.eye(num_classes)[y_n]
-    missing = [kind for kind in section.kinds if kind not in by_kind]
+    missing = [kind for kind in kinds if kind not in by_kind]
     by_kind |= _along(dataset, parameters, [k for k in missing if k in get_args(AlongKind)])
     for kind in missing:
         if kind not in by_kind:
             curvature = curvature_section(parameters, kind)
             by_kind[kind] = vectors(curvature, influence_section(parameters, kind))
-    return {kind: by_kind[kind] for kind in section.kinds}
+    return {kind: by_kind[kind] for kind in kinds}
 
 
 def _computed(dataset: str, parameters: DataSet) -> dict[str, np.ndarray]:
@@ -94,13 +96,6 @@ def _computed(dataset: str, parameters: DataSet) -> dict[str, np.ndarray]:
 def influence_section(parameters: DataSet, kind: str) -> Influence:
     """Return the section of the influence of this kind."""
     return parameters.influence.model_copy(update=PASSES.get(kind, {}))
-
-
-def scored(parameters: DataSet) -> Fidelity:
-    """Return the section of fidelity. Raises InputError where nothing is retrained."""
-    if parameters.fidelity is None:
-        raise InputError("fidelity: expected a section; got null")
-    return parameters.fidelity
 
 
 def _along(dataset: str, parameters: DataSet, kinds: Sequence[str]) -> dict[str, np.ndarray]:
@@ -125,13 +120,15 @@ def _along(dataset: str, parameters: DataSet, kinds: Sequence[str]) -> dict[str,
     }
 
 
-def costs(parameters: DataSet, n: int, m: int, num_classes: int) -> dict[str, float]:
+def costs(
+    parameters: DataSet, kinds: Sequence[str], n: int, m: int, num_classes: int
+) -> dict[str, float]:
     """Return what P of each kind costs, in trainings; NaN where the training has no epochs."""
-    section, train = scored(parameters), parameters.train
+    train = parameters.train
     if isinstance(train, Logistic):
-        return dict.fromkeys(section.kinds, np.nan)
+        return dict.fromkeys(kinds, np.nan)
     costs: dict[str, float] = {}
-    for kind in section.kinds:
+    for kind in kinds:
         influence, pairs = influence_section(parameters, kind), 0
         if kind != COUNTED:
             own = parameters.curvature if kind in ALONG else curvature_section(parameters, kind)

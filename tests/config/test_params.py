@@ -382,6 +382,17 @@ def test_logistic_regression_has_no_epoch_to_reweight(tmp_path):
         load(write_params(tmp_path / "params.yaml", "datasets.linear.reweight", cases))
 
 
+@pytest.mark.parametrize(
+    ("left", "reason"), [("improve", "calibrated verdict"), ("fidelity", "scores P by them")]
+)
+def test_what_goes_by_subsets_needs_them(tmp_path, left, reason):
+    (other,) = {"improve", "fidelity"} - {left}
+    digits = TREE["datasets"]["digits"] | {"subsets": None, other: None}
+    path = write_params(tmp_path / "params.yaml", "datasets.digits", digits)
+    with pytest.raises(InputError, match=rf"digits\.subsets: expected a section.*{reason}"):
+        load(path)
+
+
 def test_numbers_as_dvc_writes_them_are_numbers(tmp_path):
     path = tmp_path / "params.yaml"
     path.write_text(

@@ -5,11 +5,13 @@ import pandas as pd
 import pytest
 
 from benchmarks.faults.workspace import ROOT, SMALL, resize
+from catwise.config import params
 from catwise.core.device import torch_device
 from catwise.core.errors import InputError
 from catwise.experiments import resume
 from catwise.experiments.along_training import Along, vectors_along
 from catwise.experiments.retraining import FIRST_SEED, train_anew
+from catwise.experiments.scored_kinds import curvature_section, vectors_by_kind
 from catwise.fidelity.scores import linear_datamodeling_score
 from catwise.pipeline.artifacts import read_splits
 from catwise.pipeline.results import Results
@@ -89,6 +91,33 @@ def test_every_kind_is_scored_from_the_truth_that_is_kept(ran, truth):
     costs = tables.summary.groupby("kind")["cost"].first()
     assert costs["label_counts"] == 0
     assert costs["segments_runs"] == pytest.approx(2 * costs["segments"])
+
+
+def test_what_influence_computed_is_scored_and_not_computed_again(ran):
+    def no_fit(*_):
+        raise AssertionError
+
+    arrays = np.load(ran / "reports/influence/digits/vectors.npz")
+    read = {"ekfac": "P", "ekfac_runs": "P_runs", "segments_runs": "P_segments"}
+    labels_n = np.load(ran / "data/digits/arrays.npz")["train/y"]
+    about = (no_fit, labels_n, 10)
+    by_kind = vectors_by_kind("digits", settings("digits"), list(read), *about)
+    for kind, name in read.items():
+        np.testing.assert_array_equal(by_kind[kind], arrays[name])
+    with pytest.raises(AssertionError):
+        vectors_by_kind("digits", settings("digits"), ["kfac"], *about)
+
+
+def test_a_kind_has_the_draws_and_the_damping_of_the_curvature():
+    parameters = params.load(ROOT / "params.yaml").datasets
+    digits = parameters["digits"]
+    assert curvature_section(digits, "ekfac") == digits.curvature
+    changed = digits.curvature.model_copy(update={"kind": "kfac"})
+    assert curvature_section(digits, "kfac") == changed
+    text = parameters["emotion_small"]
+    assert text.curvature.embeddings
+    assert curvature_section(text, "ekfac_linear").embeddings is False
+    assert curvature_section(parameters["linear"], "kfac").draw == "every"
 
 
 def test_influence_keeps_p_at_the_end_of_one_training_and_adds_what_goes_beyond(ran):
