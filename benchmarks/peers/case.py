@@ -33,41 +33,36 @@ STAGES = {  # the last that each writes
 
 @dataclass(frozen=True)
 class Case:
-    """Hold where a data set and its results lie, and how it differs from a block of params.yaml.
-
-    Without changes it is the data set of the pipeline in this repository, after
-    ``dvc repro subsets@...``; with changes its stages are run in a folder of its own.
-    """
+    """Hold the folder of a data set, and how it differs from a block of params.yaml."""
 
     dataset: str
     folder: Path
-    like: str = ""
-    changes: dict[str, dict[str, Any]] | None = None
+    like: str
+    changes: dict[str, dict[str, Any]]
 
     def enter(self) -> None:
         """Make the folder the working directory, and run the stages whose outputs it lacks."""
-        if self.changes:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self._write_params()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._write_params()
         os.chdir(self.folder)
         for stage, out in STAGES.items():
-            if self.changes and not Path(out.format(self.dataset)).exists():
+            if not Path(out.format(self.dataset)).exists():
                 importlib.import_module(f"stages.{stage}").main(self.dataset)
 
     def _write_params(self) -> None:
         section = yaml.safe_load((ROOT / "params.yaml").read_text())["datasets"][self.like]
-        for name, values in (self.changes or {}).items():
+        for name, values in self.changes.items():
             section[name] = {**(section[name] or {}), **values} if values else None
         content = {"run": {"datasets": [self.dataset]}, "datasets": {self.dataset: section}}
         (self.folder / "params.yaml").write_text(yaml.safe_dump(content))
 
 
-HALVES: dict[str, Any] = {"halves": 24, "removals": 0, "seeds": 1}
+FOLDER = ROOT / "scratch" / "peers"
 CASES = {
-    "digits": Case("digits", ROOT),
+    "digits": Case("digits", FOLDER / "digits", "digits_noisy10", {"subsets": {"removals": 0}}),
     "resnet9": Case(
         "cifar10_peers",
-        ROOT / "scratch" / "peers" / "resnet9",
+        FOLDER / "resnet9",
         "cifar10_rehearsal",
         {
             "prepare": {
@@ -86,8 +81,8 @@ CASES = {
                 "learning_rate": 0.2,
             },
             "curvature": {"earlier": [], "samples": "all"},
-            "influence": {"segments": 2, "runs": 4},
-            "subsets": HALVES,
+            "influence": {"segments": 2, "runs": 4, "augmentations": 0},
+            "subsets": {"halves": 64, "removals": 0, "seeds": 2},
             "reweight": {},
         },
     ),

@@ -1,8 +1,7 @@
 """Measure every library on the same work, and score what it gives by retraining.
 
     pip install -r requirements.txt -r benchmarks/peers/requirements.txt
-    dvc repro subsets@digits
-    python -m benchmarks.peers.measure      a quarter of an hour on one core
+    python -m benchmarks.peers.measure      half an hour on one core
 
 On two cases, a CNN on digits and a narrow ResNet-9 on a part of CIFAR-10, each method gives P for
 the same trained network, or says in its own words why not. The truth are networks that were trained
