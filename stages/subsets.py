@@ -1,4 +1,4 @@
-"""Train again on random subsets, by which influence is scored and verdicts are calibrated."""
+"""Train again on random subsets, which score influence and calibrate verdicts."""
 
 import torch
 
