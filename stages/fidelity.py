@@ -1,4 +1,4 @@
-"""Score how well each kind of influence predicts the trainings on subsets."""
+"""Score how well influence predicts the trainings on subsets."""
 
 from collections.abc import Callable
 from functools import partial

@@ -1,4 +1,4 @@
-"""Train again on random subsets, which score influence and calibrate verdicts."""
+"""Train again on random subsets, to score influence and calibrate verdicts."""
 
 import torch
 
