@@ -22,7 +22,7 @@ from catwise.core import losses
 from catwise.core.losses import Batch
 from catwise.data.catalogue import PUBLISHED
 from catwise.experiments.cases import within_budget
-from catwise.experiments.plan import extra_epochs
+from catwise.experiments.plan import extra_epochs, whole_trainings
 from catwise.influence.factors import fit_factors
 from catwise.influence.vectors import directional_derivatives, group_gradients
 from catwise.pipeline.results import names, record
@@ -71,20 +71,18 @@ def budget(section: Any) -> dict[str, dict[str, Any]]:
     drawn = n if section.curvature.samples == "all" else section.curvature.samples
     training = epochs * n * one["step"]
     trainings = section.removal.seeds * (1 + 2 * k + section.removal.controls)
-    count = 1 + section.subsets.halves + section.subsets.removals
-    if section.subsets.left_out == "rows":
-        count -= section.subsets.halves / 2 + 0.1 * section.subsets.removals
-    kinds = len(section.fidelity.kinds)
     epoch = n * one["step"] + (m_b + test) * one["forward"]
     cost = {
         "train": training + epochs * (m_a + m_b + test) * one["forward"],
         "curvature": checkpoints * drawn * one["factors"],
         "influence": checkpoints * (n * one["vectors"] + m_a * one["step"]),
         "reweight": extra_epochs(section.reweight) * epoch,
-        "subsets": section.subsets.seeds * count * training,
-        "fidelity": kinds * n * (one["factors"] + one["vectors"]),
         "removal": trainings * (training + test * one["forward"]),
     }
+    if section.subsets:
+        cost["subsets"] = section.subsets.seeds * whole_trainings(section.subsets) * training
+    if section.fidelity:
+        cost["fidelity"] = len(section.fidelity.kinds) * n * (one["factors"] + one["vectors"])
     parts = {
         "curvature": checkpoints,
         "influence": checkpoints,

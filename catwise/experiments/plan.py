@@ -16,6 +16,7 @@ from catwise.config.schema import (
     Improve,
     Reweight,
     Sized,
+    Subsets,
     TopShare,
 )
 from catwise.core.errors import InputError
@@ -35,6 +36,7 @@ __all__ = [
     "most_trainings",
     "pieces",
     "time_steps",
+    "whole_trainings",
 ]
 
 STEPS = 3  # that are timed
@@ -83,11 +85,7 @@ def pieces(parameters: DataSet, counts: dict[str, int], num_classes: int) -> lis
         count = extra_epochs(parameters.reweight)
         stages.append(Pieces("reweight", "epochs", count, n, measured, at_most=True))
     if subsets := parameters.subsets:
-        # in trainings on all samples, by cost
-        count = 1 + subsets.halves + subsets.removals
-        whole = float(count)
-        if subsets.left_out == "rows":
-            whole -= subsets.halves / 2 + SHARE * subsets.removals
+        count, whole = 1 + subsets.halves + subsets.removals, whole_trainings(subsets)
         trained, measured = train.epochs * n * whole / count, counts["validation_a"] + refreshed
         stages.append(Pieces("subsets", "trainings", subsets.seeds * count, trained, measured))
     if improve := parameters.improve:
@@ -101,6 +99,16 @@ def pieces(parameters: DataSet, counts: dict[str, int], num_classes: int) -> lis
         trained = train.epochs * n * (1 - removal.share)
         stages.append(Pieces("removal", "trainings", count, trained, counts["test"] + refreshed))
     return stages
+
+
+def whole_trainings(section: Subsets) -> float:
+    """Count what the subsets of one seed cost, with all samples once, in trainings on all samples.
+
+    Where samples that are left out are gone, a training is so much shorter.
+    """
+    count = 1 + section.halves + section.removals
+    gone = section.halves / 2 + SHARE * section.removals
+    return count - gone if section.left_out == "rows" else count
 
 
 def extra_epochs(section: Reweight | None) -> int:

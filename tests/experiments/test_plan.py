@@ -37,11 +37,11 @@ def test_the_trainings_of_subsets_and_removal_are_those_that_the_stages_ask_for(
         section = SETS["digits"].subsets.model_copy(update={"left_out": left_out})
         asked.clear()
         retrained_subsets.retrained_subsets("digits", SETS["digits"], section, COUNTS["train"])
-        found = planned(subsets=section)
-        assert found["subsets"].count == len(asked)
+        stages = planned(subsets=section)
+        assert stages["subsets"].count == len(asked)
         each = [COUNTS["train"] if weighted else kept for kept, weighted in asked]
         trained = sum(each) * SETS["digits"].train.epochs
-        planned_now = found["subsets"].count * found["subsets"].trained
+        planned_now = stages["subsets"].count * stages["subsets"].trained
         assert planned_now == pytest.approx(trained, rel=1e-3)
     section = SETS["digits"].removal
     rng, jobs = np.random.default_rng(0), set()
@@ -49,7 +49,7 @@ def test_the_trainings_of_subsets_and_removal_are_those_that_the_stages_ask_for(
         vectors = rng.normal(size=(900, 10))
         planned_now = top_share.plan(vectors, section.share, section.controls, section.seeds)
         jobs |= {(seed, removed.rows.tobytes()) for seed, removed in planned_now}
-    assert found["removal"].count == len(jobs)
+    assert stages["removal"].count == len(jobs)
 
 
 def test_the_refresh_is_measured_too():

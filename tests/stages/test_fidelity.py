@@ -98,11 +98,11 @@ def test_what_influence_computed_is_scored_and_not_computed_again(ran):
         raise AssertionError
 
     arrays = np.load(ran / "reports/influence/digits/vectors.npz")
-    read = {"ekfac": "P", "ekfac_runs": "P_runs", "segments_runs": "P_segments"}
+    names = {"ekfac": "P", "ekfac_runs": "P_runs", "segments_runs": "P_segments"}
     labels_n = np.load(ran / "data/digits/arrays.npz")["train/y"]
     about = (no_fit, labels_n, 10)
-    by_kind = vectors_by_kind("digits", settings("digits"), list(read), *about)
-    for kind, name in read.items():
+    by_kind = vectors_by_kind("digits", settings("digits"), list(names), *about)
+    for kind, name in names.items():
         np.testing.assert_array_equal(by_kind[kind], arrays[name])
     with pytest.raises(AssertionError):
         vectors_by_kind("digits", settings("digits"), ["kfac"], *about)
