@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from catwise.influence.augmented import Augmented
     from catwise.influence.curvature import exact_hessian
     from catwise.influence.factors import fit_factors
+    from catwise.influence.last_layer import last_layer_hessian
     from catwise.influence.segments import Segment, influence_by_segments
     from catwise.influence.unrolled import Step, unrolled_influence
     from catwise.influence.vectors import group_gradients, influence_vectors, validation_bins
@@ -77,6 +78,7 @@ __all__ = [
     "influence_by_segments",
     "influence_vectors",
     "joint_direction",
+    "last_layer_hessian",
     "linear_datamodeling_score",
     "load_diagnosis",
     "open_workers",
@@ -105,6 +107,7 @@ _HOMES = {  # public name -> its module
     "influence_by_segments": "catwise.influence.segments",
     "influence_vectors": "catwise.influence.vectors",
     "joint_direction": "catwise.ceiling.joint_direction",
+    "last_layer_hessian": "catwise.influence.last_layer",
     "linear_datamodeling_score": "catwise.fidelity.scores",
     "load_diagnosis": "catwise.diagnosis",
     "open_workers": "catwise.pipeline.workers",

@@ -25,7 +25,8 @@ from catwise.pipeline.tables import VECTORS
 from catwise.pipeline.workers import pool
 from catwise.training.models import fingerprint
 
-FILES = {"endpoint": "endpoint_runs", "segments": "segments"}  # of bins, by kind
+# of bins, by kind
+FILES = {"endpoint": "endpoint_runs", "segments": "segments", "last_layer": "last_layer"}
 
 
 def main(dataset: str) -> None:
@@ -83,12 +84,13 @@ def beyond_one_endpoint(dataset: str, parameters: DataSet) -> dict[str, np.ndarr
 
     endpoint_runs   at the last checkpoint of each, where there are several
     segments        by segments of each, where segments are asked for
+    last_layer      at the last checkpoint of each, over the last layer alone
     """
     section = parameters.influence
-    kinds = ["segments"] if section.segments else []
+    kinds = ["last_layer", *(["segments"] if section.segments else [])]
     kinds += ["endpoint"] if section.runs > 1 else []
     exact = isinstance(parameters.train, Logistic) or not isinstance(parameters.curvature, Factored)
-    if not kinds or exact:
+    if exact:
         return {}
     along = training_of(dataset, parameters)
     with pool(torch_device(along.device), along.threads) as spread:

@@ -13,6 +13,7 @@ curvature are taken, and how far the curvature reaches.
     middle, horizon   as the second, with those of the middle; it is one segment
     two segments      influence by segments
     exact             through every step
+    last layer        at the last checkpoint, over the last layer alone
 
 Each gives the joint direction, in two sizes, of which the box leaves less; the model is trained
 anew with its weights under fresh seeds, beside plain training of the same seeds, and measured on
@@ -157,7 +158,7 @@ def _of_run(dataset: str, parameters: DataSet, run: int) -> dict[str, np.ndarray
     along = _along(dataset, parameters, run)
     train, curvature = along.train, along.curvature
     states = trained_states(along, ["tracin"])  # which needs all epochs
-    vectors = vectors_of(along, states, ["endpoint", "middle", "segments", "exact"])
+    vectors = vectors_of(along, states, ["endpoint", "middle", "segments", "exact", "last_layer"])
     middle = states[train.epochs // 2]
     part, query = (cached_splits(dataset, along.device)[0][s] for s in ("train", "validation_a"))
     recipe = training_recipe(train)
@@ -182,6 +183,7 @@ def _of_run(dataset: str, parameters: DataSet, run: int) -> dict[str, np.ndarray
         "middle, horizon": horizon["middle"],
         "two segments": vectors["segments"],
         "exact": vectors["exact"],
+        "last layer": vectors["last_layer"],
     }
     return {source: p_nk.double().cpu().numpy() for source, p_nk in sources.items()}
 

@@ -112,6 +112,7 @@ def _along(dataset: DataSet) -> Iterator[Problem]:
     train, section = dataset.train, dataset.influence
     kinds = dataset.fidelity.kinds if dataset.fidelity else []
     proposing = dataset.improve.influence if dataset.improve else []
+    ranked = getattr(dataset.removal, "influence", [])
     if not isinstance(train, Epochs):
         for key, least in (("segments", 0), ("runs", 1), ("augmentations", 0)):
             if (value := getattr(section, key)) > least:
@@ -119,8 +120,9 @@ def _along(dataset: DataSet) -> Iterator[Problem]:
                 yield f"influence.{key}", expected, str(value)
         if along := sorted({*kinds} & {*get_args(Along)}):
             yield "fidelity.kinds", "kinds of one optimum", ", ".join(along)
-        if {*proposing} - {"endpoint"}:
-            yield "improve.influence", "endpoint, of one optimum", ", ".join(proposing)
+        for key, named in {"removal": ranked, "improve": proposing}.items():
+            if {*named} - {"endpoint"}:
+                yield f"{key}.influence", "endpoint, of one optimum", ", ".join(named)
         return
     if section.augmentations and not getattr(train, "augment", False):
         expected = "0 where training does not augment"
@@ -130,7 +132,6 @@ def _along(dataset: DataSet) -> Iterator[Problem]:
         yield "influence.segments", expected, str(section.segments)
     if not section.segments and {*kinds} & {"segments", "segments_runs"}:
         yield "fidelity.kinds", "no segments where influence.segments is 0", ", ".join(kinds)
-    ranked = getattr(dataset.removal, "influence", [])
     if "segments" in ranked and not section.segments:
         yield "removal.influence", "no segments where influence.segments is 0", ", ".join(ranked)
     if "segments" in proposing and not section.segments:

@@ -30,9 +30,17 @@ Kind = Literal[
     "diagonal",
     "identity",
 ]
-Along = Literal["ekfac_runs", "segments", "segments_runs", "exact_runs", "tracin"]
-Vectors = Literal["endpoint", "endpoint_runs", "segments", "exact"]
-Averaged = Literal["endpoint", "endpoint_fixed", "middle", "segments", "exact"]
+Along = Literal[
+    "ekfac_runs",
+    "segments",
+    "segments_runs",
+    "last_layer",
+    "last_layer_runs",
+    "exact_runs",
+    "tracin",
+]
+Vectors = Literal["endpoint", "endpoint_runs", "segments", "last_layer", "exact"]
+Averaged = Literal["endpoint", "endpoint_fixed", "middle", "segments", "last_layer", "exact"]
 Draw = Literal["importance", "balanced", "every"]
 
 

@@ -25,6 +25,7 @@ from catwise.experiments.resume import (
     resumable_map,
     unpack,
 )
+from catwise.influence.last_layer import last_layer_hessian
 from catwise.influence.layers import covered_layers
 from catwise.influence.segments import Segment, influence_by_segments
 from catwise.influence.trajectory import adam_scales, cut, tracin
@@ -102,6 +103,7 @@ def vectors_along(
     endpoint        at the last checkpoint, with the damped factors there
     endpoint_fixed  the same, with the statistics of batch norm held fixed
     middle          at the checkpoint half way, with the damped factors there
+    last_layer      at the last checkpoint, over the last layer alone
     segments        by segments of the training, with factors at the middle of each
     exact           by reverse mode through every step
     tracin          over the checkpoints of all epochs, without curvature
@@ -148,6 +150,8 @@ def vectors_of(
                 if kind == "endpoint_fixed":
                     fixed["statistics"] = "fixed"
                 vectors[kind] = _at(states[epoch].model, along, *about, **fixed)
+            elif kind == "last_layer":
+                vectors[kind] = _of_last_layer(states[along.train.epochs].model, along, *about)
             elif kind == "segments":
                 vectors[kind] = _by_segments(along, states, *about)
             elif kind == "tracin":
@@ -208,6 +212,13 @@ def trained_states(
 def _at(model: nn.Module, along: Along, part: Batch, *about: Any, **changes: Any) -> Tensor:
     fitted, train = fit_own_factors(model, part, along.curvature), as_trained(part, along.influence)
     return influence_vectors(model, fitted, train, *about, **(_passes(along) | changes))
+
+
+def _of_last_layer(model: nn.Module, along: Along, part: Batch, *about: Any) -> Tensor:
+    train, size = as_trained(part, along.influence), along.influence.batch_size
+    hessian = last_layer_hessian(model, train, batch_size=size)
+    # fixed: no batch norm comes after the last layer
+    return influence_vectors(model, hessian, train, *about, batch_size=size, statistics="fixed")
 
 
 def _by_segments(along: Along, states: dict[int, State], part: Batch, *about: Any) -> Tensor:

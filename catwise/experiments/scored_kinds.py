@@ -44,6 +44,8 @@ ALONG: dict[str, str] = {  # what each run computes
     "ekfac_runs": "endpoint",
     "segments": "segments",
     "segments_runs": "segments",
+    "last_layer": "last_layer",
+    "last_layer_runs": "last_layer",
     "exact_runs": "exact",
     "tracin": "tracin",
 }
@@ -80,9 +82,10 @@ def vectors_by_kind(
 
 def _computed(dataset: str, parameters: DataSet) -> dict[str, np.ndarray]:
     """Read P of the kinds that the stage ``influence`` computed."""
-    kinds = {parameters.curvature.kind: "endpoint", "segments_runs": "segments"}
+    kinds = {parameters.curvature.kind: "endpoint"}
+    kinds |= {"segments_runs": "segments", "last_layer_runs": "last_layer"}
     if parameters.influence.runs == 1:
-        kinds["segments"] = "segments"
+        kinds |= {"segments": "segments", "last_layer": "last_layer"}
     else:
         kinds["ekfac_runs"] = "endpoint_runs"
     arrays = read_npz(Path("reports", "influence", dataset, "vectors.npz"))

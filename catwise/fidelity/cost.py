@@ -40,12 +40,13 @@ def trainings(kind: str, sizes: Sizes) -> float:
 
     A training makes ``epochs`` of them for each sample, and is counted too, as often as it is run.
     The reverse mode of exact_runs takes about as long as a training for each class, beside the one
-    that it goes through. Eigenvectors and products are left out, so that the number is the same on
+    that it goes through. The last layer needs forward passes alone, a third of a pass each, one for
+    its curvature and one for P. Eigenvectors and products are left out, so that the number is the same on
     every machine. Counting labels costs nothing.
 
     >>> sizes = Sizes(n=100, m=50, classes=3, epochs=10, pairs=100, segments=2, runs=4)
-    >>> [trainings(kind, sizes) for kind in ("identity", "ekfac", "segments", "segments_runs")]
-    [1.15, 1.35, 1.65, 6.6]
+    >>> [trainings(kind, sizes) for kind in ("identity", "ekfac", "last_layer", "segments_runs")]
+    [1.15, 1.35, 1.0833333333333333, 6.6]
     """
     one, gradients = sizes.n * sizes.epochs, sizes.n * sizes.draws
     vectors, fit = gradients + sizes.m, FITS["ekfac"] * sizes.pairs
@@ -57,8 +58,11 @@ def trainings(kind: str, sizes: Sizes) -> float:
         passes = sizes.runs * one * (1 + sizes.classes)
     elif kind.startswith("segments"):
         passes = one + sizes.segments * (fit + gradients) + sizes.m
+    elif kind.startswith("last_layer"):
+        passes = one + (2 * gradients + sizes.m) / 3
     elif kind == "ekfac_runs":
         passes = one + fit + vectors
     else:
         passes = one + FITS[kind] * sizes.pairs + vectors
-    return (sizes.runs if kind in ("segments_runs", "ekfac_runs") else 1) * passes / one
+    several = kind.endswith("_runs") and kind != "exact_runs"
+    return (sizes.runs if several else 1) * passes / one

@@ -94,9 +94,9 @@ def _leaders(summary: pd.DataFrame, differences: pd.DataFrame) -> str:
 
 
 def _beside_counting(differences: pd.DataFrame) -> str:
-    """Say whether segments, or else ekfac, predict accuracy better than the counting of labels."""
+    """Say whether the last layer, or else ekfac, predicts accuracy better than counting labels."""
     rows = differences[(differences["second"] == COUNTED) & (differences["measure"] == "accuracy")]
-    for kind in ("segments_runs", "segments", "ekfac"):
+    for kind in ("last_layer_runs", "last_layer", "ekfac"):
         own = rows[rows["first"] == kind]
         if len(own):
             by_design = [

@@ -48,6 +48,8 @@ KINDS = {  # of P, where the name of the kind of curvature does not say it all
     "ekfac_unaugmented": "ekfac, images as they are",
     "ekfac_runs": "ekfac, mean of runs",
     "segments_runs": "segments, mean of runs",
+    "last_layer": "last layer",
+    "last_layer_runs": "last layer, mean of runs",
     "exact_runs": "exact, mean of runs",
     "tracin": "TracIn",
     COUNTED: "labels counted",
@@ -58,6 +60,7 @@ VECTORS = {
     "endpoint": "at the end of training",
     "endpoint_runs": "the same, mean of runs",
     "segments": "by segments of training",
+    "last_layer": "over the last layer",
     "exact": "exact, mean of runs",
 }
 
@@ -67,6 +70,7 @@ AVERAGED = {
     "middle": "P in the middle",
     "endpoint_fixed": "P of fixed statistics",
     "segments": "P by segments",
+    "last_layer": "P of the last layer",
     "exact": "exact P",
 }
 

@@ -22,7 +22,12 @@ __all__ = ["METHOD", "TABLES", "VECTORS", "Schema", "read_table", "table_names",
 Schema = Mapping[str, type | UnionType]
 
 # The array of vectors.npz that holds P of each kind; the first is always there.
-VECTORS = {"endpoint": "P", "endpoint_runs": "P_runs", "segments": "P_segments"}
+VECTORS = {
+    "endpoint": "P",
+    "endpoint_runs": "P_runs",
+    "segments": "P_segments",
+    "last_layer": "P_last_layer",
+}
 METHOD: Schema = {  # what a method of Table 1 is; cells that do not apply are empty
     "method": str,  # a unique key, never parsed
     "family": str,  # all_ones, refresh, lp_ga, direction, oracle, best_seeds

@@ -60,8 +60,8 @@ def _weight_sources(results: Mapping[str, Any]) -> Iterator[Benchmark]:
         question = f"Which influence vectors should weights be made of? ({name})"
         note = (
             "Each source is P at the end or in the middle of training, damped or with the finite"
-            " horizon of the training, by two segments, or through every step, the mean of"
-            f" {case['runs']} trainings. It gives the joint direction, in two sizes; the model is"
+            " horizon of the training, by two segments, through every step, or over the last layer"
+            f" alone, the mean of {case['runs']} trainings. It gives the joint direction, in two sizes; the model is"
             f" trained anew with its weights under {case['seeds']} fresh seeds. Gains are on the"
             " test split, net of plain training; their 95 % intervals are over the seeds. The AUC"
             " says how well low weights tell wrong labels, LDS how well the source predicts"

@@ -16,10 +16,15 @@ __all__ = ["DESIGNS", "besides_rows", "lead_rows", "score_rows"]
 
 KINDS = (  # in the order of the columns
     *("identity", "kfac", "ekfac", "ekfac_fixed", "ekfac_unaugmented", "ekfac_runs"),
-    *("segments", "segments_runs"),
+    *("segments", "segments_runs", "last_layer", "last_layer_runs"),
     *("exact_runs", "tracin", COUNTED),
 )
-VECTORS = {"endpoint": "at the end", "endpoint_runs": "mean of runs", "segments": "segments"}
+VECTORS = {
+    "endpoint": "at the end",
+    "endpoint_runs": "mean of runs",
+    "segments": "segments",
+    "last_layer": "last layer",
+}
 DESIGNS = {"half": "halves", "removal": "without a tenth"}
 Cells = dict[str, Estimate]  # by kind
 
@@ -121,7 +126,8 @@ def _of_vectors(results: Results, design: str, measure: str) -> Cells:
     runs = results.parameters["influence"]["runs"]
     kind = results.parameters["curvature"]["kind"]
     kinds = {"endpoint": kind, "endpoint_runs": f"{kind}_runs"}
-    kinds["segments"] = "segments_runs" if runs > 1 else "segments"
+    for name in ("segments", "last_layer"):
+        kinds[name] = f"{name}_runs" if runs > 1 else name
     vectors = {kinds[name]: p_nk for name, p_nk in results.vectors_by_kind.items()}
     vectors[COUNTED] = np.eye(len(results.classes))[results.labels_n]
     of_design_h = _rows(results, design)

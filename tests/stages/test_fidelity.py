@@ -23,8 +23,11 @@ from stages import curvature, fidelity, influence, prepare, removal, subsets, tr
 
 pytestmark = pytest.mark.slow
 
-KINDS = ["ekfac", "ekfac_runs", "segments", "segments_runs", "exact_runs", "tracin", "label_counts"]
-VECTORS = ["endpoint", "endpoint_runs", "segments", "exact"]
+KINDS = [
+    *("ekfac", "ekfac_runs", "segments", "segments_runs", "last_layer", "last_layer_runs"),
+    *("exact_runs", "tracin", "label_counts"),
+]
+VECTORS = ["endpoint", "endpoint_runs", "segments", "last_layer", "exact"]
 SIZES = SMALL | {
     "datasets.digits.subsets.seeds": 2,
     "datasets.digits.fidelity.kinds": KINDS,
@@ -91,6 +94,7 @@ def test_every_kind_is_scored_from_the_truth_that_is_kept(ran, truth):
     costs = tables.summary.groupby("kind")["cost"].first()
     assert costs["label_counts"] == 0
     assert costs["segments_runs"] == pytest.approx(2 * costs["segments"])
+    assert costs["last_layer_runs"] == pytest.approx(2 * costs["last_layer"])
 
 
 def test_what_influence_computed_is_scored_and_not_computed_again(ran):
@@ -99,6 +103,7 @@ def test_what_influence_computed_is_scored_and_not_computed_again(ran):
 
     arrays = np.load(ran / "reports/influence/digits/vectors.npz")
     names = {"ekfac": "P", "ekfac_runs": "P_runs", "segments_runs": "P_segments"}
+    names["last_layer_runs"] = "P_last_layer"
     labels_n = np.load(ran / "data/digits/arrays.npz")["train/y"]
     about = (no_fit, labels_n, 10)
     by_kind = vectors_by_kind("digits", settings("digits"), list(names), *about)
@@ -123,11 +128,14 @@ def test_a_kind_has_the_draws_and_the_damping_of_the_curvature():
 def test_influence_keeps_p_at_the_end_of_one_training_and_adds_what_goes_beyond(ran):
     folder = ran / "reports/influence/digits"
     arrays = np.load(folder / "vectors.npz")
-    assert sorted(arrays) == ["P", "P_runs", "P_segments"]
+    assert sorted(arrays) == ["P", "P_last_layer", "P_runs", "P_segments"]
     bins = {path.stem: np.load(path)["P"] for path in (folder / "bins").glob("*.npz")}
-    assert sorted(bins) == ["endpoint_runs", "epoch_001", "epoch_002", "segments"]
+    assert sorted(bins) == ["endpoint_runs", "epoch_001", "epoch_002", "last_layer", "segments"]
     shape = (len(arrays["P"]), 10, settings("digits").influence.bins)
-    for key, name in (("P", "epoch_002"), ("P_runs", "endpoint_runs"), ("P_segments", "segments")):
+    for key, name in (
+        *(("P", "epoch_002"), ("P_runs", "endpoint_runs")),
+        *(("P_segments", "segments"), ("P_last_layer", "last_layer")),
+    ):
         assert bins[name].shape == shape
         # sums of eight numbers in float32
         np.testing.assert_allclose(bins[name].sum(axis=2), arrays[key], rtol=1e-4, atol=1e-4)
