@@ -36,5 +36,7 @@ OURS: dict[str, Callable[[Work], np.ndarray]] = {
     "segments": partial(vectors, kind="segments", several=False),
     "endpoint, runs": partial(vectors, kind="endpoint", several=True),
     "segments, runs": partial(vectors, kind="segments", several=True),
+    "last layer": partial(vectors, kind="last_layer", several=False),
+    "last layer, runs": partial(vectors, kind="last_layer", several=True),
     "exact": partial(vectors, kind="exact", several=False),
 }
