@@ -6,6 +6,7 @@ the channel after it was normalised, so that their curvature is a small block fo
 Keys, queries and values of an attention are one layer, whose outputs are packed as its weights are.
 """
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -211,9 +212,13 @@ def matrix_shape(layer: Layer) -> tuple[int, int]:
     >>> matrix_shape(nn.Linear(2, 3))
     (3, 3)
     """
-    parts = [torch.empty(part.shape, device="meta") for part in own_parameters(layer)]
-    o, i = _as_matrix(layer, *parts).shape
-    return o, i
+    weight, *bias = own_parameters(layer)
+    o, i = len(weight), math.prod(weight.shape[1:])
+    if isinstance(layer, NORMS):
+        o, i = weight.numel(), 1
+    elif _is_turned(layer):
+        o, i = i, o
+    return o, i + len(bias)
 
 
 def as_matrices(layers: Mapping[str, Layer], values: Mapping[str, Tensor]) -> dict[str, Tensor]:
