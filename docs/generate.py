@@ -45,6 +45,7 @@ RESULTS: dict[str, dict[str, Callable[[], str]]] = {
         "predicted": results.predicted,
         "ahead": results.ahead,
         "besides": results.besides,
+        "slopes": results.slopes,
         "removed": results.removed,
         "ranked": results.ranked_by,
         "claims": results.claims,

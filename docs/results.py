@@ -19,7 +19,7 @@ from catwise.figures.style import png
 from catwise.pipeline.files import read_json
 from catwise.pipeline.results import Results, run_and_carried
 from catwise.report.cases import case_picture, case_rows
-from catwise.report.fidelity_tables import besides_rows, lead_rows, score_rows
+from catwise.report.fidelity_tables import besides_rows, lead_rows, score_rows, slope_rows
 from catwise.report.removal_tables import ranked, removals
 from catwise.report.table1 import method_rows
 from docs.tables import table
@@ -181,6 +181,12 @@ def ahead() -> str:
 def besides() -> str:
     """Give what P foretells besides the counts of labels."""
     heading, *rows = besides_rows(all_results())
+    return table(heading, rows)
+
+
+def slopes() -> str:
+    """Give what comes true of what P says."""
+    heading, *rows = slope_rows(all_results())
     return table(heading, rows)
 
 

@@ -82,7 +82,7 @@ def vectors_by_kind(
 
 def _computed(dataset: str, parameters: DataSet) -> dict[str, np.ndarray]:
     """Read P of the kinds that the stage ``influence`` computed."""
-    kinds = {parameters.curvature.kind: "endpoint"}
+    kinds: dict[str, str] = {parameters.curvature.kind: "endpoint"}
     kinds |= {"segments_runs": "segments", "last_layer_runs": "last_layer"}
     if parameters.influence.runs == 1:
         kinds |= {"segments": "segments", "last_layer": "last_layer"}

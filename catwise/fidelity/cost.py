@@ -41,8 +41,8 @@ def trainings(kind: str, sizes: Sizes) -> float:
     A training makes ``epochs`` of them for each sample, and is counted too, as often as it is run.
     The reverse mode of exact_runs takes about as long as a training for each class, beside the one
     that it goes through. The last layer needs forward passes alone, a third of a pass each, one for
-    its curvature and one for P. Eigenvectors and products are left out, so that the number is the same on
-    every machine. Counting labels costs nothing.
+    its curvature and one for P. Eigenvectors and products are left out, so that the number is the
+    same on every machine. Counting labels costs nothing.
 
     >>> sizes = Sizes(n=100, m=50, classes=3, epochs=10, pairs=100, segments=2, runs=4)
     >>> [trainings(kind, sizes) for kind in ("identity", "ekfac", "last_layer", "segments_runs")]
@@ -51,7 +51,7 @@ def trainings(kind: str, sizes: Sizes) -> float:
     one, gradients = sizes.n * sizes.epochs, sizes.n * sizes.draws
     vectors, fit = gradients + sizes.m, FITS["ekfac"] * sizes.pairs
     if kind == COUNTED:
-        passes = 0
+        passes = 0.0
     elif kind == "tracin":
         passes = one + sizes.epochs * vectors
     elif kind == "exact_runs":

@@ -61,10 +61,10 @@ def _weight_sources(results: Mapping[str, Any]) -> Iterator[Benchmark]:
         note = (
             "Each source is P at the end or in the middle of training, damped or with the finite"
             " horizon of the training, by two segments, through every step, or over the last layer"
-            f" alone, the mean of {case['runs']} trainings. It gives the joint direction, in two sizes; the model is"
-            f" trained anew with its weights under {case['seeds']} fresh seeds. Gains are on the"
-            " test split, net of plain training; their 95 % intervals are over the seeds. The AUC"
-            " says how well low weights tell wrong labels, LDS how well the source predicts"
+            f" alone, the mean of {case['runs']} trainings. It gives the joint direction, in two"
+            f" sizes; the model is trained anew with its weights under {case['seeds']} fresh seeds."
+            " Gains are on the test split, net of plain training; their 95 % intervals are over the"
+            " seeds. The AUC says how well low weights tell wrong labels, LDS how well the source predicts"
             " retraining on subsets, in loss. The last rows take the weights of wrong labels, or of"
             " whole classes, from one source and all else from another."
         )

@@ -297,7 +297,8 @@ def test_the_projects_own_file_is_valid():
         (
             "datasets.digits.improve.influence",
             ["ekfac"],
-            "influence.0: expected 'endpoint', 'endpoint_fixed', 'middle', 'segments', 'last_layer' or 'exact'",
+            "influence.0: expected 'endpoint', 'endpoint_fixed', 'middle', 'segments', "
+            "'last_layer' or 'exact'",
         ),
         (
             "datasets.stl10.removal.influence",

@@ -236,3 +236,9 @@ def test_besides_counts_the_score_is_that_of_the_verdict():
     assert "-" not in row
     assert row[2] < row[-1] < "1.00"  # the ceiling
     assert fidelity_tables.besides_rows([Results.carried("emotion")])[1][-2:] == ["-", "-"]
+
+
+def test_the_slope_of_p_at_the_end_is_that_of_the_verdict():
+    one = Results.carried("digits_noisy10")
+    (row,) = fidelity_tables.slope_rows([one])[1:]
+    assert row[:3] == ["digits_noisy10", "200", f"{one.ceiling.verdict.slope:.2g}"]
