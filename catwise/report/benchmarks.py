@@ -64,9 +64,9 @@ def _weight_sources(results: Mapping[str, Any]) -> Iterator[Benchmark]:
             f" alone, the mean of {case['runs']} trainings. It gives the joint direction, in two"
             f" sizes; the model is trained anew with its weights under {case['seeds']} fresh seeds."
             " Gains are on the test split, net of plain training; their 95 % intervals are over the"
-            " seeds. The AUC says how well low weights tell wrong labels, LDS how well the source predicts"
-            " retraining on subsets, in loss. The last rows take the weights of wrong labels, or of"
-            " whole classes, from one source and all else from another."
+            " seeds. The AUC says how well low weights tell wrong labels, LDS how well the source"
+            " predicts retraining on subsets, in loss. The last rows take the weights of wrong"
+            " labels, or of whole classes, from one source and all else from another."
         )
         yield Benchmark(f"weight_sources_{name}", question, note, source_rows(case))
 
