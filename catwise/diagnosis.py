@@ -247,9 +247,9 @@ def diagnose(
 
     ``bins`` of the query samples of each class are the unit of noise of the verdict; there are
     fewer where the smallest class has fewer samples, but at least 3. ``curvature`` is one that is
-    fitted already, such as ``exact_hessian``; all other options are those of ``fit_factors`` and
-    ``influence_vectors``. What influence does not cover is left out with a warning, and
-    ``coverage`` says what is left. Layers whose weight is frozen (``requires_grad=False``) were not
+    fitted already, ``exact_hessian`` or ``last_layer_hessian``; all other options are those of
+    ``fit_factors`` and ``influence_vectors``. What influence does not cover is left out with a
+    warning, and ``coverage`` says what is left. Layers whose weight is frozen (``requires_grad=False``) were not
     trained and are left out, unless the whole model is frozen. ``statistics`` of batch norm are
     ``fixed`` where the training held them so, in evaluation mode.
 
