@@ -70,4 +70,6 @@ def test_costs_grow_with_what_is_done():
     assert list(cost.values()) == sorted(cost.values())
     assert trainings("segments_runs", WORK) == 4 * cost["segments"]
     assert trainings("ekfac_runs", WORK) == 4 * cost["ekfac"]
+    assert trainings("last_layer_runs", WORK) == 4 * trainings("last_layer", WORK)
+    assert trainings("last_layer", WORK) < cost["identity"]
     assert trainings("exact_runs", WORK) == 16

@@ -4,7 +4,13 @@ import pytest
 import torch
 from torch import nn
 
-from catwise import Augmented, influence_vectors, last_layer_hessian
+from catwise import (
+    Augmented,
+    diagnose,
+    influence_vectors,
+    last_layer_hessian,
+    load_diagnosis,
+)
 from catwise.core.errors import InputError
 from catwise.core.losses import per_sample_loss
 from catwise.influence import last_layer
@@ -99,6 +105,17 @@ def test_p_is_gradient_inverse_hessian_gradient_whether_batch_norm_moves_or_not(
         model, curvature, train, query, query[1], K, batch_size=9, statistics="fixed"
     )
     torch.testing.assert_close(p_nk, fixed)
+
+
+def test_a_diagnosis_by_it_is_saved_and_asked_again(tmp_path):
+    model, train, query = built(Cooled), samples(0), samples(1)
+    curvature = last_layer_hessian(model, train)
+    about = (query, ["a", "b", "c"])
+    found = diagnose(model, train, *about, curvature=curvature, statistics="fixed")
+    assert found.coverage == pytest.approx(21 / (21 + 30 + 12))
+    found.save(tmp_path)
+    read = load_diagnosis(tmp_path, model, train)
+    assert read.ask(query).p_nk == pytest.approx(found.p_nk, abs=1e-6)
 
 
 @pytest.mark.parametrize(
