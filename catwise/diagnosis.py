@@ -249,9 +249,9 @@ def diagnose(
     fewer where the smallest class has fewer samples, but at least 3. ``curvature`` is one that is
     fitted already, ``exact_hessian`` or ``last_layer_hessian``; all other options are those of
     ``fit_factors`` and ``influence_vectors``. What influence does not cover is left out with a
-    warning, and ``coverage`` says what is left. Layers whose weight is frozen (``requires_grad=False``) were not
-    trained and are left out, unless the whole model is frozen. ``statistics`` of batch norm are
-    ``fixed`` where the training held them so, in evaluation mode.
+    warning, and ``coverage`` says what is left. Layers whose weight is frozen
+    (``requires_grad=False``) were not trained and are left out, unless the whole model is frozen.
+    ``statistics`` of batch norm are ``fixed`` where the training held them so, in evaluation mode.
 
     ``memory`` are the bytes that the work may take beside the model and its samples, by default
     half of what is free. A line on stderr says before the work how it is divided: the samples and

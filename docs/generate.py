@@ -32,6 +32,7 @@ PROJECT: dict[str, dict[str, Callable[[], str]]] = {  # page -> part -> what mak
     "docs/results.md": {
         "sources": project.sources,
         "halves": project.halves,
+        "last_layer": project.last_layer,
         "batch_norm": project.batch_norm,
         "parameters": measured.parameters,
     },

@@ -259,6 +259,16 @@ def halves() -> str:
     return table(heading, rows)
 
 
+def last_layer() -> str:
+    """Set what the last layer alone predicts, by its curvature and damping, beside all layers."""
+    heading, rows = [], []
+    for name, case in read_json(BENCHMARKS / "last_layer.json").items():
+        for row, numbers in case["rows"].items():
+            heading = ["data set", "curvature, damping", *numbers]
+            rows.append([name, row, *(_cell(value) for value in numbers.values())])
+    return table(heading, rows)
+
+
 def batch_norm() -> str:
     """Set what P predicts, and its weights gain, with moving statistics beside fixed ones."""
     heading, rows, lines = [], [], []
