@@ -5,12 +5,13 @@ and with p_i the predicted probabilities its Hessian over the training samples i
 
     H = sum_i s^2 (diag p_i - p_i p_i^T) x a_i a_i^T        (x the Kronecker product)
 
-Nothing is factored, drawn or repeated layer by layer. Where layers are taken one by one, each
-answers for the whole change of the logits, and P counts one change as often as there are layers.
-Among the kinds of P this one predicts best what training again brings (docs/results.md).
+Nothing is factored or drawn. Where layers are taken one by one, each answers for the whole change
+of the logits, which is one reason for their sum to be too large. Among the kinds of P this one
+predicts best what training again brings (docs/results.md).
 
-Differs from the paper, which takes all layers, by EKFAC. Source of the idea that the last layer may
-do: Barshan et al. 2020, arXiv 2003.11630; Koh and Liang 2017 took it for their Inception.
+Differs from the paper, which takes all layers, by EKFAC. Source: Yeh et al. 2018, arXiv 1811.09720,
+explain predictions by the last layer alone. For language models it is disputed which layers do best
+(Vitel and Chhabra 2025, arXiv 2511.04715).
 """
 
 from collections.abc import Mapping
@@ -29,7 +30,7 @@ from catwise.influence.visits import visit_layers
 
 __all__ = ["DAMPING", "LARGEST", "last_layer_hessian"]
 
-DAMPING = 1.0  # best of 0.001 to 10 on digits_noisy10, and kept for all other data
+DAMPING = 1.0  # best of 0.01 to 10 on digits_noisy10, and kept for all other data
 LARGEST = 20_000  # parameters: the Hessian is a matrix of their square
 
 
