@@ -30,15 +30,8 @@ Kind = Literal[
     "diagonal",
     "identity",
 ]
-Along = Literal[
-    "ekfac_runs",
-    "segments",
-    "segments_runs",
-    "last_layer",
-    "last_layer_runs",
-    "exact_runs",
-    "tracin",
-]
+Runs = Literal["ekfac_runs", "segments_runs", "last_layer_runs", "exact_runs"]
+Along = Literal[Runs, "segments", "last_layer", "tracin"]
 Vectors = Literal["endpoint", "endpoint_runs", "segments", "last_layer", "exact"]
 Averaged = Literal["endpoint", "endpoint_fixed", "middle", "segments", "last_layer", "exact"]
 Draw = Literal["importance", "balanced", "every"]

@@ -313,7 +313,7 @@ def test_each_source_of_weights_is_computed_of_the_same_trainings():
     sources = weight_sources._sources("mine", settings(), runs=2)
     assert list(sources) == [
         *("end, damped", "end, horizon", "middle, damped", "middle alone", "middle, horizon"),
-        *("two segments", "exact"),
+        *("two segments", "exact", "last layer"),
     ]
     assert {p_nk.shape for p_nk in sources.values()} == {(60, 3)}
     for one, other in pairwise(sources.values()):
