@@ -251,20 +251,20 @@ def peers() -> str:
 
 def halves() -> str:
     """Set what P predicts of halves that are weights beside what it predicts of rows alone."""
-    heading, rows = [], []
-    for name, case in read_json(BENCHMARKS / "halves.json").items():
-        for way, numbers in case["ways"].items():
-            heading = ["data set", "halves as", *numbers]
-            rows.append([name, way, *(_cell(value) for value in numbers.values())])
-    return table(heading, rows)
+    return _by_row("halves", "ways", "halves as")
 
 
 def last_layer() -> str:
     """Set what the last layer alone predicts, by its curvature and damping, beside all layers."""
+    return _by_row("last_layer", "rows", "curvature, damping")
+
+
+def _by_row(benchmark: str, part: str, what: str) -> str:
+    """Set the numbers of a benchmark side by side: a row for each data set and each of its rows."""
     heading, rows = [], []
-    for name, case in read_json(BENCHMARKS / "last_layer.json").items():
-        for row, numbers in case["rows"].items():
-            heading = ["data set", "curvature, damping", *numbers]
+    for name, case in read_json(BENCHMARKS / f"{benchmark}.json").items():
+        for row, numbers in case[part].items():
+            heading = ["data set", what, *numbers]
             rows.append([name, row, *(_cell(value) for value in numbers.values())])
     return table(heading, rows)
 

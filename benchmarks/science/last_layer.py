@@ -39,8 +39,8 @@ EXACT = (0.01, 0.1, 1.0, 10.0)
 def compare(dataset: str) -> dict[str, Any]:
     """Return the scores and the slope of P for each curvature and damping."""
     parameters = settings(dataset)
-    influence, factored = parameters.influence, parameters.curvature
-    assert isinstance(factored, Factored)
+    influence, section = parameters.influence, parameters.curvature
+    assert isinstance(section, Factored)
     splits, classes = read_splits(dataset, "cpu")
     part, query = splits["train"], splits["validation_a"]
     model = load_model(dataset, parameters.train, part, last_epoch(parameters.train))
@@ -54,17 +54,17 @@ def compare(dataset: str) -> dict[str, Any]:
     def exact(damping: float) -> np.ndarray:
         return vectors(last_layer_hessian(model, train, damping=damping, batch_size=size))
 
-    fitted = fit_own_factors(model, part, factored)
+    factors = fit_own_factors(model, part, section)
     (name,) = last_layer_hessian(model, part, batch_size=size).names
-    alone = replace(fitted, layers={name: fitted.layers[name]})
-    rows = {"all layers, EKFAC, 0.1": vectors(replace(fitted, damping=0.1), influence.statistics)}
-    rows |= {f"EKFAC, {d:g}": vectors(replace(alone, damping=d)) for d in FACTORED}
+    one_layer = replace(factors, layers={name: factors.layers[name]})
+    rows = {"all layers, EKFAC, 0.1": vectors(replace(factors, damping=0.1), influence.statistics)}
+    rows |= {f"EKFAC, {d:g}": vectors(replace(one_layer, damping=d)) for d in FACTORED}
     rows |= {f"exact, {d:g}": exact(d) for d in EXACT}
     subsets = read_npz(Path("reports", "subsets", dataset, "subsets.npz"))
     labels_n = part[-1].numpy()
     counts_k = np.array(read_json(Path("data", dataset, "card.json"))["counts"]["validation_a"])
-    scored = {row: scores_of(subsets, p_nk, labels_n, counts_k) for row, p_nk in rows.items()}
-    return {**machine("cpu"), "rows": scored}
+    scores = {row: scores_of(subsets, p_nk, labels_n, counts_k) for row, p_nk in rows.items()}
+    return {**machine("cpu"), "rows": scores}
 
 
 def scores_of(

@@ -6,8 +6,8 @@ and with p_i the predicted probabilities its Hessian over the training samples i
     H = sum_i s^2 (diag p_i - p_i p_i^T) x a_i a_i^T        (x the Kronecker product)
 
 Nothing is factored or drawn. Where layers are taken one by one, each answers for the whole change
-of the logits, which is one reason for their sum to be too large. Among the kinds of P this one
-predicts best what training again brings (docs/results.md).
+of the logits, which is one reason for their sum to be too large. On digits and CIFAR-10 this P
+predicts better what training again brings (docs/results.md).
 
 Differs from the paper, which takes all layers, by EKFAC. Source: Yeh et al. 2018, arXiv 1811.09720,
 explain predictions by the last layer alone. For language models it is disputed which layers do best
@@ -71,8 +71,8 @@ def last_layer_hessian(
     batches = torch.arange(len(source), device=source.labels.device).split(batch_size)
     for view in source.views:
         for rows in progress(batches):
-            logits_nk, seen = _visited(model, {name: layer}, view, rows, logits)
-            p_nk, a_ni = logits_nk.double().softmax(dim=1), scale * seen[name][0][:, 0].double()
+            logits_nk, visits = _visit(model, {name: layer}, view, rows, logits)
+            p_nk, a_ni = logits_nk.double().softmax(dim=1), scale * visits[name][0][:, 0].double()
             for k in range(o):
                 for j in range(k + 1):
                     weight_n = p_nk[:, k] * (float(j == k) - p_nk[:, j])
@@ -92,8 +92,8 @@ def _last_layer(model: nn.Module, train: Samples, logits: Logits) -> tuple[str, 
     layers = {
         name: layer for name, layer in covered_layers(model).items() if type(layer) is nn.Linear
     }
-    logits_nk, seen = _visited(model, layers, train, few, logits) if layers else (few, {})
-    for name, (_, g_nto) in seen.items():
+    logits_nk, visits = _visit(model, layers, train, few, logits) if layers else (few, {})
+    for name, (_, g_nto) in visits.items():
         if g_nto.shape != (len(few), 1, *logits_nk.shape[1:]):
             continue
         directions_k = _directions(logits_nk)
@@ -112,22 +112,22 @@ def _last_layer(model: nn.Module, train: Samples, logits: Logits) -> tuple[str, 
     )
 
 
-def _visited(
+def _visit(
     model: nn.Module, layers: Mapping[str, Layer], view: Samples, rows: Tensor, logits: Logits
 ) -> tuple[Tensor, dict[str, tuple[Tensor, Tensor]]]:
     """Return the logits (n, k), and each layer's inputs with the gradients of a sum of logits."""
-    seen: dict[str, tuple[Tensor, Tensor]] = {}
-    kept: list[Tensor] = []
+    visits: dict[str, tuple[Tensor, Tensor]] = {}
+    outputs: list[Tensor] = []
 
     def summed() -> Tensor:
-        kept.append(logits(model, view.rows(rows)))
-        return (kept[0] @ _directions(kept[0])).sum()
+        outputs.append(logits(model, view.rows(rows)))
+        return (outputs[0] @ _directions(outputs[0])).sum()
 
     def see(name: str, a: Tensor, g_nto: Tensor) -> None:
-        seen[name] = a, g_nto
+        visits[name] = a, g_nto
 
     visit_layers(model, layers, summed, see, rows)
-    return kept[0].detach(), seen
+    return outputs[0].detach(), visits
 
 
 def _directions(logits_nk: Tensor) -> Tensor:

@@ -26,20 +26,20 @@ def planned(name="digits", **changes):
 
 
 def test_the_trainings_of_subsets_and_removal_are_those_that_the_stages_ask_for(monkeypatch):
-    asked = []
+    calls = []
 
     def spy(dataset, device, threads, section, split, jobs, stage, *, weighted):
-        asked.extend((int(kept_n.sum()), weighted) for kept_n, _ in jobs)
+        calls.extend((int(kept_n.sum()), weighted) for kept_n, _ in jobs)
         return iter([(np.zeros(10), np.zeros(10))] * len(jobs))
 
     monkeypatch.setattr(retrained_subsets, "retrained", spy)
     for left_out in ("weights", "rows"):
         section = SETS["digits"].subsets.model_copy(update={"left_out": left_out})
-        asked.clear()
+        calls.clear()
         retrained_subsets.retrained_subsets("digits", SETS["digits"], section, COUNTS["train"])
         stages = planned(subsets=section)
-        assert stages["subsets"].count == len(asked)
-        each = [COUNTS["train"] if weighted else kept for kept, weighted in asked]
+        assert stages["subsets"].count == len(calls)
+        each = [COUNTS["train"] if weighted else kept for kept, weighted in calls]
         trained = sum(each) * SETS["digits"].train.epochs
         planned_now = stages["subsets"].count * stages["subsets"].trained
         assert planned_now == pytest.approx(trained, rel=1e-3)
