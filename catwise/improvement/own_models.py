@@ -9,33 +9,34 @@ from torch import nn
 
 from catwise.core.errors import InputError
 from catwise.core.evaluation import evaluating
-from catwise.core.losses import Batch, Logits, logits_of
-from catwise.improvement.first_calls import require_logits
-from catwise.influence.samples import moved
+from catwise.core.losses import Logits, logits_of
+from catwise.improvement.first_calls import FEW, require_logits
+from catwise.influence.samples import Data, Samples, as_samples
 from catwise.training.models import fingerprint
 
-__all__ = ["CheckedTraining", "TrainFunction", "outputs", "placed", "right"]
+__all__ = ["CheckedTraining", "TrainFunction", "outputs", "right"]
 
+AT_ONCE = 1000  # samples whose logits are computed together
 TrainFunction = Callable[[np.ndarray, int], nn.Module]  # weights (n,) and a seed -> the model
 
 
 class CheckedTraining:
     """Train by the user's function, and refuse models that do not come from their weights.
 
-    few    training samples, that every model has to take, and to answer with logits of the
-           ``classes``
+    train  the training samples, the first of which every model has to take, and to answer with
+           logits of the ``classes``
     marks  by seed, the fingerprints of the models, each trained with other weights
     """
 
     def __init__(
         self,
         function: TrainFunction,
-        few: Batch,
+        train: Samples,
         classes: int,
         logits: Logits,
         name: str = "train_function",
     ) -> None:
-        self.function, self.few, self.classes, self.logits = function, few, classes, logits
+        self.function, self.train, self.classes, self.logits = function, train, classes, logits
         self.name = name
         self.marks: dict[int, list[str]] = defaultdict(list)
         self.last: tuple[nn.Module | None, str] = (None, "")
@@ -45,7 +46,7 @@ class CheckedTraining:
         if not (isinstance(model, nn.Module) and [*model.parameters()]):
             expected = "a torch module with parameters"
             raise InputError(f"{self.name}: expected {expected}; got {type(model).__name__}")
-        few = placed(self.few, model)
+        few = as_samples(self.train, model).rows(FEW)
         require_logits("train", model, few, self.logits, self.classes, self.name)
         mark = fingerprint(model)
         before, mark_before = self.last
@@ -71,21 +72,16 @@ class CheckedTraining:
         )
 
 
-def right(model: nn.Module, batch: Batch, logits: Logits = logits_of) -> np.ndarray:
+def right(model: nn.Module, samples: Samples, logits: Logits = logits_of) -> np.ndarray:
     """Tell which samples a model classifies right, in evaluation mode: (m,)."""
-    logits_mk = outputs(model, batch, logits)
-    return (logits_mk.argmax(1) == batch[-1].to(logits_mk.device)).cpu().numpy()
+    logits_mk = outputs(model, samples, logits)
+    return (logits_mk.argmax(1) == samples.labels.to(logits_mk.device)).cpu().numpy()
 
 
 @torch.no_grad()
-def outputs(model: nn.Module, batch: Batch, logits: Logits) -> torch.Tensor:
+def outputs(model: nn.Module, data: Data, logits: Logits) -> torch.Tensor:
     """Return the logits of all samples, in evaluation mode."""
-    parts = zip(*(values.split(1000) for values in placed(batch, model)), strict=True)
+    samples = as_samples(data, model)
+    parts = torch.arange(len(samples)).split(AT_ONCE)
     with evaluating(model):
-        return torch.cat([logits(model, part) for part in parts])
-
-
-def placed(batch: Batch, model: nn.Module) -> Batch:
-    """Move a batch to the device of the model, and its floats to the dtype of the model."""
-    like = next(model.parameters())
-    return tuple(moved(part, like) for part in batch)
+        return torch.cat([logits(model, samples.rows(part)) for part in parts])

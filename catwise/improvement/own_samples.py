@@ -10,7 +10,7 @@ import torch
 
 from catwise.core.errors import InputError
 from catwise.core.losses import Batch
-from catwise.influence.samples import Samples, as_tensor, checked_parts, input_marks
+from catwise.influence.samples import Samples, as_samples, as_tensor, checked_parts
 
 __all__ = [
     "as_batch",
@@ -67,8 +67,8 @@ def require_labels(name: str, labels: torch.Tensor, classes: int) -> None:
 
 def checked_sets(
     train: Any, validation: Any, test: Any, classes: Sequence[str]
-) -> tuple[Batch, Batch, Batch]:
-    """Return the three sets as tensors; raise InputError for what ``improve`` cannot take."""
+) -> tuple[Samples, Samples, Samples]:
+    """Return the three sets; raise InputError for what ``improve`` cannot take."""
     names = checked_classes(classes)
     sets = {
         "train": _checked("train", train, names, 1),
@@ -79,29 +79,32 @@ def checked_sets(
     return sets["train"], sets["validation"], sets["test"]
 
 
-def _checked(name: str, given: Any, classes: Sequence[str], fewest: int) -> Batch:
+def _checked(name: str, given: Any, classes: Sequence[str], fewest: int) -> Samples:
     """Return the samples; refuse labels that are no class, and too few samples of a class."""
-    batch = as_batch(name, given)
-    require_labels(name, batch[-1], len(classes))
-    sizes_k = batch[-1].bincount(minlength=len(classes))
+    whole = as_batch(name, given) if isinstance(given, tuple | list) else given
+    samples = as_samples(whole, None, name)
+    require_labels(name, samples.labels, len(classes))
+    sizes_k = samples.labels.bincount(minlength=len(classes))
     if sizes_k.min() < fewest:
         rarest = f"{sizes_k.min()} of {classes[int(sizes_k.argmin())]!r}"
-        samples = f"{fewest} sample{'s' * (fewest > 1)}"
-        raise InputError(f"{name}: expected {samples} or more of every class; got {rarest}")
-    return batch
+        expected = f"{fewest} sample{'s' * (fewest > 1)} or more of every class"
+        raise InputError(f"{name}: expected {expected}; got {rarest}")
+    return samples
 
 
-def require_apart(sets: Mapping[str, Batch]) -> None:
+def require_apart(sets: Mapping[str, Samples]) -> None:
     """Raise InputError where more than half of a set, by name, is in another; warn of fewer.
 
     A sample is in both where its inputs are the same, to float32. Some are so by nature, as in
     tables of few categories.
 
-    >>> require_apart({"a": (torch.arange(4), None), "b": (torch.arange(1, 6), None)})
+    >>> a = as_samples((torch.arange(4), [0] * 4), None)
+    >>> b = as_samples((torch.arange(1, 6), [0] * 5), None)
+    >>> require_apart({"a": a, "b": b})
     Traceback (most recent call last):
     catwise.core.errors.InputError: b: expected samples that are not in a; got 3 of 5 that are
     """
-    marks = {name: input_marks(batch) for name, batch in sets.items()}
+    marks = {name: samples.marks() for name, samples in sets.items()}
     for first, second in combinations(marks, 2):
         shared, count = int(np.isin(marks[second], marks[first]).sum()), len(marks[second])
         if 2 * shared > count:

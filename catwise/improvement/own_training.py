@@ -11,12 +11,11 @@ import torch
 from torch import nn
 
 from catwise.core.errors import InputError
-from catwise.core.losses import Batch, Logits, logits_of, per_sample_loss
+from catwise.core.losses import Logits, logits_of, per_sample_loss
 from catwise.core.numbers import require_number
 from catwise.core.progress import Progress
 from catwise.improvement.acceptance import Gain, gain
-from catwise.improvement.first_calls import FEW
-from catwise.improvement.own_models import CheckedTraining, TrainFunction, outputs, placed, right
+from catwise.improvement.own_models import CheckedTraining, TrainFunction, outputs, right
 from catwise.improvement.own_samples import checked_sets
 from catwise.improvement.path import Path, retrain_to_the_ceiling
 from catwise.improvement.proposals import (
@@ -30,6 +29,7 @@ from catwise.improvement.proposals import (
     of_kinds,
 )
 from catwise.influence.factors import fit_factors
+from catwise.influence.samples import Data, Samples
 from catwise.influence.vectors import influence_vectors, validation_bins
 from catwise.training.evaluate import margins
 
@@ -96,9 +96,9 @@ class Improvement:
 
 def improve(
     train_function: TrainFunction,
-    train: Batch,
-    validation: Batch,
-    test: Batch,
+    train: Data,
+    validation: Data,
+    test: Data,
     classes: Sequence[str],
     *,
     half_trained: TrainFunction | None = None,
@@ -118,9 +118,10 @@ def improve(
     ``train_function(weights_n, seed)`` trains a torch classifier anew, on ``train`` and with the
     loss of sample i multiplied by w_i; the seed decides its initial weights and the order. One that
     ignores the seed is allowed. For scikit-learn see ``catwise.improvement.estimators``. The three
-    sets are tuples of tensors, or of what numpy makes arrays of: inputs, then the labels 0 to
-    k - 1. ``validation`` is dealt into two halves: influence is of the first, and the second
-    judges. The test samples are looked at once, when the path has ended.
+    sets are what ``diagnose`` takes, with labels 0 to k - 1: tuples of tensors, a Dataset or a
+    DataLoader, and for ``train`` also ``Augmented``. ``validation`` is dealt into two halves:
+    influence is of the first, and the second judges. The test samples are looked at once, when the
+    path has ended.
 
     P is averaged over ``runs`` trainings, a trial is judged over ``seeds`` others, and the gain at
     the end over as many that are fresh. ``options`` are those of ``fit_factors``, ``logits`` among
@@ -137,7 +138,7 @@ def improve(
     twice seeds for the gain. ``half_trained`` adds runs halves to each round, and at most as many
     trials again.
 
-    Before the first training it raises InputError for what ``as_batch`` refuses, for a label that
+    Before the first training it raises InputError for what ``as_samples`` refuses, for a label that
     is no class, for samples that are in two of the sets, for a class without a training sample or
     with fewer than six validation samples or two test samples, and for fewer than 1 run, 2 seeds or
     3 bins. Later it does for a ``train_function`` or ``half_trained`` that returns no torch module,
@@ -160,8 +161,8 @@ def improve(
     _require_sense(numbers, proposals, options)
     part_a, part_b, groups_m, count = _halves(validation, bins, np.random.default_rng(seed))
     given, call = (train, part_a, groups_m, len(classes), count), options.get("logits", logits_of)
-    known: dict[str, np.ndarray] = {"counts_k": np.bincount(part_a[-1].cpu().numpy())}
-    about = tuple(values[FEW] for values in train), len(classes), call
+    known: dict[str, np.ndarray] = {"counts_k": np.bincount(part_a.labels.cpu().numpy())}
+    about = train, len(classes), call
     trainer = CheckedTraining(train_function, *about)
     trainers = {ENDPOINT: trainer}
     if half_trained is not None:
@@ -175,9 +176,9 @@ def improve(
         )
         return by_kind
 
-    def answers(weights_n: np.ndarray, start: int, batch: Batch) -> np.ndarray:
+    def answers(weights_n: np.ndarray, start: int, samples: Samples) -> np.ndarray:
         models = (trainer(weights_n, seed + start + one) for one in progress(range(seeds)))
-        return np.stack([right(model, batch, call) for model in models])
+        return np.stack([right(model, samples, call) for model in models])
 
     def train_all(candidates: Sequence[np.ndarray]) -> list[np.ndarray]:
         right_csm = [answers(weights_n, runs, part_b) for weights_n in candidates]
@@ -188,8 +189,8 @@ def improve(
         train_all,
         influence,
         proposals,
-        train[-1].cpu().numpy(),
-        part_b[-1].cpu().numpy(),
+        train.labels.cpu().numpy(),
+        part_b.labels.cpu().numpy(),
         region=region,
         rounds=rounds,
         allowed_loss=allowed_loss,
@@ -199,7 +200,7 @@ def improve(
     if not (path.weights_n == 1).all():
         compared = (path.weights_n, np.ones(len(path.weights_n)))
         after, before = (answers(weights_n, runs + seeds, test) for weights_n in compared)
-        net = gain(after, before, test[-1].cpu().numpy())
+        net = gain(after, before, test.labels.cpu().numpy())
     return Improvement(path.weights_n, path, net)
 
 
@@ -244,27 +245,27 @@ def _influence(
 
 
 def _noting_margins(
-    models: Iterable[nn.Module], train: Batch, call: Logits, margins_n: list[np.ndarray]
+    models: Iterable[nn.Module], train: Samples, call: Logits, margins_n: list[np.ndarray]
 ) -> Iterator[nn.Module]:
     """Pass the models on, and note the margin of each training label at each of them."""
     for model in models:
         logits_nk = outputs(model, train, call)
-        margin_n = margins(logits_nk, train[-1].to(logits_nk.device))
+        margin_n = margins(logits_nk, train.labels.to(logits_nk.device))
         margins_n.append(margin_n.double().cpu().numpy())
         yield model
 
 
 def _halves(
-    validation: Batch, bins: int, rng: np.random.Generator
-) -> tuple[Batch, Batch, np.ndarray, int]:
+    validation: Samples, bins: int, rng: np.random.Generator
+) -> tuple[Samples, Samples, np.ndarray, int]:
     """Deal the validation samples into two halves, and the first of them into bins.
 
     Return both halves, class and bin of each sample of the first, and how many bins there are.
     """
-    labels_m = validation[-1].cpu().numpy()
+    labels_m = validation.labels.cpu().numpy()
     first_m = validation_bins(labels_m, 2, rng) % 2 == 0
     part_a, part_b = (
-        tuple(values[torch.from_numpy(mask).to(values.device)] for values in validation)
+        validation.only(torch.from_numpy(mask.nonzero()[0]).to(validation.labels.device))
         for mask in (first_m, ~first_m)
     )
     count = min(bins, int(np.bincount(labels_m[first_m]).min()))
@@ -273,8 +274,8 @@ def _halves(
 
 def averaged_influence(
     models: Iterable[nn.Module],
-    train: Batch,
-    query: Batch,
+    train: Data,
+    query: Data,
     groups_m: np.ndarray,
     num_classes: int,
     bins: int,
@@ -295,13 +296,12 @@ def averaged_influence(
     passes: dict[str, Any] = {"loss": loss, "query_loss": loss, "batch_size": batch_size}
     vectors: list[np.ndarray] = []
     for model in models:
-        samples, questions = (placed(batch, model) for batch in (train, query))
-        factors = fit_factors(model, samples, **options)
+        factors = fit_factors(model, train, **options)
         p = influence_vectors(
             model,
             factors,
-            samples,
-            questions,
+            train,
+            query,
             groups_m,
             num_classes * bins,
             statistics="fixed",

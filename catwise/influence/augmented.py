@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import default_collate
 
 from catwise.core.errors import InputError
@@ -34,11 +34,11 @@ class Augmented:
     change: Callable[..., Any]
     draws: int = 4
 
-    def make_samples(self, model: nn.Module, name: str) -> Samples:
+    def make_samples(self, name: str) -> Samples:
         """Return the samples as they are, with a view for each draw."""
         if not isinstance(self.draws, int) or self.draws < 1:
             raise InputError(f"{name}: expected 1 draw of augmentation or more; got {self.draws}")
-        plain = as_samples(self.data, model, name)
+        plain = as_samples(self.data, None, name)
         views = [
             Samples(plain.labels, partial(self._changed, plain, name, draw))
             for draw in range(self.draws)

@@ -98,7 +98,9 @@ def _last_layer(model: nn.Module, train: Samples, logits: Logits) -> tuple[str, 
             continue
         directions_k = _directions(logits_nk)
         scale = float(g_nto[0, 0] @ directions_k / (directions_k @ directions_k))
-        if torch.allclose(g_nto[:, 0], scale * directions_k.expand_as(g_nto[:, 0]), rtol=0.01):
+        if scale and torch.allclose(
+            g_nto[:, 0], scale * directions_k.expand_as(g_nto[:, 0]), rtol=0.01
+        ):
             o, i = matrix_shape(layers[name])
             if o * i > LARGEST:
                 raise InputError(

@@ -32,7 +32,7 @@ AT_ONCE = 256  # samples that are read at once where nothing else is said
 
 
 class Samples:
-    """Give any samples of a training or query set as a batch, on the device of the model.
+    """Give any samples of a training or query set as a batch.
 
     ``labels`` (n,) are read once; nothing else is kept of a Dataset but its ``marks``. ``views``
     are the samples as the training saw them: themselves, or random changes of them.
@@ -55,6 +55,21 @@ class Samples:
         """Return the batch of the samples with these numbers."""
         return self.read(rows)
 
+    def only(self, numbers: Tensor) -> "Samples":
+        """Return the samples with these numbers, as they are."""
+        return Samples(self.labels[numbers], lambda rows: self.rows(numbers[rows]))
+
+    def placed(self, model: nn.Module) -> "Samples":
+        """Return the samples as the model takes them: on its device, floats in its dtype."""
+        like, accepted, home = _like(model), _accepted(model), self.labels.device
+
+        def rows(numbers: Tensor | slice) -> Batch:
+            batch = self.rows(numbers.to(home) if isinstance(numbers, Tensor) else numbers)
+            return tuple(moved(_named(part, accepted), like) for part in batch)
+
+        views = [view.placed(model) for view in self.views if view is not self]
+        return Samples(self.labels.to(like.device), rows, self._marks_n, views)
+
     def seen_as(self, views: Sequence["Samples"]) -> "Samples":
         """Return the same samples, which the training saw as these."""
         return Samples(self.labels, self.read, self._marks_n, views)
@@ -72,11 +87,11 @@ class Samples:
 class Source(Protocol):
     """Make Samples of itself, as Augmented does."""
 
-    def make_samples(self, model: nn.Module, name: str) -> Samples:
-        """Return the samples on the device of the model; ``name`` is theirs in errors."""
+    def make_samples(self, name: str) -> Samples:
+        """Return the samples, for no model yet; ``name`` is theirs in errors."""
 
 
-def as_samples(data: Data, model: nn.Module, name: str = "samples") -> Samples:
+def as_samples(data: Data, model: nn.Module | None, name: str = "samples") -> Samples:
     """Make Samples of tensors, a torch Dataset, a datasets.Dataset, a DataLoader or a Source.
 
     Tensors, or what numpy makes arrays of, are a tuple of all inputs of the model, then the labels,
@@ -84,22 +99,22 @@ def as_samples(data: Data, model: nn.Module, name: str = "samples") -> Samples:
     others those are kept that the model's ``forward`` names. An item of a Dataset is such a tuple
     or dictionary of one sample. A DataLoader gives its Dataset and the function that collates, and
     nothing else: samples keep their order in the Dataset. Floating inputs take the dtype of the
-    model, labels become int64.
+    model, labels become int64. Without a model, inputs stay as they are until there is one.
 
     Raises InputError, with ``name``, for samples that cannot be read by number, for none, for parts
     of different sizes, for labels that are no whole numbers (n,), and where a second look at the
     first samples finds others, as random augmentation does; and for a model without parameters.
     """
-    if isinstance(data, Samples):
-        return data
-    if isinstance(data, Source):
-        return data.make_samples(model, name)
-    like = next((part for part in model.parameters() if part.is_floating_point()), None)
-    if like is None:
-        raise InputError("model: expected parameters; got none")
+    like = None if model is None else _like(model)
+    accepted = set() if model is None else _accepted(model)
+    if isinstance(data, Samples | Source):
+        samples = data if isinstance(data, Samples) else data.make_samples(name)
+        return samples if model is None else samples.placed(model)
+    if _is_array(data):
+        data = (data,)  # without labels, which is refused
     if isinstance(data, Mapping) and all(_is_array(part, list) for part in data.values()):
         tensors = {key: as_tensor(part, name) for key, part in data.items()}
-        return _of_tensors(_as_batch(tensors, _accepted(model), name), like, name)
+        return _of_tensors(_as_batch(tensors, accepted, name), like, name)
     if (
         isinstance(data, tuple | list)
         and all(_is_array(part) for part in data[:-1])
@@ -119,7 +134,7 @@ def as_samples(data: Data, model: nn.Module, name: str = "samples") -> Samples:
         )
     if not len(dataset):
         raise InputError(f"{name}: expected samples; got none")
-    return _of_dataset(_Reader(dataset, collate, _accepted(model), like, name))
+    return _of_dataset(_Reader(dataset, collate, accepted, like, name))
 
 
 def _is_array(part: Any, *others: type) -> bool:
@@ -139,7 +154,7 @@ def as_tensor(part: Any, name: str) -> Tensor:
         ) from None
 
 
-def _of_tensors(parts: Batch, like: Tensor, name: str) -> Samples:
+def _of_tensors(parts: Batch, like: Tensor | None, name: str) -> Samples:
     placed = tuple(moved(part, like) for part in checked_parts(parts, name))
     return Samples(placed[-1], lambda rows: tuple(taken(part, rows) for part in placed))
 
@@ -206,6 +221,14 @@ def _accepted(model: nn.Module) -> set[str]:
     return set(inspect.signature(model.forward).parameters)
 
 
+def _like(model: nn.Module) -> Tensor:
+    """Return a parameter, whose device and dtype the inputs take."""
+    like = next((part for part in model.parameters() if part.is_floating_point()), None)
+    if like is None:
+        raise InputError("model: expected parameters; got none")
+    return like
+
+
 class _Reader:
     """Read samples of a Dataset, collated as its DataLoader does."""
 
@@ -214,7 +237,7 @@ class _Reader:
         dataset: Any,
         collate: Callable[[list[Any]], Any],
         accepted: set[str],
-        like: Tensor,
+        like: Tensor | None,
         name: str,
     ) -> None:
         self.dataset, self.collate, self.accepted = dataset, collate, accepted
@@ -239,12 +262,20 @@ def _as_batch(batch: Mapping[str, Any], accepted: set[str], name: str) -> Batch:
     if key is None:
         raise InputError(f"{name}: expected items with labels or label; got {', '.join(batch)}")
     tensors = {k: part for k, part in batch.items() if isinstance(part, Tensor) and k != key}
-    known = {k: part for k, part in tensors.items() if k in accepted}
-    return (known or tensors), batch[key]
+    return _named(tensors, accepted), batch[key]
 
 
-def moved(part: Any, like: Tensor) -> Any:
-    """Move tensors, one or a dictionary, to the device of the model, and floats to its dtype."""
+def _named(part: Any, accepted: set[str]) -> Any:
+    """Keep of a dictionary the tensors that the model's forward names, if it names any."""
+    if not isinstance(part, Mapping):
+        return part
+    return {name: value for name, value in part.items() if name in accepted} or part
+
+
+def moved(part: Any, like: Tensor | None) -> Any:
+    """Move tensors, one or a dictionary, to the device of ``like``, and floats to its dtype."""
+    if like is None:
+        return part
     if isinstance(part, Mapping):
         return {name: moved(value, like) for name, value in part.items()}
     dtype = like.dtype if part.is_floating_point() else part.dtype

@@ -14,7 +14,6 @@ from catwise.ceiling.verdict import Verdict
 from catwise.core.errors import InputError
 from catwise.core.progress import Progress
 from catwise.fidelity.subsets import halves_of_labels
-from catwise.improvement.first_calls import FEW
 from catwise.improvement.own_models import CheckedTraining, TrainFunction
 from catwise.influence.layers import frozen
 from catwise.influence.samples import Samples
@@ -70,8 +69,7 @@ def retrained_verdict(
         model = retrain(weights_n, number)
         return model.to(like) if isinstance(model, nn.Module) else model
 
-    few = fitted.train.rows(FEW)
-    training = CheckedTraining(placed, few, len(classes), fitted.logits, "retrain")
+    training = CheckedTraining(placed, fitted.train, len(classes), fitted.logits, "retrain")
     for number, kept_n in progress(list(enumerate(kept_hn))):
         model = training(kept_n / kept_n.mean(), number)
         if fingerprint(fitted.model) != fitted.fingerprint:

@@ -4,6 +4,7 @@ import copy
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -113,7 +114,7 @@ def announced_plan(work: Work, batch_size: int, memory: float | None) -> MemoryP
         memory=free_memory(work.train.labels.device) / 2 if memory is None else memory,
         statistics=work.statistics,
     )
-    line = str(plan)
+    line = str(replace(plan, passes=plan.passes * len(work.train.views)))
     with suppress(InputError):
         line += f"; {duration(estimated_seconds(work, plan))}"
     print(line, file=sys.stderr, flush=True)

@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from torch.utils.data import DataLoader, TensorDataset
 
-from catwise import improve
+from catwise import Augmented, improve
 from catwise.core.errors import InputError
 from catwise.core.statistics import Estimate
 from catwise.improvement.acceptance import Gain
@@ -17,6 +18,7 @@ from catwise.improvement.own_training import Improvement, averaged_influence
 from catwise.improvement.path import Judgement, Path, Round, Trial
 from catwise.improvement.proposals import Evidence, Frequency, direction
 from catwise.influence.factors import fit_factors
+from catwise.influence.samples import as_samples
 from catwise.influence.vectors import influence_vectors
 from tests.helpers.small import blobs
 
@@ -125,8 +127,8 @@ def test_a_class_with_too_few_validation_samples_is_named():
 def test_samples_that_are_no_tensors_are_named(name):
     train, validation, test, _ = problem(0, 0)
     parts = {"train": train, "validation": validation, "test": test}
-    parts[name] = torch.utils.data.TensorDataset(*parts[name])
-    with pytest.raises(InputError, match=rf"^{name}: expected a tuple of .*; got TensorDataset"):
+    parts[name] = zip(*parts[name], strict=True)
+    with pytest.raises(InputError, match=rf"^{name}: expected tensors, or a Dataset .*; got zip"):
         improve(trainer(train), **parts, classes="abc", **OPTIONS)
     parts[name] = (list(train[0]), train[1])
     with pytest.raises(InputError, match=rf"^{name}: expected a tuple of .*; got list$"):
@@ -144,6 +146,41 @@ def test_arrays_frames_and_series_are_taken_as_tensors_are():
     )
     assert given.weights_n.tobytes() == expected.weights_n.tobytes()
     assert str(given) == str(expected)
+
+
+def as_dictionary(part):
+    return {"input": part[0], "number": torch.arange(len(part[1])), "labels": part[1]}
+
+
+def as_loader(part):
+    return DataLoader(TensorDataset(*part), batch_size=7)
+
+
+@pytest.mark.parametrize(
+    "make", [lambda part: TensorDataset(*part), as_loader, as_dictionary], ids=["items", "", "dict"]
+)
+def test_datasets_loaders_and_dictionaries_are_taken_as_tensors_are(make):
+    *parts, _ = problem(4, flips=30)
+    given, expected = (
+        improve(trainer(parts[0]), *sets, "abc", **OPTIONS) for sets in (map(make, parts), parts)
+    )
+    np.testing.assert_allclose(given.weights_n, expected.weights_n, rtol=1e-9)
+    assert str(given) == str(expected)
+
+
+def test_of_augmented_samples_the_influence_is_averaged_and_the_margins_are_as_they_are():
+    train, validation, test, _ = problem(4, flips=30)
+    moved = (train[0] + 0.3, train[1])
+    seen = {"plain": [], "moved": [], "augmented": []}
+    sets = {"plain": train, "moved": moved, "augmented": Augmented(train, lambda x: x + 0.3)}
+    for name, samples in sets.items():
+        asking = {"a": lambda evidence, name=name: seen[name].append(evidence) or np.ones(90)}
+        options = OPTIONS | {"proposals": asking, "kind": "identity", "damping": 1.0}
+        improve(trainer(train), samples, validation, test, "abc", **options)
+    plain, moved, augmented = (found[0] for found in seen.values())
+    np.testing.assert_allclose(augmented.p_nk, moved.p_nk, rtol=1e-9, atol=1e-12)
+    assert not np.allclose(augmented.p_nk, plain.p_nk)
+    np.testing.assert_array_equal(augmented.margin_n, plain.margin_n)
 
 
 class Answer(torch.nn.Module):
@@ -359,8 +396,8 @@ def test_samples_that_are_in_two_sets_are_counted_and_if_many_refused(as_given):
     half = len(validation[0]) // 2
     for count, line in ((7, "7 of 300 samples are in train too"), (half + 1, "not in train; got")):
         shared = torch.cat([train[0].repeat(9, 1)[:count], validation[0][count:]])
-        given = {"validation": as_batch("", (as_given(shared), validation[1]))}
-        sets = {"train": as_batch("", train)} | given
+        given = as_batch("", (as_given(shared), validation[1]))
+        sets = {"train": as_samples(train, None), "validation": as_samples(given, None)}
         if count == 7:  # as in a table of few categories
             with pytest.warns(UserWarning, match=rf"^validation: {line}"):
                 require_apart(sets)

@@ -124,6 +124,13 @@ def test_a_diagnosis_by_it_is_saved_and_asked_again(tmp_path):
         lambda: nn.Sequential(nn.Linear(4, K), nn.LogSoftmax(dim=1)),
         lambda: nn.Sequential(nn.Linear(4, K), nn.LayerNorm(K)),
         lambda: nn.Sequential(nn.Unflatten(1, (1, 4)), nn.Conv1d(1, K, 4), nn.Flatten()),
+        lambda: nn.Sequential(
+            nn.Linear(4, K),
+            nn.Threshold(1e9, 0.0),  # through which no gradient comes
+            nn.Unflatten(1, (1, K)),
+            nn.Conv1d(1, K, K),
+            nn.Flatten(),
+        ),
     ],
 )
 def test_a_model_without_a_linear_last_layer_is_refused(make):

@@ -17,6 +17,7 @@ from catwise.core.losses import logits_of, per_sample_loss
 from catwise.data.free_memory import free_memory
 from catwise.diagnosis import diagnose
 from catwise.influence import duration
+from catwise.influence.augmented import Augmented
 from catwise.influence.duration import Work, estimated_seconds
 from catwise.influence.factors import fit_factors
 from catwise.influence.layers import covered_layers
@@ -111,6 +112,8 @@ def test_a_diagnosis_in_little_memory_is_that_in_much(capsys):
         r"memory: about .* MB at the peak, .* at once; one pass .*; less than a minute\n", first
     )
     assert re.search(r"; \d+ passes over the training samples", second)
+    diagnose(model, Augmented(train, lambda x: x, draws=3), query, "abc")
+    assert "; 3 passes over the training samples" in capsys.readouterr().err
     np.testing.assert_allclose(parts.p_nk, whole.p_nk, rtol=1e-5, atol=1e-9)
 
 
