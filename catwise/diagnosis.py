@@ -13,6 +13,7 @@ from catwise.ceiling.check import check_ceiling
 from catwise.ceiling.decision import SIZE, SMALL_GAIN, uncalibrated_verdict
 from catwise.ceiling.joint_direction import joint_weights
 from catwise.core.errors import InputError, optional_packages
+from catwise.core.fingerprint import fingerprint
 from catwise.core.losses import Logits, Loss, logits_of, per_sample_loss, with_logits
 from catwise.core.numbers import require_number
 from catwise.core.progress import Progress
@@ -23,7 +24,6 @@ from catwise.influence.curvature import Curvature
 from catwise.influence.duration import Work
 from catwise.influence.factors import Kind, fit_factors, layers_of_logits, require_options
 from catwise.influence.fisher_passes import Mask
-from catwise.influence.layers import select_layers
 from catwise.influence.moving_statistics import Statistics
 from catwise.influence.samples import Data, Samples, as_samples
 from catwise.sharing import folder, frames, given
@@ -37,7 +37,6 @@ from catwise.sharing.questions import (
     predicted_labels,
     query_loss,
 )
-from catwise.training.models import fingerprint
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -288,14 +287,14 @@ def diagnose(
     require_options(kind, "importance", damping, samples, batch_size, len(train))
     labels_n = train.labels.cpu().numpy()
     bins_m = given.dealt_bins(query.labels.cpu().numpy(), classes, bins, seed)
-    pairs = 0 if curvature else samples or len(train)
+    pairs = 0 if curvature is not None else samples or len(train)
     parts = len(workers.devices) if workers else 1
     passes: dict[str, Any] = {"workers": workers, "progress": progress}
     options = {"damping": damping, "seed": seed, "samples": samples, "mask": mask}
     trainings: dict[str, Any] = {"halves": halves, "seed": seed, "small_gain": small_gain}
     with torch.enable_grad():
-        if curvature:
-            layers = select_layers(model, curvature.names)
+        if curvature is not None:
+            layers = given.checked_curvature(curvature, model, train)
         else:
             layers = layers_of_logits(model, train, logits, embeddings=embeddings, norms=norms)
         work = Work(model, layers, train, bins_m, logits, loss, kind, pairs, parts, statistics)

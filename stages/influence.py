@@ -9,6 +9,7 @@ import torch
 from catwise.config.schema import DataSet, Factored, Logistic
 from catwise.core.device import torch_device
 from catwise.core.errors import InputError
+from catwise.core.fingerprint import fingerprint
 from catwise.core.precision import precision
 from catwise.core.progress import progress
 from catwise.core.statistics import area_under_curve
@@ -23,7 +24,6 @@ from catwise.pipeline.fitted_factors import as_trained
 from catwise.pipeline.stage import run, section_errors, settings
 from catwise.pipeline.tables import VECTORS
 from catwise.pipeline.workers import pool
-from catwise.training.models import fingerprint
 
 # of bins, by kind
 FILES = {"endpoint": "endpoint_runs", "segments": "segments", "last_layer": "last_layer"}

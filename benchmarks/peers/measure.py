@@ -35,8 +35,8 @@ from benchmarks.peers.labels import LABELS
 from benchmarks.peers.libraries import LIBRARIES
 from benchmarks.peers.ours import OURS
 from benchmarks.processes import apart, held, reset_peak
+from catwise.core.fingerprint import fingerprint
 from catwise.fidelity.scores import scores
-from catwise.training.models import fingerprint
 
 __all__ = ["METHODS", "compare", "flip_auc", "main"]
 

@@ -21,12 +21,12 @@ from benchmarks.machine import machine
 from benchmarks.speed.influence import BATCH, DRAWN, QUICK, compare
 from benchmarks.speed.training import throughput
 from benchmarks.speed.vmap_training import compare_vmap_with_loop
+from catwise.core.fingerprint import fingerprint
 from catwise.core.losses import Batch
 from catwise.core.precision import Precision, precision
 from catwise.core.statistics import spearman
 from catwise.influence.factors import fit_factors
 from catwise.influence.vectors import influence_vectors
-from catwise.training import models
 
 __all__ = ["LARGE", "NARROW", "compare_devices", "compare_precisions", "paper_size"]
 
@@ -129,7 +129,7 @@ def paper_size(device: str, case: Case) -> dict[str, Any]:
         "images": images,
         "n": case.n,
         "m": case.m,
-        "weights": models.fingerprint(model)[:12],
+        "weights": fingerprint(model)[:12],
     }
     options: dict[str, Any] = {"kind": "ekfac", "damping": 0.1, "seed": 0, "batch_size": BATCH}
     with precision("tf32", device):

@@ -15,6 +15,7 @@ import numpy as np
 from catwise.ceiling.crossfit import as_bins, crossfitted_headroom
 from catwise.ceiling.headroom import headroom
 from catwise.ceiling.pca_rule import first_component_ratio, uncentred_spectrum
+from catwise.core.errors import InputError
 from catwise.core.statistics import Estimate, jackknife_half_width
 
 __all__ = ["CeilingCheck", "check_ceiling"]
@@ -76,7 +77,8 @@ def check_ceiling(p_nkb: np.ndarray, classes: Sequence[str] | None = None) -> Ce
     """Compute the four figures from influence vectors on bins of the validation samples.
 
     ``classes`` are the names of the columns k, their numbers where left out. Raises InputError for
-    fewer than 3 bins, for a class without influence, and for values that are not finite.
+    fewer than 2 classes or 3 bins, for a class without influence, and for values that are not
+    finite.
 
     >>> p_nk = np.array([[1.0, -2.0], [-1.0, 2.0]])  # what helps one class harms the other
     >>> check = check_ceiling(np.repeat(p_nk[:, :, None], 3, axis=2), ["cat", "dog"])
@@ -84,6 +86,8 @@ def check_ceiling(p_nkb: np.ndarray, classes: Sequence[str] | None = None) -> Ce
     (False, ('cat', 'dog'), 1.0)
     """
     p_nkb = as_bins(p_nkb)
+    if p_nkb.shape[1] < 2:
+        raise InputError("influence vectors: expected two classes or more; got 1")
     total_nk = p_nkb.sum(axis=2)
     without = [total_nk - p_nkb[:, :, b] for b in range(p_nkb.shape[2])]
     room = headroom(total_nk)

@@ -93,10 +93,14 @@ def direction_weights(
 
     The weights are the nearest ones with 0 <= w <= w_max and mean 1, within each label where
     ``labels_n`` is given. A direction of zeros but for rounding, as at a ceiling, leaves the start.
+    Raises InputError for a direction that is not finite, and for a w_max below 1.
 
     >>> direction_weights(np.array([0.5, 0.5, 0.5, -1.5]), size=0.5).round(2)
     array([1.33, 1.33, 1.33, 0.  ])
     """
+    require_finite(delta_n, "direction", ("sample",))
+    if not w_max >= 1:
+        raise InputError(f"w_max: expected at least 1, or no weights have mean 1; got {w_max}")
     mean = np.abs(delta_n).mean()
     scale = size / mean if mean > 1e-9 else 0
     x_n = (1 if start_n is None else start_n) + scale * delta_n

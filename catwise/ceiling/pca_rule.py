@@ -25,7 +25,7 @@ def first_component_ratio(p_nk: np.ndarray) -> float:
     require_finite(p_nk, "influence vectors", ("sample", "class"))
     centred_nk = p_nk - p_nk.mean(axis=0)
     variance_k = np.linalg.svd(centred_nk.astype(np.float64), compute_uv=False) ** 2
-    if variance_k.sum() == 0:
+    if not np.sqrt(variance_k.sum()) > 1e-12 * np.linalg.norm(p_nk):
         raise InputError(
             "influence vectors: expected vectors that differ; got one vector for all samples"
         )

@@ -1,7 +1,10 @@
 """Hold a verdict (room, a ceiling, or why nothing can be told), and say it in words."""
 
 from dataclasses import dataclass, replace
+from math import inf
 from typing import Any, Literal
+
+import numpy as np
 
 from catwise.core.statistics import Estimate
 
@@ -111,7 +114,8 @@ class Verdict:
             return (
                 "cannot tell: influence does not predict retraining here, apart from the effect of"
                 f" how many samples of a class are left; slope {slope.value:.2g} ({_ends(slope)}),"
-                f" rank correlation {score.value:.2g} ({_ends(score)}){wrong if self.wrong else ''}"
+                f" rank correlation {score.value:.2g} ({_ends(score, limit=1)})"
+                f"{wrong if self.wrong else ''}"
             )
         if self.answer == "room":
             decided = "; decided in loss, accuracy may stay as it is"
@@ -206,7 +210,8 @@ class Verdict:
     @property
     def _of_the_mass(self) -> str:
         gain = self.crossfitted
-        value, low, high = (f"{100 * share:.3g}" for share in (gain.value, gain.low, gain.high))
+        shares = np.clip([gain.value, gain.low, gain.high], -1, 1)  # no share is larger
+        value, low, high = (f"{100 * share:.3g}" for share in shares)
         could = "other weights could lower the loss of every class at once, by"
         if self.answer == "room":
             interval = f"95 % interval {low} to {high} %"
@@ -223,5 +228,7 @@ class Verdict:
         )
 
 
-def _ends(estimate: Estimate) -> str:
-    return f"95 % {estimate.low:.2g} to {estimate.high:.2g}"
+def _ends(estimate: Estimate, limit: float = inf) -> str:
+    """Write the interval, as far as values can go."""
+    low, high = max(estimate.low, -limit), min(estimate.high, limit)
+    return f"95 % {low:.2g} to {high:.2g}"

@@ -72,8 +72,7 @@ def main(
     (``catwise.improve``).
     """
     start = time.perf_counter()
-    if not allowed_loss >= 0:
-        raise InputError(f"--allowed-loss: expected 0 or more points; got {allowed_loss}")
+    require_number("--allowed-loss", allowed_loss, 0)
     require_number("--halves", halves, FEWEST_SUBSETS, whole=True)
     if not re.fullmatch(r"\w+", name):
         raise InputError(f"--name: expected letters, digits and _; got {name!r}")

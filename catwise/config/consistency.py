@@ -136,6 +136,9 @@ def _along(dataset: DataSet) -> Iterator[Problem]:
         yield "removal.influence", "no segments where influence.segments is 0", ", ".join(ranked)
     if "segments" in proposing and not section.segments:
         yield "improve.influence", "no segments where influence.segments is 0", ", ".join(proposing)
+    if "ekfac_runs" in kinds and dataset.curvature.kind != "ekfac":
+        expected = f"no ekfac_runs where curvature.kind is {dataset.curvature.kind}"
+        yield "fidelity.kinds", expected, ", ".join(kinds)
     if "endpoint_runs" in ranked and section.runs == 1:
         yield "removal.influence", "no runs where influence.runs is 1", ", ".join(ranked)
     unrolls = isinstance(train, Convolutional) and train.model == "cnn" and not train.augment

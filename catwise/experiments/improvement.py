@@ -100,13 +100,13 @@ def run_improvement(dataset: str, parameters: DataSet) -> Experiment:
         )
         counts_k = np.bincount(labels["validation_a"], minlength=len(classes))
         experiment = Experiment(path, classes, counts_k)
-        experiment.slope = points_per_nat(path, counts_k, labels["validation_b"])
+        experiment.slope = points_per_nat(path, counts_k)
         _add_methods(experiment, trainer, flipped_n)
         _measure(experiment, trainer)
     return experiment
 
 
-def points_per_nat(path: Path, counts_k: np.ndarray, labels_m: np.ndarray) -> float:
+def points_per_nat(path: Path, counts_k: np.ndarray) -> float:
     """Fit how much accuracy a predicted nat per sample gave in the trials on validation B.
 
     It is the slope of the line through 0, over the classes of all trials; NaN without a trial.

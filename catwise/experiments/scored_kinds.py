@@ -20,7 +20,7 @@ from catwise.experiments.along_training import training_of, vectors_along
 from catwise.fidelity.cost import COUNTED, Sizes, trainings
 from catwise.influence.trajectory import average
 from catwise.pipeline.files import read_npz
-from catwise.pipeline.tables import VECTORS
+from catwise.pipeline.tables import VECTORS, kinds_of
 from catwise.pipeline.workers import pool
 
 __all__ = ["costs", "curvature_section", "vectors_by_kind"]
@@ -82,16 +82,11 @@ def vectors_by_kind(
 
 def _computed(dataset: str, parameters: DataSet) -> dict[str, np.ndarray]:
     """Read P of the kinds that the stage ``influence`` computed."""
-    kinds: dict[str, str] = {parameters.curvature.kind: "endpoint"}
-    kinds |= {"segments_runs": "segments", "last_layer_runs": "last_layer"}
-    if parameters.influence.runs == 1:
-        kinds |= {"segments": "segments", "last_layer": "last_layer"}
-    else:
-        kinds["ekfac_runs"] = "endpoint_runs"
+    kinds = kinds_of(parameters.curvature.kind, parameters.influence.runs)
     arrays = read_npz(Path("reports", "influence", dataset, "vectors.npz"))
     return {
         kind: arrays[VECTORS[name]].astype(np.float64)
-        for kind, name in kinds.items()
+        for name, kind in kinds.items()
         if VECTORS[name] in arrays
     }
 

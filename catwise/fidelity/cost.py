@@ -5,15 +5,7 @@ from dataclasses import dataclass
 __all__ = ["COUNTED", "Sizes", "trainings"]
 
 COUNTED = "label_counts"  # the kind of P that needs no influence
-FITS = {  # passes over pairs
-    "ekfac": 2,
-    "ekfac_linear": 2,
-    "ekfac_fixed": 2,
-    "ekfac_unaugmented": 2,
-    "kfac": 1,
-    "diagonal": 1,
-    "identity": 0,
-}
+FITS = {"ekfac": 2, "kfac": 1, "diagonal": 1, "identity": 0}  # passes over pairs
 
 
 @dataclass(frozen=True)
@@ -60,9 +52,7 @@ def trainings(kind: str, sizes: Sizes) -> float:
         passes = one + sizes.segments * (fit + gradients) + sizes.m
     elif kind.startswith("last_layer"):
         passes = one + (2 * gradients + sizes.m) / 3
-    elif kind == "ekfac_runs":
-        passes = one + fit + vectors
     else:
-        passes = one + FITS[kind] * sizes.pairs + vectors
+        passes = one + FITS[kind.partition("_")[0]] * sizes.pairs + vectors
     several = kind.endswith("_runs") and kind != "exact_runs"
     return (sizes.runs if several else 1) * passes / one

@@ -50,11 +50,11 @@ def tabulate(
 
 
 def headlines(summary: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return the best kind, and its score beside the ceiling, by design and measure."""
+    """Return the best kind that has a score, with it and the ceiling, by design and measure."""
     best: dict[str, dict[str, Any]] = {}
     for row in summary:
         case = f"{row['measure']}_{row['design']}"
-        if case not in best or row["lds"] > best[case]["lds"]:
+        if case not in best or np.isnan(best[case]["lds"]) or row["lds"] > best[case]["lds"]:
             best[case] = row
     values = {"best_kind": "kind", "lds_best": "lds", "ceiling": "ceiling"}
     return {

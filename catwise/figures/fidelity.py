@@ -1,5 +1,6 @@
 """Draw how well influence vectors predict training again, and what that costs."""
 
+from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -44,7 +45,7 @@ def fidelity(
         "How well the influence vectors predict retraining, by kind",
         "Spearman's rho between the predicted and the actual loss or accuracy of a class after"
         " training on other subsets, averaged over their seeds. Bars: mean over the classes, with"
-        " its 95 % bootstrap interval over the subsets; circles: classes. Dashed: the ceiling that"
+        " its 95 % jackknife interval over the subsets; circles: classes. Dashed: the ceiling that"
         " the noise between seeds sets to any prediction, where subsets were trained under several."
         f"{_leaders(summary, differences)}{_beside_counting(differences)}"
         + (f" AUC of flipped labels:{auc}." if auc else ""),
@@ -135,7 +136,7 @@ def fidelity_cost(summary: pd.DataFrame) -> Picture:
         figure,
         None,
         "How well each kind of influence predicts retraining, against what it costs",
-        "Mean linear datamodeling score over the classes with its 95 % bootstrap interval, of loss"
+        "Mean linear datamodeling score over the classes with its 95 % jackknife interval, of loss"
         " (filled) and of accuracy (white), against the passes over samples that the vectors need,"
         " their trainings included, in units of one training. Counting labels costs nothing. The"
         " ceiling that the noise between seeds sets is dashed for loss and dotted for accuracy.",
@@ -145,7 +146,7 @@ def fidelity_cost(summary: pd.DataFrame) -> Picture:
 
 def _points(axes: Axes, rows: pd.DataFrame, filled: bool) -> None:
     """Draw a point with its interval for each kind, in a colour and with a marker of its own."""
-    marks = zip(VISIBLE * 2, "osD^v<>PX*hd", strict=False)
+    marks = zip(cycle(VISIBLE), cycle("osD^v<>PX*hd"), strict=False)
     for row, (colour, marker) in zip(rows.to_dict("records"), marks, strict=False):
         ends = [[row["lds"] - row["low"]], [row["high"] - row["lds"]]]
         style: dict[str, Any] = {"color": colour, "capsize": 2, "elinewidth": 0.8}

@@ -32,6 +32,7 @@ from catwise.core.statistics import Estimate
 
 __all__ = ["Gain", "Rule", "accepted", "gain"]
 
+BETTER = "another gains more"
 POINTS = 100  # of accuracy, in a share of right answers of 1
 
 
@@ -125,7 +126,8 @@ def accepted(gain: Gain) -> bool:
 
     What a class may lose is asked of the ``Rule``.
     """
-    return (gain.mean.low > 0 or gain.worst.low > 0) and _no_fall(gain)
+    falls = min(gain.mean.value, gain.worst.value) < 0
+    return (gain.mean.low > 0 or gain.worst.low > 0) and not falls
 
 
 @dataclass(frozen=True)
@@ -163,11 +165,13 @@ class Rule:
             reason = self._objection(right_sm, step)
             if not (reason or accepted(step)):
                 reason = "no sure gain, neither in the mean nor in the worst class"
-            reasons.append(reason or ("another gains more" if number != best else ""))
+            reasons.append(reason or (BETTER if number != best else ""))
         if best is not None and not reasons[best] and len(trials) > 1:
             judged = self.gain(self.crossfitted_choice(trials, before_sm), before_sm)
             if not accepted(judged):
                 reasons[best] = f"not confirmed by cross-fitting the choice: {judged}"
+                other = "the choice among the proposals is not confirmed by cross-fitting"
+                reasons = [other if reason == BETTER else reason for reason in reasons]
         return reasons
 
     def choice(self, trials: Sequence[np.ndarray], before_sm: np.ndarray) -> int | None:
@@ -222,10 +226,6 @@ class Rule:
         name = k if self.classes is None else self.classes[k]
         least = -POINTS * net.high_k[k]
         return f"class {name} loses {losses_k[k]:.2g} points (at least {least:.2g})"
-
-
-def _no_fall(gain: Gain) -> bool:
-    return min(gain.mean.value, gain.worst.value) >= 0
 
 
 class _Change:

@@ -25,11 +25,13 @@ def require_logits(
     logits: Logits,
     classes: int,
     called: str = "model",
+    finite: bool = True,
 ) -> None:
     """Call the model on a few samples; ``name`` and ``called`` are those in errors.
 
     It warns of outputs that look like probabilities. Raises InputError for inputs that the model
-    does not take, and for outputs that are no logits of as many ``classes`` or more.
+    does not take, for outputs that are no logits of as many ``classes`` or more, and for some that
+    are not finite unless ``finite`` is False.
     """
     shown = ", ".join(
         f"{key} {part.dtype} {tuple(part.shape)}".replace("torch.", "").strip()
@@ -39,9 +41,17 @@ def require_logits(
     output = _called(expected, logits, model, few)
     count, shape = len(few[-1]), _shape(output)
     if len(shape) != 2 or shape[0] != count or shape[1] < classes:
+        single = "which returns, for example, the columns 0 and z of a single output z"
+        remedy = f"; give logits=, {single}" if shape in ((), (count,), (count, 1)) else ""
         raise InputError(
-            f"{called}: expected logits of {classes} classes, {(count, classes)}; got {shape}; "
-            f"give logits=, which returns, for example, the columns 0 and z of a single output z"
+            f"{called}: expected logits of {classes} classes, {(count, classes)}; got "
+            f"{shape}{remedy}"
+        )
+    if finite and not output.isfinite().all():
+        wrong = float(output[~output.isfinite()][0])
+        raise InputError(
+            f"{called}: expected finite logits; got {wrong} for samples of {name}; the training "
+            f"may have diverged"
         )
     if output.min() >= 0 and (output.sum(1) - 1).abs().max() < ROUNDING:
         warnings.warn(

@@ -1,7 +1,9 @@
 """Train by the function of a user, and ask its models, on whatever device they are."""
 
+import inspect
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 import numpy as np
 import torch
@@ -9,12 +11,12 @@ from torch import nn
 
 from catwise.core.errors import InputError
 from catwise.core.evaluation import evaluating
+from catwise.core.fingerprint import fingerprint
 from catwise.core.losses import Logits, logits_of
 from catwise.improvement.first_calls import FEW, require_logits
 from catwise.influence.samples import Data, Samples, as_samples
-from catwise.training.models import fingerprint
 
-__all__ = ["CheckedTraining", "TrainFunction", "outputs", "right"]
+__all__ = ["CheckedTraining", "TrainFunction", "outputs", "require_trainer", "right"]
 
 AT_ONCE = 1000  # samples whose logits are computed together
 TrainFunction = Callable[[np.ndarray, int], nn.Module]  # weights (n,) and a seed -> the model
@@ -23,20 +25,21 @@ TrainFunction = Callable[[np.ndarray, int], nn.Module]  # weights (n,) and a see
 class CheckedTraining:
     """Train by the user's function, and refuse models that do not come from their weights.
 
-    train  the training samples, the first of which every model has to take, and to answer with
-           logits of the ``classes``
+    sets   samples by name, the first of which every model has to take, and to answer with logits of
+           the ``classes``
     marks  by seed, the fingerprints of the models, each trained with other weights
     """
 
     def __init__(
         self,
         function: TrainFunction,
-        train: Samples,
+        sets: Mapping[str, Samples],
         classes: int,
         logits: Logits,
         name: str = "train_function",
     ) -> None:
-        self.function, self.train, self.classes, self.logits = function, train, classes, logits
+        require_trainer(name, function)
+        self.function, self.sets, self.classes, self.logits = function, sets, classes, logits
         self.name = name
         self.marks: dict[int, list[str]] = defaultdict(list)
         self.last: tuple[nn.Module | None, str] = (None, "")
@@ -46,8 +49,10 @@ class CheckedTraining:
         if not (isinstance(model, nn.Module) and [*model.parameters()]):
             expected = "a torch module with parameters"
             raise InputError(f"{self.name}: expected {expected}; got {type(model).__name__}")
-        few = as_samples(self.train, model).rows(FEW)
-        require_logits("train", model, few, self.logits, self.classes, self.name)
+        plain = bool((weights_n == 1).all())  # with others a training may diverge, and has failed
+        for name, samples in self.sets.items():
+            few = as_samples(samples, model).rows(FEW)
+            require_logits(name, model, few, self.logits, self.classes, self.name, finite=plain)
         mark = fingerprint(model)
         before, mark_before = self.last
         if model is before and mark != mark_before:  # one that is returned as it was is no harm
@@ -62,20 +67,35 @@ class CheckedTraining:
         marks = self.marks.values()
         several = any(len(of_seed) > 1 for of_seed in marks)
         if several and all(len(set(of_seed)) == 1 for of_seed in marks):
-            raise self.same_models()
+            raise InputError(
+                f"{self.name}: expected another model with other weights; got the same;"
+                " multiply the loss of sample i by weights_n[i]"
+            )
 
-    def same_models(self) -> InputError:
-        """Return the error of a function whose models are the same whatever the weights."""
-        return InputError(
-            f"{self.name}: expected another model with other weights; got the same;"
-            " multiply the loss of sample i by weights_n[i]"
-        )
+
+def require_trainer(name: str, function: TrainFunction) -> None:
+    """Raise InputError for anything but a function of the weights and a seed.
+
+    >>> require_trainer("retrain", lambda weights_n: None)
+    Traceback (most recent call last):
+    catwise.core.errors.InputError: retrain: expected a function of (weights_n, seed); got <lambda>
+    """
+    with suppress(TypeError):
+        if not isinstance(function, nn.Module):
+            inspect.signature(function).bind(None, 0)
+            return
+    got = getattr(function, "__name__", type(function).__name__)
+    raise InputError(f"{name}: expected a function of (weights_n, seed); got {got}")
 
 
 def right(model: nn.Module, samples: Samples, logits: Logits = logits_of) -> np.ndarray:
-    """Tell which samples a model classifies right, in evaluation mode: (m,)."""
+    """Tell which samples a model classifies right, in evaluation mode: (m,).
+
+    None is right whose logits are not finite.
+    """
     logits_mk = outputs(model, samples, logits)
-    return (logits_mk.argmax(1) == samples.labels.to(logits_mk.device)).cpu().numpy()
+    right_m = logits_mk.argmax(1) == samples.labels.to(logits_mk.device)
+    return (right_m & logits_mk.isfinite().all(1)).cpu().numpy()
 
 
 @torch.no_grad()

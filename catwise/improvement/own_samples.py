@@ -28,19 +28,14 @@ def as_batch(name: str, given: Any) -> Batch:
     """Return inputs and labels, of tensors or what numpy makes arrays of, as tensors.
 
     Raises InputError, with ``name``, for anything else, for parts of different sizes, for inputs
-    that are NaN, and for labels that are no whole numbers (n,).
+    that are not finite, and for labels that are no whole numbers (n,).
     """
     parts = given if isinstance(given, tuple | list) else (given,)
     for part in parts:
         if not hasattr(part, "__array__"):
             expected = "a tuple of tensors or arrays, inputs and then labels"
             raise InputError(f"{name}: expected {expected}; got {type(part).__name__}")
-    batch = checked_parts(tuple(as_tensor(part, name) for part in parts), name)
-    for values in batch:
-        if len(missing := values.isnan().nonzero()):
-            sample = int(missing[0, 0])
-            raise InputError(f"{name}: expected numbers; got nan for sample {sample}")
-    return batch
+    return checked_parts(tuple(as_tensor(part, name) for part in parts), name)
 
 
 def checked_classes(classes: Any) -> tuple[str, ...]:
@@ -67,8 +62,8 @@ def require_labels(name: str, labels: torch.Tensor, classes: int) -> None:
 
 def checked_sets(
     train: Any, validation: Any, test: Any, classes: Sequence[str]
-) -> tuple[Samples, Samples, Samples]:
-    """Return the three sets; raise InputError for what ``improve`` cannot take."""
+) -> dict[str, Samples]:
+    """Return the three sets by name; raise InputError for what ``improve`` cannot take."""
     names = checked_classes(classes)
     sets = {
         "train": _checked("train", train, names, 1),
@@ -76,13 +71,12 @@ def checked_sets(
         "test": _checked("test", test, names, 2),
     }
     require_apart(sets)
-    return sets["train"], sets["validation"], sets["test"]
+    return sets
 
 
 def _checked(name: str, given: Any, classes: Sequence[str], fewest: int) -> Samples:
     """Return the samples; refuse labels that are no class, and too few samples of a class."""
-    whole = as_batch(name, given) if isinstance(given, tuple | list) else given
-    samples = as_samples(whole, None, name)
+    samples = as_samples(given, None, name)
     require_labels(name, samples.labels, len(classes))
     sizes_k = samples.labels.bincount(minlength=len(classes))
     if sizes_k.min() < fewest:

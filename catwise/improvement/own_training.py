@@ -15,7 +15,12 @@ from catwise.core.losses import Logits, logits_of, per_sample_loss
 from catwise.core.numbers import require_number
 from catwise.core.progress import Progress
 from catwise.improvement.acceptance import Gain, gain
-from catwise.improvement.own_models import CheckedTraining, TrainFunction, outputs, right
+from catwise.improvement.own_models import (
+    CheckedTraining,
+    TrainFunction,
+    outputs,
+    right,
+)
 from catwise.improvement.own_samples import checked_sets
 from catwise.improvement.path import Path, retrain_to_the_ceiling
 from catwise.improvement.proposals import (
@@ -156,13 +161,14 @@ def improve(
     >>> improve(by_least_squares, train, validation, test, "ab", runs=1, seeds=2).weights_n.shape
     (100,)
     """
-    train, validation, test = checked_sets(train, validation, test, classes)
+    sets = checked_sets(train, validation, test, classes)
+    train, validation, test = sets.values()
     numbers = {"runs": (runs, 1), "seeds": (seeds, 2), "bins": (bins, 3), "seed": (seed, 0)}
-    _require_sense(numbers, proposals, options)
+    _require_sense(numbers | {"rounds": (rounds, 1)}, allowed_loss, proposals, options)
     part_a, part_b, groups_m, count = _halves(validation, bins, np.random.default_rng(seed))
-    given, call = (train, part_a, groups_m, len(classes), count), options.get("logits", logits_of)
+    given = train, part_a, groups_m, len(classes), count
     known: dict[str, np.ndarray] = {"counts_k": np.bincount(part_a.labels.cpu().numpy())}
-    about = train, len(classes), call
+    about = sets, len(classes), options.get("logits", logits_of)
     trainer = CheckedTraining(train_function, *about)
     trainers = {ENDPOINT: trainer}
     if half_trained is not None:
@@ -178,40 +184,43 @@ def improve(
 
     def answers(weights_n: np.ndarray, start: int, samples: Samples) -> np.ndarray:
         models = (trainer(weights_n, seed + start + one) for one in progress(range(seeds)))
-        return np.stack([right(model, samples, call) for model in models])
+        return np.stack([right(model, samples, trainer.logits) for model in models])
 
     def train_all(candidates: Sequence[np.ndarray]) -> list[np.ndarray]:
         right_csm = [answers(weights_n, runs, part_b) for weights_n in candidates]
         trainer.require_other_models()
         return right_csm
 
+    labels = (samples.labels.cpu().numpy() for samples in (train, part_b))
     path = retrain_to_the_ceiling(
         train_all,
         influence,
         proposals,
-        train.labels.cpu().numpy(),
-        part_b.labels.cpu().numpy(),
+        *labels,
         region=region,
         rounds=rounds,
         allowed_loss=allowed_loss,
         classes=[str(name) for name in classes],
     )
-    net = None
-    if not (path.weights_n == 1).all():
-        compared = (path.weights_n, np.ones(len(path.weights_n)))
-        after, before = (answers(weights_n, runs + seeds, test) for weights_n in compared)
-        net = gain(after, before, test.labels.cpu().numpy())
-    return Improvement(path.weights_n, path, net)
+    if (path.weights_n == 1).all():
+        return Improvement(path.weights_n, path, None)
+    compared = path.weights_n, np.ones(len(path.weights_n))
+    after, before = (answers(weights_n, runs + seeds, test) for weights_n in compared)
+    return Improvement(path.weights_n, path, gain(after, before, test.labels.cpu().numpy()))
 
 
 def _require_sense(
     numbers: Mapping[str, tuple[Any, int]],
+    allowed_loss: float,
     proposals: Mapping[str, Proposal],
     options: Mapping[str, Any],
 ) -> None:
     """Raise InputError for numbers below their least, and for what is no proposal or no option."""
     for name, (value, least) in numbers.items():
         require_number(name, value, least, whole=True)
+    require_number("allowed_loss", allowed_loss, 0)
+    if not isinstance(proposals, Mapping):
+        raise InputError(f"proposals: expected names and functions; got {type(proposals).__name__}")
     for name, proposal in proposals.items():
         if not callable(proposal):
             expected = "a function of the evidence"

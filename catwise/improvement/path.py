@@ -16,6 +16,7 @@ from catwise.ceiling.check import check_ceiling
 from catwise.ceiling.decision import uncalibrated_verdict
 from catwise.ceiling.verdict import Answer
 from catwise.core.errors import InputError
+from catwise.core.numbers import require_number
 from catwise.core.statistics import require_finite
 from catwise.improvement.acceptance import Gain, Rule
 from catwise.improvement.proposals import Evidence, Proposal, Region
@@ -132,10 +133,8 @@ def retrain_to_the_ceiling(
 
     Differs from the paper: a step is a whole training, not one more epoch of it.
     """
-    if rounds < 1:
-        raise InputError(f"rounds: expected 1 or more; got {rounds}")
-    if not allowed_loss >= 0:
-        raise InputError(f"allowed_loss: expected 0 or more points; got {allowed_loss}")
+    require_number("rounds", rounds, 1, whole=True)
+    require_number("allowed_loss", allowed_loss, 0)
     weights_n = np.ones(len(labels_n))
     plain_sm = right_sm = train([weights_n])[0]
     rule = Rule(labels_m, plain_sm, level, allowed_loss, classes)

@@ -1,6 +1,6 @@
 """Average the gradients of training samples over what the training did to them at random."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -11,9 +11,12 @@ from torch.utils.data import default_collate
 
 from catwise.core.errors import InputError
 from catwise.core.losses import Batch
-from catwise.influence.samples import Data, Samples, as_samples, taken
+from catwise.core.numbers import require_number
+from catwise.influence.samples import Data, Samples, as_samples, input_marks, taken, values_of
 
 __all__ = ["Augmented"]
+
+FEW = slice(0, 8)  # samples that are changed twice, to see whether the change does as it should
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,9 @@ class Augmented:
     for each sample and draw, and is left as it was. A pass over the training samples takes
     ``draws`` times as long.
 
+    Samples that are made of it raise InputError for a change that gives another shape, or draws
+    from another generator.
+
     Differs from the paper, which is silent: kronfluence takes the gradients of samples as they are.
     """
 
@@ -36,13 +42,18 @@ class Augmented:
 
     def make_samples(self, name: str) -> Samples:
         """Return the samples as they are, with a view for each draw."""
-        if not isinstance(self.draws, int) or self.draws < 1:
-            raise InputError(f"{name}: expected 1 draw of augmentation or more; got {self.draws}")
+        require_number(f"{name}.draws", self.draws, 1, whole=True)
         plain = as_samples(self.data, None, name)
         views = [
             Samples(plain.labels, partial(self._changed, plain, name, draw))
             for draw in range(self.draws)
         ]
+        once, again = (views[0].rows(FEW) for _ in range(2))
+        if (input_marks(once) != input_marks(again)).any():
+            raise InputError(
+                f"{name}: expected a change that draws from torch's generator of the CPU; got other"
+                " inputs by the same seed"
+            )
         return plain.seen_as(views)
 
     def _changed(self, plain: Samples, name: str, draw: int, rows: Tensor | slice) -> Batch:
@@ -50,19 +61,26 @@ class Augmented:
         *inputs, labels = plain.rows(rows)
         numbers = torch.arange(len(plain))[rows] if isinstance(rows, slice) else rows
         items = []
-        with torch.random.fork_rng(devices=[]):
-            for row, sample in enumerate(numbers.tolist()):
-                torch.default_generator.manual_seed(sample * self.draws + draw)
-                item = self.change(*(taken(part, row) for part in inputs))
-                items.append(item if isinstance(item, tuple) else (item,))
         try:
-            batch = (*default_collate(items), labels)
-        except (RuntimeError, TypeError) as error:
-            message = f"{name}: expected changed inputs of one shape; got: {error}"
-            raise InputError(message) from None
-        if len(batch) != len(inputs) + 1:
-            raise InputError(
-                f"{name}: expected as many changed inputs as the model takes, {len(inputs)}; got"
-                f" {len(batch) - 1}"
-            )
-        return batch
+            with torch.random.fork_rng(devices=[]):
+                for row, sample in enumerate(numbers.tolist()):
+                    torch.default_generator.manual_seed(sample * self.draws + draw)
+                    item = self.change(*(taken(part, row) for part in inputs))
+                    items.append(item if isinstance(item, tuple) else (item,))
+            changed = default_collate(items)
+        except Exception as error:  # of a function that is not ours
+            message = f"{name}: expected a change of the inputs of one sample; got: {error}"
+            raise InputError(" ".join(message.split())) from error
+        expected, got = shapes(inputs), shapes(changed)
+        if got != expected:
+            raise InputError(f"{name}: expected changed inputs of shape {expected}; got {got}")
+        return *changed, labels
+
+
+def shapes(parts: Sequence[Any]) -> str:
+    """Write the shapes of the inputs of a sample.
+
+    >>> shapes([torch.zeros(5, 3, 8, 8)])
+    '(3, 8, 8)'
+    """
+    return " and ".join(str(tuple(part.shape[1:])) for given in parts for part in values_of(given))

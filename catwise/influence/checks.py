@@ -10,12 +10,12 @@ from catwise.core.errors import InputError
 from catwise.influence.layers import (
     NORMS,
     Layer,
-    as_matrices,
     coverage,
     covered_layers,
-    frozen,
+    layer_gradients,
     own_parameters,
     trained_parameters,
+    unfrozen,
 )
 from catwise.influence.visits import sample_gradients, visit_layers
 
@@ -84,16 +84,8 @@ def _expected(
     model: nn.Module, layers: dict[str, Layer], logits: Callable[[], Tensor]
 ) -> dict[str, Tensor]:
     """Differentiate the random sum of the first sample's logits: a matrix (o, i) for each layer."""
-    ids = {id(parameter) for layer in layers.values() for parameter in own_parameters(layer)}
-    parameters = {name: part for name, part in model.named_parameters() if id(part) in ids}
-    with frozen(model):
-        for parameter in parameters.values():
-            parameter.requires_grad_()
-        value = _summed(logits()[:1])
-        gradients = torch.autograd.grad(
-            value, list(parameters.values()), allow_unused=True, materialize_grads=True
-        )
-    return as_matrices(layers, dict(zip(parameters, gradients, strict=True)))
+    with unfrozen(model, layers) as parameters:
+        return layer_gradients(_summed(logits()[:1]), parameters, layers)
 
 
 def _first_gradient(layer: Layer, a: Tensor, g_nto: Tensor, shape: torch.Size) -> Tensor:

@@ -4,12 +4,14 @@ Vectors over the parameters are kept as a matrix per covered layer, (k, o, i) fo
 ``catwise.influence.layers``.
 """
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from catwise.core.fingerprint import fingerprint
 from catwise.core.losses import Batch, per_sample_loss
 from catwise.influence.layers import (
     as_matrices,
@@ -19,8 +21,16 @@ from catwise.influence.layers import (
     frozen,
     matrix_shape,
 )
+from catwise.influence.samples import as_samples
 
-__all__ = ["Curvature", "ExactHessian", "FactoredCurvature", "exact_hessian", "from_tensors"]
+__all__ = [
+    "Curvature",
+    "ExactHessian",
+    "FactoredCurvature",
+    "exact_hessian",
+    "from_tensors",
+    "full_precision",
+]
 
 Shapes = dict[str, tuple[int, int]]
 # The name of a layer and eigenvalues of the *mean* curvature -> the factor of each eigenvector.
@@ -29,11 +39,15 @@ Filter = Callable[[str, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class ExactHessian:
-    """Hold H = sum_i grad^2 l(z_i) + n l2 I, (p, p), over the covered layers in their order."""
+    """Hold H = sum_i grad^2 l(z_i) + n l2 I, (p, p), over the covered layers in their order.
+
+    ``weights`` is the fingerprint of the model that it was taken of, empty where it is not known.
+    """
 
     hessian: Tensor
     shapes: Shapes
     n: int
+    weights: str = ""
 
     @property
     def names(self) -> list[str]:
@@ -65,12 +79,19 @@ class FactoredCurvature:
     it the sum of Eq. 1. It also holds the bases ``outputs`` (o, o) and ``inputs`` (i, i), each
     unless it is the identity; a layer with groups has one of each for every group, stacked. The
     damping is a share of each layer's mean eigenvalue (0.1 is kronfluence's heuristic); it stands
-    for the penalty and for what is uncertain.
+    for the penalty and for what is uncertain. ``weights`` is the fingerprint of the model that it
+    was fitted to, empty where it is not known.
     """
 
     n: int
     damping: float
     layers: dict[str, dict[str, Tensor]]
+    weights: str = ""
+
+    @property
+    def shapes(self) -> Shapes:
+        """Return the shape of the matrix of each covered layer."""
+        return {name: _shape(layer["eigenvalues"]) for name, layer in self.layers.items()}
 
     @property
     def names(self) -> list[str]:
@@ -132,7 +153,7 @@ def exact_hessian(model: nn.Module, train: Batch, l2: float) -> ExactHessian:
     """Compute the Hessian of sum_i l(z_i) + n l2/2 |theta|^2 by automatic differentiation.
 
     l is the cross entropy of the model in evaluation mode, and n the number of training samples: a
-    sum, as in Eq. 1.
+    sum, as in Eq. 1. Of a model in half precision it is that of a copy in float32.
 
     >>> model = nn.Linear(1, 2, bias=False)
     >>> _ = nn.init.zeros_(model.weight)
@@ -140,9 +161,10 @@ def exact_hessian(model: nn.Module, train: Batch, l2: float) -> ExactHessian:
     tensor([[ 3., -1.],
             [-1.,  3.]])
     """
+    model = full_precision(model)
     layers = covered_layers(model)
     shapes = {name: matrix_shape(layer) for name, layer in layers.items()}
-    n = len(train[-1])
+    n, train = len(train[-1]), as_samples(train, model, "train").rows(slice(None))
 
     def objective(flat_p: Tensor) -> Tensor:
         matrices = {name: part[0] for name, part in _unflatten(flat_p[None], shapes).items()}
@@ -154,7 +176,17 @@ def exact_hessian(model: nn.Module, train: Batch, l2: float) -> ExactHessian:
     flat_p = torch.cat([matrix.flatten() for matrix in theta.values()]).detach()
     with frozen(model):
         hessian = torch.func.hessian(objective)(flat_p).contiguous()
-    return ExactHessian(hessian, shapes, n)
+    return ExactHessian(hessian, shapes, n, fingerprint(model))
+
+
+def full_precision(model: nn.Module) -> nn.Module:
+    """Return a copy in float32 of a model in half precision, and any other model as it is."""
+    half = any(part.is_floating_point() and part.itemsize < 4 for part in model.parameters())
+    return copy.deepcopy(model).float() if half else model
+
+
+def _shape(matrix: Tensor) -> tuple[int, int]:
+    return matrix.shape[0], matrix.shape[1]
 
 
 def _rotated(v_koi: Tensor, layer: dict[str, Tensor]) -> Tensor:

@@ -27,6 +27,7 @@ import torch
 from torch import Tensor, nn
 
 from catwise.core.errors import InputError
+from catwise.core.fingerprint import fingerprint
 from catwise.core.losses import logits_of
 from catwise.core.numbers import require_number
 from catwise.core.progress import Progress
@@ -116,24 +117,26 @@ def fit_factors(
     require_options(kind, draw, damping, samples, batch_size, n)
     if layers is None:
         layers = layers_of_logits(model, source, logits, embeddings=embeddings, norms=norms)
+    factors: Factors
     if kind == "identity":
         ones = {
             name: weight_of(layer).new_ones(matrix_shape(layer)) for name, layer in layers.items()
         }
-        return FactoredCurvature(n, damping, {name: {"eigenvalues": ones[name]} for name in ones})
+        factors = {name: {"eigenvalues": ones[name]} for name in ones}
+        return FactoredCurvature(n, damping, factors, fingerprint(model))
     probability_nk = _probabilities(model, source, logits, batch_size, workers)
     pairs = draw_pairs(probability_nk, source.labels, draw, samples, seed)
     about = About(pairs, logits, mask or attention_mask, list(layers))
     batches = torch.arange(len(pairs.rows)).split(batch_size)
 
     pass_over = partial(_pass_over, workers, batches, model, source, about, progress)
-    factors: Factors = {name: {} for name in layers}
+    factors = {name: {} for name in layers}
     if kind != "diagonal":
         factors = _bases(layers, pass_over(squares), kind)
     if kind != "kfac":
         for name, eigenvalues in pass_over(second_moments, factors).items():
             factors[name]["eigenvalues"] = eigenvalues
-    return FactoredCurvature(n, damping, factors)
+    return FactoredCurvature(n, damping, factors, fingerprint(model))
 
 
 def layers_of_logits(

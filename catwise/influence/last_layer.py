@@ -20,10 +20,11 @@ import torch
 from torch import Tensor, nn
 
 from catwise.core.errors import InputError
+from catwise.core.fingerprint import fingerprint
 from catwise.core.losses import Logits, logits_of
 from catwise.core.numbers import require_number
 from catwise.core.progress import Progress
-from catwise.influence.curvature import ExactHessian
+from catwise.influence.curvature import ExactHessian, full_precision
 from catwise.influence.layers import Layer, covered_layers, matrix_shape
 from catwise.influence.samples import Data, Samples, as_samples
 from catwise.influence.visits import visit_layers
@@ -63,6 +64,7 @@ def last_layer_hessian(
     {'2': (2, 4)}
     """
     require_number("damping", damping, 0)
+    model = full_precision(model)
     source = as_samples(train, model, "train")
     name, scale = _last_layer(model, source, logits)
     layer = covered_layers(model)[name]
@@ -83,7 +85,9 @@ def last_layer_hessian(
             hessian[j, :, k] = hessian[k, :, j]  # a symmetric block
     flat = hessian.reshape(o * i, o * i)
     flat.diagonal().add_(damping * flat.diagonal().mean())
-    return ExactHessian(flat.to(layer.weight.dtype), {name: (o, i)}, len(source))
+    return ExactHessian(
+        flat.to(layer.weight.dtype), {name: (o, i)}, len(source), fingerprint(model)
+    )
 
 
 def _last_layer(model: nn.Module, train: Samples, logits: Logits) -> tuple[str, float]:

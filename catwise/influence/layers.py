@@ -31,10 +31,12 @@ __all__ = [
     "frozen",
     "groups_of",
     "is_channels_first",
+    "layer_gradients",
     "matrix_shape",
     "own_parameters",
     "select_layers",
     "trained_parameters",
+    "unfrozen",
     "weight_of",
 ]
 
@@ -116,12 +118,7 @@ def select_layers(model: nn.Module, names: Iterable[str] | None) -> dict[str, La
     return {name: layers[name] for name in names}
 
 
-def coverage(
-    model: nn.Module,
-    embeddings: bool = False,
-    norms: bool = False,
-    names: Iterable[str] | None = None,
-) -> float:
+def coverage(model: nn.Module, names: Iterable[str] | None = None) -> float:
     """Compute the share of the model's parameters that lie in covered layers, or in those named.
 
     Frozen parameters count only where all are frozen.
@@ -129,11 +126,7 @@ def coverage(
     >>> coverage(nn.Sequential(nn.Linear(2, 3), nn.LayerNorm(3)))
     0.6
     """
-    layers = (
-        select_layers(model, names)
-        if names is not None
-        else covered_layers(model, embeddings, norms)
-    )
+    layers = select_layers(model, names)
     inside = {id(parameter) for layer in layers.values() for parameter in own_parameters(layer)}
     trained = trained_parameters(model)
     covered = sum(parameter.numel() for parameter in trained if id(parameter) in inside)
@@ -275,6 +268,32 @@ class _Called(nn.Module):
 
     def forward(self, batch: Batch) -> Any:
         return self.function(self.model, batch)
+
+
+def layer_gradients(
+    value: Tensor,
+    parameters: Mapping[str, Tensor],
+    layers: Mapping[str, Layer],
+    retain_graph: bool = False,
+) -> dict[str, Tensor]:
+    """Differentiate a number: a matrix (o, i) for each layer, of zeros where it has no part."""
+    gradients = torch.autograd.grad(
+        value,
+        list(parameters.values()),
+        retain_graph=retain_graph,
+        allow_unused=True,
+        materialize_grads=True,
+    )
+    return as_matrices(layers, dict(zip(parameters, gradients, strict=True)))
+
+
+@contextmanager
+def unfrozen(model: nn.Module, layers: Mapping[str, Layer]) -> Iterator[dict[str, Tensor]]:
+    """Freeze all but these layers inside, and yield their parameters as the model names them."""
+    ids = {id(part) for layer in layers.values() for part in own_parameters(layer)}
+    with frozen(model):
+        named = model.named_parameters()
+        yield {name: part.requires_grad_() for name, part in named if id(part) in ids}
 
 
 @contextmanager

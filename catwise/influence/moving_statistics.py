@@ -39,9 +39,9 @@ from catwise.core.errors import InputError
 from catwise.core.losses import Batch, Loss
 from catwise.influence.checks import checked_layers
 from catwise.influence.layers import (
-    as_matrices,
     as_parameters,
     called_with,
+    layer_gradients,
     select_layers,
     trained_parameters,
 )
@@ -98,16 +98,10 @@ class MovingStatistics:
                 value = torch.stack(
                     [(self.factors[name] * q[name][k] * s).sum() for name, s in statistics.items()]
                 )
-                gradients = torch.autograd.grad(
-                    value.sum() / len(self.batches),
-                    list(parameters.values()),
-                    retain_graph=True,
-                    allow_unused=True,
-                    materialize_grads=True,
-                )
-                by_name = dict(zip(parameters, gradients, strict=True))
-                for name, matrix in as_matrices(layers, by_name).items():
-                    total[name][k] += matrix
+                mean = value.sum() / len(self.batches)
+                gradients = layer_gradients(mean, parameters, layers, retain_graph=True)
+                for name, gradient in gradients.items():
+                    total[name][k] += gradient
         return total
 
     def push_forward(self, v: dict[str, Tensor]) -> dict[str, Tensor]:

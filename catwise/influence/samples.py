@@ -21,8 +21,8 @@ __all__ = [
     "checked_parts",
     "input_marks",
     "moved",
-    "same",
     "taken",
+    "values_of",
 ]
 
 # a Batch of all samples, a Dataset with numbered items, a DataLoader, a Source, or Samples
@@ -102,8 +102,9 @@ def as_samples(data: Data, model: nn.Module | None, name: str = "samples") -> Sa
     model, labels become int64. Without a model, inputs stay as they are until there is one.
 
     Raises InputError, with ``name``, for samples that cannot be read by number, for none, for parts
-    of different sizes, for labels that are no whole numbers (n,), and where a second look at the
-    first samples finds others, as random augmentation does; and for a model without parameters.
+    of different sizes, for inputs that are not finite, for labels that are no whole numbers (n,),
+    and where a second look at some samples finds others, as random augmentation does; and for a
+    model without parameters.
     """
     like = None if model is None else _like(model)
     accepted = set() if model is None else _accepted(model)
@@ -113,14 +114,17 @@ def as_samples(data: Data, model: nn.Module | None, name: str = "samples") -> Sa
     if _is_array(data):
         data = (data,)  # without labels, which is refused
     if isinstance(data, Mapping) and all(_is_array(part, list) for part in data.values()):
-        tensors = {key: as_tensor(part, name) for key, part in data.items()}
-        return _of_tensors(_as_batch(tensors, accepted, name), like, name)
+        return _of_tensors(_as_batch(_as_tensors(data, name), accepted, name), like, name)
     if (
         isinstance(data, tuple | list)
-        and all(_is_array(part) for part in data[:-1])
+        and all(_is_array(part) for given in data[:-1] for part in values_of(given))
         and all(_is_array(part, list) for part in data[-1:])  # the labels may be a list
     ):
-        return _of_tensors(tuple(as_tensor(part, name) for part in data), like, name)
+        return _of_tensors(tuple(_as_tensors(part, name) for part in data), like, name)
+    if isinstance(data, tuple):
+        got = ", ".join(type(part).__name__ for part in data)
+        expected = "a tuple of tensors or arrays, inputs and then labels"
+        raise InputError(f"{name}: expected {expected}; got {got}")
     dataset, collate = data, default_collate
     if isinstance(data, DataLoader):
         dataset, collate = data.dataset, data.collate_fn
@@ -135,6 +139,17 @@ def as_samples(data: Data, model: nn.Module | None, name: str = "samples") -> Sa
     if not len(dataset):
         raise InputError(f"{name}: expected samples; got none")
     return _of_dataset(_Reader(dataset, collate, accepted, like, name))
+
+
+def values_of(part: Any) -> list[Any]:
+    """List what a dictionary holds, or the part itself."""
+    return list(part.values()) if isinstance(part, Mapping) else [part]
+
+
+def _as_tensors(part: Any, name: str) -> Any:
+    if isinstance(part, Mapping):
+        return {key: as_tensor(value, name) for key, value in part.items()}
+    return as_tensor(part, name)
 
 
 def _is_array(part: Any, *others: type) -> bool:
@@ -162,17 +177,27 @@ def _of_tensors(parts: Batch, like: Tensor | None, name: str) -> Samples:
 def checked_parts(parts: Batch, name: str) -> Batch:
     """Return inputs and labels, of as many samples each, the labels as int64.
 
-    Raises InputError, with ``name``, for other sizes, for no samples, and for labels that are no
-    whole numbers (n,).
+    Raises InputError, with ``name``, for other sizes, for no samples, for inputs that are not
+    finite, and for labels that are no whole numbers (n,).
     """
-    sizes = {len(part) for given in parts for part in _tensors(given)}
+    sizes = {len(part) for given in parts for part in values_of(given)}
     if len(parts) < 2 or len(sizes) > 1:
         raise InputError(
             f"{name}: expected inputs and as many labels; got parts of {sorted(sizes)} samples"
         )
     if not len(parts[-1]):
         raise InputError(f"{name}: expected samples; got none")
+    _require_finite(parts, name)
     return (*parts[:-1], _whole(parts[-1], name))
+
+
+def _require_finite(batch: Batch, name: str, start: int = 0) -> None:
+    """Raise InputError, with ``name``, for inputs that are not finite, from sample ``start`` on."""
+    for given in batch[:-1]:
+        for part in values_of(given):
+            if len(wrong := (~part.isfinite()).nonzero()):
+                value, sample = float(part[tuple(wrong[0])]), start + int(wrong[0][0])
+                raise InputError(f"{name}: expected finite inputs; got {value} for sample {sample}")
 
 
 def _whole(labels: Tensor, name: str) -> Tensor:
@@ -187,14 +212,10 @@ def _whole(labels: Tensor, name: str) -> Tensor:
 
 def input_marks(batch: Batch) -> np.ndarray:
     """Hash the inputs of each sample, floats in float32 and whole numbers in int64: (n,)."""
-    tensors = [part for given in batch[:-1] for part in _tensors(given)]
+    tensors = [part for given in batch[:-1] for part in values_of(given)]
     parts = [part.float() if part.is_floating_point() else part.long() for part in tensors]
     rows = [part.cpu().reshape(len(part), -1).contiguous().view(torch.uint8) for part in parts]
     return np.array([hash(row.tobytes()) for row in torch.cat(rows, dim=1).numpy()])
-
-
-def _tensors(part: Any) -> list[Tensor]:
-    return list(part.values()) if isinstance(part, Mapping) else [part]
 
 
 def taken(part: Any, rows: Tensor | slice | int) -> Any:
@@ -244,11 +265,19 @@ class _Reader:
         self.like, self.name = like, name
 
     def __call__(self, numbers: list[int]) -> Batch:
-        batch = self.collate([self.dataset[number] for number in numbers])
+        items = [self.dataset[number] for number in numbers]
+        try:
+            batch = self.collate(items)
+        except (RuntimeError, TypeError) as error:
+            raise InputError(
+                f"{self.name}: expected items of tensors and a label, of one shape; got: "
+                f"{' '.join(str(error).split())}"
+            ) from None
         if isinstance(batch, Mapping):
             batch = _as_batch(batch, self.accepted, self.name)
-        if len(batch) < 2 or not isinstance(batch[-1], Tensor):
-            got = ", ".join(type(part).__name__ for part in batch)
+        if not isinstance(batch, tuple | list) or len(batch) < 2 or not _is_array(batch[-1]):
+            parts = batch if isinstance(batch, tuple | list) else [batch]
+            got = ", ".join(type(part).__name__ for part in parts)
             raise InputError(
                 f"{self.name}: expected items of inputs and a label, a number; got {got}"
             )
@@ -285,17 +314,18 @@ def moved(part: Any, like: Tensor | None) -> Any:
 def _of_dataset(read: _Reader) -> Samples:
     n = len(read.dataset)
     parts = torch.arange(n).split(AT_ONCE)
-    first = read(parts[0].tolist())
-    if not same(first, read(parts[0].tolist())):
-        raise InputError(
-            f"{read.name}: expected the same samples when they are read again; got others; leave "
-            f"random augmentation to catwise.Augmented"
-        )
-    labels, marks = [first[-1]], [input_marks(first)]
-    for part in parts[1:]:
+    labels, marks = [], []
+    for part in parts:
         batch = read(part.tolist())
+        _require_finite(batch, read.name, int(part[0]))
         labels.append(batch[-1])
         marks.append(input_marks(batch))
+    for number in {0, len(parts) // 2, len(parts) - 1}:
+        if (input_marks(read(parts[number].tolist())) != marks[number]).any():
+            raise InputError(
+                f"{read.name}: expected the same samples when they are read again; got others; "
+                f"leave random augmentation to catwise.Augmented"
+            )
     labels_n = torch.cat(labels)
 
     def rows(numbers: Tensor | slice) -> Batch:
@@ -311,14 +341,3 @@ def _of_dataset(read: _Reader) -> Samples:
         return batch
 
     return Samples(labels_n, rows, np.concatenate(marks))
-
-
-def same(one: Any, two: Any) -> bool:
-    """Tell whether two batches hold the same values, whatever is no number."""
-    if isinstance(one, Tensor) and isinstance(two, Tensor):
-        return one.shape == two.shape and bool(torch.equal(one.nan_to_num(), two.nan_to_num()))
-    if isinstance(one, Mapping) and isinstance(two, Mapping):
-        return one.keys() == two.keys() and all(same(one[name], two[name]) for name in one)
-    if isinstance(one, tuple | list) and isinstance(two, tuple | list):
-        return len(one) == len(two) and all(map(same, one, two))
-    return False

@@ -15,15 +15,15 @@ from torch import Tensor, nn
 
 from catwise.core.errors import InputError
 from catwise.core.losses import Loss, per_sample_loss
+from catwise.core.numbers import require_number
 from catwise.core.progress import Progress
 from catwise.core.spread import Workers
 from catwise.influence.curvature import Curvature, ExactHessian
 from catwise.influence.layers import (
-    as_matrices,
-    frozen,
+    layer_gradients,
     matrix_shape,
-    own_parameters,
     select_layers,
+    unfrozen,
     weight_of,
 )
 from catwise.influence.moving_statistics import MovingStatistics, Statistics, moving_statistics
@@ -215,27 +215,20 @@ def _group_sums(
 ) -> dict[str, Tensor]:
     """Compute the summed gradients of some groups, in one process."""
     covered = select_layers(model, names)
-    ids = {id(part) for layer in covered.values() for part in own_parameters(layer)}
-    parameters = {name: part for name, part in model.named_parameters() if id(part) in ids}
     sums = {
         name: weight_of(layer).new_zeros(len(members), *matrix_shape(layer))
         for name, layer in covered.items()
     }
     batches = [(k, rows) for k in range(len(members)) for rows in members[k].split(batch_size)]
-    with frozen(model):
-        for parameter in parameters.values():
-            parameter.requires_grad_()
+    with unfrozen(model, covered) as parameters:
         for k, rows in progress(batches):
             if len(rows):
                 summed = partial(_summed, query_loss, model, query, rows)
-                gradients = torch.autograd.grad(
-                    summed(), list(parameters.values()), allow_unused=True, materialize_grads=True
-                )
-                if not all(gradient.isfinite().all() for gradient in gradients):
+                gradients = layer_gradients(summed(), parameters, covered)
+                if not all(gradient.isfinite().all() for gradient in gradients.values()):
                     visit_layers(model, covered, summed, _ignore, rows)  # names layer and sample
-                by_name = dict(zip(parameters, gradients, strict=True))
-                for name, matrix in as_matrices(covered, by_name).items():
-                    sums[name][k] += matrix
+                for name, gradient in gradients.items():
+                    sums[name][k] += gradient
     return sums
 
 
@@ -320,8 +313,7 @@ def validation_bins(labels_m: np.ndarray, bins: int, rng: np.random.Generator) -
     >>> sorted(groups_m[:2].tolist()), sorted(groups_m[2:].tolist())
     ([0, 1], [2, 3])
     """
-    if bins < 1:
-        raise InputError(f"bins: expected at least 1; got {bins}")
+    require_number("bins", bins, 1, whole=True)
     labels, sizes = np.unique(labels_m, return_counts=True)
     if sizes.min() < bins:
         raise InputError(

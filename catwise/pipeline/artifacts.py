@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from catwise.config.schema import Convolutional, Epochs, Logistic, Train, Transformer
 from catwise.core.device import torch_device
+from catwise.core.fingerprint import checksum
 from catwise.core.losses import Batch
 from catwise.pipeline.files import read_json, read_npz, reading, write_whole
 from catwise.training import bert, models
@@ -74,7 +75,7 @@ def card_text(dataset: str) -> str:
 def write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
     """Write tensors with their checksum in the header, because the format has none."""
     contiguous = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
-    content = save(contiguous, {"sha256": models.checksum(contiguous)})
+    content = save(contiguous, {"sha256": checksum(contiguous)})
     write_whole(path, lambda scratch: scratch.write_bytes(content))
 
 
@@ -82,7 +83,7 @@ def read_tensors(path: Path, device: torch.device | str = "cpu") -> dict[str, Te
     """Read what ``write_tensors`` wrote; raise InputError unless it is the same to the last bit."""
     with reading(path, "safetensors", SafetensorError), safe_open(path, framework="pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        if models.checksum(tensors) != (file.metadata() or {}).get("sha256"):
+        if checksum(tensors) != (file.metadata() or {}).get("sha256"):
             raise ValueError("its tensors do not fit its checksum")
     return {name: tensor.to(device) for name, tensor in tensors.items()}
 

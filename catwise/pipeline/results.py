@@ -33,7 +33,7 @@ from catwise.pipeline.records import (
     Trimming,
     TrimmingState,
 )
-from catwise.pipeline.tables import TABLES, VECTORS, read_table
+from catwise.pipeline.tables import TABLES, VECTORS, read_table, table_names
 
 __all__ = [
     "CARRIED",
@@ -228,9 +228,7 @@ class Results:
         if not self.ran("fidelity") or not self.parameters.get("fidelity", True):
             return None
         scored = read_json(self.folder_of("fidelity") / "fidelity.json")
-        names = ("scores", "summary", "differences", "samples")
-        tables = {name: self._table(f"fidelity/{name}") for name in names}
-        return Fidelity(scored["flipped_label_auc"], **tables)
+        return Fidelity(scored["flipped_label_auc"], **self._tables("fidelity"))
 
     @property
     def removal(self) -> Trimming | TopShare | None:
@@ -279,19 +277,19 @@ class Results:
         for key, weights_n in read_npz(self.folder_of("reweight") / "weights.npz").items():
             case, _, method = key.partition("/")
             weights[case, method] = weights_n
-        names = ("cases", "table", "summary", "printed", "room", "tradeoff", "history", "refresh")
-        tables = {name: self._table(f"reweight/{name}") for name in names}
-        return Reweight(**tables, weights=weights)
+        return Reweight(**self._tables("reweight"), weights=weights)
 
     @cached_property
     def improve(self) -> Improve | None:
         """Read the path to the ceiling; the tables are empty where the stage had nothing to do."""
         if not self.ran("improve"):
             return None
-        names = ("path", "table", "classes", "steps")
-        tables = {name: self._table(f"improve/{name}") for name in names}
         weights = read_npz(self.folder_of("improve") / "weights.npz")
-        return Improve(**tables, weights=weights)
+        return Improve(**self._tables("improve"), weights=weights)
+
+    def _tables(self, stage: str) -> dict[str, pd.DataFrame]:
+        """Read all tables of a stage, by name."""
+        return {name: self._table(f"{stage}/{name}") for name in table_names(stage)}
 
     def _table(self, name: str) -> pd.DataFrame:
         stage, _, file = name.partition("/")

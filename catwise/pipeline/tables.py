@@ -17,7 +17,16 @@ import pandas as pd
 from catwise.core.errors import InputError
 from catwise.pipeline.files import folder, reading, write_csv, write_json, write_npz
 
-__all__ = ["METHOD", "TABLES", "VECTORS", "Schema", "read_table", "table_names", "write_outputs"]
+__all__ = [
+    "METHOD",
+    "TABLES",
+    "VECTORS",
+    "Schema",
+    "kinds_of",
+    "read_table",
+    "table_names",
+    "write_outputs",
+]
 
 Schema = Mapping[str, type | UnionType]
 
@@ -160,6 +169,21 @@ def read_table(path: Path, schema: Schema) -> pd.DataFrame:
 def table_names(stage: str) -> list[str]:
     """List the tables that a stage writes."""
     return [name.removeprefix(f"{stage}/") for name in TABLES if name.startswith(f"{stage}/")]
+
+
+def kinds_of(curvature: str, runs: int) -> dict[str, str]:
+    """Name the kind of P, as the stage ``fidelity`` scores it, of each array of ``VECTORS``.
+
+    >>> kinds_of("ekfac", runs=4)["endpoint_runs"]
+    'ekfac_runs'
+    """
+    mean = "_runs" if runs > 1 else ""
+    return {
+        "endpoint": curvature,
+        "endpoint_runs": f"{curvature}_runs",
+        "segments": f"segments{mean}",
+        "last_layer": f"last_layer{mean}",
+    }
 
 
 def write_outputs(

@@ -11,6 +11,7 @@ from catwise.fidelity import subsets
 from catwise.fidelity.scores import scores
 from catwise.figures.labels import COUNTED, kind_label
 from catwise.pipeline.results import Results
+from catwise.pipeline.tables import kinds_of
 
 __all__ = ["DESIGNS", "besides_rows", "lead_rows", "score_rows", "slope_rows"]
 
@@ -146,11 +147,8 @@ def _of_vectors(results: Results, design: str, measure: str) -> Cells:
     """Score the P of the stage ``influence``, and the counting of labels."""
     if results.subsets is None:
         return {}
-    runs = results.parameters["influence"]["runs"]
-    kind = results.parameters["curvature"]["kind"]
-    kinds = {"endpoint": kind, "endpoint_runs": f"{kind}_runs"}
-    for name in ("segments", "last_layer"):
-        kinds[name] = f"{name}_runs" if runs > 1 else name
+    sections = results.parameters
+    kinds = kinds_of(sections["curvature"]["kind"], sections["influence"]["runs"])
     vectors = {kinds[name]: p_nk for name, p_nk in results.vectors_by_kind.items()}
     vectors[COUNTED] = np.eye(len(results.classes))[results.labels_n]
     of_design_h = _rows(results, design)

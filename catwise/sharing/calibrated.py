@@ -1,6 +1,5 @@
 """Calibrate a diagnosis with a function that trains: again on random halves, measured by class."""
 
-import inspect
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,30 +11,15 @@ from catwise.ceiling.check import CeilingCheck
 from catwise.ceiling.decision import calibrated_check
 from catwise.ceiling.verdict import Verdict
 from catwise.core.errors import InputError
+from catwise.core.fingerprint import fingerprint
 from catwise.core.progress import Progress
 from catwise.fidelity.subsets import halves_of_labels
 from catwise.improvement.own_models import CheckedTraining, TrainFunction
 from catwise.influence.layers import frozen
 from catwise.influence.samples import Samples
 from catwise.sharing.questions import Fitted
-from catwise.training.models import fingerprint
 
-__all__ = ["require_trainer", "retrained_verdict"]
-
-
-def require_trainer(retrain: TrainFunction) -> None:
-    """Raise InputError for anything but a function of the weights and a seed.
-
-    >>> require_trainer(lambda weights_n: None)
-    Traceback (most recent call last):
-    catwise.core.errors.InputError: retrain: expected a function of (weights_n, seed); got <lambda>
-    """
-    try:
-        inspect.signature(retrain).bind(None, 0)
-    except TypeError:
-        name = getattr(retrain, "__name__", type(retrain).__name__)
-        message = f"retrain: expected a function of (weights_n, seed); got {name}"
-        raise InputError(message) from None
+__all__ = ["retrained_verdict"]
 
 
 def retrained_verdict(
@@ -55,11 +39,12 @@ def retrained_verdict(
     """Train on ``halves`` random halves of every label, and give the verdict that they calibrate.
 
     Half h is trained as ``retrain(weights_n, h)``, with weight 2 on the half (n over its size) and
-    0 elsewhere, of mean 1 as the weights that the verdict is about. ``accuracy_k`` is that of the
-    fitted model on the query samples of each class.
+    0 elsewhere, of mean 1 as the weights that the verdict is about. Half 1 has the seed of half 0,
+    so that a function which ignores the weights shows itself. ``accuracy_k`` is that of the fitted
+    model on the query samples of each class.
 
     Raises InputError where ``retrain`` returns no model of these classes, trains one on that was
-    there before, or returns models with the same losses whatever the weights.
+    there before, returns the same model whatever the weights, or one whose losses are not finite.
     """
     labels_n = fitted.train.labels.cpu().numpy()
     kept_hn = halves_of_labels(labels_n, halves, np.random.default_rng(seed))
@@ -69,15 +54,23 @@ def retrained_verdict(
         model = retrain(weights_n, number)
         return model.to(like) if isinstance(model, nn.Module) else model
 
-    training = CheckedTraining(placed, fitted.train, len(classes), fitted.logits, "retrain")
+    training = CheckedTraining(
+        placed, {"train": fitted.train}, len(classes), fitted.logits, "retrain"
+    )
     for number, kept_n in progress(list(enumerate(kept_hn))):
-        model = training(kept_n / kept_n.mean(), number)
+        model = training(kept_n / kept_n.mean(), 0 if number == 1 else number)
+        training.require_other_models()
         if fingerprint(fitted.model) != fitted.fingerprint:
             raise InputError("retrain: expected a new model; got the diagnosed one, trained on")
-        measured.append(_measured(model, query, len(classes), fitted))
+        loss_k, right_k = _measured(model, query, len(classes), fitted)
+        if not np.isfinite(loss_k).all():
+            expected = "a model with finite losses"
+            raise InputError(
+                f"retrain: expected {expected}; got others after half {number}; the training may "
+                "have diverged"
+            )
+        measured.append((loss_k, right_k))
     loss_hk, accuracy_hk = (np.stack(values) for values in zip(*measured, strict=True))
-    if (loss_hk == loss_hk[0]).all():
-        raise training.same_models()
     counts_k = np.bincount(query.labels.cpu().numpy(), minlength=len(classes))
     calibration = calibrate(
         p_nkb.sum(axis=2), labels_n, counts_k, kept_hn, loss_hk[:, None], accuracy_hk[:, None]

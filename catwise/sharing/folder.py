@@ -14,6 +14,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from catwise.core.errors import InputError, optional_packages
+from catwise.core.fingerprint import checksum
 from catwise.core.losses import Logits, Loss, with_logits
 from catwise.improvement.first_calls import FEW, named_inputs
 from catwise.influence.curvature import from_tensors
@@ -21,7 +22,6 @@ from catwise.influence.samples import Samples
 from catwise.sharing.findings import Findings
 from catwise.sharing.frames import INFLUENCE, to_frame
 from catwise.sharing.questions import Fitted, require_model
-from catwise.training.models import checksum
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -1,6 +1,5 @@
 """Check what a diagnosis is given: model, samples with their labels, bins, and memory."""
 
-import copy
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -12,20 +11,23 @@ from torch import nn
 
 from catwise.ceiling.calibration import FEWEST_SUBSETS
 from catwise.core.errors import InputError
+from catwise.core.fingerprint import fingerprint
 from catwise.core.losses import Logits
 from catwise.core.numbers import require_number
 from catwise.data.free_memory import free_memory
 from catwise.improvement.first_calls import FEW, require_logits
-from catwise.improvement.own_models import TrainFunction
+from catwise.improvement.own_models import TrainFunction, require_trainer
 from catwise.improvement.own_samples import require_labels, require_unseen
+from catwise.influence.curvature import Curvature, full_precision
 from catwise.influence.duration import Work, estimated_seconds
+from catwise.influence.layers import Layer, matrix_shape, select_layers
 from catwise.influence.memory import MemoryPlan, plan_memory
 from catwise.influence.samples import Data, Samples, as_samples
 from catwise.influence.vectors import validation_bins
-from catwise.sharing.calibrated import require_trainer
 
 __all__ = [
     "announced_plan",
+    "checked_curvature",
     "checked_model",
     "checked_samples",
     "dealt_bins",
@@ -60,7 +62,7 @@ def require_numbers(
     require_number("halves", halves, FEWEST_SUBSETS, whole=True)
     require_number("small_gain", small_gain, 0)
     if retrain is not None:
-        require_trainer(retrain)
+        require_trainer("retrain", retrain)
 
 
 def checked_model(model: Any) -> nn.Module:
@@ -70,8 +72,29 @@ def checked_model(model: Any) -> nn.Module:
     """
     if not isinstance(model, nn.Module):
         raise InputError(f"model: expected a torch module; got {type(model).__name__}")
-    half = any(part.is_floating_point() and part.itemsize < 4 for part in model.parameters())
-    return copy.deepcopy(model).float() if half else model
+    return full_precision(model)
+
+
+def checked_curvature(curvature: Any, model: nn.Module, train: Samples) -> dict[str, Layer]:
+    """Return the layers of a curvature; raise InputError unless it is of this model and these."""
+    if not isinstance(curvature, Curvature):
+        got = type(curvature).__name__
+        raise InputError(f"curvature: expected one that fit_factors or a Hessian gives; got {got}")
+    layers = select_layers(model, curvature.names)
+    for name, layer in layers.items():
+        if curvature.shapes[name] != matrix_shape(layer):
+            raise InputError(
+                f"curvature: expected {matrix_shape(layer)} in layer {name}; got "
+                f"{curvature.shapes[name]}"
+            )
+    if curvature.n != len(train):
+        raise InputError(
+            f"curvature: expected that of the {len(train)} training samples; got that of "
+            f"{curvature.n}"
+        )
+    if curvature.weights not in ("", fingerprint(model)):
+        raise InputError("curvature: expected that of this model; got that of other weights")
+    return layers
 
 
 def checked_samples(

@@ -9,6 +9,7 @@ from torch import nn
 
 from catwise.ceiling.verdict import Verdict
 from catwise.core.errors import InputError
+from catwise.core.fingerprint import fingerprint
 from catwise.core.losses import QUERY_LOSSES, Logits, Loss, logits_of, per_sample_loss, with_logits
 from catwise.core.progress import Progress
 from catwise.core.spread import Workers
@@ -17,7 +18,6 @@ from catwise.influence.layers import coverage, frozen
 from catwise.influence.moving_statistics import Statistics
 from catwise.influence.samples import Samples
 from catwise.influence.vectors import influence_vectors
-from catwise.training.models import fingerprint
 
 __all__ = [
     "Fitted",

@@ -9,17 +9,15 @@ from typing import Any
 from catwise.config import params
 from catwise.core.errors import InputError
 from catwise.pipeline.results import STAGES, Results
+from catwise.pipeline.tables import table_names
 from catwise.report.metrics import flat
 from catwise.tracking import contents
 from catwise.tracking.mlflow_log import State, committed
 
 __all__ = ["changes", "fingerprint", "state_of"]
 
-TABLES = {
-    "train": ("history",),
-    "ceiling": ("epochs", "gains"),
-    "improve": ("path", "table", "classes", "steps"),
-    "reweight": ("cases", "table", "summary", "printed", "refresh", "room", "tradeoff", "history"),
+TABLES = {"train": ["history"]} | {
+    stage: table_names(stage) for stage in ("ceiling", "improve", "reweight")
 }
 
 

@@ -1,14 +1,11 @@
 """Define the classifiers: each maps a batch of inputs to logits (n, k)."""
 
-import hashlib
-from collections.abc import Mapping
-
 import torch
 from torch import Tensor, nn
 
 from catwise.core.errors import InputError
 
-__all__ = ["Cnn", "Logistic", "ResNet9", "build", "checksum", "fingerprint"]
+__all__ = ["Cnn", "Logistic", "ResNet9", "build"]
 
 
 class Logistic(nn.Module):
@@ -117,18 +114,3 @@ def build(model: str, x: Tensor, num_classes: int, *, width: int = 0, seed: int 
             case _:
                 raise InputError(f"model: expected logistic, cnn or resnet9; got {model!r}")
     return net.to(x.dtype)
-
-
-def fingerprint(model: nn.Module) -> str:
-    """Return the checksum of all parameters and buffers, which tells checkpoints apart."""
-    return checksum(model.state_dict())
-
-
-def checksum(tensors: Mapping[str, Tensor]) -> str:
-    """Return the sha256 of the names, dtypes, shapes and bytes of tensors."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(tensors.items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        content = tensor.detach().cpu().contiguous().flatten().view(torch.uint8)
-        digest.update(content.numpy().tobytes())
-    return digest.hexdigest()

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy.special import stdtrit
 
+from catwise.ceiling.check import check_ceiling
 from catwise.ceiling.crossfit import crossfitted_headroom, permutation_null
 from catwise.ceiling.headroom import headroom
 from catwise.core.errors import InputError
@@ -69,6 +70,11 @@ def test_the_upper_end_pays_for_each_class_and_the_lower_one_for_none(rng):
 def test_too_few_bins_are_named(rng):
     with pytest.raises(InputError, match=r"at least 3 bins; got \(20, 2, 2\)"):
         crossfitted_headroom(rng.normal(size=(20, 2, 2)))
+
+
+def test_one_class_has_nothing_to_be_checked(rng):
+    with pytest.raises(InputError, match="expected two classes or more; got 1"):
+        check_ceiling(rng.normal(size=(20, 1, 4)))
 
 
 def test_no_end_is_larger_than_the_whole_influence(rng):

@@ -88,6 +88,14 @@ def test_at_a_ceiling_the_direction_vanishes_names_the_exchange_rates_and_leaves
     assert brute_force.best_worst_gain(p_nk, 0.5) == pytest.approx(0, abs=1e-9)
 
 
+def test_a_direction_or_a_box_without_weights_of_mean_one_is_refused():
+    delta_n = np.array([0.5, 0.5, -1.0])
+    with pytest.raises(InputError, match=r"^w_max: expected at least 1, or no .*; got 0\.5$"):
+        direction_weights(delta_n, w_max=0.5)
+    with pytest.raises(InputError, match=r"^direction: expected finite values; got nan"):
+        direction_weights(np.where(np.arange(3) == 1, np.nan, delta_n))
+
+
 def test_direction_weights_stay_in_the_box_and_keep_each_labels_mean(rng):
     p_nk, labels_n = vectors(rng, 400), rng.integers(0, 4, 400)
     delta_n = joint_direction(p_nk, labels_n).delta_n

@@ -193,6 +193,15 @@ def test_without_retrainings_it_goes_by_the_headroom_and_says_what_is_not_checke
     assert "Even 100 times" in few.remedy
 
 
+def test_no_share_and_no_correlation_is_said_to_be_larger_than_one():
+    words = uncalibrated_verdict(replace(CHECK, crossfitted=Estimate(0.3, -1.7, 1.0))).sentence
+    assert "by -100 to 100 % of the most" in words
+    score = Estimate(0.37, -1.2, 1.9)
+    found = replace(calibration(slope=0.001, error=0.01), rank_score=score)
+    words = decide([1, 1, 1], found=found).sentence
+    assert "rank correlation 0.37 (95 % -1 to 1)" in words
+
+
 @pytest.mark.parametrize("verdict", [uncalibrated_verdict(CHECK), decide([1, 0.8, 2])])
 def test_a_record_gives_the_same_verdict(verdict):
     for one in (verdict, verdict.within(0.4, ("fox",))):

@@ -14,12 +14,12 @@ from PIL import Image
 
 from catwise.commands import diagnose_files, results_folder, small_classifier
 from catwise.core.errors import InputError
+from catwise.core.fingerprint import fingerprint
 from catwise.core.statistics import Estimate
 from catwise.diagnosis import diagnose
 from catwise.improvement import own_training
 from catwise.improvement.acceptance import Gain
 from catwise.improvement.proposals import direction
-from catwise.training.models import fingerprint
 
 CLASSES = ("lying", "None")  # a name that must not be taken for a missing value
 
@@ -198,7 +198,9 @@ def test_what_is_wrong_with_the_data_is_one_line_and_nothing_is_written(folder):
             diagnose_files.main(path, out="results")
         assert str(caught.value).startswith(message)
         assert "\n" not in str(caught.value)
-    with pytest.raises(InputError, match=r"--allowed-loss: expected 0 or more points; got -1"):
+    with pytest.raises(
+        InputError, match=r"--allowed-loss: expected a finite number, 0 or more; got -1"
+    ):
         diagnose_files.main("one.csv", improve=True, allowed_loss=-1)
     with pytest.raises(InputError, match=r"--halves: expected a whole number, 5 or more; got 4"):
         diagnose_files.main("one.csv", improve=True, halves=4)

@@ -11,6 +11,7 @@ import torch
 from benchmarks.science import weight_sources
 from catwise.config import params
 from catwise.config.schema import Improve
+from catwise.core.fingerprint import fingerprint
 from catwise.core.losses import per_sample_loss
 from catwise.experiments import resume, weighted_training
 from catwise.experiments.improvement import run_improvement
@@ -27,7 +28,6 @@ from catwise.pipeline.tables import TABLES, read_table, table_names
 from catwise.reweighting.controls import kept_weights
 from catwise.training import evaluate
 from catwise.training.epochs import train_epochs
-from catwise.training.models import fingerprint
 from stages import improve as stage
 
 ROOT = Path(__file__).parents[2]

@@ -9,13 +9,13 @@ import torch
 
 from catwise.config import params
 from catwise.core.errors import InputError
+from catwise.core.fingerprint import fingerprint
 from catwise.experiments import along_training, retraining
 from catwise.experiments.retraining import FIRST_SEED, Setting, retrain, retrained, train_anew
 from catwise.pipeline.artifacts import new_model, read_splits, training_recipe
 from catwise.pipeline.files import write_json, write_npz
 from catwise.training import epochs
 from catwise.training.evaluate import per_class
-from catwise.training.models import fingerprint
 
 ROOT = Path(__file__).parents[2]
 SECTION = (

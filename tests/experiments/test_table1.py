@@ -10,6 +10,7 @@ import torch
 from ruamel.yaml import YAML
 
 from catwise.config import params
+from catwise.core.fingerprint import fingerprint
 from catwise.experiments import resume, reweighted_epoch
 from catwise.experiments import unrolled_epoch as unrolled_epochs
 from catwise.experiments.cases import epoch_recipe, resolve_cases, within_budget
@@ -29,7 +30,6 @@ from catwise.pipeline.results import Results
 from catwise.pipeline.tables import TABLES, table_names
 from catwise.pipeline.workers import pool
 from catwise.training import evaluate
-from catwise.training.models import fingerprint
 from stages import prepare, reweight, train
 
 pytestmark = pytest.mark.slow

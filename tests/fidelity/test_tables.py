@@ -6,7 +6,7 @@ import pytest
 
 from catwise.fidelity.cost import Sizes, trainings
 from catwise.fidelity.subsets import random_halves, random_removals
-from catwise.fidelity.tables import tabulate
+from catwise.fidelity.tables import headlines, tabulate
 
 WORK = Sizes(n=100, m=50, classes=3, epochs=10, pairs=100, segments=2, runs=4)
 
@@ -60,6 +60,15 @@ def test_without_removals_and_with_one_seed_there_are_neither(case):
     )
     assert set(summary["design"]) == {"half"}
     assert summary["ceiling"].isna().all()
+
+
+def test_the_headline_is_the_best_kind_that_has_a_score():
+    scores = {"tracin": np.nan, "ekfac": 0.5, "kfac": 0.4, "exact": np.nan}
+    case = {"design": "half", "measure": "loss", "ceiling": 0.9}
+    for order in (list(scores), list(reversed(scores))):
+        found = headlines([{**case, "kind": kind, "lds": scores[kind]} for kind in order])
+        assert found["best_kind_loss_half"] == "ekfac"
+        assert found["lds_best_loss_half"] == 0.5
 
 
 def test_costs_grow_with_what_is_done():

@@ -131,7 +131,7 @@ def test_samples_that_are_no_tensors_are_named(name):
     with pytest.raises(InputError, match=rf"^{name}: expected tensors, or a Dataset .*; got zip"):
         improve(trainer(train), **parts, classes="abc", **OPTIONS)
     parts[name] = (list(train[0]), train[1])
-    with pytest.raises(InputError, match=rf"^{name}: expected a tuple of .*; got list$"):
+    with pytest.raises(InputError, match=rf"^{name}: expected a tuple of .*; got list, Tensor$"):
         improve(trainer(train), **parts, classes="abc", **OPTIONS)
 
 
@@ -246,7 +246,8 @@ WRONG = {
     "lengths": (lambda x, y: (x[1:], y), r"inputs and as many labels; got parts of \[\d+, \d+\] s"),
     "labels alone": (lambda x, y: y, "inputs and as many labels"),
     "words": (lambda x, y: (x, y.numpy().astype(str)), "arrays of numbers; got one of"),
-    "no number": (lambda x, y: with_nan((x, y)), "numbers; got nan for sample 7"),
+    "infinite": (lambda x, y: (x / 0, y), "finite inputs; got -?inf for sample 0"),
+    "no number": (lambda x, y: with_nan((x, y)), "finite inputs; got nan for sample 7"),
 }
 
 
@@ -292,6 +293,55 @@ def test_a_train_function_returns_a_torch_module_with_parameters():
     for returned, kind in (((1, 2), "tuple"), (None, "NoneType"), (torch.nn.ReLU(), "ReLU")):
         line = refusal(lambda train, returned=returned: lambda weights_n, seed: returned)
         assert line == f"a torch module with parameters; got {kind}"
+
+
+def test_what_is_no_function_of_weights_and_seed_is_refused_before_anything_is_trained():
+    for wrong, name in ((lambda weights_n: None, "<lambda>"), (torch.nn.Linear(2, 2), "Linear")):
+        for options in ({}, {"half_trained": wrong}):
+            train, validation, test, _ = problem(0, 0)
+            function = never if options else wrong
+            named = "half_trained" if options else "train_function"
+            line = rf"^{named}: expected a function of \(weights_n, seed\); got {name}$"
+            with pytest.raises(InputError, match=line):
+                improve(function, train, validation, test, "abc", **OPTIONS | options)
+
+
+def test_a_training_that_diverges_is_refused_with_plain_weights_and_else_loses():
+    def diverging(when):
+        def with_train(train):
+            def trained(weights_n, seed):
+                model = trainer(train)(weights_n, seed)
+                if when(weights_n):
+                    model.weight.data[0, 0] = torch.nan
+                return model
+
+            return trained
+
+        return with_train
+
+    line = "finite logits; got nan for samples of train; the training may have diverged"
+    assert refusal(diverging(lambda weights_n: True)) == line
+    *sets, _ = problem(4, flips=30)
+    lost = diverging(lambda weights_n: weights_n.std() > 0)(sets[0])
+    improvement = improve(lost, *sets, "abc", **OPTIONS)
+    (trial,) = improvement.path.rounds[0].trials
+    assert trial.refusal == "the mean falls"
+    assert not trial.right_sm.any()
+
+
+def test_samples_of_any_set_that_the_model_does_not_take_are_refused_after_one_training():
+    train, validation, (x, y), _ = problem(4, flips=30)
+    calls = []
+
+    def trained(weights_n, seed):
+        calls.append(seed)
+        return trainer(train)(weights_n, seed)
+
+    for sets in ((train, validation, (x[:, :2], y)), (train, (validation[0][:, :2], y), (x, y))):
+        calls.clear()
+        with pytest.raises(InputError, match=r"takes the inputs of (test|validation); got float64"):
+            improve(trained, *sets, "abc", **OPTIONS)
+        assert len(calls) == 1
 
 
 def test_a_train_function_that_ignores_its_weights_is_refused_and_one_that_ignores_seeds_is_not():
@@ -382,6 +432,9 @@ def test_what_is_wrong_is_said_before_the_first_training():
         ({"seed": -1}, "seed: expected a whole number, 0 or more; got -1"),
         ({"seed": "a"}, "seed: expected a whole number, 0 or more; got 'a'"),
         ({"proposals": {"x": 1}}, "proposal 'x': expected a function of the evidence; got 1"),
+        ({"proposals": [min]}, "proposals: expected names and functions; got list"),
+        ({"rounds": 1.5}, "rounds: expected a whole number, 1 or more; got 1.5"),
+        ({"allowed_loss": "1"}, "allowed_loss: expected a finite number, 0 or more; got '1'"),
     ):
         with pytest.raises(InputError, match=rf"^{line}$"):
             improve(never, train, validation, test, "abc", **OPTIONS | options)

@@ -202,9 +202,11 @@ def test_a_proposal_of_another_shape_or_without_numbers_is_named(proposal, messa
 
 def test_bad_rounds_losses_and_vectors_that_are_not_finite_are_refused():
     problem = LeastSquares(np.random.default_rng(3))
-    with pytest.raises(InputError, match="rounds: expected 1 or more; got 0"):
+    with pytest.raises(InputError, match="rounds: expected a whole number, 1 or more; got 0"):
         problem.path(rounds=0)
-    with pytest.raises(InputError, match="allowed_loss: expected 0 or more points; got -1"):
+    with pytest.raises(
+        InputError, match="allowed_loss: expected a finite number, 0 or more; got -1"
+    ):
         problem.path(allowed_loss=-1)
     problem.influence = lambda weights_n: {"endpoint": np.full((200, CLASSES, BINS), np.nan)}
     with pytest.raises(InputError, match="influence vectors, endpoint: expected finite values"):

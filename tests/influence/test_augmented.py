@@ -40,17 +40,22 @@ def test_a_change_that_changes_nothing_gives_the_p_of_the_samples(known):
 
 
 def test_p_is_the_mean_of_that_of_changed_samples_with_the_curvature_of_the_unchanged(known):
-    (x, y), seen = known[2], []
+    (x, y), seen = known[2], {}
 
     def change(image):
-        seen.append(torch.rand(()).item())
-        return image + seen[-1]
+        shift = torch.rand(())
+        seen.setdefault(shift.item(), len(seen))  # in the order of draws, then of samples
+        return image + shift
 
+    views = as_samples(Augmented((x, y), change, draws=2), known[0]).views
+    seen.clear()
+    for view in views:
+        view.rows(slice(0, N))
     p_nk = vectors(known, Augmented((x, y), change, draws=2))
-    shifts = torch.tensor(seen).reshape(2, N)
+    shifts = torch.tensor(list(seen)).reshape(2, N)
     apart = [vectors(known, (x + shift_n[:, None, None, None], y)) for shift_n in shifts]
     torch.testing.assert_close(p_nk, (apart[0] + apart[1]) / 2)
-    assert len(set(seen)) == 2 * N  # every sample and every draw has a seed of its own
+    assert len(seen) == 2 * N  # every sample and every draw has a seed of its own
 
 
 def test_crops_are_the_same_again_and_leave_the_generator_as_it_was(known):
@@ -91,10 +96,19 @@ def test_a_diagnosis_takes_augmented_samples(known):
     [
         (
             lambda x: x[:, : int(torch.randint(1, 9, ()))],
-            "train: expected changed inputs of one shape",
+            "train: expected a change of the inputs of one sample; got: stack expects each tensor",
         ),
-        (lambda x: (x, x), "train: expected as many changed inputs as the model takes, 1; got 2"),
-        (lambda _: None, "train: expected changed inputs of one shape"),
+        (
+            lambda x: (x, x),
+            r"train: expected changed inputs of shape \(1, 8, 8\); got .* and \(1, 8, 8\)",
+        ),
+        (lambda x: x[:, :4], r"train: expected changed .* \(1, 8, 8\); got \(1, 4, 8\)"),
+        (lambda x, y: x, "train: expected a change of the inputs of one sample; got: .* argument"),
+        (lambda _: None, "train: expected a change of the inputs of one sample; got: default_coll"),
+        (
+            lambda x: x + np.random.rand(),
+            "train: expected a change that draws from torch's generator",
+        ),
     ],
 )
 def test_a_change_to_something_else_is_refused(known, change, message):
@@ -104,5 +118,7 @@ def test_a_change_to_something_else_is_refused(known, change, message):
 
 @pytest.mark.parametrize("draws", [0, 1.5])
 def test_less_than_one_draw_is_refused(known, draws):
-    with pytest.raises(InputError, match=f"train: expected 1 draw of augmentation.*got {draws}"):
+    with pytest.raises(
+        InputError, match=f"^train.draws: expected a whole number, 1 or more; got {draws}$"
+    ):
         vectors(known, Augmented(known[2], crop_and_flip_one, draws))

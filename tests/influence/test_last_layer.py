@@ -15,6 +15,7 @@ from catwise.core.errors import InputError
 from catwise.core.losses import per_sample_loss
 from catwise.influence import last_layer
 from catwise.influence.curvature import exact_hessian
+from catwise.influence.samples import as_samples
 
 N, K = 40, 3
 
@@ -78,11 +79,10 @@ def test_damping_is_a_share_of_the_mean_eigenvalue():
 
 def test_augmented_samples_count_with_their_mean():
     (x, y), model = samples(0), built(Cooled)
-    changes = iter([0.0] * N + [1.0] * N)  # the first draw of every sample, then the second
-    found = last_layer_hessian(
-        model, Augmented((x, y), lambda x: x + next(changes), draws=2), damping=0.0, batch_size=N
-    )
-    apart = [last_layer_hessian(model, (x + shift, y), damping=0.0).hessian for shift in (0, 1)]
+    augmented = Augmented((x, y), lambda x: x + torch.rand(()), draws=2)
+    found = last_layer_hessian(model, augmented, damping=0.0, batch_size=N)
+    views = [view.rows(slice(0, N)) for view in as_samples(augmented, model).views]
+    apart = [last_layer_hessian(model, view, damping=0.0).hessian for view in views]
     torch.testing.assert_close(found.hessian, (apart[0] + apart[1]) / 2)
 
 
@@ -142,6 +142,34 @@ def test_a_last_layer_too_large_for_a_matrix_of_its_square_is_refused(monkeypatc
     monkeypatch.setattr(last_layer, "LARGEST", 20)
     with pytest.raises(InputError, match=r"model.head: expected at most 20 parameters .* got 21"):
         last_layer_hessian(built(Cooled), samples(0))
+
+
+def test_a_model_in_half_precision_is_taken_in_float32():
+    model, train = built(Cooled).half(), samples(0)
+    found = diagnose(model, train, samples(1), "abc", curvature=last_layer_hessian(model, train))
+    whole = built(Cooled).half().float()
+    curvature = last_layer_hessian(whole, train)
+    assert found.p_nk.tolist() == (
+        diagnose(whole, train, samples(1), "abc", curvature=curvature).p_nk.tolist()
+    )
+
+
+def test_a_curvature_of_another_model_or_of_other_samples_is_refused():
+    model, (x, y), query = built(Cooled), samples(0), samples(1)
+    curvature = last_layer_hessian(model, (x, y))
+
+    def said(line, curvature):
+        with pytest.raises(InputError, match=f"^curvature: expected {line}$"):
+            diagnose(model, (x, y), query, "abc", curvature=curvature)
+
+    said("one that fit_factors or a Hessian gives; got str", "last")
+    said(
+        "that of the 40 training samples; got that of 39", last_layer_hessian(model, (x[1:], y[1:]))
+    )
+    said(r"\(3, 7\) in layer head; got \(3, 6\)", last_layer_hessian(Cooled(bias=False), (x, y)))
+    with torch.no_grad():
+        model.head.weight += 0.1
+    said("that of this model; got that of other weights", curvature)
 
 
 def test_a_negative_damping_is_refused():

@@ -274,6 +274,25 @@ def test_randomness_is_noticed_and_refused(images):
         diagnose(model, Augmented(y), query, "abc")
 
 
+def test_randomness_of_the_last_samples_alone_is_noticed(images):
+    model, (x, y), query = images
+
+    class Noisy(Items):
+        def __getitem__(self, number):
+            return x[number % 24] + (number >= 580) * torch.rand(()), y[number % 24]
+
+    with pytest.raises(InputError, match="the same samples when they are read again; got others"):
+        diagnose(model, Noisy(y.repeat(25)), query, "abc")
+
+
+def test_items_that_are_no_tensors_are_one_line(images):
+    model, (_, y), query = images
+    for item in (object(), [1, object()]):
+        items = Items([(item, label) for label in y])
+        with pytest.raises(InputError, match=r"^train: expected items of tensors and a label"):
+            diagnose(model, items, query, "abc")
+
+
 def test_labels_that_change_later_are_noticed(images):
     model, (x, y), _ = images
     labels = y.clone()
@@ -292,7 +311,7 @@ def test_a_sample_that_is_not_finite_is_named(images):
     model, (x, y), query = images
     x = x.clone()
     x[11, 0, 2, 2] = torch.nan
-    with pytest.raises(InputError, match="training sample 11"):
+    with pytest.raises(InputError, match=r"^train: expected finite inputs; got nan for sample 11$"):
         diagnose(model, Items(zip(x, y, strict=True)), query, "abc")
 
 

@@ -36,6 +36,29 @@ def test_weights_that_are_ignored_are_noticed():
     model = noisy()[0]
     match = "^retrain: expected another model with other weights; got the same; multiply the loss"
     said(match, model, lambda weights_n, seed: deepcopy(model))
+    calls = []
+
+    def by_seed(weights_n, seed):
+        calls.append(seed)
+        model = deepcopy(noisy()[0])
+        next(model.parameters()).data += 0.01 * seed
+        return model
+
+    said(match, model, by_seed)
+    assert calls == [0, 0]  # and not after all trainings
+
+
+def test_a_training_that_diverges_is_noticed_at_once():
+    calls = []
+
+    def diverging(weights_n, seed):
+        calls.append(seed)
+        model = trained_on(deepcopy(noisy()[0]), weights_n)
+        next(model.parameters()).data *= torch.nan
+        return model
+
+    said("^retrain: expected a model with finite losses; got others", noisy()[0], diverging)
+    assert calls == [0]
 
 
 def test_a_model_that_is_trained_on_is_noticed():

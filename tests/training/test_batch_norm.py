@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from catwise.core.fingerprint import fingerprint
 from catwise.training import batch_norm, models
 from catwise.training.epochs import Recipe, new_optimizer, refresh, train_epoch
 from tests.helpers import small
@@ -58,9 +59,9 @@ def test_weights_modes_and_momenta_are_left_alone(model, batch):
 
 def test_a_model_without_batch_norm_and_zero_batches_change_nothing(model, batch):
     for net, recipe in ((nn.Sequential(nn.Flatten()), RECIPE), (model, replace(RECIPE, refresh=0))):
-        before = models.fingerprint(net)
+        before = fingerprint(net)
         refresh(net, batch, recipe)
-        assert models.fingerprint(net) == before
+        assert fingerprint(net) == before
 
 
 @pytest.mark.parametrize("augment", [False, True])
@@ -70,7 +71,7 @@ def test_the_seed_decides_the_statistics_and_what_was_there_before_does_not(mode
     for seed, stale in ((0, 0.0), (0, 9.0), (1, 0.0)):
         model.layers[0][1].running_mean.fill_(stale)
         refresh(model, batch, replace(recipe, seed=seed))
-        found.append(models.fingerprint(model))
+        found.append(fingerprint(model))
     assert found[0] == found[1] != found[2]
 
 

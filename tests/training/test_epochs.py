@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from catwise.core.fingerprint import fingerprint
 from catwise.training import models
 from catwise.training.augment import crop_and_flip, crop_and_flip_one
 from catwise.training.epochs import (
@@ -48,7 +49,7 @@ def trained(batch, recipe=SGD, weights=None, model=None):
     model = model or models.build("cnn", batch[0], 3, width=2, seed=0)
     for _ in train_epochs(model, batch, recipe, weights):
         pass
-    return models.fingerprint(model)
+    return fingerprint(model)
 
 
 def flat(model):
@@ -89,7 +90,7 @@ def test_an_epoch_can_be_taken_again_from_the_one_before(greys, recipe):
     optimizer = new_optimizer(again, recipe)
     load_optimizer(optimizer, memory)
     train_epoch(again, optimizer, greys, recipe, 3)
-    assert models.fingerprint(again) == models.fingerprint(straight)
+    assert fingerprint(again) == fingerprint(straight)
 
 
 def test_only_adamw_has_a_memory(greys):

@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from catwise.core.errors import InputError
+from catwise.core.fingerprint import fingerprint
 from catwise.influence.layers import coverage
 from catwise.training import models
 
@@ -23,9 +24,7 @@ def test_logistic_regression_of_two_classes_has_one_logit():
 def test_the_seed_decides_the_initial_weights_and_nothing_else_does(name):
     x = torch.zeros(1, 1 if name == "cnn" else 3, 32, 32, dtype=torch.float64)
     state = torch.get_rng_state()
-    prints = [
-        models.fingerprint(models.build(name, x, 4, width=2, seed=seed)) for seed in (0, 0, 1)
-    ]
+    prints = [fingerprint(models.build(name, x, 4, width=2, seed=seed)) for seed in (0, 0, 1)]
     assert prints[0] == prints[1] != prints[2]
     assert torch.equal(state, torch.get_rng_state())
     assert next(models.build(name, x, 4, width=2).parameters()).dtype == torch.float64
@@ -38,10 +37,10 @@ def test_an_unknown_model_is_named():
 
 def test_the_fingerprint_sees_a_single_bit():
     model = models.build("cnn", torch.zeros(1, 1, 8, 8), 3, width=2, seed=0)
-    before = models.fingerprint(model)
+    before = fingerprint(model)
     weight = next(model.parameters()).data.view(-1)
     original = weight[0].clone()
     weight[0] = torch.nextafter(original, original + 1)
-    assert models.fingerprint(model) != before
+    assert fingerprint(model) != before
     weight[0] = original
-    assert models.fingerprint(model) == before
+    assert fingerprint(model) == before
