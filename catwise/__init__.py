@@ -15,7 +15,7 @@ as in the paper, the index i is of a training sample and k of a class.
     c   candidates of a search
     g   genes of a candidate
     f   parts of the fitness, compared one after the other
-    h   random halves of the training set
+    h   retrained subsets of the training samples
     s   seeds
     e   epochs
 

@@ -17,7 +17,7 @@ from catwise.experiments import resume
 from catwise.experiments.scored_kinds import costs, curvature_section, vectors_by_kind
 from catwise.fidelity.tables import headlines, tabulate
 from catwise.influence.vectors import influence_vectors
-from catwise.pipeline.artifacts import last_epoch, load_model, read_splits
+from catwise.pipeline.artifacts import flipped_labels, last_epoch, load_model, read_splits
 from catwise.pipeline.files import folder, read_npz, write_csv, write_json
 from catwise.pipeline.fitted_factors import as_trained, fit_curvature
 from catwise.pipeline.stage import run, section_errors, settings
@@ -75,7 +75,7 @@ def scores(
     tables = tabulate(by_kind, truth, cost, classes)
     fit = partial(vectors, influence=parameters.influence)
     tables["samples"] = sample_rows(dataset, parameters, section, fit, n, classes)
-    flipped_n = read_npz(Path("data", dataset, "arrays.npz"))["flipped"]
+    flipped_n = flipped_labels(dataset)
     auc = {}
     if flipped_n.any():
         auc = {

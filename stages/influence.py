@@ -17,10 +17,10 @@ from catwise.experiments import resume
 from catwise.experiments.along_training import training_of, vectors_along
 from catwise.influence.curvature import from_tensors
 from catwise.influence.trajectory import average
-from catwise.influence.vectors import influence_vectors, validation_bins
-from catwise.pipeline.artifacts import load_model, read_splits, read_tensors
-from catwise.pipeline.files import folder, read_json, read_npz, write_json, write_npz
-from catwise.pipeline.fitted_factors import as_trained
+from catwise.influence.vectors import influence_vectors
+from catwise.pipeline.artifacts import flipped_labels, load_model, read_splits, read_tensors
+from catwise.pipeline.files import folder, read_json, write_json, write_npz
+from catwise.pipeline.fitted_factors import as_trained, binned
 from catwise.pipeline.stage import run, section_errors, settings
 from catwise.pipeline.tables import VECTORS
 from catwise.pipeline.workers import pool
@@ -35,9 +35,9 @@ def main(dataset: str) -> None:
     torch.set_num_threads(parameters.threads)
     splits, classes = read_splits(dataset, parameters.device)
     train, query = splits["train"], splits["validation_a"]
-    device, labels_m = query[-1].device, query[-1].cpu().numpy()
+    device = query[-1].device
     with section_errors(dataset, "influence", section):
-        groups_m = validation_bins(labels_m, section.bins, np.random.default_rng(section.seed))
+        groups_m = binned(query, section)
     fitted = Path("models", "curvature", dataset)
     record = read_json(fitted / "curvature.json")
     out = folder("reports", "influence", dataset)
@@ -74,7 +74,7 @@ def main(dataset: str) -> None:
         arrays[VECTORS[name]] = mean_nkb.sum(axis=2)
     single = {key: values_nk.astype(np.float32) for key, values_nk in arrays.items()}
     write_npz(out / "vectors.npz", **single)
-    flipped_n = read_npz(Path("data", dataset, "arrays.npz"))["flipped"]
+    flipped_n = flipped_labels(dataset)
     write_json(out / "metrics.json", {"coverage": record["coverage"], **summary(p_nk, flipped_n)})
     resume.clear("influence", dataset)
 

@@ -64,11 +64,11 @@ def top_share(dataset: str, parameters: DataSet, section: TopShare, out: Path) -
         (accuracy_k.tolist(), loss_k.tolist())
         for accuracy_k, loss_k in progress(again, f"removal {dataset}", len(jobs))
     ]
-    y_n = read_npz(Path("data", dataset, "arrays.npz"))["train/y"]
+    labels_n = read_npz(Path("data", dataset, "arrays.npz"))["train/y"]
     changed, rankings = [], []
     for name, planned in plans.items():
         own, measured = measured[: len(planned)], measured[len(planned) :]
-        changed.append(effects.changes(planned, own, vectors[name], y_n, classes))
+        changed.append(effects.changes(planned, own, vectors[name], labels_n, classes))
         rankings.append(effects.correlations(changed[-1]).assign(vectors=name))
     first = changed[0]
     correlations, diagonal = rankings[0].drop(columns="vectors"), effects.diagonal(first)

@@ -1,7 +1,5 @@
 """Train the classifier; keep a checkpoint and measure every class after each epoch."""
 
-from pathlib import Path
-
 import torch
 
 from catwise.config.schema import Epochs
@@ -10,13 +8,14 @@ from catwise.experiments import resume
 from catwise.experiments.training_record import TrainingRecord, train_resumably
 from catwise.pipeline.artifacts import (
     checkpoint_path,
+    flipped_labels,
     new_model,
     rates_path,
     read_splits,
     training_recipe,
     write_tensors,
 )
-from catwise.pipeline.files import folder, read_npz, write_csv, write_json, write_npz
+from catwise.pipeline.files import folder, write_csv, write_json, write_npz
 from catwise.pipeline.stage import run, section_errors, settings
 from catwise.pipeline.tables import TABLES
 from catwise.training.convex import fit_convex
@@ -46,7 +45,7 @@ def main(dataset: str) -> None:
         if recipe:
             write_json(rates_path(dataset), epoch_rates(recipe, len(part[-1])))
     summary |= record.on_test()
-    flipped_n = read_npz(Path("data", dataset, "arrays.npz"))["flipped"]
+    flipped_n = flipped_labels(dataset)
     if flipped_n.any():  # the area under the ROC curve of the negative margin
         summary["margin_auc"] = area_under_curve(flipped_n, -record.margin_n)
     out = folder("reports", "train", dataset)

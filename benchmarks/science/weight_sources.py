@@ -50,7 +50,7 @@ from catwise.fidelity.scores import linear_datamodeling_score
 from catwise.improvement.proposals import Evidence, Region, direction
 from catwise.influence.segments import Segment, influence_by_segments
 from catwise.influence.trajectory import average
-from catwise.pipeline.artifacts import cached_splits, read_splits, training_recipe
+from catwise.pipeline.artifacts import cached_splits, flipped_labels, read_splits, training_recipe
 from catwise.pipeline.files import read_npz
 from catwise.pipeline.fitted_factors import fit_own_factors
 from catwise.pipeline.stage import settings
@@ -90,7 +90,7 @@ def compare(dataset: str, runs: int, seeds: int) -> dict[str, Any]:
     parameters = settings(dataset)
     splits, _ = read_splits(dataset, "cpu")
     labels = {split: batch[-1].numpy() for split, batch in splits.items()}
-    flipped_n = read_npz(Path("data", dataset, "arrays.npz"))["flipped"].astype(bool)
+    flipped_n = flipped_labels(dataset)
     sources = _sources(dataset, parameters, runs)
     weights = {"plain": np.ones(len(flipped_n))}
     for source, p_nk in sources.items():

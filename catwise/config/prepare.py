@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from catwise.config.fields import Count, Section, Seed, Share
+from catwise.config.fields import Count, Section, Seed, Share, Whole
 from catwise.data.catalogue import VOCABULARY_SIZES
 
 __all__ = ["Csv", "Digits", "ImageFolder", "Images", "Prepare", "Synthetic", "Texts", "Tokens"]
@@ -16,7 +16,7 @@ class Synthetic(Section):
     source: Literal["linear", "nonlinear"]
     seed: Seed
     train: Count
-    flips: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=2, max_length=2)]
+    flips: Annotated[list[Whole], Field(min_length=2, max_length=2)]
     validation_a: Count
     validation_b: Count
     test: Count

@@ -70,7 +70,7 @@ class Convolutional(Epochs):
     width: Count
     augment: bool
     channels_last: bool
-    refresh: Annotated[int, Field(ge=0)]  # batches; 0: none
+    refresh: Whole  # batches; 0: none
 
 
 class Transformer(Epochs):
@@ -116,10 +116,10 @@ class Influence(Section):
     are averaged; with 0 they are those of the image as it is.
     """
 
-    segments: Annotated[int, Field(ge=0)]
+    segments: Whole
     runs: Count
     statistics: Literal["moving", "fixed"]
-    augmentations: Annotated[int, Field(ge=0)]
+    augmentations: Whole
     bins: Annotated[int, Field(ge=3)]
     seed: Seed
     batch_size: Count
@@ -135,7 +135,7 @@ class Subsets(Section):
 
     left_out: Literal["weights", "rows"]
     halves: Annotated[int, Field(ge=10)]
-    removals: Annotated[int, Field(ge=0)]
+    removals: Whole
     seeds: Count
     seed: Seed
 
@@ -307,11 +307,11 @@ class Improve(Section):
 
     runs: Count
     influence: Annotated[list[Averaged], Field(min_length=1)]
-    seeds: Annotated[int, Field(ge=2)]
-    fresh: Annotated[int, Field(ge=2)]
+    seeds: Seeds
+    fresh: Seeds
     rounds: Count
     level: Annotated[float, Field(gt=0, lt=1)]
-    allowed_loss: Annotated[float, Field(ge=0)]
+    allowed_loss: NonNegative
     w_max: Annotated[float, Field(ge=1)]
     trust: Positive
     proposals: Annotated[list[Sized | Unsized], Field(min_length=1)]

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-__all__ = ["InputError", "optional_packages"]
+__all__ = ["InputError", "in_one_line", "optional_packages"]
 
 
 class InputError(ValueError):
@@ -11,6 +11,15 @@ class InputError(ValueError):
 
     The line reads "WHERE: expected ...; got ...; mend": WHERE is an argument, a key or a file.
     """
+
+
+def in_one_line(error: Exception) -> str:
+    """Return the first 200 letters of what an error says, or its type's name if it says nothing.
+
+    >>> in_one_line(ValueError("no such  \\n row")), in_one_line(EOFError())
+    ('no such row', 'EOFError')
+    """
+    return " ".join(str(error).split())[:200] or type(error).__name__
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from catwise.core.errors import InputError
+from catwise.core.errors import InputError, in_one_line
 
 __all__ = ["REMEDY", "cache_folder", "errors_in_one_line", "locked", "require_space"]
 
@@ -58,6 +58,5 @@ def errors_in_one_line(
     except (*ERRORS, *others) as error:
         if isinstance(error, InputError):
             raise
-        message = " ".join(str(error).split())[:200]
-        got = f"{type(error).__name__}: {message}"
+        got = f"{type(error).__name__}: {in_one_line(error)}"
         raise InputError(f"{where}: expected {expected}; got {got}; {remedy}") from None

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from catwise.core.errors import InputError
+from catwise.core.errors import InputError, in_one_line
 from catwise.data.raw import Part, decode_image
 
 __all__ = ["decode_images", "mirror_folder", "read_split", "read_verified"]
@@ -108,8 +108,8 @@ def _read_shard(path: Path, mirror: Path, column: str, classes: Sequence[str]) -
         UnicodeError,
         json.JSONDecodeError,
     ) as error:
-        message = " ".join(str(error).split())[:200]
-        raise InputError(f"{path}: expected a whole parquet file; got: {message}") from None
+        got = in_one_line(error)
+        raise InputError(f"{path}: expected a whole parquet file; got: {got}") from None
     if names and names != list(classes):
         raise InputError(f"{path}: expected classes {', '.join(classes)}; got {', '.join(names)}")
     return part

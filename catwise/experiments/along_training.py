@@ -17,6 +17,7 @@ from catwise.config.schema import DataSet, Factored, Influence, Logistic, Traine
 from catwise.core.errors import InputError
 from catwise.core.losses import Batch
 from catwise.core.precision import precision
+from catwise.core.spread import Spread
 from catwise.experiments.resume import (
     INFLUENCE_CODE,
     file_sha256,
@@ -30,7 +31,7 @@ from catwise.influence.layers import covered_layers
 from catwise.influence.segments import Segment, influence_by_segments
 from catwise.influence.trajectory import adam_scales, cut, tracin
 from catwise.influence.unrolled import Step, unrolled_influence
-from catwise.influence.vectors import influence_vectors, validation_bins
+from catwise.influence.vectors import influence_vectors
 from catwise.pipeline.artifacts import (
     cached_splits,
     checkpoint_path,
@@ -41,8 +42,7 @@ from catwise.pipeline.artifacts import (
     training_recipe,
 )
 from catwise.pipeline.files import read_json
-from catwise.pipeline.fitted_factors import as_trained, fit_own_factors
-from catwise.pipeline.workers import Spread
+from catwise.pipeline.fitted_factors import as_trained, binned, fit_own_factors
 from catwise.training import epochs
 from catwise.training.epochs import epoch_rates
 
@@ -137,9 +137,7 @@ def vectors_of(
     """
     (splits, classes), section = cached_splits(along.dataset, along.device), along.influence
     part, query = splits["train"], splits["validation_a"]
-    labels_m = query[-1].cpu().numpy()
-    groups_m = validation_bins(labels_m, section.bins, np.random.default_rng(section.seed))
-    groups = torch.from_numpy(groups_m).to(query[-1].device)
+    groups = torch.from_numpy(binned(query, section)).to(query[-1].device)
     about = (part, query, groups, len(classes) * section.bins)
     vectors = {}
     for kind in kinds:

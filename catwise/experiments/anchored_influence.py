@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from catwise.config.schema import Factored, Influence, Unrolled
 from catwise.core.losses import QUERY_LOSSES, Batch
 from catwise.core.precision import precision
+from catwise.core.spread import Spread
 from catwise.experiments.resume import (
     INFLUENCE_CODE,
     job_key,
@@ -25,10 +26,9 @@ from catwise.experiments.reweighted_epoch import Start, checkpoint_hashes, next_
 from catwise.experiments.unrolled_epoch import Query, unrolled_vectors
 from catwise.influence.curvature import FactoredCurvature
 from catwise.influence.segments import Segment, influence_by_segments
-from catwise.influence.vectors import influence_vectors, validation_bins
+from catwise.influence.vectors import influence_vectors
 from catwise.pipeline.artifacts import load_model
-from catwise.pipeline.fitted_factors import as_trained, fit_own_factors
-from catwise.pipeline.workers import Spread
+from catwise.pipeline.fitted_factors import as_trained, binned, fit_own_factors
 from catwise.training.batch_norm import has_batch_norm
 from catwise.training.epochs import learning_rates
 
@@ -103,11 +103,10 @@ class AnchoredInfluence:
 
     def binned_vectors(self, anchor: str, filter: str) -> np.ndarray:
         """Compute P (n, k, b) of the loss on bins of validation A, for ``catwise.ceiling``."""
-        labels_m, bins = self.splits["validation_a"][-1].cpu().numpy(), self._influence.bins
-        groups_m = validation_bins(labels_m, bins, np.random.default_rng(self._influence.seed))
-        count = self.num_classes * bins
+        groups_m = binned(self.splits["validation_a"], self._influence)
+        count = self.num_classes * self._influence.bins
         vectors = self._vectors(anchor, filter, "loss", "validation_a", groups_m, count)
-        return vectors.reshape(-1, self.num_classes, bins)
+        return vectors.reshape(len(vectors), self.num_classes, -1)
 
     def _vectors(
         self, anchor: str, filter: str, query: str, split: str, groups_m: np.ndarray, count: int

@@ -6,9 +6,9 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
+from catwise.core.spread import Spread
 from catwise.experiments.cases import Case
 from catwise.experiments.reweighted_epoch import Job, Measured, Weights, measure_epochs
-from catwise.pipeline.workers import Spread
 from catwise.reweighting.table1 import Net, net_effect
 
 __all__ = ["MEASURES", "EpochMeasurements"]

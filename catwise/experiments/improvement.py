@@ -25,7 +25,7 @@ from catwise.experiments.weighted_training import (
 from catwise.improvement import baselines
 from catwise.improvement.path import Judgement, Path, proposed, retrain_to_the_ceiling
 from catwise.improvement.proposals import Region
-from catwise.pipeline.artifacts import read_splits
+from catwise.pipeline.artifacts import flipped_labels, read_splits
 from catwise.pipeline.files import read_npz
 from catwise.reweighting.candidates import CandidateProgram
 from catwise.reweighting.controls import kept_weights, shuffle_weights
@@ -82,7 +82,7 @@ def run_improvement(dataset: str, parameters: DataSet) -> Experiment:
     torch.set_num_threads(parameters.threads)
     splits, classes = read_splits(dataset, parameters.device)
     labels = {split: batch[-1].cpu().numpy() for split, batch in splits.items()}
-    flipped_n = read_npz(File("data", dataset, "arrays.npz"))["flipped"].astype(bool)
+    flipped_n = flipped_labels(dataset)
     with weighted_trainings(dataset, parameters, "improve") as run:
         trainer = Trainer(run, section, labels, parameters.train.model != "logistic")
         proposals = trainer.proposals()

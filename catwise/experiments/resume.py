@@ -24,9 +24,9 @@ import torch
 from catwise.core.device import torch_device
 from catwise.core.errors import InputError
 from catwise.core.precision import resolve_precision
+from catwise.core.spread import Spread
 from catwise.pipeline.artifacts import card_text
 from catwise.pipeline.files import write_whole
-from catwise.pipeline.workers import Spread
 
 __all__ = [
     "INFLUENCE_CODE",

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from catwise.config.schema import Epochs, Train
 from catwise.core.device import torch_device
 from catwise.core.losses import Batch, Loss, per_sample_loss
+from catwise.core.spread import Spread
 from catwise.experiments.resume import job_key, resumable_map
 from catwise.pipeline.artifacts import (
     cached_splits,
@@ -18,7 +19,7 @@ from catwise.pipeline.artifacts import (
     training_recipe,
 )
 from catwise.pipeline.stage import section_errors
-from catwise.pipeline.workers import Spread, pool
+from catwise.pipeline.workers import pool
 from catwise.training import convex, epochs, evaluate
 
 __all__ = ["FIRST_SEED", "Job", "open_pool", "retrain", "retrained", "train_anew"]

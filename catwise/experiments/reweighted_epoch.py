@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from catwise.config.schema import Logistic, Train
 from catwise.core.losses import Batch
+from catwise.core.spread import Spread
 from catwise.experiments.resume import file_sha256, job_key, resumable_map
 from catwise.pipeline.artifacts import (
     cached_splits,
@@ -18,7 +19,6 @@ from catwise.pipeline.artifacts import (
     read_tensors,
     training_recipe,
 )
-from catwise.pipeline.workers import Spread
 from catwise.training import epochs, evaluate
 from catwise.training.epochs import Recipe
 

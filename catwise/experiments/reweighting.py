@@ -14,8 +14,7 @@ from catwise.experiments.anchored_influence import AnchoredInfluence
 from catwise.experiments.cases import Case, resolve_cases
 from catwise.experiments.table1 import Table1Experiment
 from catwise.experiments.table1_rows import headline_metrics, table_rows
-from catwise.pipeline.artifacts import read_splits
-from catwise.pipeline.files import read_npz
+from catwise.pipeline.artifacts import flipped_labels, read_splits
 from catwise.pipeline.stage import section_errors
 from catwise.pipeline.tables import TABLES, read_table, table_names
 from catwise.pipeline.workers import pool
@@ -37,7 +36,7 @@ def run_cases(
         read_table(Path("reports", "train", dataset, f"{name}.csv"), TABLES[f"train/{name}"])
         for name in ("history", "raw")
     )
-    flipped_n = read_npz(Path("data", dataset, "arrays.npz"))["flipped"].astype(bool)
+    flipped_n = flipped_labels(dataset)
     counts_k = np.bincount(splits["validation_b"][-1].cpu(), minlength=len(classes))
     cases = resolve_cases(dataset, parameters, history, counts_k)
     tables: Tables = {name: [] for name in table_names("reweight")}

@@ -56,7 +56,7 @@ def vectors_by_kind(
     parameters: DataSet,
     kinds: Sequence[str],
     vectors: Vectors,
-    y_n: np.ndarray,
+    labels_n: np.ndarray,
     num_classes: int,
 ) -> dict[str, np.ndarray]:
     """Compute P (n, k) of each kind.
@@ -70,7 +70,7 @@ def vectors_by_kind(
     initial weights.
     """
     by_kind = _computed(dataset, parameters)
-    by_kind[COUNTED] = np.eye(num_classes)[y_n]
+    by_kind[COUNTED] = np.eye(num_classes)[labels_n]
     missing = [kind for kind in kinds if kind not in by_kind]
     by_kind |= _along(dataset, parameters, [k for k in missing if k in get_args(AlongKind)])
     for kind in missing:

@@ -11,11 +11,11 @@ import pandas as pd
 from catwise.ceiling.joint_direction import joint_weights
 from catwise.config import schema
 from catwise.core.progress import progress
+from catwise.core.spread import Spread
 from catwise.experiments.anchored_influence import AnchoredInfluence
 from catwise.experiments.cases import Case
 from catwise.experiments.epoch_measurements import EpochMeasurements, stack
 from catwise.experiments.reweighted_epoch import Measured
-from catwise.pipeline.workers import Spread
 from catwise.reweighting.candidates import CandidateProgram, sweep_thresholds
 from catwise.reweighting.controls import kept_weights, shuffle_weights
 from catwise.reweighting.fitness import fitness, relative_change

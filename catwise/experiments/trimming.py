@@ -12,8 +12,8 @@ from catwise.core.progress import progress
 from catwise.experiments.retraining import retrain
 from catwise.influence.curvature import exact_hessian
 from catwise.influence.vectors import influence_vectors
-from catwise.pipeline.artifacts import read_splits
-from catwise.pipeline.files import read_npz, write_csv, write_npz
+from catwise.pipeline.artifacts import flipped_labels, read_splits
+from catwise.pipeline.files import write_csv, write_npz
 from catwise.removal.trimming import Round, trim, trim_at_random
 from catwise.training import evaluate
 
@@ -34,7 +34,7 @@ def run_trimming(
             "got 'trimming'"
         )
     splits, classes = read_splits(dataset, device)
-    flipped_n = read_npz(Path("data", dataset, "arrays.npz"))["flipped"]
+    flipped_n = flipped_labels(dataset)
     part, n = splits["train"], len(splits["train"][-1])
     rounds = _influence_rounds(dataset, train, splits, len(classes), section.max_rounds)
     cleaning = [step for step in rounds if len(step.removed)]  # the last may remove nothing

@@ -7,11 +7,11 @@ import numpy as np
 import torch
 
 from catwise.core.losses import QUERY_LOSSES, Batch
+from catwise.core.spread import Spread
 from catwise.experiments.resume import job_key, resumable_map
 from catwise.experiments.reweighted_epoch import Start, checkpoint_hashes, next_epoch
 from catwise.influence.unrolled import Step, Unrolled, unrolled_influence
 from catwise.pipeline.artifacts import cached_splits, load_model
-from catwise.pipeline.workers import Spread
 from catwise.training import epochs
 from catwise.training.batch_norm import has_batch_norm, statistics
 

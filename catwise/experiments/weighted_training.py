@@ -16,9 +16,9 @@ from catwise.core.progress import progress
 from catwise.experiments.along_training import Along, trained_states, vectors_of
 from catwise.experiments.resume import INFLUENCE_CODE, job_key, pack, resumable_map, unpack
 from catwise.experiments.retraining import open_pool, train_anew
-from catwise.influence.vectors import influence_vectors, validation_bins
+from catwise.influence.vectors import influence_vectors
 from catwise.pipeline.artifacts import cached_splits, training_recipe
-from catwise.pipeline.fitted_factors import fit_curvature
+from catwise.pipeline.fitted_factors import binned, fit_curvature
 from catwise.training import evaluate
 
 __all__ = ["INFLUENCE", "Outputs", "WeightedJob", "weighted_trainings"]
@@ -107,8 +107,7 @@ def _at_the_optimum(setting: _Setting, model: nn.Module) -> dict[str, Tensor]:
     """Compute P of a logistic regression, which has an end alone."""
     section, (splits, classes) = setting.influence, cached_splits(setting.dataset, setting.device)
     part, query = splits["train"], splits["validation_a"]
-    labels_m = query[-1].cpu().numpy()
-    groups_m = validation_bins(labels_m, section.bins, np.random.default_rng(section.seed))
+    groups_m = binned(query, section)
     fitted = fit_curvature(model, part, setting.train, setting.curvature)
     columns, size = len(classes) * section.bins, section.batch_size
     with precision(section.precision, query[-1].device.type):

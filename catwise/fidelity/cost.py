@@ -19,7 +19,7 @@ class Sizes:
 
     n: int
     m: int
-    classes: int
+    num_classes: int
     epochs: int
     pairs: int
     segments: int
@@ -36,7 +36,7 @@ def trainings(kind: str, sizes: Sizes) -> float:
     its curvature and one for P. Eigenvectors and products are left out, so that the number is the
     same on every machine. Counting labels costs nothing.
 
-    >>> sizes = Sizes(n=100, m=50, classes=3, epochs=10, pairs=100, segments=2, runs=4)
+    >>> sizes = Sizes(n=100, m=50, num_classes=3, epochs=10, pairs=100, segments=2, runs=4)
     >>> [trainings(kind, sizes) for kind in ("identity", "ekfac", "last_layer", "segments_runs")]
     [1.15, 1.35, 1.0833333333333333, 6.6]
     """
@@ -47,7 +47,7 @@ def trainings(kind: str, sizes: Sizes) -> float:
     elif kind == "tracin":
         passes = one + sizes.epochs * vectors
     elif kind == "exact_runs":
-        passes = sizes.runs * one * (1 + sizes.classes)
+        passes = sizes.runs * one * (1 + sizes.num_classes)
     elif kind.startswith("segments"):
         passes = one + sizes.segments * (fit + gradients) + sizes.m
     elif kind.startswith("last_layer"):

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from catwise.figures.style import BLUE, Picture, check_vectors, styled
+from catwise.figures.style import BLUE, SLANTED, Picture, check_vectors, styled
 from catwise.influence.top_counts import top_counts
 
 __all__ = ["counts"]
@@ -16,15 +16,15 @@ PALE = "#fbe3b9"
 
 @styled
 def counts(
-    p_nk: np.ndarray, y_n: np.ndarray, classes: tuple[str, ...], share: float = 0.1
+    p_nk: np.ndarray, labels_n: np.ndarray, classes: tuple[str, ...], share: float = 0.1
 ) -> Picture:
     """Draw whose labels the samples bear that section 5.1 removes.
 
     Differs from the paper: Figure 8 counts samples by the sign of their influence. Nearly every
     P[i, k] has a sign, so signs alone say little; the caption gives that count too.
     """
-    check_vectors(p_nk, y_n, classes)
-    counted = top_counts(p_nk, y_n, share)
+    check_vectors(p_nk, labels_n, classes)
+    counted = top_counts(p_nk, labels_n, share)
     figure = Figure(figsize=(10, 3.8), layout="constrained")
     panels = zip(
         figure.subplots(1, 2, sharey=True), ("beneficial", "detrimental"), counted, strict=True
@@ -34,7 +34,7 @@ def counts(
         axes.set(title=f"{group}; number: own class", xlabel="class", ylabel="training samples")
     figure.legend(*axes.get_legend_handles_labels(), loc="outside right upper", frameon=False)
     own, _ = 100 * counted.sum(axis=2).T / counted.sum(axis=(1, 2))
-    member_nk = y_n[:, None] == np.arange(len(classes))
+    member_nk = labels_n[:, None] == np.arange(len(classes))
     signs = [100 * member_nk[mask].mean() for mask in (p_nk > 0, p_nk < 0)]
     return Picture(
         figure,
@@ -58,5 +58,4 @@ def _bars(axes: Axes, own_k: np.ndarray, other_k: np.ndarray, classes: tuple[str
     axes.bar_label(bars, own_k, padding=2)
     axes.set_ylim(0, 1.15 * (own_k + other_k).max())
     if max(map(len, classes)) > 4:
-        slanted: dict[str, Any] = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
-        axes.set_xticks(range(len(classes)), classes, **slanted)
+        axes.set_xticks(range(len(classes)), classes, **SLANTED)

@@ -36,12 +36,12 @@ PAPER = {"cifar10": "Figure 3", "emotion": "Figure 4", "stl10": "Figure 6", "ag_
 
 def draw(results: "Results") -> dict[str, Picture]:
     """Draw what the results of a data set hold, as its parameters say."""
-    p_nk, y_n, flipped_n = results.vectors, results.labels_n, results.flipped_n
+    p_nk, labels_n, flipped_n = results.vectors, results.labels_n, results.flipped_n
     classes, pair = results.classes, tuple(results.parameters["figures"]["classes"])
     pictures = {
-        "influence_plane.png": influence_plane(p_nk, y_n, flipped_n, classes, pair),
-        "counts.png": counts(p_nk, y_n, classes),
-        "class_matrix.png": class_matrix(p_nk, y_n, classes, classes),
+        "influence_plane.png": influence_plane(p_nk, labels_n, flipped_n, classes, pair),
+        "counts.png": counts(p_nk, labels_n, classes),
+        "class_matrix.png": class_matrix(p_nk, labels_n, classes, classes),
         "ceiling.png": ceiling(
             results.epochs,
             results.ceiling.verdict.sentence,
@@ -52,7 +52,7 @@ def draw(results: "Results") -> dict[str, Picture]:
     subsets = results.subsets
     if results.ceiling.verdict.calibrated and subsets is not None:
         counts_k = np.array(results.card.counts["validation_a"])
-        pictures["calibration.png"] = retrained_gains(p_nk, y_n, counts_k, subsets, classes)
+        pictures["calibration.png"] = retrained_gains(p_nk, labels_n, counts_k, subsets, classes)
     if results.history["epoch"].max() > 1:
         pictures["training_curves.png"] = training_curves(results.history, classes)
     scored = results.fidelity

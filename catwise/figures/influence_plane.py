@@ -23,7 +23,7 @@ __all__ = ["influence_plane"]
 @styled
 def influence_plane(
     p_nk: np.ndarray,
-    y_n: np.ndarray,
+    labels_n: np.ndarray,
     flipped_n: np.ndarray,
     classes: tuple[str, ...],
     pair: tuple[str, ...],
@@ -33,7 +33,7 @@ def influence_plane(
 
     The scale is that of ``logarithmic_plane``.
     """
-    check_vectors(p_nk, y_n, classes)
+    check_vectors(p_nk, labels_n, classes)
     if len(pair) != 2 or len(set(pair)) != 2 or not set(pair) <= set(classes):
         known = ", ".join(classes)
         raise InputError(f"pair: expected two different ones of {known}; got {', '.join(pair)}")
@@ -42,7 +42,7 @@ def influence_plane(
     figure = Figure(figsize=(8, 8.4), layout="constrained")
     axes = figure.subplots()
     logarithmic_plane(axes, p_n2, pair, unit)
-    group_n = np.select([y_n == first, y_n == second], [0, 1], 2)
+    group_n = np.select([labels_n == first, labels_n == second], [0, 1], 2)
     others = "other label" if (group_n < 2).any() else "training sample"
     names = (f"label {pair[0]}", f"label {pair[1]}", others)
     draw_samples(axes, p_n2, group_n, flipped_n, names)

@@ -4,14 +4,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from catwise.core.statistics import Estimate
 from catwise.figures.labels import GROUPS, UNITS, vectors_label
-from catwise.figures.style import BLUE, GREY, UNLABELLED, Picture, styled
+from catwise.figures.style import BLUE, GREY, Picture, heat_map, styled
 
 __all__ = ["removal"]
 
@@ -108,16 +107,8 @@ def _power(bound: float) -> int:
 def _heat(axes: Axes, grid: pd.DataFrame, bound: float, diagonal: bool) -> None:
     """Draw a heat map with its numbers; where classes are aimed at, the diagonal is marked."""
     decimals = int(bound < 10) + int(bound < 1)
-    numbers = grid.map(lambda value: f"{round(value, decimals) + 0.0:.{decimals}f}")  # + 0: no -0
-    # the layout need not look at a number, which is inside of its cell
-    text = {"size": 6.5 if len(grid.columns) > 6 else 8, "in_layout": False}
-    style = {"cmap": "vlag_r", "cbar_kws": {"extend": "both"}, "annot_kws": text, **UNLABELLED}
-    sns.heatmap(grid, ax=axes, vmin=-bound or -1, vmax=bound or 1, annot=numbers, fmt="", **style)
-    slanted: dict[str, Any] = {}
-    if max(map(len, grid.columns)) > 2:
-        slanted = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
-    axes.set_xticks(np.arange(len(grid.columns)) + 0.5, list(grid.columns), **slanted)
-    axes.set_yticks(np.arange(len(grid)) + 0.5, list(grid.index), rotation=0)
+    size = 6.5 if len(grid.columns) > 6 else 8
+    heat_map(axes, grid, bound or 1, decimals, size, extend="both")
     if diagonal:
         _mark_diagonal(axes, len(grid))
 
@@ -196,7 +187,7 @@ def _rankings(rankings: pd.DataFrame) -> str:
     )
 
 
-def _readings(metrics: dict[str, float], measure: str, classes: int) -> str:
+def _readings(metrics: dict[str, float], measure: str, num_classes: int) -> str:
     """Say in how many classes the diagonal is as the paper reads it."""
     words = []
     for group in GROUPS[:2]:
@@ -204,6 +195,6 @@ def _readings(metrics: dict[str, float], measure: str, classes: int) -> str:
         significant = metrics[f"net_significant_{measure}_{group}"]
         words.append(f"{signs} without their {group} samples ({significant} significantly)")
     return (
-        f"Net of random removals, of {classes} classes these change as the paper says:"
+        f"Net of random removals, of {num_classes} classes these change as the paper says:"
         f" {' and '.join(words)}."
     )

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from catwise.figures.style import BLUE, GREEN, ORANGE
 
 if TYPE_CHECKING:
-    from catwise.pipeline.results import TrimmingState
+    from catwise.pipeline.records import TrimmingState
 
 __all__ = [
     "GROUPS",

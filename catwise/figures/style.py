@@ -8,9 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
 from io import BytesIO
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import seaborn as sns
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
@@ -25,10 +28,11 @@ __all__ = [
     "GREY",
     "HARM",
     "ORANGE",
-    "UNLABELLED",
+    "SLANTED",
     "VISIBLE",
     "Picture",
     "check_vectors",
+    "heat_map",
     "png",
     "styled",
 ]
@@ -37,8 +41,7 @@ COLOURS = sns.color_palette("colorblind").as_hex()
 VISIBLE = COLOURS[:8] + COLOURS[9:]  # without yellow, which is lost on paper
 BLUE, ORANGE, GREEN = COLOURS[:3]
 GREY, HARM = "#8c8c8c", "#9e0142"  # a red so dark that nobody takes it for orange
-# of seaborn's heat maps: it looks for labels that overlap, in a third of the time of a figure
-UNLABELLED = {"xticklabels": False, "yticklabels": False}
+SLANTED: dict[str, Any] = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}  # long labels
 
 
 @dataclass(frozen=True)
@@ -81,9 +84,33 @@ def styled(draw: Callable[..., Picture]) -> Callable[..., Picture]:
     return styled
 
 
-def check_vectors(p_nk: np.ndarray, y_n: np.ndarray, classes: tuple[str, ...]) -> None:
+def check_vectors(p_nk: np.ndarray, labels_n: np.ndarray, classes: tuple[str, ...]) -> None:
     """Raise InputError unless there is a finite influence of each sample on each class."""
-    shape = (len(y_n), len(classes))
+    shape = (len(labels_n), len(classes))
     if p_nk.shape != shape:
         raise InputError(f"influence vectors: expected shape {shape}; got {p_nk.shape}")
     require_finite(p_nk, "influence vectors", ("sample", "class"))
+
+
+def heat_map(
+    axes: Axes,
+    grid: pd.DataFrame,
+    bound: float,
+    decimals: int | None,
+    size: float | None = None,
+    **bar: Any,
+) -> None:
+    """Draw a table from -bound (red) to bound (blue), with its numbers unless ``decimals`` is None.
+
+    ``size`` is that of the numbers, and ``bar`` are seaborn's options of the colour bar.
+    """
+    numbers: Any = False
+    if decimals is not None:  # + 0: no -0
+        numbers = grid.map(lambda value: f"{round(value, decimals) + 0.0:.{decimals}f}")
+    # seaborn looks for labels that overlap, in a third of the time of a figure
+    style = {"cmap": "vlag_r", "cbar_kws": bar, "xticklabels": False, "yticklabels": False}
+    style["annot_kws"] = {"size": size, "in_layout": False}  # a number is inside of its cell
+    sns.heatmap(grid, ax=axes, vmin=-bound, vmax=bound, annot=numbers, fmt="", **style)
+    slanted = SLANTED if max(map(len, grid.columns)) > 2 else {}
+    axes.set_xticks(np.arange(len(grid.columns)) + 0.5, list(grid.columns), **slanted)
+    axes.set_yticks(np.arange(len(grid)) + 0.5, list(grid.index), rotation=0)

@@ -18,7 +18,7 @@ from catwise.figures.scatter import (
 from catwise.figures.style import HARM, Picture, check_vectors, styled
 
 if TYPE_CHECKING:
-    from catwise.pipeline.results import TrimmingState
+    from catwise.pipeline.records import TrimmingState
 
 __all__ = ["synthetic"]
 
@@ -26,7 +26,7 @@ __all__ = ["synthetic"]
 @styled
 def synthetic(
     x_n2: np.ndarray,
-    y_n: np.ndarray,
+    labels_n: np.ndarray,
     flipped_n: np.ndarray,
     p_n2: np.ndarray,
     state: "TrimmingState",
@@ -34,15 +34,15 @@ def synthetic(
     paper: str,
 ) -> Picture:
     """Draw the samples, their influence vectors, and the influence painted on the samples."""
-    check_vectors(p_n2, y_n, classes)
+    check_vectors(p_n2, labels_n, classes)
     figure = Figure(figsize=(10, 7.6), layout="constrained")
     (data, plane), maps = figure.subplots(2, 2)
     sample_map(data, x_n2)
-    draw_samples(data, x_n2, y_n, flipped_n, classes)
+    draw_samples(data, x_n2, labels_n, flipped_n, classes)
     draw_boundary(data, state, classes)
     data.set_title("A  training data, colour: label given")
     plane_axes(plane, 1.08 * np.abs(p_n2).max(), classes)
-    draw_samples(plane, p_n2, y_n, flipped_n, classes)
+    draw_samples(plane, p_n2, labels_n, flipped_n, classes)
     plane.set_title("B  influence vectors")
     for k, axes in enumerate(maps):
         _painted(axes, x_n2, p_n2[:, k], GROUPS[k][0])

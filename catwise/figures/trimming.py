@@ -21,7 +21,7 @@ from catwise.figures.scatter import (
 from catwise.figures.style import GREEN, GREY, Picture, styled
 
 if TYPE_CHECKING:
-    from catwise.pipeline.results import TrimmingState
+    from catwise.pipeline.records import TrimmingState
 
 __all__ = ["trimming", "trimming_control"]
 
@@ -29,7 +29,7 @@ __all__ = ["trimming", "trimming_control"]
 @styled
 def trimming(
     x_n2: np.ndarray,
-    y_n: np.ndarray,
+    labels_n: np.ndarray,
     flipped_n: np.ndarray,
     states: "list[TrimmingState]",
     classes: tuple[str, ...],
@@ -47,12 +47,12 @@ def trimming(
         left = state.kept[~gone]
         for axes, rows in ((before, state.kept), (result, left)):
             sample_map(axes, x_n2)
-            draw_samples(axes, x_n2[rows], y_n[rows], flipped_n[rows], classes)
+            draw_samples(axes, x_n2[rows], labels_n[rows], flipped_n[rows], classes)
         draw_boundary(before, state, classes)
         if after:
             draw_boundary(result, after, classes)
         plane_axes(plane, limit, classes)
-        draw_samples(plane, state.vectors[~gone], y_n[left], flipped_n[left], classes)
+        draw_samples(plane, state.vectors[~gone], labels_n[left], flipped_n[left], classes)
         style = {"c": GREEN, "marker": "v", "s": 30, "edgecolor": "black", "zorder": 4}
         plane.scatter(*state.vectors[gone].T, label="removed", **style)
         before.set_title(f"round {number}: {size_label(state.kept, flipped_n)}")

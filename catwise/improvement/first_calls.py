@@ -23,15 +23,15 @@ def require_logits(
     model: nn.Module,
     few: Batch,
     logits: Logits,
-    classes: int,
+    num_classes: int,
     called: str = "model",
     finite: bool = True,
 ) -> None:
     """Call the model on a few samples; ``name`` and ``called`` are those in errors.
 
     It warns of outputs that look like probabilities. Raises InputError for inputs that the model
-    does not take, for outputs that are no logits of as many ``classes`` or more, and for some that
-    are not finite unless ``finite`` is False.
+    does not take, for outputs that are no logits of ``num_classes`` classes or more, and for some
+    that are not finite unless ``finite`` is False.
     """
     shown = ", ".join(
         f"{key} {part.dtype} {tuple(part.shape)}".replace("torch.", "").strip()
@@ -40,11 +40,11 @@ def require_logits(
     expected = f"{called}: expected a model that takes the inputs of {name}; got {shown}"
     output = _called(expected, logits, model, few)
     count, shape = len(few[-1]), _shape(output)
-    if len(shape) != 2 or shape[0] != count or shape[1] < classes:
+    if len(shape) != 2 or shape[0] != count or shape[1] < num_classes:
         single = "which returns, for example, the columns 0 and z of a single output z"
         remedy = f"; give logits=, {single}" if shape in ((), (count,), (count, 1)) else ""
         raise InputError(
-            f"{called}: expected logits of {classes} classes, {(count, classes)}; got "
+            f"{called}: expected logits of {num_classes} classes, {(count, num_classes)}; got "
             f"{shape}{remedy}"
         )
     if finite and not output.isfinite().all():

@@ -26,7 +26,7 @@ class CheckedTraining:
     """Train by the user's function, and refuse models that do not come from their weights.
 
     sets   samples by name, the first of which every model has to take, and to answer with logits of
-           the ``classes``
+           ``num_classes`` classes
     marks  by seed, the fingerprints of the models, each trained with other weights
     """
 
@@ -34,13 +34,13 @@ class CheckedTraining:
         self,
         function: TrainFunction,
         sets: Mapping[str, Samples],
-        classes: int,
+        num_classes: int,
         logits: Logits,
         name: str = "train_function",
     ) -> None:
         require_trainer(name, function)
-        self.function, self.sets, self.classes, self.logits = function, sets, classes, logits
-        self.name = name
+        self.function, self.sets, self.num_classes = function, sets, num_classes
+        self.logits, self.name = logits, name
         self.marks: dict[int, list[str]] = defaultdict(list)
         self.last: tuple[nn.Module | None, str] = (None, "")
 
@@ -52,7 +52,7 @@ class CheckedTraining:
         plain = bool((weights_n == 1).all())  # with others a training may diverge, and has failed
         for name, samples in self.sets.items():
             few = as_samples(samples, model).rows(FEW)
-            require_logits(name, model, few, self.logits, self.classes, self.name, finite=plain)
+            require_logits(name, model, few, self.logits, self.num_classes, self.name, finite=plain)
         mark = fingerprint(model)
         before, mark_before = self.last
         if model is before and mark != mark_before:  # one that is returned as it was is no harm

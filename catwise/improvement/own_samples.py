@@ -53,11 +53,11 @@ def checked_classes(classes: Any) -> tuple[str, ...]:
     return names
 
 
-def require_labels(name: str, labels: torch.Tensor, classes: int) -> None:
-    """Raise InputError for a label that is not the number of one of the ``classes``."""
+def require_labels(name: str, labels: torch.Tensor, num_classes: int) -> None:
+    """Raise InputError for a label that is not the number of one of ``num_classes`` classes."""
     low, high = int(labels.min()), int(labels.max())
-    if low < 0 or high >= classes:
-        raise InputError(f"{name}: expected labels 0 to {classes - 1}; got {low} to {high}")
+    if low < 0 or high >= num_classes:
+        raise InputError(f"{name}: expected labels 0 to {num_classes - 1}; got {low} to {high}")
 
 
 def checked_sets(

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import default_collate
 
-from catwise.core.errors import InputError
+from catwise.core.errors import InputError, in_one_line
 from catwise.core.losses import Batch
 from catwise.core.numbers import require_number
 from catwise.influence.samples import Data, Samples, as_samples, input_marks, taken, values_of
@@ -69,8 +69,8 @@ class Augmented:
                     items.append(item if isinstance(item, tuple) else (item,))
             changed = default_collate(items)
         except Exception as error:  # of a function that is not ours
-            message = f"{name}: expected a change of the inputs of one sample; got: {error}"
-            raise InputError(" ".join(message.split())) from error
+            expected = "a change of the inputs of one sample"
+            raise InputError(f"{name}: expected {expected}; got: {in_one_line(error)}") from error
         expected, got = shapes(inputs), shapes(changed)
         if got != expected:
             raise InputError(f"{name}: expected changed inputs of shape {expected}; got {got}")

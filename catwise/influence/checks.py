@@ -2,11 +2,13 @@
 
 import warnings
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from catwise.core.errors import InputError
+from catwise.core.losses import Batch, Logits
 from catwise.influence.layers import (
     NORMS,
     Layer,
@@ -27,13 +29,13 @@ TOLERANCE = 0.02  # of the gradient's length: TF32 and bfloat16 differ by less, 
 
 def checked_layers(
     model: nn.Module,
-    logits: Callable[[], Tensor],
-    samples: Tensor,
+    call: Logits,
+    few: Batch,
     *,
     embeddings: bool = False,
     norms: bool = False,
 ) -> dict[str, Layer]:
-    """Return the covered layers that ``logits()``, of two samples or more, runs through.
+    """Return the covered layers that ``call(model, few)``, of two samples or more, runs through.
 
     The gradient of the first sample alone, of a random sum of its logits, is taken by automatic
     differentiation and from a visit. A layer where the two differ is left out: it is not called as
@@ -45,6 +47,8 @@ def checked_layers(
     Raises InputError where nothing is left.
     """
     layers = covered_layers(model, embeddings, norms)
+    logits = partial(call, model, few)
+    samples = torch.arange(len(few[-1]), device=few[-1].device)
     expected = _expected(model, layers, logits)
     right: set[str] = set()
     unfit: set[str] = set()

@@ -8,9 +8,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from catwise.core.losses import Loss
+from catwise.core.losses import Logits, Loss
 from catwise.influence.factors import Kind
-from catwise.influence.fisher_passes import Logits
 from catwise.influence.layers import Layer, groups_of, matrix_shape, weight_of
 from catwise.influence.memory import MemoryPlan, measure_activations
 from catwise.influence.moving_statistics import SAMPLES, Statistics, moving_norms

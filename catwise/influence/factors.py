@@ -28,7 +28,7 @@ from torch import Tensor, nn
 
 from catwise.core.errors import InputError
 from catwise.core.fingerprint import fingerprint
-from catwise.core.losses import logits_of
+from catwise.core.losses import Logits, logits_of
 from catwise.core.numbers import require_number
 from catwise.core.progress import Progress
 from catwise.core.spread import Workers
@@ -39,7 +39,6 @@ from catwise.influence.fisher_pairs import Draw, draw_pairs
 from catwise.influence.fisher_passes import (
     About,
     Factors,
-    Logits,
     Mask,
     attention_mask,
     second_moments,
@@ -144,9 +143,7 @@ def layers_of_logits(
 ) -> Layers:
     """Find the layers that a fit covers, and warn of what is left out: see ``checked_layers``."""
     few = train.rows(slice(0, 2))
-    samples = torch.arange(len(few[-1]), device=few[-1].device)
-    call = partial(logits, model, few)
-    return checked_layers(model, call, samples, embeddings=embeddings, norms=norms)
+    return checked_layers(model, logits, few, embeddings=embeddings, norms=norms)
 
 
 def require_options(

@@ -21,7 +21,7 @@ from catwise.influence.layers import groups_of, matrix_shape, select_layers, wei
 from catwise.influence.samples import Samples
 from catwise.influence.visits import sample_gradients, visit_layers
 
-__all__ = ["About", "Factors", "Logits", "Mask", "attention_mask", "second_moments", "squares"]
+__all__ = ["About", "Factors", "Mask", "attention_mask", "second_moments", "squares"]
 
 Mask = Callable[[Batch], Tensor | None]  # 1 at the positions (n, t) of a padded batch that are real
 Factors = dict[str, dict[str, Tensor]]  # by layer, then "outputs", "inputs" and "eigenvalues"

@@ -8,9 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from catwise.core.errors import InputError
-from catwise.core.losses import Batch
+from catwise.core.losses import Batch, Logits
 from catwise.influence.factors import Kind
-from catwise.influence.fisher_passes import Logits
 from catwise.influence.layers import Layer, frozen, groups_of, matrix_shape, weight_of
 from catwise.influence.moving_statistics import BATCH, Statistics, moving_norms
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset, default_collate
 
-from catwise.core.errors import InputError
+from catwise.core.errors import InputError, in_one_line
 from catwise.core.losses import Batch
 
 __all__ = [
@@ -270,8 +270,8 @@ class _Reader:
             batch = self.collate(items)
         except (RuntimeError, TypeError) as error:
             raise InputError(
-                f"{self.name}: expected items of tensors and a label, of one shape; got: "
-                f"{' '.join(str(error).split())}"
+                f"{self.name}: expected items of tensors and a label, of one shape;"
+                f" got: {in_one_line(error)}"
             ) from None
         if isinstance(batch, Mapping):
             batch = _as_batch(batch, self.accepted, self.name)

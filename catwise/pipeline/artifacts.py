@@ -6,6 +6,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
@@ -23,6 +24,7 @@ __all__ = [
     "cached_splits",
     "card_text",
     "checkpoint_path",
+    "flipped_labels",
     "last_epoch",
     "load_model",
     "new_model",
@@ -70,6 +72,11 @@ def _splits_of_card(dataset: str, device: str, _card: str) -> Splits:
 def card_text(dataset: str) -> str:
     """Return the data card as text; it holds the sha256 of the data, and the classes."""
     return Path("data", dataset, "card.json").read_text()
+
+
+def flipped_labels(dataset: str) -> np.ndarray:
+    """Read which training labels were changed: (n,) of bool."""
+    return read_npz(Path("data", dataset, "arrays.npz"))["flipped"]
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:

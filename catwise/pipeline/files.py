@@ -15,7 +15,7 @@ from zipfile import BadZipFile, ZipFile
 import numpy as np
 import pandas as pd
 
-from catwise.core.errors import InputError
+from catwise.core.errors import InputError, in_one_line
 
 __all__ = [
     "folder",
@@ -68,9 +68,9 @@ def reading(path: Path, what: str, *damage: type[Exception]) -> Iterator[None]:
             f"{path}: expected a file that an earlier stage writes; got none; run `dvc repro`"
         ) from None
     except kinds as error:
-        message = " ".join(str(error).split())[:200] or type(error).__name__
         raise InputError(
-            f"{path}: expected {what}; got a damaged file: {message}; `dvc repro` mends it"
+            f"{path}: expected {what}; got a damaged file: {in_one_line(error)};"
+            " `dvc repro` mends it"
         ) from None
 
 

@@ -1,5 +1,6 @@
-"""Translate sections of the parameters: into a fit at the weights of a model, and into samples."""
+"""Translate sections of the parameters: into a fit at the weights of a model, samples and bins."""
 
+import numpy as np
 from torch import nn
 
 from catwise.config.schema import Exact, Factored, Influence, Logistic
@@ -10,16 +11,23 @@ from catwise.influence.augmented import Augmented
 from catwise.influence.curvature import Curvature, FactoredCurvature, exact_hessian
 from catwise.influence.factors import Kind, fit_factors
 from catwise.influence.samples import Data
+from catwise.influence.vectors import validation_bins
 from catwise.pipeline.artifacts import real_positions
 from catwise.training.augment import crop_and_flip_one
 
-__all__ = ["as_trained", "fit_curvature", "fit_own_factors"]
+__all__ = ["as_trained", "binned", "fit_curvature", "fit_own_factors"]
 
 
 def as_trained(part: Batch, section: Influence) -> Data:
     """Return training samples with the crops and flips that the section averages over, if any."""
     draws = section.augmentations
     return Augmented(part, crop_and_flip_one, draws) if draws else part
+
+
+def binned(query: Batch, section: Influence) -> np.ndarray:
+    """Deal query samples into the section's bins of each class: see ``validation_bins``."""
+    labels_m = query[-1].cpu().numpy()
+    return validation_bins(labels_m, section.bins, np.random.default_rng(section.seed))
 
 
 def fit_curvature(

@@ -25,7 +25,7 @@ from catwise.core.spread import Spread, Workers
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Spread", "open_workers", "pool", "worker_count"]
+__all__ = ["open_workers", "pool", "worker_count"]
 
 
 @contextmanager

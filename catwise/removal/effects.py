@@ -26,7 +26,7 @@ def changes(
     planned: Sequence[tuple[int, Removal]],
     measured: Sequence[Measured],
     p_nk: np.ndarray,
-    y_n: np.ndarray,
+    labels_n: np.ndarray,
     classes: Sequence[str],
 ) -> pd.DataFrame:
     """Tabulate each removal's influence on each class beside the changes of accuracy and loss.
@@ -58,7 +58,7 @@ def changes(
                     **state,
                     "class": name,
                     "influence": float(p_nk[removed.rows, k].sum()),
-                    "labelled": int((y_n[removed.rows] == k).sum()),
+                    "labelled": int((labels_n[removed.rows] == k).sum()),
                     "accuracy_change": float(accuracy_k[k] - accuracy_before_k[k]),
                     "loss_change": float(loss_k[k] - loss_before_k[k]),
                 }

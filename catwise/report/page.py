@@ -12,7 +12,8 @@ from markupsafe import Markup
 from catwise.claims.evidence import VERDICTS
 from catwise.claims.paper import FIGURES
 from catwise.figures.labels import ANSWERS, case_labels
-from catwise.pipeline.results import STAGES, Results, TopShare
+from catwise.pipeline.records import TopShare
+from catwise.pipeline.results import STAGES, Results
 from catwise.report import cases, provenance, removal_tables, sample_browser, table1, table2
 from catwise.report.benchmarks import Benchmark
 from catwise.report.metrics import flat

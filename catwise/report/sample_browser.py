@@ -8,7 +8,8 @@ import numpy as np
 from markupsafe import Markup
 
 from catwise.data import wordpiece
-from catwise.pipeline.results import Predicted, Results
+from catwise.pipeline.records import Predicted
+from catwise.pipeline.results import Results
 from catwise.sharing.html import sheet
 
 __all__ = ["Samples", "embedded", "image_url", "samples_of", "worst_rows"]

@@ -8,8 +8,8 @@ from scipy.special import stdtrit
 
 from catwise.ceiling.verdict import Answer, Verdict
 from catwise.figures.labels import case_labels, method_label
-from catwise.pipeline.records import Reweight
-from catwise.pipeline.results import Results, TopShare, Trimming
+from catwise.pipeline.records import Reweight, TopShare, Trimming
+from catwise.pipeline.results import Results
 
 __all__ = ["METHODS", "Summary", "summarize"]
 

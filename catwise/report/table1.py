@@ -4,7 +4,7 @@ Each function takes the results and the key of a case, and returns a heading and
 """
 
 from catwise.figures.labels import method_label
-from catwise.pipeline.results import Reweight
+from catwise.pipeline.records import Reweight
 
 __all__ = ["before_rows", "method_rows", "printed_rows", "room_rows"]
 

@@ -82,7 +82,7 @@ def retrained_verdict(
 
 
 def _measured(
-    model: nn.Module, query: Samples, classes: int, fitted: Fitted
+    model: nn.Module, query: Samples, num_classes: int, fitted: Fitted
 ) -> tuple[np.ndarray, np.ndarray]:
     """Compute the mean loss and the accuracy of each class on the query samples, (k,) each."""
     losses, right = [], []
@@ -90,12 +90,12 @@ def _measured(
         for start in range(0, len(query), fitted.batch_size):
             part = query.rows(slice(start, start + fitted.batch_size))
             losses.append(fitted.loss(model, part).double().cpu())
-            predicted = fitted.logits(model, part)[:, :classes].argmax(-1)
+            predicted = fitted.logits(model, part)[:, :num_classes].argmax(-1)
             right.append((predicted == part[-1]).double().cpu())
     labels = query.labels.cpu()
-    count_k = torch.bincount(labels, minlength=classes)
+    count_k = torch.bincount(labels, minlength=num_classes)
     loss_k, right_k = (
-        torch.bincount(labels, weights=torch.cat(parts), minlength=classes) / count_k
+        torch.bincount(labels, weights=torch.cat(parts), minlength=num_classes) / count_k
         for parts in (losses, right)
     )
     return loss_k.numpy(), right_k.numpy()

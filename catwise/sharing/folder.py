@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Union, get_args, get_origin, get_type_hin
 import numpy as np
 from torch import Tensor, nn
 
-from catwise.core.errors import InputError, optional_packages
+from catwise.core.errors import InputError, in_one_line, optional_packages
 from catwise.core.fingerprint import checksum
 from catwise.core.losses import Logits, Loss, with_logits
 from catwise.improvement.first_calls import FEW, named_inputs
@@ -193,9 +193,8 @@ def _reading(path: Path, *damage: type[Exception]) -> Iterator[None]:
     except InputError:
         raise
     except (*kinds, *damage) as error:
-        message = " ".join(str(error).split())[:200] or type(error).__name__
         raise InputError(
-            f"{path}: expected a saved diagnosis; got a damaged one: {message}"
+            f"{path}: expected a saved diagnosis; got a damaged one: {in_one_line(error)}"
         ) from None
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from catwise.figures.style import Picture, png
 
-__all__ = ["data_url", "environment", "image_url", "number", "picture_url", "sheet", "style"]
+__all__ = ["data_url", "environment", "image_url", "in_bytes", "sheet", "style"]
 
 
 def environment() -> Environment:
@@ -69,15 +69,20 @@ def data_url(content: bytes, kind: str = "png") -> str:
 def sheet(images: np.ndarray, columns: int) -> str:
     """Lay images (n, c, h, w), bytes or floats, side by side in one PNG; return its data URL."""
     n, c, h, w = images.shape
-    if images.dtype != np.uint8:
-        low, high = float(images.min()), float(images.max())
-        images = np.rint(255 * (images - low) / ((high - low) or 1)).astype(np.uint8)
     lines = -(-n // columns)
     cells = np.zeros((lines * columns, h, w, c), np.uint8)
-    cells[:n] = images.transpose(0, 2, 3, 1)
+    cells[:n] = in_bytes(images).transpose(0, 2, 3, 1)
     grid = cells.reshape(lines, columns, h, w, c).transpose(0, 2, 1, 3, 4)
     pixels = grid.reshape(lines * h, columns * w, c)
     return image_url(Image.fromarray(pixels[:, :, 0] if c == 1 else pixels))
+
+
+def in_bytes(images: np.ndarray) -> np.ndarray:
+    """Return images in bytes; floats are stretched from the least to the largest value of all."""
+    if images.dtype == np.uint8:
+        return images
+    low, high = float(images.min()), float(images.max())
+    return np.rint(255 * (images - low) / ((high - low) or 1)).astype(np.uint8)
 
 
 def image_url(image: Image.Image, largest: int | None = None) -> str:

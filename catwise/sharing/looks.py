@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from catwise.core.errors import InputError
-from catwise.sharing.html import image_url
+from catwise.sharing.html import image_url, in_bytes
 
 __all__ = ["Look", "image_looks", "looks"]
 
@@ -82,10 +82,8 @@ def _opened(image: Any) -> Image.Image:
 
 
 def image_looks(images: np.ndarray) -> list[Look]:
-    """Show images (n, c, h, w); floats are stretched from the least to the largest value of all."""
-    if images.dtype != np.uint8:
-        low, high = float(images.min()), float(images.max())
-        images = np.rint(255 * (images - low) / ((high - low) or 1)).astype(np.uint8)
+    """Show images (n, c, h, w), bytes or floats."""
+    images = in_bytes(images)
     pixels = [image[0] if len(image) == 1 else image.transpose(1, 2, 0) for image in images]
     return [Look(image=image_url(Image.fromarray(image), LARGEST)) for image in pixels]
 

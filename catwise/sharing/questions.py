@@ -119,19 +119,19 @@ def numbered_groups(groups: Sequence[object], m: int) -> tuple[np.ndarray, tuple
     return groups_m.astype(np.int64), tuple(map(str, names))
 
 
-def predicted_labels(fitted: Fitted, samples: Samples, classes: int) -> np.ndarray:
-    """Return which of the first ``classes`` the model gives to each of n samples: (n,)."""
+def predicted_labels(fitted: Fitted, samples: Samples, num_classes: int) -> np.ndarray:
+    """Return which of the first ``num_classes`` classes the model gives to each sample: (n,)."""
     model, size = fitted.model, fitted.batch_size
     starts = range(0, len(samples), size)
     with frozen(model), torch.no_grad():
         batches = (samples.rows(slice(start, start + size)) for start in starts)
-        parts = [fitted.logits(model, batch)[:, :classes].argmax(-1).cpu() for batch in batches]
+        parts = [fitted.logits(model, batch)[:, :num_classes].argmax(-1).cpu() for batch in batches]
     return torch.cat(parts).numpy()
 
 
-def accuracy(fitted: Fitted, query: Samples, groups_m: np.ndarray, classes: int) -> np.ndarray:
+def accuracy(fitted: Fitted, query: Samples, groups_m: np.ndarray, num_classes: int) -> np.ndarray:
     """Compute the share of each group of query samples that the model gets right."""
-    right_m = predicted_labels(fitted, query, classes) == query.labels.cpu().numpy()
+    right_m = predicted_labels(fitted, query, num_classes) == query.labels.cpu().numpy()
     return np.bincount(groups_m, weights=right_m) / np.bincount(groups_m)
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from catwise.core.errors import InputError
+from catwise.core.errors import InputError, in_one_line
 from catwise.core.losses import Batch
 
 if TYPE_CHECKING:
@@ -104,9 +104,9 @@ def pretrained(folder: str, num_classes: int) -> Bert:
             output_loading_info=True,
         )
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        message = " ".join(str(error).split())[:200]
         raise InputError(
-            f"{folder}: expected config.json and model.safetensors of a BERT; got: {message}"
+            f"{folder}: expected config.json and model.safetensors of a BERT;"
+            f" got: {in_one_line(error)}"
         ) from None
     wrong = {*report["missing_keys"], *(name for name, *_ in report["mismatched_keys"])}
     if others := sorted(name for name in wrong if not name.startswith("classifier.")):

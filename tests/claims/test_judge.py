@@ -21,7 +21,9 @@ from catwise.claims.evidence import (
 )
 from catwise.claims.judge import RULES, claims
 from catwise.claims.paper import STATEMENTS, TABLE_1
-from catwise.pipeline.results import Ceiling, Estimate, Results, names
+from catwise.core.statistics import Estimate
+from catwise.pipeline.records import Ceiling
+from catwise.pipeline.results import Results, names
 from catwise.pipeline.tables import TABLES
 from catwise.removal import effects
 from catwise.reweighting import table1

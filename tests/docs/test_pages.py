@@ -3,6 +3,7 @@
 import re
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -162,12 +163,17 @@ def test_a_bar_in_a_cell_is_escaped():
     assert table(["a"], [["x | y"]]) == "| a |\n| --- |\n| x \\| y |"
 
 
-def test_claims_are_counted_by_family(monkeypatch):
+def test_claims_are_counted_by_family_and_the_same_data_once(monkeypatch):
     judged = [
-        {"key": "rounds.noise", "verdict": "holds"},
-        {"key": "rounds.accuracy", "verdict": "does not hold"},
-        {"key": "direct.targets", "verdict": "not run here"},
+        {"key": "rounds.noise", "dataset": "more", "verdict": "holds"},
+        {"key": "rounds.noise", "dataset": "first", "verdict": "holds"},  # the data of "more"
+        {"key": "rounds.accuracy", "dataset": "other", "verdict": "does not hold"},
+        {"key": "direct.targets", "dataset": "known truth", "verdict": "not run here"},
     ]
+    of = {"first": "1", "other": "2", "more": "1"}
+    cards = {name: SimpleNamespace(record={"sha256": data}) for name, data in of.items()}
+    sets = [SimpleNamespace(dataset=name, card=card) for name, card in cards.items()]
+    monkeypatch.setattr(results, "all_results", lambda: sets)
     monkeypatch.setattr(results, "claims_of_run", lambda: judged)
     rows = results.families().splitlines()
     assert any(row.startswith("| Trimming") and row.endswith("| 1 | 0 | 1 |") for row in rows)

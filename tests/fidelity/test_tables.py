@@ -8,7 +8,7 @@ from catwise.fidelity.cost import Sizes, trainings
 from catwise.fidelity.subsets import random_halves, random_removals
 from catwise.fidelity.tables import headlines, tabulate
 
-WORK = Sizes(n=100, m=50, classes=3, epochs=10, pairs=100, segments=2, runs=4)
+WORK = Sizes(n=100, m=50, num_classes=3, epochs=10, pairs=100, segments=2, runs=4)
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from catwise.figures import (
     trimming,
 )
 from catwise.figures.style import HARM, png
-from catwise.pipeline.results import TrimmingState
+from catwise.pipeline.records import TrimmingState
 from catwise.report.benchmarks import costs
 from stages import figures
 

@@ -10,7 +10,7 @@ import torch
 from catwise.core.errors import InputError
 from catwise.pipeline import files
 from catwise.pipeline.artifacts import read_tensors, write_tensors
-from catwise.pipeline.results import read_table
+from catwise.pipeline.tables import read_table
 
 WRITERS = {
     "arrays.npz": (lambda path: files.write_npz(path, P=np.arange(500.0)), files.read_npz),

@@ -116,9 +116,10 @@ def test_changes_do_not_depend_on_the_order_of_the_jobs(rng):
 
 
 def test_the_labels_alone_predict_a_change_that_hangs_on_them_alone(rng):
-    y_n = labels(90)
+    labels_n = labels(90)
     table = experiment(
-        rng.normal(size=(90, 3)), lambda removed, _: np.bincount(y_n[removed.rows], minlength=3)
+        rng.normal(size=(90, 3)),
+        lambda removed, _: np.bincount(labels_n[removed.rows], minlength=3),
     )
     found = correlations(table)
     np.testing.assert_allclose(found["counted"].astype(float), 1, atol=1e-12)

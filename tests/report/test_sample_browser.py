@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from catwise.pipeline.results import Predicted
+from catwise.pipeline.records import Predicted
 from catwise.report import sample_browser
 from catwise.report.sample_browser import Samples, samples_of
 from tests.helpers.reports import write_results
