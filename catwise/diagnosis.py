@@ -313,15 +313,10 @@ def _fitted(
     """Announce the work, and fit the curvature unless it is given."""
     plan = given.announced_plan(work, batch_size, memory)
     model, size = work.model, plan.batch_size
-    curvature = curvature or fit_factors(
-        model,
-        work.train,
-        kind=work.kind,
-        batch_size=size,
-        logits=work.logits,
-        layers=dict(work.layers),
-        **options,
-    )
+    if curvature is None:
+        about: dict[str, Any] = {"kind": work.kind, "batch_size": size, "logits": work.logits}
+        layers = dict(work.layers)
+        curvature = fit_factors(model, work.train, layers=layers, **about, **options)
     settings = (work.loss, size, plan.at_once, work.logits, work.statistics)
     return Fitted(model, work.train, curvature, fingerprint(model), *settings)
 

@@ -23,8 +23,9 @@ def first_component_ratio(p_nk: np.ndarray) -> float:
     1.0
     """
     require_finite(p_nk, "influence vectors", ("sample", "class"))
+    p_nk = p_nk.astype(np.float64)
     centred_nk = p_nk - p_nk.mean(axis=0)
-    variance_k = np.linalg.svd(centred_nk.astype(np.float64), compute_uv=False) ** 2
+    variance_k = np.linalg.svd(centred_nk, compute_uv=False) ** 2
     if not np.sqrt(variance_k.sum()) > 1e-12 * np.linalg.norm(p_nk):
         raise InputError(
             "influence vectors: expected vectors that differ; got one vector for all samples"

@@ -12,7 +12,7 @@ from catwise.core.losses import Batch, Logits, Loss
 from catwise.influence.layers import frozen
 from catwise.influence.samples import Samples
 
-__all__ = ["FEW", "named_inputs", "require_logits", "require_loss"]
+__all__ = ["FEW", "named_inputs", "not_a_number", "require_logits", "require_loss"]
 
 FEW = slice(0, 8)  # samples
 ROUNDING = 1e-3  # of the sum of probabilities, of many classes in float32
@@ -47,8 +47,8 @@ def require_logits(
             f"{called}: expected logits of {num_classes} classes, {(count, num_classes)}; got "
             f"{shape}{remedy}"
         )
-    if finite and not output.isfinite().all():
-        wrong = float(output[~output.isfinite()][0])
+    if finite and (wrong_nk := not_a_number(output)).any():
+        wrong = float(output[wrong_nk][0])
         raise InputError(
             f"{called}: expected finite logits; got {wrong} for samples of {name}; the training "
             f"may have diverged"
@@ -58,6 +58,11 @@ def require_logits(
             "the outputs of the model look like probabilities; return logits, or their logarithm",
             stacklevel=4,
         )
+
+
+def not_a_number(logits_nk: Tensor) -> Tensor:
+    """Tell which logits are NaN or inf: (n, k). Those of classes that cannot be are -inf."""
+    return logits_nk.isnan() | (logits_nk == torch.inf)
 
 
 def require_loss(name: str, loss: Loss, model: nn.Module, samples: Samples) -> None:

@@ -13,7 +13,8 @@ from catwise.core.errors import InputError
 from catwise.core.evaluation import evaluating
 from catwise.core.fingerprint import fingerprint
 from catwise.core.losses import Logits, logits_of
-from catwise.improvement.first_calls import FEW, require_logits
+from catwise.improvement.first_calls import FEW, not_a_number, require_logits
+from catwise.improvement.own_samples import require_apart
 from catwise.influence.samples import Data, Samples, as_samples
 
 __all__ = ["CheckedTraining", "TrainFunction", "outputs", "require_trainer", "right"]
@@ -50,9 +51,12 @@ class CheckedTraining:
             expected = "a torch module with parameters"
             raise InputError(f"{self.name}: expected {expected}; got {type(model).__name__}")
         plain = bool((weights_n == 1).all())  # with others a training may diverge, and has failed
-        for name, samples in self.sets.items():
-            few = as_samples(samples, model).rows(FEW)
+        sets = {name: as_samples(samples, model) for name, samples in self.sets.items()}
+        for name, samples in sets.items():
+            few = samples.rows(FEW)
             require_logits(name, model, few, self.logits, self.num_classes, self.name, finite=plain)
+        if not self.marks and any(samples.by_name for samples in self.sets.values()):
+            require_apart(sets)  # now that the model has said which columns it takes
         mark = fingerprint(model)
         before, mark_before = self.last
         if model is before and mark != mark_before:  # one that is returned as it was is no harm
@@ -91,11 +95,11 @@ def require_trainer(name: str, function: TrainFunction) -> None:
 def right(model: nn.Module, samples: Samples, logits: Logits = logits_of) -> np.ndarray:
     """Tell which samples a model classifies right, in evaluation mode: (m,).
 
-    None is right whose logits are not finite.
+    None is right that has a logit of NaN or inf.
     """
     logits_mk = outputs(model, samples, logits)
     right_m = logits_mk.argmax(1) == samples.labels.to(logits_mk.device)
-    return (right_m & logits_mk.isfinite().all(1)).cpu().numpy()
+    return (right_m & ~not_a_number(logits_mk).any(1)).cpu().numpy()
 
 
 @torch.no_grad()

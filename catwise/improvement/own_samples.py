@@ -10,7 +10,13 @@ import torch
 
 from catwise.core.errors import InputError
 from catwise.core.losses import Batch
-from catwise.influence.samples import Samples, as_samples, as_tensor, checked_parts
+from catwise.influence.samples import (
+    Samples,
+    as_samples,
+    as_tensor,
+    checked_parts,
+    require_finite_inputs,
+)
 
 __all__ = [
     "as_batch",
@@ -35,7 +41,9 @@ def as_batch(name: str, given: Any) -> Batch:
         if not hasattr(part, "__array__"):
             expected = "a tuple of tensors or arrays, inputs and then labels"
             raise InputError(f"{name}: expected {expected}; got {type(part).__name__}")
-    return checked_parts(tuple(as_tensor(part, name) for part in parts), name)
+    batch = checked_parts(tuple(as_tensor(part, name) for part in parts), name)
+    require_finite_inputs(batch, name)
+    return batch
 
 
 def checked_classes(classes: Any) -> tuple[str, ...]:
@@ -70,7 +78,7 @@ def checked_sets(
         "validation": _checked("validation", validation, names, 6),
         "test": _checked("test", test, names, 2),
     }
-    require_apart(sets)
+    require_apart({set_name: one for set_name, one in sets.items() if not one.by_name})
     return sets
 
 

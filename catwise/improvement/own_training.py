@@ -125,8 +125,8 @@ def improve(
     ignores the seed is allowed. For scikit-learn see ``catwise.improvement.estimators``. The three
     sets are what ``diagnose`` takes, with labels 0 to k - 1: tuples of tensors, a Dataset or a
     DataLoader, and for ``train`` also ``Augmented``. ``validation`` is dealt into two halves:
-    influence is of the first, and the second judges. The test samples are looked at once, when the
-    path has ended.
+    influence is of the first, and the second judges. On the test samples models are judged once,
+    when the path has ended.
 
     P is averaged over ``runs`` trainings, a trial is judged over ``seeds`` others, and the gain at
     the end over as many that are fresh. ``options`` are those of ``fit_factors``, ``logits`` among
@@ -191,7 +191,7 @@ def improve(
         trainer.require_other_models()
         return right_csm
 
-    labels = (samples.labels.cpu().numpy() for samples in (train, part_b))
+    labels = [samples.labels.cpu().numpy() for samples in (train, part_b)]
     path = retrain_to_the_ceiling(
         train_all,
         influence,

@@ -1,18 +1,18 @@
 """Average the gradients of training samples over what the training did to them at random."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import default_collate
 
 from catwise.core.errors import InputError, in_one_line
 from catwise.core.losses import Batch
 from catwise.core.numbers import require_number
-from catwise.influence.samples import Data, Samples, as_samples, input_marks, taken, values_of
+from catwise.influence.samples import Data, Samples, as_samples, input_marks, taken
 
 __all__ = ["Augmented"]
 
@@ -40,16 +40,15 @@ class Augmented:
     change: Callable[..., Any]
     draws: int = 4
 
-    def make_samples(self, name: str) -> Samples:
+    def make_samples(self, model: nn.Module | None, name: str) -> Samples:
         """Return the samples as they are, with a view for each draw."""
         require_number(f"{name}.draws", self.draws, 1, whole=True)
-        plain = as_samples(self.data, None, name)
+        plain = as_samples(self.data, model, name)
         views = [
-            Samples(plain.labels, partial(self._changed, plain, name, draw))
+            Samples(plain.labels, partial(self._changed, plain, name, draw), by_name=plain.by_name)
             for draw in range(self.draws)
         ]
-        once, again = (views[0].rows(FEW) for _ in range(2))
-        if (input_marks(once) != input_marks(again)).any():
+        if (input_marks(views[0].rows(FEW)) != input_marks(views[0].rows(FEW))).any():
             raise InputError(
                 f"{name}: expected a change that draws from torch's generator of the CPU; got other"
                 " inputs by the same seed"
@@ -68,19 +67,26 @@ class Augmented:
                     item = self.change(*(taken(part, row) for part in inputs))
                     items.append(item if isinstance(item, tuple) else (item,))
             changed = default_collate(items)
+            before, after = _shapes(inputs), _shapes(changed)
         except Exception as error:  # of a function that is not ours
             expected = "a change of the inputs of one sample"
             raise InputError(f"{name}: expected {expected}; got: {in_one_line(error)}") from error
-        expected, got = shapes(inputs), shapes(changed)
-        if got != expected:
-            raise InputError(f"{name}: expected changed inputs of shape {expected}; got {got}")
+        if len(changed) != len(inputs) or not after.items() <= before.items():
+            raise InputError(
+                f"{name}: expected changed inputs of shape {_written(before)}; got "
+                f"{_written(after)}"
+            )
         return *changed, labels
 
 
-def shapes(parts: Sequence[Any]) -> str:
-    """Write the shapes of the inputs of a sample.
+def _shapes(inputs: Sequence[Any]) -> dict[tuple[int, str], tuple[int, ...]]:
+    """Return the shapes of the inputs of a sample, by their place and, in dictionaries, name."""
+    return {
+        (place, name): tuple(part.shape[1:])
+        for place, given in enumerate(inputs)
+        for name, part in (given.items() if isinstance(given, Mapping) else [("", given)])
+    }
 
-    >>> shapes([torch.zeros(5, 3, 8, 8)])
-    '(3, 8, 8)'
-    """
-    return " and ".join(str(tuple(part.shape[1:])) for given in parts for part in values_of(given))
+
+def _written(shapes: Mapping[tuple[int, str], tuple[int, ...]]) -> str:
+    return " and ".join(f"{name} {shape}".strip() for (_, name), shape in shapes.items())

@@ -34,7 +34,7 @@ from catwise.core.progress import Progress
 from catwise.core.spread import Workers
 from catwise.core.statistics import require_finite
 from catwise.influence.checks import checked_layers
-from catwise.influence.curvature import FactoredCurvature
+from catwise.influence.curvature import FactoredCurvature, full_precision
 from catwise.influence.fisher_pairs import Draw, draw_pairs
 from catwise.influence.fisher_passes import (
     About,
@@ -86,6 +86,8 @@ def fit_factors(
 ) -> FactoredCurvature:
     """Fit the factors at the model's weights on ``samples`` pairs, None meaning as many as samples.
 
+    Of a model in half precision they are those of a copy in float32.
+
     ``draw`` and ``seed`` decide which pairs; the same seed gives the same bits. The weighted sum
     over the pairs stands for the mean over the whole training set, whose size is ``n`` of the
     result. ``train`` is what ``as_samples`` takes. ``logits`` calls the model, and ``mask`` tells
@@ -111,6 +113,7 @@ def fit_factors(
     >>> fitted.n, fitted.layers["0"]["eigenvalues"].shape
     (20, torch.Size([3, 4]))
     """
+    model = full_precision(model) if layers is None else model
     source = as_samples(train, model, "train")
     n = len(source)
     require_options(kind, draw, damping, samples, batch_size, n)

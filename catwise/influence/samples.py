@@ -21,6 +21,7 @@ __all__ = [
     "checked_parts",
     "input_marks",
     "moved",
+    "require_finite_inputs",
     "taken",
     "values_of",
 ]
@@ -35,7 +36,8 @@ class Samples:
     """Give any samples of a training or query set as a batch.
 
     ``labels`` (n,) are read once; nothing else is kept of a Dataset but its ``marks``. ``views``
-    are the samples as the training saw them: themselves, or random changes of them.
+    are the samples as the training saw them: themselves, or random changes of them. ``by_name``
+    says that the inputs are all columns of a dictionary, of which a model will take those it names.
     """
 
     def __init__(
@@ -44,8 +46,9 @@ class Samples:
         read: Callable[[Tensor | slice], Batch],
         marks: np.ndarray | None = None,
         views: Sequence["Samples"] = (),
+        by_name: bool = False,
     ) -> None:
-        self.labels, self.read, self._marks_n = labels, read, marks
+        self.labels, self.read, self._marks_n, self.by_name = labels, read, marks, by_name
         self.views = views or [self]
 
     def __len__(self) -> int:
@@ -57,22 +60,25 @@ class Samples:
 
     def only(self, numbers: Tensor) -> "Samples":
         """Return the samples with these numbers, as they are."""
-        return Samples(self.labels[numbers], lambda rows: self.rows(numbers[rows]))
+        labels = self.labels[numbers]
+        return Samples(labels, lambda rows: self.rows(numbers[rows]), by_name=self.by_name)
 
     def placed(self, model: nn.Module) -> "Samples":
         """Return the samples as the model takes them: on its device, floats in its dtype."""
-        like, accepted, home = _like(model), _accepted(model), self.labels.device
+        like, home = _like(model), self.labels.device
+        accepted = _accepted(model) if self.by_name else None
 
         def rows(numbers: Tensor | slice) -> Batch:
             batch = self.rows(numbers.to(home) if isinstance(numbers, Tensor) else numbers)
             return tuple(moved(_named(part, accepted), like) for part in batch)
 
         views = [view.placed(model) for view in self.views if view is not self]
-        return Samples(self.labels.to(like.device), rows, self._marks_n, views)
+        marks_n = None if self.by_name else self._marks_n  # those of other columns tell nothing
+        return Samples(self.labels.to(like.device), rows, marks_n, views)
 
     def seen_as(self, views: Sequence["Samples"]) -> "Samples":
         """Return the same samples, which the training saw as these."""
-        return Samples(self.labels, self.read, self._marks_n, views)
+        return Samples(self.labels, self.read, self._marks_n, views, self.by_name)
 
     def marks(self) -> np.ndarray:
         """Return hashes of the inputs, (n,), by which samples with the same inputs are found."""
@@ -87,8 +93,8 @@ class Samples:
 class Source(Protocol):
     """Make Samples of itself, as Augmented does."""
 
-    def make_samples(self, name: str) -> Samples:
-        """Return the samples, for no model yet; ``name`` is theirs in errors."""
+    def make_samples(self, model: nn.Module | None, name: str) -> Samples:
+        """Return the samples for the model, if there is one; ``name`` is theirs in errors."""
 
 
 def as_samples(data: Data, model: nn.Module | None, name: str = "samples") -> Samples:
@@ -102,19 +108,20 @@ def as_samples(data: Data, model: nn.Module | None, name: str = "samples") -> Sa
     model, labels become int64. Without a model, inputs stay as they are until there is one.
 
     Raises InputError, with ``name``, for samples that cannot be read by number, for none, for parts
-    of different sizes, for inputs that are not finite, for labels that are no whole numbers (n,),
+    of different sizes, for inputs that are NaN or inf, for labels that are no whole numbers (n,),
     and where a second look at some samples finds others, as random augmentation does; and for a
-    model without parameters.
+    model without parameters. An input may be -inf, as masks are.
     """
     like = None if model is None else _like(model)
-    accepted = set() if model is None else _accepted(model)
     if isinstance(data, Samples | Source):
-        samples = data if isinstance(data, Samples) else data.make_samples(name)
+        samples = data if isinstance(data, Samples) else data.make_samples(model, name)
         return samples if model is None else samples.placed(model)
     if _is_array(data):
         data = (data,)  # without labels, which is refused
+    accepted = None if model is None else _accepted(model)
     if isinstance(data, Mapping) and all(_is_array(part, list) for part in data.values()):
-        return _of_tensors(_as_batch(_as_tensors(data, name), accepted, name), like, name)
+        parts = _as_batch(_as_tensors(data, name), accepted, name)
+        return _of_tensors(parts, like, name, by_name=model is None)
     if (
         isinstance(data, tuple | list)
         and all(_is_array(part) for given in data[:-1] for part in values_of(given))
@@ -169,16 +176,22 @@ def as_tensor(part: Any, name: str) -> Tensor:
         ) from None
 
 
-def _of_tensors(parts: Batch, like: Tensor | None, name: str) -> Samples:
+def _of_tensors(parts: Batch, like: Tensor | None, name: str, by_name: bool = False) -> Samples:
     placed = tuple(moved(part, like) for part in checked_parts(parts, name))
-    return Samples(placed[-1], lambda rows: tuple(taken(part, rows) for part in placed))
+    if not by_name:
+        require_finite_inputs(placed, name)
+
+    def rows(numbers: Tensor | slice) -> Batch:
+        return tuple(taken(part, numbers) for part in placed)
+
+    return Samples(placed[-1], rows, by_name=by_name)
 
 
 def checked_parts(parts: Batch, name: str) -> Batch:
     """Return inputs and labels, of as many samples each, the labels as int64.
 
-    Raises InputError, with ``name``, for other sizes, for no samples, for inputs that are not
-    finite, and for labels that are no whole numbers (n,).
+    Raises InputError, with ``name``, for other sizes, for no samples, and for labels that are no
+    whole numbers (n,).
     """
     sizes = {len(part) for given in parts for part in values_of(given)}
     if len(parts) < 2 or len(sizes) > 1:
@@ -187,15 +200,16 @@ def checked_parts(parts: Batch, name: str) -> Batch:
         )
     if not len(parts[-1]):
         raise InputError(f"{name}: expected samples; got none")
-    _require_finite(parts, name)
     return (*parts[:-1], _whole(parts[-1], name))
 
 
-def _require_finite(batch: Batch, name: str, start: int = 0) -> None:
-    """Raise InputError, with ``name``, for inputs that are not finite, from sample ``start`` on."""
+def require_finite_inputs(batch: Batch, name: str, start: int = 0) -> None:
+    """Raise InputError, with ``name``, for inputs NaN or inf; ``start`` is the first sample's."""
     for given in batch[:-1]:
         for part in values_of(given):
-            if len(wrong := (~part.isfinite()).nonzero()):
+            if not part.is_floating_point() or part.sum().isfinite():
+                continue  # the sum of large values may be infinite too
+            if len(wrong := (part.isnan() | (part == torch.inf)).nonzero()):
                 value, sample = float(part[tuple(wrong[0])]), start + int(wrong[0][0])
                 raise InputError(f"{name}: expected finite inputs; got {value} for sample {sample}")
 
@@ -257,12 +271,12 @@ class _Reader:
         self,
         dataset: Any,
         collate: Callable[[list[Any]], Any],
-        accepted: set[str],
+        accepted: set[str] | None,
         like: Tensor | None,
         name: str,
     ) -> None:
         self.dataset, self.collate, self.accepted = dataset, collate, accepted
-        self.like, self.name = like, name
+        self.like, self.name, self.by_name = like, name, False
 
     def __call__(self, numbers: list[int]) -> Batch:
         items = [self.dataset[number] for number in numbers]
@@ -275,17 +289,19 @@ class _Reader:
             ) from None
         if isinstance(batch, Mapping):
             batch = _as_batch(batch, self.accepted, self.name)
-        if not isinstance(batch, tuple | list) or len(batch) < 2 or not _is_array(batch[-1]):
-            parts = batch if isinstance(batch, tuple | list) else [batch]
-            got = ", ".join(type(part).__name__ for part in parts)
+            self.by_name = self.accepted is None
+        batch = batch if isinstance(batch, tuple | list) else [batch]
+        values = [value for part in batch for value in values_of(part)]
+        if len(batch) < 2 or not all(isinstance(value, Tensor) for value in values):
+            got = ", ".join(type(value).__name__ for value in values)
             raise InputError(
-                f"{self.name}: expected items of inputs and a label, a number; got {got}"
+                f"{self.name}: expected items of inputs and a label, numbers; got {got}"
             )
         parts = (*batch[:-1], _whole(batch[-1], self.name))
         return tuple(moved(part, self.like) for part in parts)
 
 
-def _as_batch(batch: Mapping[str, Any], accepted: set[str], name: str) -> Batch:
+def _as_batch(batch: Mapping[str, Any], accepted: set[str] | None, name: str) -> Batch:
     """Part a dictionary into the tensors that the model takes, in a dictionary, and the labels."""
     key = next((key for key in LABELS if key in batch), None)
     if key is None:
@@ -294,9 +310,9 @@ def _as_batch(batch: Mapping[str, Any], accepted: set[str], name: str) -> Batch:
     return _named(tensors, accepted), batch[key]
 
 
-def _named(part: Any, accepted: set[str]) -> Any:
+def _named(part: Any, accepted: set[str] | None) -> Any:
     """Keep of a dictionary the tensors that the model's forward names, if it names any."""
-    if not isinstance(part, Mapping):
+    if accepted is None or not isinstance(part, Mapping):
         return part
     return {name: value for name, value in part.items() if name in accepted} or part
 
@@ -317,7 +333,8 @@ def _of_dataset(read: _Reader) -> Samples:
     labels, marks = [], []
     for part in parts:
         batch = read(part.tolist())
-        _require_finite(batch, read.name, int(part[0]))
+        if not read.by_name:
+            require_finite_inputs(batch, read.name, int(part[0]))
         labels.append(batch[-1])
         marks.append(input_marks(batch))
     for number in {0, len(parts) // 2, len(parts) - 1}:
@@ -340,4 +357,4 @@ def _of_dataset(read: _Reader) -> Samples:
             )
         return batch
 
-    return Samples(labels_n, rows, np.concatenate(marks))
+    return Samples(labels_n, rows, np.concatenate(marks), by_name=read.by_name)

@@ -168,6 +168,19 @@ def test_datasets_loaders_and_dictionaries_are_taken_as_tensors_are(make):
     assert str(given) == str(expected)
 
 
+def test_columns_that_the_model_does_not_take_hide_no_shared_samples():
+    *parts, _ = problem(4, flips=30)
+    parts[1] = (torch.cat([parts[0][0], parts[1][0][90:]]), parts[1][1])  # 90 of 300
+    train, validation, test = map(as_dictionary, parts)
+    validation["number"] = validation["number"] + 1000
+    validation["age"] = torch.full((300,), torch.nan)
+    with pytest.warns(UserWarning, match=r"^validation: 90 of 300 samples are in train too"):
+        improve(trainer(parts[0]), train, validation, test, "abc", **OPTIONS)
+    validation["input"] = train["input"].repeat(4, 1)[:300]
+    with pytest.raises(InputError, match=r"^validation: .* not in train; got 300 of 300 that are"):
+        improve(trainer(parts[0]), train, validation, test, "abc", **OPTIONS)
+
+
 def test_of_augmented_samples_the_influence_is_averaged_and_the_margins_are_as_they_are():
     train, validation, test, _ = problem(4, flips=30)
     moved = (train[0] + 0.3, train[1])

@@ -105,6 +105,7 @@ def test_a_diagnosis_takes_augmented_samples(known):
         (lambda x: x[:, :4], r"train: expected changed .* \(1, 8, 8\); got \(1, 4, 8\)"),
         (lambda x, y: x, "train: expected a change of the inputs of one sample; got: .* argument"),
         (lambda _: None, "train: expected a change of the inputs of one sample; got: default_coll"),
+        (lambda _: "word", "train: expected a change of the inputs of one sample; got: "),
         (
             lambda x: x + np.random.rand(),
             "train: expected a change that draws from torch's generator",

@@ -1,5 +1,7 @@
 """The last layer's curvature is the Hessian that automatic differentiation gives for it."""
 
+from functools import partial
+
 import pytest
 import torch
 from torch import nn
@@ -15,6 +17,7 @@ from catwise.core.errors import InputError
 from catwise.core.losses import per_sample_loss
 from catwise.influence import last_layer
 from catwise.influence.curvature import exact_hessian
+from catwise.influence.factors import fit_factors
 from catwise.influence.samples import as_samples
 
 N, K = 40, 3
@@ -144,14 +147,22 @@ def test_a_last_layer_too_large_for_a_matrix_of_its_square_is_refused(monkeypatc
         last_layer_hessian(built(Cooled), samples(0))
 
 
-def test_a_model_in_half_precision_is_taken_in_float32():
-    model, train = built(Cooled).half(), samples(0)
-    found = diagnose(model, train, samples(1), "abc", curvature=last_layer_hessian(model, train))
-    whole = built(Cooled).half().float()
-    curvature = last_layer_hessian(whole, train)
-    assert found.p_nk.tolist() == (
-        diagnose(whole, train, samples(1), "abc", curvature=curvature).p_nk.tolist()
+FITS = {
+    "last layer": last_layer_hessian,
+    "exact": lambda model, train: exact_hessian(model, train, 0.1),
+    "ekfac": partial(fit_factors, kind="ekfac", damping=0.1, seed=0, batch_size=9),
+}
+
+
+@pytest.mark.parametrize("fit", FITS)
+def test_a_model_in_half_precision_is_taken_in_float32(fit):
+    half, whole = built(Cooled).half(), built(Cooled).half().float()
+    train, query = samples(0), samples(1)
+    p_nk, expected_nk = (
+        diagnose(model, train, query, "abc", curvature=FITS[fit](model, train)).p_nk
+        for model in (half, whole)
     )
+    assert p_nk.tolist() == expected_nk.tolist()
 
 
 def test_a_curvature_of_another_model_or_of_other_samples_is_refused():

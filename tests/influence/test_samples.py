@@ -285,8 +285,54 @@ def test_randomness_of_the_last_samples_alone_is_noticed(images):
         diagnose(model, Noisy(y.repeat(25)), query, "abc")
 
 
+def test_all_inputs_of_a_dictionary_beside_labels_are_given_to_the_model():
+    class Masked(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear = nn.Linear(4, 3)
+
+        def forward(self, x, **others):
+            return self.linear(x * others["mask"])
+
+    torch.manual_seed(0)
+    model, x, mask = Masked(), torch.randn(24, 4), (torch.rand(24, 4) > 0.5).float()
+    y, query = torch.arange(24) % 3, ({"x": torch.randn(12, 4), "mask": torch.ones(12, 4)},)
+    query = (*query, torch.arange(12) % 3)
+    named = [({"x": x[row], "mask": mask[row]}, y[row]) for row in range(24)]
+    given = (({"x": x, "mask": mask}, y), named, DataLoader(named, batch_size=5))
+    p_nk, *others = (diagnose(model, train, query, "abc").p_nk.tolist() for train in given)
+    assert others == [p_nk, p_nk]
+    masked = ({"x": x * mask, "mask": torch.ones(24, 4)}, y)
+    np.testing.assert_allclose(diagnose(model, masked, query, "abc").p_nk, p_nk, atol=1e-5)
+
+
+def test_inputs_and_logits_of_minus_infinity_are_masks(images):
+    class Additive(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear = nn.Linear(4, 3)
+
+        def forward(self, x, mask):
+            masked = self.linear(x * mask.exp())
+            return torch.cat([masked, masked.new_full((len(x), 1), -torch.inf)], dim=1)
+
+    torch.manual_seed(0)
+    mask = torch.where(torch.rand(24, 4) > 0.5, 0.0, -torch.inf)
+    train = (torch.randn(24, 4), mask, torch.arange(24) % 3)
+    query = (torch.randn(12, 4), mask[:12], torch.arange(12) % 3)
+    assert np.isfinite(diagnose(Additive(), train, query, "abc").p_nk).all()
+
+
 def test_items_that_are_no_tensors_are_one_line(images):
     model, (_, y), query = images
+    numpy_labels = DataLoader(
+        [(torch.zeros(1, 8, 8), 0)] * 24,
+        collate_fn=lambda items: (torch.stack([x for x, _ in items]), np.zeros(len(items))),
+    )
+    with pytest.raises(InputError, match=r"^train: expected items of inputs .*; got Tensor, ndarr"):
+        diagnose(model, numpy_labels, query, "abc")
+    with pytest.raises(InputError, match=r"^train: expected items of inputs and a label, numbers"):
+        diagnose(model, Items([("word", label) for label in y]), query, "abc")
     for item in (object(), [1, object()]):
         items = Items([(item, label) for label in y])
         with pytest.raises(InputError, match=r"^train: expected items of tensors and a label"):

@@ -48,6 +48,21 @@ def test_weights_that_are_ignored_are_noticed():
     assert calls == [0, 0]  # and not after all trainings
 
 
+def test_halves_that_are_the_same_by_chance_are_no_sign_of_ignored_weights(monkeypatch):
+    """Of two samples in each class a quarter of the first two halves are the same."""
+    model = noisy()[0]
+    halves = calibrated.halves_of_labels
+
+    def alike(labels_n, count, rng):
+        kept_hn = halves(labels_n, count, rng)
+        kept_hn[1] = kept_hn[0]
+        return kept_hn
+
+    monkeypatch.setattr(calibrated, "halves_of_labels", alike)
+    retrain = lambda weights_n, seed: trained_on(deepcopy(model), weights_n)  # noqa: E731
+    assert diagnose(model, *noisy()[1:], "abc", retrain=retrain, halves=5).verdict.calibrated
+
+
 def test_a_training_that_diverges_is_noticed_at_once():
     calls = []
 
