@@ -25,7 +25,8 @@ from catwise.influence.duration import Work
 from catwise.influence.factors import Kind, fit_factors, layers_of_logits, require_options
 from catwise.influence.fisher_passes import Mask
 from catwise.influence.moving_statistics import Statistics
-from catwise.influence.samples import Data, Samples, as_samples
+from catwise.influence.reading import as_samples
+from catwise.influence.samples import Data, Samples
 from catwise.sharing import folder, frames, given
 from catwise.sharing.calibrated import retrained_verdict
 from catwise.sharing.findings import Findings

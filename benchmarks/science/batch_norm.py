@@ -28,7 +28,7 @@ from catwise.experiments.weighted_training import weighted_trainings
 from catwise.improvement.proposals import Evidence, direction
 from catwise.influence.curvature import from_tensors
 from catwise.influence.moving_statistics import Statistics, moving_statistics
-from catwise.influence.samples import as_samples
+from catwise.influence.reading import as_samples
 from catwise.influence.vectors import group_gradients, influence_vectors
 from catwise.pipeline.artifacts import last_epoch, load_model, read_splits, read_tensors
 from catwise.pipeline.files import read_npz

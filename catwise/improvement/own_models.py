@@ -15,7 +15,8 @@ from catwise.core.fingerprint import fingerprint
 from catwise.core.losses import Logits, logits_of
 from catwise.improvement.first_calls import FEW, not_a_number, require_logits
 from catwise.improvement.own_samples import require_apart
-from catwise.influence.samples import Data, Samples, as_samples
+from catwise.influence.reading import as_samples
+from catwise.influence.samples import Data, Samples
 
 __all__ = ["CheckedTraining", "TrainFunction", "outputs", "require_trainer", "right"]
 

@@ -10,13 +10,8 @@ import torch
 
 from catwise.core.errors import InputError
 from catwise.core.losses import Batch
-from catwise.influence.samples import (
-    Samples,
-    as_samples,
-    as_tensor,
-    checked_parts,
-    require_finite_inputs,
-)
+from catwise.influence.reading import as_samples, as_tensor, checked_parts, require_finite_inputs
+from catwise.influence.samples import Samples
 
 __all__ = [
     "as_batch",
@@ -78,7 +73,7 @@ def checked_sets(
         "validation": _checked("validation", validation, names, 6),
         "test": _checked("test", test, names, 2),
     }
-    require_apart({set_name: one for set_name, one in sets.items() if not one.by_name})
+    require_apart({name: samples for name, samples in sets.items() if not samples.by_name})
     return sets
 
 

@@ -15,12 +15,7 @@ from catwise.core.losses import Logits, logits_of, per_sample_loss
 from catwise.core.numbers import require_number
 from catwise.core.progress import Progress
 from catwise.improvement.acceptance import Gain, gain
-from catwise.improvement.own_models import (
-    CheckedTraining,
-    TrainFunction,
-    outputs,
-    right,
-)
+from catwise.improvement.own_models import CheckedTraining, TrainFunction, outputs, right
 from catwise.improvement.own_samples import checked_sets
 from catwise.improvement.path import Path, retrain_to_the_ceiling
 from catwise.improvement.proposals import (
@@ -147,8 +142,9 @@ def improve(
     is no class, for samples that are in two of the sets, for a class without a training sample or
     with fewer than six validation samples or two test samples, and for fewer than 1 run, 2 seeds or
     3 bins. Later it does for a ``train_function`` or ``half_trained`` that returns no torch module,
-    or one that does not take the samples, trains the one before on, or returns the same model
-    whatever the weights.
+    or one that does not take the samples, or is diverged with plain weights, trains the one before
+    on, or returns the same model whatever the weights. Dictionaries are compared among the sets
+    after the first training, which shows the columns that the model takes.
 
     >>> x = torch.from_numpy(np.random.default_rng(0).normal(size=(300, 2)))
     >>> train, validation, test = ((part, (part[:, 0] > 0).long()) for part in x.split(100))

@@ -12,7 +12,8 @@ from torch.utils.data import default_collate
 from catwise.core.errors import InputError, in_one_line
 from catwise.core.losses import Batch
 from catwise.core.numbers import require_number
-from catwise.influence.samples import Data, Samples, as_samples, input_marks, taken
+from catwise.influence.reading import as_samples
+from catwise.influence.samples import Data, Samples, input_marks, taken
 
 __all__ = ["Augmented"]
 
@@ -66,27 +67,27 @@ class Augmented:
                     torch.default_generator.manual_seed(sample * self.draws + draw)
                     item = self.change(*(taken(part, row) for part in inputs))
                     items.append(item if isinstance(item, tuple) else (item,))
-            changed = default_collate(items)
-            before, after = _shapes(inputs), _shapes(changed)
+            new_inputs = default_collate(items)
+            shapes, new_shapes = _shapes(inputs), _shapes(new_inputs)
         except Exception as error:  # of a function that is not ours
             expected = "a change of the inputs of one sample"
             raise InputError(f"{name}: expected {expected}; got: {in_one_line(error)}") from error
-        if len(changed) != len(inputs) or not after.items() <= before.items():
+        if len(new_inputs) != len(inputs) or not new_shapes.items() <= shapes.items():
             raise InputError(
-                f"{name}: expected changed inputs of shape {_written(before)}; got "
-                f"{_written(after)}"
+                f"{name}: expected changed inputs of shape {_in_words(shapes)}; got "
+                f"{_in_words(new_shapes)}"
             )
-        return *changed, labels
+        return *new_inputs, labels
 
 
 def _shapes(inputs: Sequence[Any]) -> dict[tuple[int, str], tuple[int, ...]]:
     """Return the shapes of the inputs of a sample, by their place and, in dictionaries, name."""
     return {
-        (place, name): tuple(part.shape[1:])
-        for place, given in enumerate(inputs)
-        for name, part in (given.items() if isinstance(given, Mapping) else [("", given)])
+        (place, name): tuple(tensor.shape[1:])
+        for place, entry in enumerate(inputs)
+        for name, tensor in (entry.items() if isinstance(entry, Mapping) else [("", entry)])
     }
 
 
-def _written(shapes: Mapping[tuple[int, str], tuple[int, ...]]) -> str:
+def _in_words(shapes: Mapping[tuple[int, str], tuple[int, ...]]) -> str:
     return " and ".join(f"{name} {shape}".strip() for (_, name), shape in shapes.items())

@@ -21,7 +21,7 @@ from catwise.influence.layers import (
     frozen,
     matrix_shape,
 )
-from catwise.influence.samples import as_samples
+from catwise.influence.reading import as_samples
 
 __all__ = [
     "Curvature",

@@ -51,7 +51,8 @@ from catwise.influence.layers import (
     weight_of,
 )
 from catwise.influence.parts import in_parts
-from catwise.influence.samples import Data, Samples, as_samples
+from catwise.influence.reading import as_samples
+from catwise.influence.samples import Data, Samples
 
 __all__ = [
     "Kind",

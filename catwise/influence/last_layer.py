@@ -26,7 +26,8 @@ from catwise.core.numbers import require_number
 from catwise.core.progress import Progress
 from catwise.influence.curvature import ExactHessian, full_precision
 from catwise.influence.layers import Layer, covered_layers, matrix_shape
-from catwise.influence.samples import Data, Samples, as_samples
+from catwise.influence.reading import as_samples
+from catwise.influence.samples import Data, Samples
 from catwise.influence.visits import visit_layers
 
 __all__ = ["DAMPING", "LARGEST", "last_layer_hessian"]

@@ -36,7 +36,8 @@ from catwise.influence.moving_statistics import (
     Statistics,
     moving_statistics,
 )
-from catwise.influence.samples import Data, as_samples
+from catwise.influence.reading import as_samples
+from catwise.influence.samples import Data
 from catwise.influence.vectors import directional_derivatives, group_gradients
 
 __all__ = ["Segment", "influence_by_segments"]

@@ -14,7 +14,8 @@ from catwise.core.losses import Batch, Loss, per_sample_loss
 from catwise.core.statistics import require_finite
 from catwise.influence.layers import own_parameters, select_layers
 from catwise.influence.moving_statistics import Statistics, moving_statistics
-from catwise.influence.samples import Data, as_samples
+from catwise.influence.reading import as_samples
+from catwise.influence.samples import Data
 from catwise.influence.vectors import directional_derivatives, group_gradients
 
 __all__ = ["Stretch", "adam_scales", "average", "cut", "tracin"]

@@ -28,7 +28,8 @@ from catwise.influence.layers import (
 )
 from catwise.influence.moving_statistics import MovingStatistics, Statistics, moving_statistics
 from catwise.influence.parts import in_parts
-from catwise.influence.samples import Data, Samples, as_samples, as_tensor
+from catwise.influence.reading import as_samples, as_tensor
+from catwise.influence.samples import Data, Samples
 from catwise.influence.visits import sample_gradients, visit_layers
 
 __all__ = ["directional_derivatives", "group_gradients", "influence_vectors", "validation_bins"]

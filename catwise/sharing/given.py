@@ -22,7 +22,8 @@ from catwise.influence.curvature import Curvature, full_precision
 from catwise.influence.duration import Work, estimated_seconds
 from catwise.influence.layers import Layer, matrix_shape, select_layers
 from catwise.influence.memory import MemoryPlan, plan_memory
-from catwise.influence.samples import Data, Samples, as_samples
+from catwise.influence.reading import as_samples
+from catwise.influence.samples import Data, Samples
 from catwise.influence.vectors import validation_bins
 
 __all__ = [

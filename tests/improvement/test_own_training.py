@@ -18,7 +18,7 @@ from catwise.improvement.own_training import Improvement, averaged_influence
 from catwise.improvement.path import Judgement, Path, Round, Trial
 from catwise.improvement.proposals import Evidence, Frequency, direction
 from catwise.influence.factors import fit_factors
-from catwise.influence.samples import as_samples
+from catwise.influence.reading import as_samples
 from catwise.influence.vectors import influence_vectors
 from tests.helpers.small import blobs
 

@@ -8,7 +8,7 @@ from torch import nn
 from catwise import Augmented, diagnose
 from catwise.core.errors import InputError
 from catwise.influence.factors import fit_factors
-from catwise.influence.samples import as_samples
+from catwise.influence.reading import as_samples
 from catwise.influence.vectors import influence_vectors
 from catwise.training.augment import crop_and_flip_one
 

@@ -18,7 +18,7 @@ from catwise.core.losses import per_sample_loss
 from catwise.influence import last_layer
 from catwise.influence.curvature import exact_hessian
 from catwise.influence.factors import fit_factors
-from catwise.influence.samples import as_samples
+from catwise.influence.reading import as_samples
 
 N, K = 40, 3
 

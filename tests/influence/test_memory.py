@@ -22,7 +22,7 @@ from catwise.influence.duration import Work, estimated_seconds
 from catwise.influence.factors import fit_factors
 from catwise.influence.layers import covered_layers
 from catwise.influence.memory import UNITS, MemoryPlan, plan_memory
-from catwise.influence.samples import as_samples
+from catwise.influence.reading import as_samples
 from catwise.influence.vectors import (
     directional_derivatives,
     group_gradients,

@@ -11,7 +11,7 @@ from catwise.core.losses import per_sample_loss
 from catwise.influence.factors import fit_factors
 from catwise.influence.layers import as_parameters, covered_layers, matrix_shape
 from catwise.influence.moving_statistics import moving_statistics
-from catwise.influence.samples import as_samples
+from catwise.influence.reading import as_samples
 from catwise.influence.segments import Segment, influence_by_segments
 from catwise.influence.trajectory import tracin
 from catwise.influence.vectors import directional_derivatives, group_gradients, influence_vectors

@@ -13,7 +13,7 @@ from catwise.core.spread import Workers
 from catwise.diagnosis import diagnose
 from catwise.influence.factors import fit_factors
 from catwise.influence.parts import in_parts
-from catwise.influence.samples import as_samples
+from catwise.influence.reading import as_samples
 from catwise.influence.vectors import group_gradients, influence_vectors
 from catwise.pipeline import workers as workers_module
 from tests.helpers.diagnoses import CLASSES, noisy

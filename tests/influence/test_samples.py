@@ -18,7 +18,8 @@ from catwise.core.errors import InputError
 from catwise.core.losses import per_sample_margin, per_sample_probability
 from catwise.diagnosis import diagnose
 from catwise.influence.factors import fit_factors
-from catwise.influence.samples import as_samples, input_marks
+from catwise.influence.reading import as_samples
+from catwise.influence.samples import input_marks
 from catwise.influence.vectors import influence_vectors
 from tests.helpers import small
 
