@@ -15,7 +15,7 @@ from catwise.core.fingerprint import fingerprint
 from catwise.core.losses import Logits, logits_of
 from catwise.improvement.first_calls import FEW, not_a_number, require_logits
 from catwise.improvement.own_samples import require_apart
-from catwise.influence.reading import as_samples
+from catwise.influence.reading import as_samples, require_finite
 from catwise.influence.samples import Data, Samples
 
 __all__ = ["CheckedTraining", "TrainFunction", "outputs", "require_trainer", "right"]
@@ -57,7 +57,9 @@ class CheckedTraining:
             few = samples.rows(FEW)
             require_logits(name, model, few, self.logits, self.num_classes, self.name, finite=plain)
         if not self.marks and any(samples.by_name for samples in self.sets.values()):
-            require_apart(sets)  # now that the model has said which columns it takes
+            for name, samples in sets.items():  # now that the model has said which columns it takes
+                require_finite(samples, name)
+            require_apart(sets)
         mark = fingerprint(model)
         before, mark_before = self.last
         if model is before and mark != mark_before:  # one that is returned as it was is no harm

@@ -143,8 +143,9 @@ def improve(
     with fewer than six validation samples or two test samples, and for fewer than 1 run, 2 seeds or
     3 bins. Later it does for a ``train_function`` or ``half_trained`` that returns no torch module,
     or one that does not take the samples, or is diverged with plain weights, trains the one before
-    on, or returns the same model whatever the weights. Dictionaries are compared among the sets
-    after the first training, which shows the columns that the model takes.
+    on, or returns the same model whatever the weights. Dictionaries are compared among the sets,
+    and looked through for NaN and inf, after the first training, which shows the columns that the
+    model takes.
 
     >>> x = torch.from_numpy(np.random.default_rng(0).normal(size=(300, 2)))
     >>> train, validation, test = ((part, (part[:, 0] > 0).long()) for part in x.split(100))

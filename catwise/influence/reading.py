@@ -24,7 +24,7 @@ from catwise.influence.samples import (
     values_of,
 )
 
-__all__ = ["as_samples", "as_tensor", "checked_parts", "require_finite_inputs"]
+__all__ = ["as_samples", "as_tensor", "checked_parts", "require_finite", "require_finite_inputs"]
 
 LABELS = ("labels", "label")
 
@@ -128,6 +128,12 @@ def checked_parts(parts: Batch, name: str) -> Batch:
     if not len(parts[-1]):
         raise InputError(f"{name}: expected samples; got none")
     return (*parts[:-1], _whole(parts[-1], name))
+
+
+def require_finite(samples: Samples, name: str) -> None:
+    """Raise InputError, with ``name``, where an input of the samples is NaN or inf."""
+    for start in range(0, len(samples), AT_ONCE):
+        require_finite_inputs(samples.rows(slice(start, start + AT_ONCE)), name, start)
 
 
 def require_finite_inputs(batch: Batch, name: str, start: int = 0) -> None:

@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from catwise.core.errors import InputError
@@ -101,11 +100,25 @@ def values_of(part: Any) -> list[Any]:
 
 
 def input_marks(batch: Batch) -> np.ndarray:
-    """Hash the inputs of each sample, floats in float32 and whole numbers in int64: (n,)."""
-    tensors = [part for given in batch[:-1] for part in values_of(given)]
+    """Hash the inputs of each sample, floats in float32 and whole numbers in int64: (n,).
+
+    Zeros at the end of an input, and what an ``attention_mask`` of whole numbers hides, do not
+    count: how far a text is padded depends on the others of its batch.
+    """
+    tensors = [part for given in batch[:-1] for part in _unpadded(given)]
     parts = [part.float() if part.is_floating_point() else part.long() for part in tensors]
-    rows = [part.cpu().reshape(len(part), -1).contiguous().view(torch.uint8) for part in parts]
-    return np.array([hash(row.tobytes()) for row in torch.cat(rows, dim=1).numpy()])
+    rows = [part.cpu().reshape(len(part), -1).contiguous().numpy() for part in parts]
+    ends = ([row.tobytes().rstrip(b"\0") for row in part] for part in rows)
+    return np.array([hash(sample) for sample in zip(*ends, strict=True)])
+
+
+def _unpadded(given: Any) -> list[Tensor]:
+    """List the tensors of a part, with zeros where its attention mask hides them."""
+    mask = given.get("attention_mask") if isinstance(given, Mapping) else None
+    tensors = values_of(given)
+    if mask is None or mask.is_floating_point():  # one that is added to scores hides by -inf
+        return tensors
+    return [part * (mask != 0) if part.shape == mask.shape else part for part in tensors]
 
 
 def taken(part: Any, rows: Tensor | slice | int) -> Any:

@@ -181,6 +181,15 @@ def test_columns_that_the_model_does_not_take_hide_no_shared_samples():
         improve(trainer(parts[0]), train, validation, test, "abc", **OPTIONS)
 
 
+def test_a_column_that_the_model_takes_is_finite():
+    *parts, _ = problem(4, flips=0)
+    train, validation, test = map(as_dictionary, parts)
+    test["input"] = test["input"].clone()
+    test["input"][280, 1] = torch.nan
+    with pytest.raises(InputError, match=r"^test: expected finite inputs; got nan for sample 280$"):
+        improve(trainer(parts[0]), train, validation, test, "abc", **OPTIONS)
+
+
 def test_of_augmented_samples_the_influence_is_averaged_and_the_margins_are_as_they_are():
     train, validation, test, _ = problem(4, flips=30)
     moved = (train[0] + 0.3, train[1])

@@ -383,3 +383,17 @@ def test_samples_with_the_same_inputs_are_found_in_another_number_format(one, ot
     by_name = ({"input": second[0]}, y)
     np.testing.assert_array_equal(input_marks(by_name), input_marks(second))
     assert len(set(input_marks(second))) == 3
+
+
+@pytest.mark.parametrize("filler", [0, 1])
+def test_texts_are_the_same_however_far_they_are_padded(filler):
+    def padded(*texts, to):
+        rows = [[*text, *[filler] * (to - len(text))] for text in texts]
+        mask = [[1] * len(text) + [0] * (to - len(text)) for text in texts]
+        return {"input_ids": torch.tensor(rows), "attention_mask": torch.tensor(mask)}, None
+
+    short, long = padded([5, 6], [7, 0], [7], to=2), padded([5, 6], [7, 0], [7], [6, 5], to=4)
+    np.testing.assert_array_equal(input_marks(short), input_marks(long)[:3])
+    assert len(set(input_marks(long))) == 4
+    added = long[0] | {"attention_mask": (long[0]["attention_mask"] - 1.0) * 1e9}
+    assert len(set(input_marks((added, None)))) == 4  # a mask that is added hides where it is not 0
