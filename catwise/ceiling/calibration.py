@@ -122,8 +122,9 @@ def calibrate(
     ``slopes`` are the empirical Bayes estimates: s_k is drawn to the mean by B_k = v_k / (v_k +
     tau^2), v_k its variance. Their variance is that for a known tau, and 2 / (k - 3) B_k^2 (s_k -
     mean)^2 for not knowing it (Morris 1983, J. Am. Stat. Assoc. 78); three classes or fewer are not
-    drawn. A class that is right on the same samples in all subsets tells nothing of its slope in
-    accuracy: v_k is infinite, and the mean is that of the others, if there are any.
+    drawn. A class that is right on as many samples in all subsets tells nothing of its slope in
+    accuracy: v_k is infinite, and the mean is that of the others; without any others nothing is
+    known of that slope, and its error is infinite.
 
     The mixture has a slope of its own, because those of the classes do not tell it. Weights that
     raise all classes go where P says that no class stands in another's way. Most of what P says is
@@ -260,10 +261,13 @@ def _pooled(
 ) -> tuple[Estimate, PerClass]:
     """Return the mean of the classes with its interval, and each class drawn towards it.
 
-    A class that does not tell is drawn all the way; where none tells, all are taken as they are.
+    A class that does not tell is drawn all the way; where none tells, all errors are infinite.
     """
-    if telling_k is None or not telling_k.any():
+    if telling_k is None:
         telling_k = np.ones(len(value_k), dtype=bool)
+    if not telling_k.any():
+        unknown = PerClass(value_k, np.full(len(value_k), np.inf), degrees)
+        return unknown.interval(0), unknown
     pooled_k, pooled_kk = value_k[telling_k], covariance_kk[np.ix_(telling_k, telling_k)]
     k, mean = len(pooled_k), float(pooled_k.mean())
     # What noise adds to the spread of the classes is less where their noise is common.

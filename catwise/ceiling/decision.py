@@ -25,7 +25,7 @@ from catwise.ceiling.check import CeilingCheck
 from catwise.ceiling.gains import Gains, crossfitted_gains
 from catwise.ceiling.joint_direction import joint_weights
 from catwise.ceiling.verdict import Answer, Verdict
-from catwise.core.statistics import Estimate
+from catwise.core.statistics import Estimate, highest_share
 
 __all__ = [
     "SIZE",
@@ -87,7 +87,8 @@ def calibrated_check(
     """
     weigh = partial(joint_weights, labels_n=labels_n, size=SIZE)
     gains = crossfitted_gains(p_nkb, counts_k, weigh, calibration.mixture_k)
-    return calibrated_verdict(check, gains, calibration, classes, accuracy_k, small_gain), gains
+    about = classes, accuracy_k, counts_k
+    return calibrated_verdict(check, gains, calibration, *about, small_gain), gains
 
 
 def calibrated_verdict(
@@ -96,12 +97,13 @@ def calibrated_verdict(
     calibration: Calibration,
     classes: Sequence[str],
     accuracy_k: np.ndarray,
+    counts_k: np.ndarray,
     small_gain: float = SMALL_GAIN,
 ) -> Verdict:
     """Give the verdict on what a new training would bring every class.
 
     ``gains`` are the cross-fitted predicted gains in nats, and ``accuracy_k`` the accuracy (a
-    share) of each class with plain training, on the same query samples.
+    share) of each class with plain training, on the same ``counts_k`` query samples.
 
     Asked first is whether influence predicts retraining: slope and score lie significantly above
     0, and no class changes against its prediction. There is room where the gain in nats of every
@@ -112,15 +114,17 @@ def calibrated_verdict(
     ``small_gain`` too: where one class stays as it is and the others gain, nothing is used up.
 
     No class gains more than it has errors; one with fewer than ``small_gain`` does not count as the
-    smallest. The upper end of the mean is the mean of the classes' upper ends, as if their errors
-    were one.
+    smallest. Where few samples show no error, there may be many: upper ends are limited by the
+    most errors that the samples leave possible. The upper end of the mean is the mean of the
+    classes' upper ends, as if their errors were one.
     """
     ends = _intervals(gains.classes, calibration.slopes)
     loss, low_k = Estimate(*(float(end_k.min()) for end_k in ends)), ends[1]
     worst, bound = int(ends[0].argmin()), int(ends[1].argmin())  # the second sets the low end
     errors_k = 100 * (1 - accuracy_k)
+    most_k = 100 * highest_share(1 - accuracy_k, counts_k, 0.025 / len(classes))
     ends = _intervals(gains.classes, calibration.accuracy_slopes)
-    points, mean = _points(ends, errors_k, small_gain)
+    points, mean = _points(ends, errors_k, most_k, small_gain)
     joint = _joint(gains, calibration.mixture, calibration.slope)
     answer: Answer = "too_few_samples"
     factor = _settling_factor(loss, points, mean, small_gain)
@@ -170,8 +174,9 @@ def product(gains: PerClass, slopes: PerClass, tail: float = 0.025) -> tuple[np.
     """
     g_k, s_k = gains.value_k, slopes.value_k
     wide_g_k, wide_s_k = gains.half_width(tail), slopes.half_width(tail)
-    square_k = (g_k * wide_s_k) ** 2 + (s_k * wide_g_k) ** 2 + (wide_g_k * slopes.error_k) ** 2
-    return g_k * s_k, np.sqrt(square_k)
+    with np.errstate(invalid="ignore"):  # 0 times inf, of a slope that nothing is known of
+        square_k = (g_k * wide_s_k) ** 2 + (s_k * wide_g_k) ** 2 + (wide_g_k * slopes.error_k) ** 2
+    return g_k * s_k, np.sqrt(np.nan_to_num(square_k, nan=np.inf, posinf=np.inf))
 
 
 def _intervals(gains: PerClass, slopes: PerClass) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -210,18 +215,26 @@ def _at_most(smallest: Estimate, joint: Estimate) -> Estimate:
 
 
 def _points(
-    ends: tuple[np.ndarray, np.ndarray, np.ndarray], errors_k: np.ndarray, small_gain: float
+    ends: tuple[np.ndarray, np.ndarray, np.ndarray],
+    errors_k: np.ndarray,
+    most_k: np.ndarray,
+    small_gain: float,
 ) -> tuple[Estimate, Estimate]:
-    """Return the smallest gain and the mean gain in points, from value, low and high end (k,)."""
+    """Return the smallest gain and the mean gain in points, from value, low and high end (k,).
+
+    ``errors_k`` limit the first two of each class, and ``most_k`` its high end.
+    """
     open_k = errors_k > small_gain
     open_k |= not open_k.any()
-    value_k, low_k, _ = ends
-    capped = [np.minimum(end_k, errors_k) for end_k in (value_k, low_k, 2 * value_k - low_k)]
-    smallest = [np.minimum(end_k, errors_k)[open_k].min() for end_k in ends]
-    return (
-        Estimate(*map(float, smallest)),
-        Estimate(*(float(end_k.mean()) for end_k in capped)),
-    )
+    value_k, low_k, high_k = ends
+    limits = errors_k, errors_k, most_k
+
+    def limited(*ends: np.ndarray) -> np.ndarray:
+        return np.clip(ends, -100, limits)
+
+    smallest = limited(value_k, low_k, high_k)[:, open_k].min(axis=1)
+    mean = limited(value_k, low_k, 2 * value_k - low_k).mean(axis=1)
+    return Estimate(*smallest.tolist()), Estimate(*mean.tolist())
 
 
 def _settling_factor(

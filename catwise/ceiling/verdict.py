@@ -105,7 +105,7 @@ class Verdict:
         low_end = f", the low end that of class {self.unsure}" if self.unsure else ""
         gain = (
             f"{self.loss.value:.2g} nats ({_ends(self.loss)}{low_end}); the smallest gain in"
-            f" accuracy is {self.points.value:.2g} points ({_ends(self.points)})"
+            f" accuracy is {_short(self.points.value)} points ({_ends(self.points)})"
         )
         if self.answer == "not_predictive":
             wrong = f"; against their prediction change {', '.join(self.wrong)}"
@@ -231,4 +231,9 @@ class Verdict:
 def _ends(estimate: Estimate, limit: float = inf) -> str:
     """Write the interval, as far as values can go."""
     low, high = max(estimate.low, -limit), min(estimate.high, limit)
-    return f"95 % {low:.2g} to {high:.2g}"
+    return f"95 % {_short(low)} to {_short(high)}"
+
+
+def _short(value: float) -> str:
+    """Write two digits, and 100 as it is."""
+    return f"{float(f'{value:.2g}'):g}"

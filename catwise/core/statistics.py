@@ -5,7 +5,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import stdtrit
+from scipy.special import betaincinv, stdtrit
 
 from catwise.core.errors import InputError
 
@@ -13,6 +13,7 @@ __all__ = [
     "SIGN_WITHOUT_HELP",
     "Estimate",
     "area_under_curve",
+    "highest_share",
     "jackknife_half_width",
     "noise_ceiling",
     "require_finite",
@@ -73,6 +74,21 @@ def jackknife_half_width(without: ArrayLike, confidence: float = 0.95) -> np.nda
     """
     without = np.asarray(without, dtype=np.float64)
     return (len(without) - 1) * student_half_width(without, confidence)
+
+
+def highest_share(share_k: np.ndarray, counts_k: np.ndarray, tail: float = 0.025) -> np.ndarray:
+    """Compute the upper end of the interval of a share of ``counts_k`` samples: (k,).
+
+    It is that of Clopper and Pearson (1934, Biometrika 26): with a larger share, as few samples as
+    were seen would have a probability below ``tail``.
+
+    >>> highest_share(np.array([0.0, 0.5, 1.0]), np.array([10, 10, 10])).round(3)
+    array([0.308, 0.813, 1.   ])
+    """
+    seen_k = np.asarray(share_k, dtype=np.float64) * counts_k
+    missing_k = np.maximum(counts_k - seen_k, 0)
+    most_k = betaincinv(seen_k + 1, np.maximum(missing_k, 1e-12), 1 - tail)
+    return np.where(missing_k > 0, most_k, 1.0)
 
 
 def spearman(first: ArrayLike, second: ArrayLike, axis: int = 0) -> np.ndarray:

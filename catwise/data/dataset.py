@@ -1,6 +1,6 @@
 """Hold a data set as arrays, split in four, and pack its texts into bytes.
 
-Differs from the paper: its experiments use one held-out split for what three splits do here.
+Differs from the paper: it names one held-out split, for what three splits do here.
 """
 
 from collections.abc import Mapping

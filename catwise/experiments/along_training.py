@@ -44,6 +44,7 @@ from catwise.pipeline.artifacts import (
 from catwise.pipeline.files import read_json
 from catwise.pipeline.fitted_factors import as_trained, binned, fit_own_factors
 from catwise.training import epochs
+from catwise.training.batch_norm import statistics
 from catwise.training.epochs import epoch_rates
 
 __all__ = [
@@ -155,7 +156,7 @@ def vectors_of(
             elif kind == "tracin":
                 vectors[kind] = _tracin(along, states, *about)
             else:
-                vectors[kind] = _exact(along, weights_n, *about)
+                vectors[kind] = _exact(along, states[along.train.epochs], weights_n, *about)
     return vectors
 
 
@@ -248,7 +249,9 @@ def _passes(along: Along) -> dict[str, Any]:
     return {"batch_size": section.batch_size, "statistics": section.statistics}
 
 
-def _exact(along: Along, weights_n: np.ndarray | None, part: Batch, *about: Any) -> Tensor:
+def _exact(
+    along: Along, end: State, weights_n: np.ndarray | None, part: Batch, *about: Any
+) -> Tensor:
     recipe = training_recipe(along.train)
     steps = [
         Step(batch, rows, rate)
@@ -260,6 +263,7 @@ def _exact(along: Along, weights_n: np.ndarray | None, part: Batch, *about: Any)
         )
     ]
     start, n = new_model(along.dataset, along.train, part), len(part[-1])
+    start.load_state_dict(statistics(end.model), strict=False)  # the classes are measured with them
     how: dict[str, Any] = {"weight_decay": recipe.weight_decay, "weights": _tensor(weights_n, part)}
     return unrolled_influence(start, steps, n, *about, **how).p_nk
 

@@ -110,8 +110,9 @@ def program_at_random(
 ) -> np.ndarray:
     """Solve Algorithm 1, line 4, once, with thresholds drawn at random: the program without a GA.
 
-    The thresholds are uniform in [0, 1], those of the first population of Table 2. Differs from the
-    paper: the floors are ``beta_floors``, because the printed ones hardly act.
+    The thresholds are uniform in [0, 1], as in the first population of ``GeneticSearch``. Differs
+    from the paper: the floors are ``beta_floors``, because at the end of a training, where P is
+    taken here, the printed ones hardly act.
     """
     program = CandidateProgram(p_nk, list(targets), "beta", w_max=w_max)
     return program.solver()(rng.random(size=p_nk.shape[1:]))

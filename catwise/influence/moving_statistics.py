@@ -19,7 +19,7 @@ So directions v_k of the weights need no new pass over the samples: their g_i . 
 more, which is that of a direction u_k of gamma and beta, (ds/dtheta v_k) times these factors. The
 derivative ds/dtheta is that of some batches of training samples.
 
-Differs from the paper, and from kronfluence, which hold the statistics fixed.
+Differs from kronfluence, which holds the statistics fixed; the paper is silent.
 """
 
 import copy

@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from catwise.core.errors import InputError
 from catwise.core.losses import Loss, per_sample_loss
 from catwise.core.progress import Progress
-from catwise.influence.curvature import Curvature
+from catwise.influence.curvature import Curvature, ExactHessian
 from catwise.influence.moving_statistics import (
     MovingStatistics,
     Statistics,
@@ -48,16 +48,18 @@ class Segment:
     """Hold a stretch of the training, which the model at one checkpoint of it stands for.
 
     model         the network at the checkpoint, in float32 or float64
-    curvature     its curvature there, of the *sum* over the n training samples; undamped in use,
-                  except in an endless segment
+    curvature     its curvature there, of the *sum* over the n training samples; of factors the
+                  damping counts in an endless segment alone, of a Hessian that has a penalty or a
+                  damping in it this always does
     rates         the learning rate of every step of the segment; a single ``inf`` trains for ever,
                   which goes with neither a weight decay nor scales
     weight_decay  c, which each step adds as eta c theta
     exact_steps   whether the product of the steps stands in place of the exponential: exact on a
                   quadratic, but it needs eta a < 2 for every eigenvalue a, else InputError
-    scales        by layer the mean of the optimiser's preconditioner, for Adam the mean of
-                  1 / (sqrt(v) + eps); 1 where a layer is missing, as for SGD. Differs from Adam,
-                  whose preconditioner differs between the parameters of a layer.
+    scales        by layer one number for the optimiser's preconditioner, as ``adam_scales`` gives
+                  it; 1 where a layer is missing, as for SGD; "" names all layers of an
+                  ``ExactHessian``. Differs from Adam, whose preconditioner differs between the
+                  parameters of a layer.
     """
 
     model: nn.Module
@@ -94,7 +96,8 @@ def influence_by_segments(
     one over the training samples for each segment, beside the fit of each segment's curvature.
 
     Raises InputError where there is no segment, where one is without steps or of another model,
-    where an endless one has a weight decay or scales, and where the exact steps of one diverge.
+    or has scales of other layers, where an endless one has a weight decay or scales, and where the
+    exact steps of one diverge.
 
     >>> from catwise.influence.factors import fit_factors
     >>> x, labels = torch.tensor([[1.0], [-1.0], [1.0]]), torch.tensor([0, 1, 1])
@@ -120,6 +123,12 @@ def influence_by_segments(
             layers = ", ".join(segment.curvature.names)
             got = f"{len(segment.rates)} steps and the layers {layers}"
             raise InputError(f"segments: expected {expected}; got {got} in segment {number}")
+        layers = [""] if isinstance(segment.curvature, ExactHessian) else names
+        if unknown := [name for name in segment.scales if name not in layers]:
+            raise InputError(
+                f"segments: expected scales of {', '.join(map(repr, layers))};"
+                f" got {', '.join(map(repr, unknown))} in segment {number}"
+            )
         if math.isinf(segment.horizon) and (segment.weight_decay or segment.scales):
             raise InputError(
                 "segments: expected no weight_decay and no scales with a rate of inf; got "

@@ -1,4 +1,4 @@
-"""Compare what removing samples does with what influence predicts (section 5.1, Figures 3 to 7).
+"""Compare what removing samples does with what influence predicts (section 5.1; Figures 3, 4, 6).
 
 ``influence`` of a removal on class k is sum_{i removed} P[i, k]; a change is that class's accuracy
 or loss after training without the samples, less that of the same seed with all of them.

@@ -1,4 +1,4 @@
-"""Choose the samples that section 5.1 removes: the top share of each class (Figures 3 to 7)."""
+"""Choose the samples that section 5.1 removes: the top share of each class (Figures 3, 4, 6, 7)."""
 
 from dataclasses import dataclass
 

@@ -29,7 +29,7 @@ Rule = Literal["printed", "beta"]
 def printed_floors(p_nk: np.ndarray, alpha_k: np.ndarray) -> np.ndarray:
     """Compute b_k = alpha_k sum_i P[i, k], the floors of Algorithm 1, line 4.
 
-    They hardly act: near an optimum the sums are close to 0.
+    Near an optimum the sums are close to 0, and they hardly act; in the middle of training they do.
     """
     return np.asarray(alpha_k, dtype=np.float64) * np.asarray(p_nk, dtype=np.float64).sum(axis=0)
 
@@ -40,7 +40,7 @@ def beta_floors(p_nk: np.ndarray, beta_k: np.ndarray) -> np.ndarray:
     A class may lose the share beta_k of its influence: 0 lets it lose nothing, and below 0 it must
     gain.
 
-    Differs from the paper: ``printed_floors``, which hardly act.
+    Differs from the paper: ``printed_floors``, which hardly act near an optimum.
     """
     p_nk = np.asarray(p_nk, dtype=np.float64)
     return p_nk.sum(axis=0) - np.asarray(beta_k, dtype=np.float64) * np.abs(p_nk).sum(axis=0)

@@ -26,6 +26,9 @@ SILENT.addHandler(logging.NullHandler())
 def most_evaluations(generations: int, population: int) -> int:
     """Count the candidates of a search in which none is bred twice: 384 with the paper's Table 2.
 
+    Differs from the paper: Algorithm 1 rates G populations, the first among them, and here the
+    first is rated too and G are bred from it.
+
     >>> most_evaluations(generations=20, population=24)
     384
     """
@@ -35,8 +38,8 @@ def most_evaluations(generations: int, population: int) -> int:
 class GeneticSearch:
     """Hold a population of candidates with their ratings, and breed the next generation.
 
-    The first population is uniform in [0, 1]^genes, as in Table 2 of the paper. A quarter of each
-    later generation is
+    The first population is uniform in [0, 1]^genes; the paper says "randomly". By its Table 2, a
+    quarter of each later generation is
 
     - the elite, unchanged;
     - the elite mutated: each gene with probability 0.25 moved by N(0, 0.25^2), clipped;

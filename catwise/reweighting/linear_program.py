@@ -39,9 +39,9 @@ class Program:
     absolute deviation, and so is the objective c. So scaling a column of P that is no target, or
     all of P, changes no weight.
 
-    Differs from the paper: there the box and mean(w) = 1 are missing, and the program is
-    unbounded. Without the mean the weights would hide a larger learning rate. ``w_max`` = inf is
-    allowed, as the mean bounds w by n.
+    Differs from the paper: there the box and mean(w) = 1 are missing, and but for a ceiling the
+    program is unbounded. Without the mean the weights would hide a larger learning rate. ``w_max``
+    = inf is allowed, as the mean bounds w by n.
     """
 
     def __init__(self, p_nk: np.ndarray, targets: list[int], w_max: float = 2.0) -> None:

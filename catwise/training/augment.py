@@ -12,7 +12,7 @@ def crop_and_flip(x: Tensor, padding: int = 4) -> Tensor:
     ``x`` is (n, channels, height, width) and centred, so that what is moved in has the mean colour.
     Draws from torch's global generator of the device, and gathers once.
 
-    Differs from the paper: kronfluence's recipe, which the paper copies, moves in black.
+    Differs from kronfluence's recipe, whose numbers Table 2 of the paper has: it moves in black.
 
     >>> crop_and_flip(torch.zeros(2, 3, 32, 32)).shape
     torch.Size([2, 3, 32, 32])

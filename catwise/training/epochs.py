@@ -84,7 +84,7 @@ def epoch_rates(recipe: Recipe, n: int) -> list[float]:
 
 
 def new_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """Make AdamW, or SGD without momentum as in kronfluence's recipe, which Table 2 copies."""
+    """Make AdamW, or SGD without momentum as in kronfluence's recipe, which fits Table 2."""
     kind = {"sgd": torch.optim.SGD, "adamw": torch.optim.AdamW}[recipe.optimizer]
     return kind(model.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
 

@@ -66,7 +66,7 @@ class Residual(nn.Module):
 
 
 class ResNet9(nn.Module):
-    """Classify by the ResNet-9 of kronfluence's CIFAR example, whose recipe Table 2 copies.
+    """Classify by the ResNet-9 of kronfluence's CIFAR example, whose recipe fits Table 2.
 
     The convolutions are 3 to ``width``, 5x5 with stride 2, a residual pair, 3x3 to four times
     ``width``, pooling, a residual pair, and 3x3 without padding. A global maximum and a linear

@@ -50,10 +50,11 @@ def gains(values, error=0.1, degrees=7, optimism=0.0):
     return Gains(PerClass(values_k, np.full(len(values_k), error), degrees), mixture, optimism)
 
 
-def decide(values, error=0.1, found=None, accuracy=0.8, small_gain=0.5, optimism=0.0):
+def decide(values, error=0.1, found=None, accuracy=0.8, small_gain=0.5, optimism=0.0, count=10**5):
     predicted = gains(values, error, optimism=optimism)
     found, accuracy_k = found or calibration(), np.broadcast_to(accuracy, 3)
-    return calibrated_verdict(CHECK, predicted, found, CLASSES, accuracy_k, small_gain)
+    counts_k = np.full(3, count)
+    return calibrated_verdict(CHECK, predicted, found, CLASSES, accuracy_k, counts_k, small_gain)
 
 
 def test_room_is_a_gain_of_every_class_in_nats_and_points():
@@ -73,7 +74,24 @@ def test_room_is_a_gain_of_every_class_in_nats_and_points():
 
 def test_no_class_is_said_to_gain_more_than_it_has_errors():
     verdict = decide([1, 0.8, 2], accuracy=[0.99, 0.999, 0.9])
-    assert (verdict.points.value, verdict.points.high) == pytest.approx((1, 1))
+    assert (verdict.points.value, verdict.points.high) == pytest.approx((1, 1), abs=0.1)
+
+
+def test_few_samples_without_an_error_make_no_ceiling():
+    """Each of three classes may still have errors on one sample of 200 or more."""
+    for count, answer in ((10, "too_few_samples"), (1000, "ceiling")):
+        verdict = decide([0.05, -0.02, 0.05], error=0.5, accuracy=1.0, count=count)
+        assert verdict.answer == answer
+    assert verdict.points.high == pytest.approx(100 * (1 - (0.025 / 3) ** (1 / 1000)))
+
+
+def test_where_no_accuracy_moves_over_the_subsets_none_is_known():
+    silent = replace(calibration(), accuracy_slopes=per_class(0.0, np.inf))
+    verdict = decide([0.05, 0.0, 0.05], error=0.02, found=silent)
+    assert verdict.answer == "too_few_samples"
+    assert (verdict.points.value, verdict.points.low) == (0, -100)
+    assert verdict.points.high == pytest.approx(20, abs=1)  # the errors
+    assert "the smallest gain in accuracy is 0 points (95 % -100 to 20)" in verdict.sentence
 
 
 def test_a_ceiling_is_a_worst_class_that_gains_less_than_a_small_gain():
@@ -109,7 +127,8 @@ def test_the_low_end_is_named_after_the_class_that_sets_it():
     errors_k = np.array([0.1, 0.1, 0.6])
     predicted = gains([1, 0.8, 1])
     unsure = replace(predicted, classes=replace(predicted.classes, error_k=errors_k))
-    verdict = calibrated_verdict(CHECK, unsure, calibration(), CLASSES, np.full(3, 0.8), 0.5)
+    about = CLASSES, np.full(3, 0.8), np.full(3, 1000)
+    verdict = calibrated_verdict(CHECK, unsure, calibration(), *about)
     assert (verdict.answer, verdict.worst, verdict.unsure) == ("too_few_samples", "dog", "fox")
     assert "the low end that of class fox" in verdict.sentence
     assert decide([1, 0.8, 1]).unsure is None
@@ -258,6 +277,7 @@ def test_wrong_answers_are_rare_at_the_edge_of_each(classes):
             drawn_bk = true_k + 0.3 * rng.normal(size=(8, classes))
             error_k = drawn_bk.std(axis=0, ddof=1) / 8**0.5
             predicted = Gains(PerClass(drawn_bk.mean(axis=0), error_k, 7), sure, 0.0)
-            verdict = calibrated_verdict(CHECK, predicted, found, names, accuracy_k, 0.5)
+            about = names, accuracy_k, np.full(classes, 10**4)
+            verdict = calibrated_verdict(CHECK, predicted, found, *about)
             wrong[answer] += verdict.answer == answer
     assert max(wrong.values()) <= 40  # of 1000: 2.5 % and three deviations

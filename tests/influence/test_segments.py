@@ -155,5 +155,8 @@ def test_bad_segments_are_refused_in_one_line(setting):
         endless = Segment(model, hessian(train), [math.inf], **changes)
         with pytest.raises(InputError, match="expected no weight_decay and no scales with a rate"):
             by_segments(model, [endless], train, query)
+    elsewhere = Segment(model, hessian(train), RATES, scales={"": 2.0, "head": 3.0})
+    with pytest.raises(InputError, match="expected scales of ''; got 'head' in segment 0"):
+        by_segments(model, [elsewhere], train, query)
     with pytest.raises(InputError, match="got 0 steps and the layers  in segment 0"):
         by_segments(model, [Segment(model, hessian(train), [])], train, query)
