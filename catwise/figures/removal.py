@@ -158,7 +158,7 @@ def _correlations(rho: dict[Any, pd.DataFrame]) -> str:
     counted = ", ".join("none" if np.isnan(count) else f"{count:.2f}" for count in counts)
     words = (
         "Spearman's rho is 1 where influence ranks all changes (paper: above 0.8). For beneficial,"
-        f" detrimental and random removals it is {mean} (95 % bootstrap over the targets); for one"
+        f" detrimental and random removals it is {mean} (95 % jackknife over the targets); for one"
         f" training {one} (95 % over the seeds); ranked within each class measured {within}. When"
         f" the removed samples of the class are counted in place of influence: {counted}."
     )

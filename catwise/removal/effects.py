@@ -4,19 +4,26 @@
 or loss after training without the samples, less that of the same seed with all of them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
-from catwise.core.statistics import SIGN_WITHOUT_HELP, noise_ceiling, spearman, student_half_width
+from catwise.core.statistics import (
+    SIGN_WITHOUT_HELP,
+    jackknife_half_width,
+    noise_ceiling,
+    spearman,
+    student_half_width,
+)
 from catwise.removal.top_share import Removal
 
 __all__ = ["changes", "correlations", "diagonal", "summary"]
 
-DRAWS = 1000  # of the bootstrap and of what chance gives
+DRAWS = 1000  # of what chance gives
+FEWEST_TARGETS = 4  # fewer say nothing of their own noise
 NUMBERS = ["influence", "labelled", "accuracy_change", "loss_change"]
 
 Measured = tuple[Sequence[float], Sequence[float]]  # accuracy and loss of each class
@@ -74,8 +81,8 @@ def correlations(changed: pd.DataFrame) -> pd.DataFrame:
     influence overstates sizes. Each rho comes in four ways, two by two, with a 95 % interval:
 
     trainings  one: rho within a seed, its mean and Student's interval over the seeds.
-               mean: rho of the changes averaged over the seeds. Its bootstrap interval is over the
-               targets, the rows of Figure 3 B, because there are too few seeds to resample.
+               mean: rho of the changes averaged over the seeds. Its jackknife interval is over
+               the targets, the rows of Figure 3 B; fewer than four have none.
     pairs      all: all pairs of target and class.
                within: both sides are ranked over the targets, for each class measured. This takes
                away that some classes are easier to move than others.
@@ -93,15 +100,13 @@ def correlations(changed: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for group, members in changed.dropna(subset=NUMBERS).groupby("group"):
         influence_tk, labelled_tk = (_by_seed(members, name)[0] for name in NUMBERS[:2])
-        targets = len(influence_tk)
-        resampled = rng.integers(targets, size=(DRAWS, targets))
-        shuffled = rng.permuted(np.tile(np.arange(targets), (DRAWS, 1)), axis=1)
+        shuffled = rng.permuted(np.tile(np.arange(len(influence_tk)), (DRAWS, 1)), axis=1)
         for measure, sign in SIGN_WITHOUT_HELP.items():
             predictions = (sign * influence_tk, sign * labelled_tk)
             change_stk = _by_seed(members, f"{measure}_change")
             for pairs in ("all", "within"):
                 case = {"group": group, "measure": measure, "pairs": pairs}
-                ways = _two_ways(*predictions, change_stk, pairs, resampled, shuffled)
+                ways = _two_ways(*predictions, change_stk, pairs, shuffled)
                 rows += [{**case, **way} for way in ways]
     return pd.DataFrame(rows)
 
@@ -111,7 +116,6 @@ def _two_ways(
     labelled_tk: np.ndarray,
     change_stk: np.ndarray,
     pairs: str,
-    resampled: np.ndarray,
     shuffled: np.ndarray,
 ) -> list[dict[str, Any]]:
     """Compute rho of one training and rho of the mean over trainings, for one way to pair."""
@@ -126,11 +130,11 @@ def _two_ways(
     for trainings, actual in (("one", ranked(change_stk)), ("mean", ranked(mean_tk[None]))):
         rho = _rho(predicted, actual).loc[0]
         if trainings == "one":
-            interval = {key: np.clip(value, -1, 1) for key, value in _interval(rho).items()}
+            interval = _interval(rho)
         else:
-            again = _columns(ranked(influence_tk[resampled])), _columns(ranked(mean_tk[resampled]))
-            low, high = pd.Series(spearman(*again)).quantile([0.025, 0.975])
-            interval = {"mean": rho.item(), "low": low, "high": high}
+            half = _half_over_targets(influence_tk, mean_tk, ranked)
+            interval = {"mean": rho.item(), "low": rho.item() - half, "high": rho.item() + half}
+        interval = {key: np.clip(value, -1, 1) for key, value in interval.items()}
         chance = _rho(by_chance, actual).mean(axis=1)
         noisy_hs = _columns(ranked(change_stk))
         top = noise_ceiling(noisy_hs[:, :, None], averaged=1 if trainings == "one" else None)
@@ -147,6 +151,20 @@ def _two_ways(
             }
         )
     return rows
+
+
+def _half_over_targets(
+    influence_tk: np.ndarray,
+    mean_tk: np.ndarray,
+    ranked: Callable[[np.ndarray], np.ndarray],
+) -> float:
+    """Compute half the width of the interval of rho, from its values without each target."""
+    targets = len(mean_tk)
+    if targets < FEWEST_TARGETS:
+        return np.nan
+    others = np.array([np.delete(np.arange(targets), one) for one in range(targets)])
+    without = (_columns(ranked(table[others])) for table in (influence_tk, mean_tk))
+    return float(jackknife_half_width(spearman(*without)))
 
 
 def diagonal(changed: pd.DataFrame) -> pd.DataFrame:
@@ -217,7 +235,7 @@ def summary(correlated: pd.DataFrame, own: pd.DataFrame) -> dict[str, float]:
 def _by_seed(members: pd.DataFrame, column: str) -> np.ndarray:
     """Arrange a column as (seeds, targets, classes); the targets of random removals are draws.
 
-    Targets stand in the order of their text, on which the bootstrap's numbers depend.
+    Targets stand in the order of their text, on which what chance gives depends.
     """
     random = members["group"] == "random"
     named = members.assign(target=members["target"].where(~random, members["draw"].astype(str)))

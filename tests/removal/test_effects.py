@@ -129,7 +129,10 @@ def test_the_labels_alone_predict_a_change_that_hangs_on_them_alone(rng):
 def test_a_perfect_prediction_has_correlation_one_in_every_way(faithful):
     found = correlations(faithful)
     assert len(found) == 3 * 2 * 2 * 2
-    np.testing.assert_allclose(found[["rho", "low", "high"]], 1)
+    few = (found["trainings"] == "mean") & (found["group"] != "random")  # three targets
+    np.testing.assert_allclose(found["rho"], 1)
+    np.testing.assert_allclose(found.loc[~few, ["low", "high"]], 1)
+    assert found.loc[few, ["low", "high"]].isna().all(axis=None)
     opposite = correlations(faithful.assign(influence=-faithful["influence"]))
     np.testing.assert_allclose(opposite["rho"], -1)
 
@@ -190,6 +193,21 @@ def test_intervals_hold_rho_and_the_same_table_gives_the_same_ones(rng, faithful
     assert (one["low"] <= one["rho"]).all()
     assert (one["rho"] <= one["high"]).all()
     pd.testing.assert_frame_equal(found, correlations(noisy))
+
+
+def test_the_interval_over_targets_is_the_jackknife_of_tables_without_each(rng, faithful):
+    noisy = faithful.assign(loss_change=faithful["loss_change"] + rng.normal(size=len(faithful)))
+    random = noisy[noisy["group"] == "random"]
+
+    def rho(table):
+        found = correlations(table).set_index(["measure", "pairs", "trainings"])
+        return found.loc[[("loss", pairs, "mean") for pairs in ("all", "within")]]
+
+    without = np.array([rho(random[random["draw"] != draw])["rho"] for draw in (1, 2, 3, 4)])
+    half = 3.182 * (3 / 4 * ((without - without.mean(axis=0)) ** 2).sum(axis=0)) ** 0.5  # t of 3
+    whole = rho(random)
+    np.testing.assert_allclose(whole["low"], np.clip(whole["rho"] - half, -1, 1), rtol=1e-3)
+    np.testing.assert_allclose(whole["high"], np.clip(whole["rho"] + half, -1, 1), rtol=1e-3)
 
 
 def test_a_training_that_diverged_leaves_no_rho_with_it_and_the_others_as_they_were(faithful):
