@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(abspath $(VENV))/bin
 SETUP := $(VENV)/.complete
-PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+PIP := "$(BIN)/python" -m pip --quiet --disable-pip-version-check
 export PATH := $(BIN):$(PATH)
 
 .DEFAULT_GOAL := help

@@ -31,6 +31,7 @@ __all__ = [
     "mean_over",
     "no_class_falls",
     "path_gains",
+    "repeats",
     "share",
     "size",
 ]
@@ -107,6 +108,11 @@ def mean_over(
         return Measurement(what, mean, None, None, count, members, form, head)
     half = float(student_half_width(values))
     return Measurement(what, mean, mean - half, mean + half, count, members, form, head)
+
+
+def repeats(results: "Results") -> bool:
+    """Tell whether seeds decide something in a training, so that a gain over them has noise."""
+    return bool(results.parameters["train"]["model"] != "logistic")
 
 
 def path_gains(metrics: Mapping[str, Any]) -> bool:

@@ -19,6 +19,7 @@ from catwise.claims.evidence import (
     graded,
     mean_over,
     path_gains,
+    repeats,
     share,
 )
 from catwise.claims.paper import ROUNDS, SPEARMAN
@@ -220,8 +221,9 @@ def acting(answer: str, results: Sequence["Results"]) -> Answer:
     """Count how often new trainings confirm the verdicts that say room, or a ceiling (section 1).
 
     Where results are of the same data the last ones count: they are carried, and of more seeds.
+    Trainings in which nothing is random do not count, because their gains have no noise to exceed.
     """
-    retrained = [one for one in results if one.metrics("improve")]
+    retrained = [one for one in results if one.metrics("improve") and repeats(one)]
     distinct = {one.card.record["sha256"]: one for one in retrained}
     cases = [(one.ceiling.verdict.answer, one.metrics("improve")) for one in distinct.values()]
     matches = [metrics for said, metrics in cases if said == answer]

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import scipy
 import torch
 
 from catwise.core.device import torch_device
@@ -108,7 +109,8 @@ def job_key(
     ``values`` are the rows or weights that the job trains with.
     """
     kind = torch_device(device).type
-    here = [kind, resolve_precision("auto", kind), torch.__version__, threads, card_text(dataset)]
+    libraries = [library.__version__ for library in (torch, np, scipy)]
+    here = [kind, resolve_precision("auto", kind), *libraries, threads, card_text(dataset)]
     text = json.dumps([_code(module, *others), *here, state])
     return hashlib.sha256(text.encode() + values.tobytes()).hexdigest()
 

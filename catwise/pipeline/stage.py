@@ -2,6 +2,7 @@
 
 import argparse
 import inspect
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -13,7 +14,7 @@ from catwise.config.schema import DataSet
 from catwise.core.allocation import keep_freed_memory
 from catwise.core.errors import InputError
 
-__all__ = ["ending", "run", "section_errors", "settings"]
+__all__ = ["ending", "run", "section_errors", "settings", "with_precision"]
 
 
 def run(main: Callable[..., None], description: str | None) -> None:
@@ -24,7 +25,15 @@ def run(main: Callable[..., None], description: str | None) -> None:
     keep_freed_memory()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that open files are closed
     with ending():
-        main(**vars(parser.parse_args()))
+        arguments = vars(parser.parse_args())
+        dataset = arguments.get("dataset") if "DVC_STAGE" in os.environ else None
+        before = settings(dataset) if dataset else None
+        main(**arguments)
+        if before and settings(dataset) != before:  # DVC files the result under what is there now
+            raise InputError(
+                f"params.yaml: expected datasets.{dataset} to stay while a stage runs; got an edit;"
+                " run `dvc repro` again"
+            )
 
 
 @contextmanager
@@ -54,10 +63,10 @@ def settings(dataset: str) -> DataSet:
     datasets = params.load().datasets
     if dataset not in datasets:
         raise InputError(f"data set: expected one of {', '.join(datasets)}; got {dataset!r}")
-    return _with_precision(dataset, datasets[dataset])
+    return with_precision(dataset, datasets[dataset])
 
 
-def _with_precision(dataset: str, parameters: DataSet) -> DataSet:
+def with_precision(dataset: str, parameters: DataSet) -> DataSet:
     """Replace the precision of each section by what it means on the device of the data set."""
     sections = {name: getattr(parameters, name) for name in ("train", "curvature", "influence")}
     resolved = {}

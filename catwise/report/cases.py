@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from catwise.claims.evidence import confirmed, no_class_falls, path_gains
+from catwise.claims.evidence import confirmed, no_class_falls, path_gains, repeats
 from catwise.core.statistics import Estimate
 from catwise.figures.case_gains import case_gains
 from catwise.figures.labels import ANSWERS, PATH, improvement_label
@@ -46,9 +46,11 @@ def case_rows(results: Sequence[Results]) -> list[list[str]]:
     accepted. Gains are those of the path on the test split, net of plain training of the same
     seeds. The best baseline is the one with the largest mean there: it is chosen by what it is
     judged by. The path is beyond it seed by seed, a dash where the metrics do not say how far.
+    Cases in which nothing is random in a training are not counted.
     """
     cases = improved(results)
-    pairs = [(one.ceiling.verdict.answer, one.metrics("improve")) for one in cases]
+    counted = [one for one in cases if repeats(one)]
+    pairs = [(one.ceiling.verdict.answer, one.metrics("improve")) for one in counted]
     answers: Counter[str] = Counter(answer for answer, _ in pairs)
     right: Counter[str] = Counter(answer for answer, metrics in pairs if confirmed(answer, metrics))
     counts = ", ".join(f"{answer}: {right[answer]} of {answers[answer]}" for answer in DECIDED)
@@ -58,7 +60,7 @@ def case_rows(results: Sequence[Results]) -> list[list[str]]:
     return [
         HEADING,
         *map(_case_row, cases),
-        [f"all {len(cases)}", "", "", counts, steps, *[""] * 5],
+        [f"all {len(counted)} with seeds", "", "", counts, steps, *[""] * 5],
     ]
 
 
@@ -76,7 +78,8 @@ def _case_row(results: Results) -> list[str]:
         best += f", {first['down']} down"
     seeds = str(table["seeds"].iloc[0])
     answer = results.ceiling.verdict.answer
-    state = [seeds, ANSWERS[answer], _confirmed(answer, metrics)]
+    once = "" if repeats(results) or answer not in DECIDED else ", once"
+    state = [seeds, ANSWERS[answer], _confirmed(answer, metrics) + once]
     path = results.improve.path
     taken = [improvement_label(name, False) for name in path[path["accepted"] == 1]["proposal"]]
     steps = ", then ".join(taken) or "nothing"

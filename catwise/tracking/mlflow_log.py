@@ -133,11 +133,17 @@ def _client(path: Path) -> MlflowClient:
 def _experiment(client: MlflowClient, name: str, artifacts: Path) -> str:
     """Return the id of the data set's experiment.
 
-    One that a user deleted is restored without its runs, because its name stays taken.
+    One that a user deleted is restored without its runs, because its name stays taken. Raises
+    InputError where artifacts would go elsewhere, as MLflow remembers from before a folder moved.
     """
     experiment = client.get_experiment_by_name(name)
     if experiment is None:
         return client.create_experiment(name, artifact_location=str(artifacts), tags=KIND)
+    if (place := experiment.artifact_location.removeprefix("file://")) != str(artifacts):
+        raise InputError(
+            f"mlflow.db: expected artifacts in {artifacts}; got {place}, where this folder was"
+            " before; move mlflow.db away, for a new one"
+        )
     if experiment.lifecycle_stage == LifecycleStage.DELETED:
         client.restore_experiment(experiment.experiment_id)
         while runs := client.search_runs([experiment.experiment_id]):

@@ -9,6 +9,7 @@ from typing import Any
 from catwise.config import params
 from catwise.core.errors import InputError
 from catwise.pipeline.results import STAGES, Results
+from catwise.pipeline.stage import with_precision
 from catwise.pipeline.tables import table_names
 from catwise.report.metrics import flat
 from catwise.tracking import contents
@@ -87,7 +88,7 @@ def changes(dataset: str, parameters: Mapping[str, Any]) -> dict[str, Any] | Non
         return None
     if dataset not in datasets:
         return None
-    before = flat(datasets[dataset].model_dump())
+    before = flat(with_precision(dataset, datasets[dataset]).model_dump())
     return {
         name: value
         for name, value in parameters.items()

@@ -279,7 +279,12 @@ def test_the_rule_is_judged_by_the_worse_of_its_two_answers():
 
 
 def retrained(
-    answer: str, gained: float = 0.0, down: int = 0, error: int = 0, data: str = ""
+    answer: str,
+    gained: float = 0.0,
+    down: int = 0,
+    error: int = 0,
+    data: str = "",
+    model: str = "cnn",
 ) -> SimpleNamespace:
     """Hold the verdict and the metrics of ``improve`` of a case.
 
@@ -290,13 +295,19 @@ def retrained(
     card = SimpleNamespace(record={"sha256": data or object()})
     ceiling = SimpleNamespace(verdict=SimpleNamespace(answer=answer))
     return SimpleNamespace(
-        metrics=lambda stage: metrics, card=card, ceiling=ceiling, dataset=data or "one"
+        metrics=lambda stage: metrics,
+        card=card,
+        ceiling=ceiling,
+        dataset=data or "one",
+        parameters={"train": {"model": model}},
     )
 
 
 def test_a_verdict_is_confirmed_by_the_cases_in_which_it_says_so():
     silent = SimpleNamespace(metrics=lambda stage: {})  # nothing was trained anew
+    without_noise = retrained("ceiling", model="logistic")
     cases = [silent, retrained("room", 1), retrained("room", 0), retrained("too_few_samples", 1)]
+    cases.append(without_noise)
     found = {claim.key: claim for claim in claims([], None, cases)}
     room, ceiling = found["acting.room"], found["acting.ceiling"]
     assert (room.verdict, room.size) == (PART, "3 cases")

@@ -14,6 +14,8 @@ ITEM = "${item.dataset}"
 def sections_read(path: Path, is_stage: bool = True) -> set[str]:
     """Return the sections that a stage reads: X of ``settings(dataset).X`` and ``parameters.X``.
 
+    Of a section that is asked for single keys alone these are returned, as ``section.key``.
+
     Asserts that ``settings`` is called in that way, or as ``parameters = settings(dataset)``, and
     that ``parameters`` is used in two ways alone: a section of it is read, or it is handed to a
     function of this project, whose argument has the same name and whose file is followed.
@@ -28,17 +30,25 @@ def sections_read(path: Path, is_stage: bool = True) -> set[str]:
     for call in calls:
         assert ast.unparse(call) == "settings(dataset)", "settings() is called in another way"
         if isinstance(user := parents[call], ast.Attribute):
-            sections.add(user.attr)
+            sections.add(keys_read(user, parents))
         else:
             assert ast.unparse(user) == "parameters = settings(dataset)", "the name is another"
     for name in names:
         if name.id == "parameters" and isinstance(name.ctx, ast.Load):
             if isinstance(user := parents[name], ast.Attribute):
-                sections.add(user.attr)
+                sections.add(keys_read(user, parents))
             else:
                 file = file_of_function(path, tree, user, name)
                 sections |= set() if file == path else sections_read(file, is_stage=False)
-    return sections
+    return {name for name in sections if name.partition(".")[0] not in sections - {name}}
+
+
+def keys_read(section: ast.Attribute, parents: dict[ast.AST, ast.AST]) -> str:
+    """Return ``section.key`` where a key of a section is read at once, else the section's name."""
+    user = parents[section]
+    if not isinstance(user, ast.Attribute) or user.attr.startswith("model_"):  # those read it whole
+        return section.attr
+    return f"{section.attr}.{user.attr}"
 
 
 def file_of_function(path: Path, tree: ast.Module, call: ast.AST, argument: ast.Name) -> Path:

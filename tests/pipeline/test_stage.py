@@ -103,6 +103,43 @@ def test_a_full_disk_is_one_line_that_names_the_file(tmp_path, capsys):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
+def test_under_dvc_a_stage_whose_parameters_were_edited_meanwhile_is_refused(
+    tmp_path, monkeypatch, capsys
+):
+    """DVC would file its result under the parameters that are there when it ends."""
+    monkeypatch.chdir(tmp_path)
+    text, path = (ROOT / "params.yaml").read_text(), Path("params.yaml")
+    start = text.index("\n  linear:")
+    own = text[:start] + text[start:].replace("l2: 0.001", "l2: 0.002", 1)
+    other = text.replace("width: 16", "width: 17", 1)
+    assert text not in (own, other)
+
+    def editing(edited):
+        def main(dataset):
+            path.write_text(edited)
+
+        return main
+
+    monkeypatch.setattr(sys, "argv", ["stage", "linear"])
+    for edited, under_dvc, refused in (
+        (own, True, True),
+        (own, False, False),
+        (other, True, False),
+    ):
+        path.write_text(text)
+        monkeypatch.setenv("DVC_STAGE", "train@linear")
+        if not under_dvc:
+            monkeypatch.delenv("DVC_STAGE")
+        if not refused:
+            run(editing(edited), "")
+            continue
+        with pytest.raises(SystemExit) as ended:
+            run(editing(edited), "")
+        assert ended.value.code == 2
+        assert "expected datasets.linear to stay while a stage runs" in capsys.readouterr().err
+
+
 def test_an_argument_of_the_library_is_named_as_the_key_of_its_section():
     section = params.load(ROOT / "params.yaml").datasets["linear"].train
     for message, expected in (

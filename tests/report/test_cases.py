@@ -36,7 +36,15 @@ def test_a_case_has_a_row_and_the_last_one_counts_what_is_confirmed(results):
     assert room == ["room", *verdict, "direction 0.5", gain, gain, "0", best, "+3.0 (+2.0 to +4.0)"]
     assert ceiling[:5] == ["ceiling", "2", "at its ceiling", "no", "direction 0.5"]
     counts = "room: 1 of 1, ceiling: 0 of 1; mean and worst class both gain: 1 of 1 with room"
-    assert last[:5] == ["all 2", "", "", counts, "1 steps"]
+    assert last[:5] == ["all 2 with seeds", "", "", counts, "1 steps"]
+
+
+def test_a_training_without_anything_random_is_shown_and_not_counted(results):
+    results[0].parameters["train"]["model"] = "logistic"
+    _, room, _, last = case_rows(results)
+    assert room[3] == "yes, once"
+    assert last[0] == "all 1 with seeds"
+    assert last[3].startswith("room: 0 of 0, ceiling: 0 of 1;")
 
 
 def test_what_was_not_compared_by_seed_has_a_dash_and_a_gain_of_one_measure_is_not_one_of_both(

@@ -1,6 +1,7 @@
 """One state is one run, complete and under names that a person finds."""
 
 import pickle
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -102,6 +103,14 @@ def test_a_deleted_experiment_comes_back_with_nothing_but_the_new_run(client, ru
     client().delete_experiment(client().get_experiment_by_name("toy").experiment_id)
     assert mlflow_log.log(state()).startswith("mlflow: logged")
     assert [run.data.tags["dvc.key"] for run in runs()] == ["a" * 64]
+
+
+def test_artifacts_never_go_to_where_the_folder_was_copied_from(monkeypatch, root):
+    mlflow_log.log(state())
+    copy = Path(shutil.copytree(root, root.with_name("copy")))
+    monkeypatch.setenv("DVC_ROOT", str(copy))
+    with pytest.raises(InputError, match=rf"expected artifacts in {copy}/mlartifacts; got {root}"):
+        mlflow_log.log(state(key="b" * 64))
 
 
 def test_nan_null_and_text_never_become_metrics(client, runs):

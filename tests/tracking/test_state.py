@@ -9,6 +9,7 @@ import pytest
 from catwise.config import params
 from catwise.core.errors import InputError
 from catwise.pipeline.results import live
+from catwise.pipeline.stage import settings
 from catwise.report.metrics import flat
 from catwise.tracking import contents
 from catwise.tracking.mlflow_log import Point
@@ -58,6 +59,8 @@ def test_the_changes_are_those_since_the_commit_that_an_experiment_starts_from(
     for command in (["git", "init", "-q"], ["git", "add", "params.yaml"], commit):
         subprocess.run(command, check=True)
     assert changes("linear", parameters) == {}
+    automatic = flat(settings("cifar10_clean").model_dump())  # what auto means here is no change
+    assert changes("cifar10_clean", automatic) == {}
     assert changes("linear", parameters | {"train.l2": 0.5}) == {"train.l2": 0.5}
     assert changes("a data set of one's own", parameters) is None
     Path("params.yaml").write_text("of another: version")
