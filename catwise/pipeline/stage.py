@@ -26,13 +26,15 @@ def run(main: Callable[..., None], description: str | None) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that open files are closed
     with ending():
         arguments = vars(parser.parse_args())
-        dataset = arguments.get("dataset") if "DVC_STAGE" in os.environ else None
-        before = settings(dataset) if dataset else None
+        if "DVC_STAGE" not in os.environ or not arguments:
+            main(**arguments)
+            return
+        before = settings(**arguments)
         main(**arguments)
-        if before and settings(dataset) != before:  # DVC files the result under what is there now
+        if settings(**arguments) != before:  # DVC files the result under what is there now
             raise InputError(
-                f"params.yaml: expected datasets.{dataset} to stay while a stage runs; got an edit;"
-                " run `dvc repro` again"
+                f"params.yaml: expected datasets.{arguments['dataset']} to stay while a stage runs;"
+                " got an edit; run `dvc repro` again"
             )
 
 

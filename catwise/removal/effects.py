@@ -163,8 +163,8 @@ def _half_over_targets(
     if targets < FEWEST_TARGETS:
         return np.nan
     others = np.array([np.delete(np.arange(targets), one) for one in range(targets)])
-    without = (_columns(ranked(table[others])) for table in (influence_tk, mean_tk))
-    return float(jackknife_half_width(spearman(*without)))
+    predicted, actual = (_columns(ranked(table[others])) for table in (influence_tk, mean_tk))
+    return float(jackknife_half_width(spearman(predicted, actual)))
 
 
 def diagonal(changed: pd.DataFrame) -> pd.DataFrame:
