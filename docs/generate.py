@@ -33,6 +33,7 @@ PROJECT: dict[str, dict[str, Callable[[], str]]] = {  # page -> part -> what mak
         "sources": project.sources,
         "halves": project.halves,
         "last_layer": project.last_layer,
+        "twenty_epochs": project.twenty_epochs,
         "batch_norm": project.batch_norm,
         "parameters": measured.parameters,
     },

@@ -8,6 +8,7 @@ import warnings
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import numpy as np
 import yaml  # type: ignore[import-untyped]
 
 from catwise.core.statistics import Estimate, spearman
@@ -17,6 +18,7 @@ from catwise.report.peers import advice, peer_rows, size_of
 from docs.tables import table
 
 BENCHMARKS = Path("reports/benchmarks")
+PLAIN = "ones"  # the weights of twenty_epochs that the others are compared with
 SHOWN_SIZE = ", 0.75"  # of the rows of weight_sources
 ASIDE = {"LDS, loss, labels counted", "LDS, accuracy, labels counted", "mean loss", "seconds"}
 ALIKE = 0.9  # the cosine from which two gradients point the same way
@@ -257,6 +259,33 @@ def halves() -> str:
 def last_layer() -> str:
     """Set what the last layer alone predicts, by its curvature and damping, beside all layers."""
     return _by_row("last_layer", "rows", "curvature, damping")
+
+
+def twenty_epochs() -> str:
+    """Set the gains after one and after twenty epochs with the weights side by side, in points."""
+    heading = ["data set", "weights", "epochs", "targets", "worst other", "all classes"]
+    rows = []
+    for name, case in read_json(BENCHMARKS / "twenty_epochs.json").items():
+        targets, after = case["targets"], case["after"]
+        for epochs in after[PLAIN][0]:
+            by_method = {m: np.array([one[epochs] for one in seeds]) for m, seeds in after.items()}
+            for method, accuracy_sk in by_method.items():
+                before = case["before"] if method == PLAIN else by_method[PLAIN]
+                gain_sk = 100 * (accuracy_sk - before)
+                others_sk = np.delete(gain_sk, targets, axis=1)
+                worst = int(others_sk.mean(axis=0).argmin())
+                columns = (
+                    gain_sk[:, targets].mean(axis=1),
+                    others_sk[:, worst],
+                    gain_sk.mean(axis=1),
+                )
+                says = f"{method}, over before" if method == PLAIN else method
+                rows.append([name, says, epochs, *map(_ends, columns)])
+    return table(heading, rows)
+
+
+def _ends(values_s: np.ndarray) -> str:
+    return f"{Estimate(values_s.mean(), values_s.min(), values_s.max()):+.2f}"
 
 
 def _by_row(benchmark: str, part: str, what: str) -> str:

@@ -15,6 +15,7 @@ __all__ = [
     "HYPERPARAMETERS",
     "ROUNDS",
     "SEARCH",
+    "SEARCH_EPOCHS",
     "SPEARMAN",
     "STATEMENTS",
     "TABLE_1",
@@ -104,6 +105,8 @@ SEARCH = {
     "generations": 20,
     "population": 24,
 }
+
+SEARCH_EPOCHS = 20  # Table 2's num_train_epochs of the search; Algorithm 1 and the text train one
 
 GENETIC = {  # the rest of Table 2, which catwise.reweighting.genetic_search does as printed
     "crossover_rate": 1.0,

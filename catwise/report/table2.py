@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from catwise.claims.paper import GENETIC, HYPERPARAMETERS, SEARCH
+from catwise.claims.paper import GENETIC, HYPERPARAMETERS, SEARCH, SEARCH_EPOCHS
 from catwise.pipeline.results import Results
 
 __all__ = ["search_rows", "training_rows"]
@@ -42,6 +42,8 @@ def search_rows(datasets: Sequence[Results]) -> list[list[str]]:
     for key, printed in SEARCH.items():
         cells = [case_values(section, key) for section in sections.values()]
         rows.append([key.replace("_", " "), str(printed), *cells])
+    epochs = f"{SEARCH_EPOCHS} (Algorithm 1: one)"
+    rows.append(["epochs with the weights", epochs, *["1"] * len(sections)])
     for key, printed in GENETIC.items():
         rows.append([key.replace("_", " "), str(printed), *["as printed"] * len(sections)])
     return rows

@@ -9,7 +9,7 @@ CARRIED = Path(__file__).parents[2] / "reports" / "benchmarks"
 # in docs
 TABLELESS = {
     *("ranking", "budget", "linear_program", "compatibility", "number_format", "allocation"),
-    *("halves", "batch_norm", "last_layer"),
+    *("halves", "batch_norm", "last_layer", "twenty_epochs"),
 }
 
 
