@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from catwise.pipeline.stage import ending
-from docs import measured, project, results
+from docs import benchmarks, measured, project, results
 
 PROJECT: dict[str, dict[str, Callable[[], str]]] = {  # page -> part -> what makes its text
     "README.md": {
@@ -20,21 +20,21 @@ PROJECT: dict[str, dict[str, Callable[[], str]]] = {  # page -> part -> what mak
     },
     "docs/differences.md": {"differences": project.differences},
     "docs/performance.md": {
-        "cost": project.cost,
-        "program": project.program,
-        "headrooms": project.headrooms,
-        "formats": project.formats,
-        "allocation": project.allocation,
-        "budget": project.budget,
+        "cost": benchmarks.cost,
+        "program": benchmarks.program,
+        "headrooms": benchmarks.headrooms,
+        "formats": benchmarks.formats,
+        "allocation": benchmarks.allocation,
+        "budget": benchmarks.budget,
     },
-    "docs/compatibility.md": {"models": project.compatibility},
-    "docs/peers.md": {"peers": project.peers},
+    "docs/compatibility.md": {"models": benchmarks.compatibility},
+    "docs/peers.md": {"peers": benchmarks.peers},
     "docs/results.md": {
-        "sources": project.sources,
-        "halves": project.halves,
-        "last_layer": project.last_layer,
-        "twenty_epochs": project.twenty_epochs,
-        "batch_norm": project.batch_norm,
+        "sources": benchmarks.sources,
+        "halves": benchmarks.halves,
+        "last_layer": benchmarks.last_layer,
+        "twenty_epochs": benchmarks.twenty_epochs,
+        "batch_norm": benchmarks.batch_norm,
         "parameters": measured.parameters,
     },
 }
