@@ -81,7 +81,8 @@ def gain(
     Both are (s, m), a row for each seed, in the same order. The intervals of the classes are of
     1 - ``level``; the lower ends of mean and worst are one-sided at ``level``, each by itself. The
     variance errs on the safe side by so much that a choice without effect is accepted in about
-    ``level`` of all cases although either of the two is enough (tested). Student's t has the
+    ``level`` of all cases although either of the two is enough (tested); where the seed decides
+    nothing in a training, there is less of that, and it is somewhat more often. Student's t has the
     degrees of freedom of Welch and Satterthwaite. The worst class of each side is the one of lowest
     accuracy over all of its seeds.
 
