@@ -79,7 +79,7 @@ class Measurement:
             low, high = factor * self.low + 0.0, factor * self.high + 0.0
             details.append(f"{other.format(low)} to {other.format(high)}")
         if self.n is not None:
-            details.append(f"{self.n:,} {self.of}")
+            details.append(f"{self.n:,} {self.of.removesuffix('s') if self.n == 1 else self.of}")
         return f"{words} ({'; '.join(details)})" if details else words
 
 

@@ -167,7 +167,7 @@ def spearman(group: str, results: "Results") -> list[Answer]:
         _rho("of the mean", mean),
         Measurement("labels counted instead, of one training", float(one["counted"]), head=True),
     ]
-    reached = max(one["high"], mean["rho"]) >= SPEARMAN
+    reached = np.fmax(one["high"], mean["rho"]) >= SPEARMAN  # one seed has no interval
     return [_answer(measurements, one["rho"] > SPEARMAN, reached)]
 
 
@@ -279,9 +279,9 @@ def _hit_rates(cases: list[dict[str, Any]]) -> tuple[list[Measurement], list[flo
 
 
 def _rho(what: str, row: pd.Series, seeds: int | None = None) -> Measurement:
-    rho, low, high = (float(row[key]) for key in ("rho", "low", "high"))
+    low, high = (None if np.isnan(row[end]) else float(row[end]) for end in ("low", "high"))
     of = "" if seeds is None else "seeds"
-    return Measurement(what, rho, low, high, seeds, of, head=seeds is not None)
+    return Measurement(what, float(row["rho"]), low, high, seeds, of, head=seeds is not None)
 
 
 def _first_ratio(results: "Results", what: str) -> Measurement:

@@ -27,12 +27,14 @@ SIGN_WITHOUT_HELP = {"accuracy": -1, "loss": 1}  # of the change when what helpe
 
 @dataclass(frozen=True)
 class Estimate:
-    """Hold a number with its 95 % interval.
+    """Hold a number with its 95 % interval, whose ends are NaN where it has none.
 
     A format is that of each of its numbers; what rounds to 0 has no sign of minus.
 
     >>> f"{Estimate(0.5, -0.001, 1.25):+.2f}"
     '+0.50 (+0.00 to +1.25)'
+    >>> f"{Estimate(0.5, np.nan, np.nan):+.2f}"
+    '+0.50'
     """
 
     value: float
@@ -41,6 +43,8 @@ class Estimate:
 
     def __format__(self, spec: str) -> str:
         spec = f"+z{spec[1:]}" if spec.startswith("+") else f"z{spec}"
+        if np.isnan([self.low, self.high]).any():
+            return f"{self.value:{spec}}"
         return f"{self.value:{spec}} ({self.low:{spec}} to {self.high:{spec}})"
 
 

@@ -255,11 +255,11 @@ def _rho(predicted: np.ndarray, actual: np.ndarray) -> pd.DataFrame:
 
 
 def _interval(values: pd.Series) -> dict[str, float]:
-    """Compute mean and Student's 95 % interval of the mean; NaN are left out."""
+    """Compute mean and Student's 95 % interval of the mean; NaN are left out, and one has none."""
     values = values.dropna()
     if values.empty:
         return dict.fromkeys(("mean", "low", "high"), np.nan)
-    mean, half = values.mean(), float(student_half_width(values))
+    mean, half = values.mean(), float(student_half_width(values)) if len(values) > 1 else np.nan
     return {"mean": mean, "low": mean - half, "high": mean + half}
 
 

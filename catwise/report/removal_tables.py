@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from catwise.core.statistics import Estimate
@@ -32,9 +33,9 @@ def removals(metrics: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
         for group in GROUPS if "spearman_accuracy_random" in values else ():
             cells = []
             for name in (f"{measure}_{group}" for measure in MEASURES):
-                ends = ("", "_low", "_high")
-                rho, low, high = (two_digits(values[f"spearman_{name}{end}"]) for end in ends)
-                cells += [f"{rho} ({low} to {high})", two_digits(values[f"spearman_mean_{name}"])]
+                ends = (values[f"spearman_{name}{end}"] for end in ("", "_low", "_high"))
+                rho = Estimate(*(np.nan if end is None else end for end in ends))
+                cells += [f"{rho:.2f}", two_digits(values[f"spearman_mean_{name}"])]
                 cells.append(two_digits(values[f"counted_{name}"]))
                 cells.append(two_digits(values[f"ceiling_{name}"]))
             rows.append([dataset, group, *cells])

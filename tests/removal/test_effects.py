@@ -195,6 +195,16 @@ def test_intervals_hold_rho_and_the_same_table_gives_the_same_ones(rng, faithful
     pd.testing.assert_frame_equal(found, correlations(noisy))
 
 
+def test_one_seed_has_no_interval_over_seeds_and_makes_nothing_significant(faithful):
+    one = faithful[faithful["seed"] == 0]
+    rho = correlations(one).set_index("trainings").loc["one"]
+    assert rho[["low", "high"]].isna().all(axis=None)
+    np.testing.assert_allclose(rho["rho"], 1)
+    own = diagonal(one)
+    assert own[["low", "high"]].isna().all(axis=None)
+    assert (own["reading"].dropna() == 0).all()
+
+
 def test_the_interval_over_targets_is_the_jackknife_of_tables_without_each(rng, faithful):
     noisy = faithful.assign(loss_change=faithful["loss_change"] + rng.normal(size=len(faithful)))
     random = noisy[noisy["group"] == "random"]
