@@ -79,6 +79,7 @@ CASES = {
                 "epochs": 12,
                 "batch_size": 20,
                 "learning_rate": 0.2,
+                "precision": "float32",  # the same network on every machine
             },
             "curvature": {"earlier": [], "samples": "all"},
             "influence": {"segments": 2, "runs": 4, "augmentations": 0},
