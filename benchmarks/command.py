@@ -2,10 +2,11 @@
 
 import argparse
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-__all__ = ["add_out", "parser", "read", "write"]
+__all__ = ["add_out", "by_dataset", "parser", "read", "write"]
 
 
 def parser(doc: str | None, out: str | Path = "") -> argparse.ArgumentParser:
@@ -27,6 +28,18 @@ def add_out(to: argparse.ArgumentParser, out: str | Path) -> None:
     An absolute path stands for itself.
     """
     to.add_argument("out", nargs="?", type=Path, default=Path("reports", "benchmarks", out))
+
+
+def by_dataset(doc: str | None, out: str, measure: Callable[[str], Any]) -> None:
+    """Measure the data sets of the command line; write a part for each, and keep the others."""
+    command = parser(doc)
+    command.add_argument("datasets", nargs="+")
+    command.add_argument("--out", type=Path, default=Path("reports", "benchmarks", out))
+    arguments = command.parse_args()
+    parts = read(arguments.out)
+    for dataset in arguments.datasets:
+        parts[dataset] = measure(dataset)
+        write(arguments.out, parts)
 
 
 def read(path: Path) -> dict[str, Any]:

@@ -81,14 +81,7 @@ def scores_of(
 
 
 def main() -> None:
-    parser = command.parser(__doc__)
-    parser.add_argument("datasets", nargs="+")
-    parser.add_argument("--out", type=Path, default=Path("reports/benchmarks/last_layer.json"))
-    arguments = parser.parse_args()
-    parts = command.read(arguments.out)
-    for dataset in arguments.datasets:
-        parts[dataset] = compare(dataset)
-        command.write(arguments.out, parts)
+    command.by_dataset(__doc__, "last_layer.json", compare)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ measured data set. The result is written to reports/benchmarks/twenty_epochs.jso
 """
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -55,7 +54,7 @@ def compare(dataset: str) -> dict[str, Any]:
     assert isinstance(parameters.train, Epochs)
     first = next(case for case in parameters.reweight.cases if case.kind == "direct_improvement")
     assert isinstance(first.epoch, int)
-    model = trained(dataset, parameters, splits["train"], first.epoch)
+    model = checkpoint(dataset, parameters, splits["train"], first.epoch)
     recipe = training_recipe(parameters.train)
     before_b, _ = evaluate.per_class(model, splits["validation_b"], len(classes), recipe)
     before, _ = evaluate.per_class(model, splits["test"], len(classes), recipe)
@@ -67,18 +66,18 @@ def compare(dataset: str) -> dict[str, Any]:
         for seed in range(SEEDS)
     ]
     with pool(torch.device("cpu"), parameters.threads) as spread:
-        measured = iter(list(spread(continued, jobs)))
+        accuracies = iter(list(spread(accuracies_after, jobs)))
     return {
         **machine("cpu"),
         "epoch": first.epoch,
         "classes": list(classes),
         "targets": targets,
         "before": before.tolist(),
-        "after": {name: [next(measured) for _ in range(SEEDS)] for name in weights},
+        "after": {name: [next(accuracies) for _ in range(SEEDS)] for name in weights},
     }
 
 
-def trained(dataset: str, parameters: DataSet, part: Batch, epoch: int) -> nn.Module:
+def checkpoint(dataset: str, parameters: DataSet, part: Batch, epoch: int) -> nn.Module:
     """Train up to an epoch of the whole schedule, keep the checkpoint, and return the model."""
     path = checkpoint_path(dataset, epoch)
     assert isinstance(parameters.train, Epochs)
@@ -118,15 +117,17 @@ def candidates(
     )
     program = CandidateProgram(p_nk.double().numpy(), targets, "printed")
     solve, rng = program.solver(), np.random.default_rng(0)
-    found = {
+    weights = {
         f"Algorithm 1, thresholds {number + 1}": solve(rng.random(num_classes))
         for number in range(CANDIDATES)
     }
-    shuffled = rng.permutation(next(iter(found.values())))
-    return {"ones": np.ones(len(shuffled)), **found, "the first, shuffled": shuffled}
+    shuffled = rng.permutation(next(iter(weights.values())))
+    return {"ones": np.ones(len(shuffled)), **weights, "the first, shuffled": shuffled}
 
 
-def continued(dataset: str, epoch: int, weights_n: np.ndarray, seed: int) -> dict[str, list[float]]:
+def accuracies_after(
+    dataset: str, epoch: int, weights_n: np.ndarray, seed: int
+) -> dict[str, list[float]]:
     """Go on from the checkpoint with the weights; return the accuracies after each of EPOCHS."""
     torch.set_num_threads(1)
     section = settings(dataset).train
@@ -142,23 +143,16 @@ def continued(dataset: str, epoch: int, weights_n: np.ndarray, seed: int) -> dic
     for number in range(1, max(EPOCHS) + 1):
         epochs.train_epoch(model, optimizer, part, recipe, epoch + number, weights)
         if number in EPOCHS:
-            kept = {name: value.clone() for name, value in model.state_dict().items()}
+            state = {name: value.clone() for name, value in model.state_dict().items()}
             epochs.refresh(model, part, recipe)
             accuracy_k, _ = evaluate.per_class(model, splits["test"], len(classes), recipe)
             after[str(number)] = accuracy_k.tolist()
-            model.load_state_dict(kept)
+            model.load_state_dict(state)
     return after
 
 
 def main() -> None:
-    parser = command.parser(__doc__)
-    parser.add_argument("datasets", nargs="+")
-    parser.add_argument("--out", type=Path, default=Path("reports/benchmarks/twenty_epochs.json"))
-    arguments = parser.parse_args()
-    parts = command.read(arguments.out)
-    for dataset in arguments.datasets:
-        parts[dataset] = compare(dataset)
-        command.write(arguments.out, parts)
+    command.by_dataset(__doc__, "twenty_epochs.json", compare)
 
 
 if __name__ == "__main__":

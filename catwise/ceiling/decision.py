@@ -229,11 +229,11 @@ def _points(
     value_k, low_k, high_k = ends
     limits = errors_k, errors_k, most_k
 
-    def limited(*ends: np.ndarray) -> np.ndarray:
+    def limit(*ends: np.ndarray) -> np.ndarray:
         return np.clip(ends, -100, limits)
 
-    smallest = limited(value_k, low_k, high_k)[:, open_k].min(axis=1)
-    mean = limited(value_k, low_k, 2 * value_k - low_k).mean(axis=1)
+    smallest = limit(value_k, low_k, high_k)[:, open_k].min(axis=1)
+    mean = limit(value_k, low_k, 2 * value_k - low_k).mean(axis=1)
     return Estimate(*smallest.tolist()), Estimate(*mean.tolist())
 
 

@@ -123,10 +123,10 @@ def influence_by_segments(
             layers = ", ".join(segment.curvature.names)
             got = f"{len(segment.rates)} steps and the layers {layers}"
             raise InputError(f"segments: expected {expected}; got {got} in segment {number}")
-        scaled = [""] if isinstance(segment.curvature, ExactHessian) else names
-        if unknown := [name for name in segment.scales if name not in scaled]:
+        layers_of_scales = [""] if isinstance(segment.curvature, ExactHessian) else names
+        if unknown := [name for name in segment.scales if name not in layers_of_scales]:
             raise InputError(
-                f"segments: expected scales of {', '.join(map(repr, scaled))};"
+                f"segments: expected scales of {', '.join(map(repr, layers_of_scales))};"
                 f" got {', '.join(map(repr, unknown))} in segment {number}"
             )
         if math.isinf(segment.horizon) and (segment.weight_decay or segment.scales):

@@ -49,8 +49,8 @@ def case_rows(results: Sequence[Results]) -> list[list[str]]:
     Cases in which nothing is random in a training are not counted.
     """
     cases = improved(results)
-    counted = [one for one in cases if repeats(one)]
-    pairs = [(one.ceiling.verdict.answer, one.metrics("improve")) for one in counted]
+    with_seeds = [one for one in cases if repeats(one)]
+    pairs = [(one.ceiling.verdict.answer, one.metrics("improve")) for one in with_seeds]
     answers: Counter[str] = Counter(answer for answer, _ in pairs)
     right: Counter[str] = Counter(answer for answer, metrics in pairs if confirmed(answer, metrics))
     counts = ", ".join(f"{answer}: {right[answer]} of {answers[answer]}" for answer in DECIDED)
@@ -60,7 +60,7 @@ def case_rows(results: Sequence[Results]) -> list[list[str]]:
     return [
         HEADING,
         *map(_case_row, cases),
-        [f"all {len(counted)} with seeds", "", "", counts, steps, *[""] * 5],
+        [f"all {len(with_seeds)} with seeds", "", "", counts, steps, *[""] * 5],
     ]
 
 

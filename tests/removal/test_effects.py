@@ -210,8 +210,8 @@ def test_the_interval_over_targets_is_the_jackknife_of_tables_without_each(rng, 
     random = noisy[noisy["group"] == "random"]
 
     def rho(table):
-        found = correlations(table).set_index(["measure", "pairs", "trainings"])
-        return found.loc[[("loss", pairs, "mean") for pairs in ("all", "within")]]
+        rows = correlations(table).set_index(["measure", "pairs", "trainings"])
+        return rows.loc[[("loss", pairs, "mean") for pairs in ("all", "within")]]
 
     without = np.array([rho(random[random["draw"] != draw])["rho"] for draw in (1, 2, 3, 4)])
     half = 3.182 * (3 / 4 * ((without - without.mean(axis=0)) ** 2).sum(axis=0)) ** 0.5  # t of 3
