@@ -52,7 +52,7 @@ def differences(one, other, key=""):
 def test_the_narrow_and_the_wide_cifar10_differ_in_width_and_budget_alone():
     """The number format follows the width: auto is for hours, float32 so that machines agree."""
     width = {"train.width", *(f"{name}.precision" for name in ("train", "curvature", "influence"))}
-    budget = {"subsets", "fidelity", *(f"reweight.cases.{number}.budget" for number in range(6))}
+    budget = {"subsets", "fidelity", *(f"reweight.cases.{number}.budget" for number in range(7))}
     sets = TREE["datasets"]
     found = set(differences(sets["cifar10_narrow"], sets["cifar10"]))
     budgets = {key for key in found if ".budget" in key}
