@@ -6,7 +6,8 @@ Table 2 of the paper has ``num_train_epochs: 20`` for its algorithm, while Algor
 train one epoch with the weights. Both are measured here, from the checkpoint of the first Direct
 Improvement in params.yaml, at the rate, the batches and the decay of Table 2: with weights of the
 printed linear program under thresholds drawn at random, as the first population has them, with the
-first of these shuffled, and with ones. The statistics of batch norm are refreshed before and after,
+first of these shuffled, and with ones; and besides one epoch at as many times the rate, which goes
+as far in a twentieth of the time. The statistics of batch norm are refreshed before and after,
 so that gains are not of that. The working directory is the repository, or the workspace of a
 measured data set. The result is written to reports/benchmarks/twenty_epochs.json.
 """
@@ -42,7 +43,9 @@ from catwise.training import epochs, evaluate
 
 __all__ = ["compare"]
 
-EPOCHS = (1, SEARCH_EPOCHS)  # after which the classes are measured: Algorithm 1, Table 2
+# After which epochs the classes are measured, by the factor of Table 2's rate: Algorithm 1, Table 2,
+# and as far as Table 2 in one.
+EPOCHS = {1: (1, SEARCH_EPOCHS), SEARCH_EPOCHS: (1,)}
 CANDIDATES, SEEDS, TARGETS = 2, 2, 2
 
 
@@ -128,7 +131,7 @@ def candidates(
 def accuracies_after(
     dataset: str, epoch: int, weights_n: np.ndarray, seed: int
 ) -> dict[str, list[float]]:
-    """Go on from the checkpoint with the weights; return the accuracies after each of EPOCHS."""
+    """Go on from the checkpoint with the weights; return the accuracies after all of EPOCHS."""
     torch.set_num_threads(1)
     section = settings(dataset).train
     assert isinstance(section, Epochs)
@@ -137,17 +140,20 @@ def accuracies_after(
     names = ("batch_size", "learning_rate", "weight_decay")
     steps: dict[str, Any] = {name: SEARCH[name] for name in names}
     recipe = replace(recipe, seed=recipe.seed + seed, schedule="constant", **steps)
-    model = load_model(dataset, section, part, epoch)
-    optimizer, weights = epochs.new_optimizer(model, recipe), torch.tensor(weights_n).float()
-    after = {}
-    for number in range(1, max(EPOCHS) + 1):
-        epochs.train_epoch(model, optimizer, part, recipe, epoch + number, weights)
-        if number in EPOCHS:
-            state = {name: value.clone() for name, value in model.state_dict().items()}
-            epochs.refresh(model, part, recipe)
-            accuracy_k, _ = evaluate.per_class(model, splits["test"], len(classes), recipe)
-            after[str(number)] = accuracy_k.tolist()
-            model.load_state_dict(state)
+    weights, after = torch.tensor(weights_n).float(), {}
+    for factor, measured_after in EPOCHS.items():
+        faster = replace(recipe, learning_rate=factor * recipe.learning_rate)
+        model = load_model(dataset, section, part, epoch)
+        optimizer = epochs.new_optimizer(model, faster)
+        for number in range(1, max(measured_after) + 1):
+            epochs.train_epoch(model, optimizer, part, faster, epoch + number, weights)
+            if number in measured_after:
+                state = {name: value.clone() for name, value in model.state_dict().items()}
+                epochs.refresh(model, part, faster)
+                accuracy_k, _ = evaluate.per_class(model, splits["test"], len(classes), faster)
+                name = str(number) if factor == 1 else f"{number} at {factor} times the rate"
+                after[name] = accuracy_k.tolist()
+                model.load_state_dict(state)
     return after
 
 
