@@ -43,8 +43,8 @@ from catwise.training import epochs, evaluate
 
 __all__ = ["compare"]
 
-# After which epochs the classes are measured, by the factor of Table 2's rate: Algorithm 1, Table 2,
-# and as far as Table 2 in one.
+# After which epochs the classes are measured, by the factor of Table 2's rate: after that of
+# Algorithm 1 and those of Table 2, and after one that goes as far as these.
 EPOCHS = {1: (1, SEARCH_EPOCHS), SEARCH_EPOCHS: (1,)}
 CANDIDATES, SEEDS, TARGETS = 2, 2, 2
 

@@ -89,13 +89,13 @@ def check_ceiling(p_nkb: np.ndarray, classes: Sequence[str] | None = None) -> Ce
     if p_nkb.shape[1] < 2:
         raise InputError("influence vectors: expected two classes or more; got 1")
     total_nk = p_nkb.sum(axis=2)
-    without = [total_nk - p_nkb[:, :, b] for b in range(p_nkb.shape[2])]
     room = headroom(total_nk)
 
     names = map(str, range(p_nkb.shape[1])) if classes is None else classes
 
     def estimate(value: float, figure: Callable[[np.ndarray], float]) -> Estimate:
-        margin = float(jackknife_half_width([figure(p_nk) for p_nk in without]))
+        without = [figure(total_nk - p_nkb[:, :, b]) for b in range(p_nkb.shape[2])]
+        margin = float(jackknife_half_width(without))
         return Estimate(value, max(value - margin, 0.0), min(value + margin, 1.0))
 
     return CeilingCheck(

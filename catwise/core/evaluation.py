@@ -12,6 +12,8 @@ __all__ = ["evaluating"]
 def evaluating(model: nn.Module) -> Iterator[None]:
     """Put every module of the model in evaluation mode inside; restore the mode of each at exit.
 
+    A module with a ``train`` of its own, which may do more than set the mode, is called both times.
+
     >>> model = nn.Sequential(nn.Dropout(), nn.BatchNorm1d(1).eval())
     >>> with evaluating(model):
     ...     [module.training for module in model.modules()]
@@ -24,5 +26,8 @@ def evaluating(model: nn.Module) -> Iterator[None]:
         model.eval()
         yield
     finally:
+        for module, mode in modes.items():
+            if type(module).train is not nn.Module.train:
+                module.train(mode)
         for module, mode in modes.items():
             module.training = mode

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from catwise.core.errors import InputError
 from catwise.core.losses import Batch, Logits, Loss
 from catwise.influence.layers import frozen
-from catwise.influence.samples import Samples
+from catwise.influence.samples import Samples, taken
 
 __all__ = ["FEW", "named_inputs", "not_a_number", "require_logits", "require_loss"]
 
@@ -46,6 +46,11 @@ def require_logits(
         raise InputError(
             f"{called}: expected logits of {num_classes} classes, {(count, num_classes)}; got "
             f"{shape}{remedy}"
+        )
+    one = tuple(taken(part, slice(0, 1)) for part in few)
+    if (of_one := _shape(_called(expected, logits, model, one))) != (1, shape[1]):
+        raise InputError(
+            f"{called}: expected logits of a batch of one sample, {(1, shape[1])}; got {of_one}"
         )
     if finite and (wrong_nk := not_a_number(output)).any():
         wrong = float(output[wrong_nk][0])

@@ -1,14 +1,13 @@
-"""Check on two samples that the gradient of each covered layer is what the passes take it for."""
+"""Check on a few samples that the gradient of each covered layer is what the passes take it for."""
 
 import warnings
-from collections.abc import Callable
-from functools import partial
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from catwise.core.errors import InputError
-from catwise.core.losses import Batch, Logits
+from catwise.core.losses import Logits
 from catwise.influence.layers import (
     NORMS,
     Layer,
@@ -19,10 +18,12 @@ from catwise.influence.layers import (
     trained_parameters,
     unfrozen,
 )
+from catwise.influence.samples import Samples
 from catwise.influence.visits import sample_gradients, visit_layers
 
 __all__ = ["checked_layers"]
 
+FEW = 8  # samples that are checked
 NAMED = 5  # layers that a warning names
 TOLERANCE = 0.02  # of the gradient's length: TF32 and bfloat16 differ by less, a wrong layout by 1
 
@@ -30,36 +31,49 @@ TOLERANCE = 0.02  # of the gradient's length: TF32 and bfloat16 differ by less, 
 def checked_layers(
     model: nn.Module,
     call: Logits,
-    few: Batch,
+    train: Samples,
     *,
     embeddings: bool = False,
     norms: bool = False,
 ) -> dict[str, Layer]:
-    """Return the covered layers that ``call(model, few)``, of two samples or more, runs through.
+    """Return the covered layers that ``call(model, batch)`` runs through.
 
-    The gradient of the first sample alone, of a random sum of its logits, is taken by automatic
-    differentiation and from a visit. A layer where the two differ is left out: it is not called as
-    a module, samples share its inputs, they do not lie along its first axis, or its weight is also
-    used in another way. A warning names what is left out, with the parameters that no kind of layer
+    The gradient of a random sum over the logits of a few samples, in an order that no sorting
+    leaves as it is, is taken by automatic differentiation, and as the same sum over the samples of
+    a visit. A layer where the two differ is left out: it is not called as a module, samples share
+    its inputs, they do not lie along its first axis or in another order, or its weight is also used
+    in another way. A warning names what is left out, with the parameters that no kind of layer
     covers, and the share that stays covered. What ``embeddings`` and ``norms`` leave out is not
     named.
 
     Raises InputError where nothing is left.
     """
     layers = covered_layers(model, embeddings, norms)
-    logits = partial(call, model, few)
-    samples = torch.arange(len(few[-1]), device=few[-1].device)
-    expected = _expected(model, layers, logits)
+    spread = np.linspace(0, len(train) - 1, min(FEW, len(train))).round()
+    order = np.random.default_rng(0).permutation(spread.astype(np.int64))
+    rows = torch.from_numpy(order).to(train.labels.device)
+    samples = torch.arange(len(rows), device=rows.device)
+    weights_n = torch.randn(len(rows), generator=torch.Generator().manual_seed(1)).tolist()
+
+    def summed_n() -> Tensor:
+        return _summed(call(model, train.rows(rows)))
+
+    with unfrozen(model, layers) as parameters:
+        weighted = sum(weight * value for weight, value in zip(weights_n, summed_n(), strict=True))
+        expected = layer_gradients(weighted, parameters, layers)
     right: set[str] = set()
     unfit: set[str] = set()
 
     def compare(name: str, a: Tensor, g_nto: Tensor) -> None:
-        gradient = _first_gradient(layers[name], a[:1], g_nto[:1], expected[name].shape)
+        gradient = sum(
+            weight * _gradient(layers[name], a[n : n + 1], g_nto[n : n + 1], expected[name].shape)
+            for n, weight in enumerate(weights_n)
+        )
         error = torch.linalg.norm(gradient - expected[name])
         if name not in unfit and error <= TOLERANCE * torch.linalg.norm(expected[name]):
             right.add(name)
 
-    visit_layers(model, layers, lambda: _summed(logits()), compare, samples, unfit)
+    visit_layers(model, layers, lambda: summed_n().sum(), compare, samples, unfit)
     kept = {name: layer for name, layer in layers.items() if name in right}
     lost = _uncovered(model, kept, embeddings, norms)
     if not kept:
@@ -78,21 +92,14 @@ def checked_layers(
 
 
 def _summed(logits_nk: Tensor) -> Tensor:
-    """Add up the logits with random weights, the same at every call."""
+    """Add up the logits of each sample with random weights, the same at every call: (n,)."""
     generator = torch.Generator().manual_seed(0)
     weights_k = torch.randn(logits_nk.shape[1:], generator=generator)
-    return (logits_nk * weights_k.to(logits_nk)).sum()
+    return (logits_nk * weights_k.to(logits_nk)).reshape(len(logits_nk), -1).sum(1)
 
 
-def _expected(
-    model: nn.Module, layers: dict[str, Layer], logits: Callable[[], Tensor]
-) -> dict[str, Tensor]:
-    """Differentiate the random sum of the first sample's logits: a matrix (o, i) for each layer."""
-    with unfrozen(model, layers) as parameters:
-        return layer_gradients(_summed(logits()[:1]), parameters, layers)
-
-
-def _first_gradient(layer: Layer, a: Tensor, g_nto: Tensor, shape: torch.Size) -> Tensor:
+def _gradient(layer: Layer, a: Tensor, g_nto: Tensor, shape: torch.Size) -> Tensor:
+    """Compute the gradient of one sample: (o, i)."""
     if not isinstance(layer, nn.Embedding):
         return sample_gradients(a, g_nto)[0]
     columns = g_nto.new_zeros(shape[1], shape[0])

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from catwise.core.fingerprint import fingerprint
-from catwise.core.losses import Batch, per_sample_loss
+from catwise.core.losses import per_sample_loss
 from catwise.influence.layers import (
     as_matrices,
     as_parameters,
@@ -22,6 +22,7 @@ from catwise.influence.layers import (
     matrix_shape,
 )
 from catwise.influence.reading import as_samples
+from catwise.influence.samples import Data
 
 __all__ = [
     "Curvature",
@@ -149,7 +150,7 @@ def from_tensors(tensors: dict[str, Tensor]) -> Curvature:
     return FactoredCurvature(int(tensors["n"]), float(tensors["damping"]), layers)
 
 
-def exact_hessian(model: nn.Module, train: Batch, l2: float) -> ExactHessian:
+def exact_hessian(model: nn.Module, train: Data, l2: float) -> ExactHessian:
     """Compute the Hessian of sum_i l(z_i) + n l2/2 |theta|^2 by automatic differentiation.
 
     l is the cross entropy of the model in evaluation mode, and n the number of training samples: a
@@ -164,12 +165,13 @@ def exact_hessian(model: nn.Module, train: Batch, l2: float) -> ExactHessian:
     model = full_precision(model)
     layers = covered_layers(model)
     shapes = {name: matrix_shape(layer) for name, layer in layers.items()}
-    n, train = len(train[-1]), as_samples(train, model, "train").rows(slice(None))
+    source = as_samples(train, model, "train")
+    n, batch = len(source), source.rows(slice(None))
 
     def objective(flat_p: Tensor) -> Tensor:
         matrices = {name: part[0] for name, part in _unflatten(flat_p[None], shapes).items()}
         parameters = as_parameters(layers, matrices)
-        losses = called_with(model, parameters, per_sample_loss, train)
+        losses = called_with(model, parameters, per_sample_loss, batch)
         return losses.sum() + n * l2 / 2 * flat_p.square().sum()
 
     theta = as_matrices(layers, dict(model.named_parameters()))

@@ -96,7 +96,7 @@ def fit_factors(
     ``embeddings`` covers Embedding layers too; the basis of their inputs is the identity, because
     E[a a^T] of vectors with a single 1 is diagonal. ``norms`` covers the weights of norms, with a
     basis of their two inputs (the normalised value and 1) for each channel. A layer whose gradient
-    on the first two samples is not that of automatic differentiation is left out, with a warning;
+    on a few samples is not that of automatic differentiation is left out, with a warning;
     ``layers`` are what is covered where ``layers_of_logits`` has found it before. With ``workers``
     each pass is divided among them; sums then differ in their last digits.
 
@@ -146,8 +146,7 @@ def layers_of_logits(
     model: nn.Module, train: Samples, logits: Logits, *, embeddings: bool, norms: bool
 ) -> Layers:
     """Find the layers that a fit covers, and warn of what is left out: see ``checked_layers``."""
-    few = train.rows(slice(0, 2))
-    return checked_layers(model, logits, few, embeddings=embeddings, norms=norms)
+    return checked_layers(model, logits, train, embeddings=embeddings, norms=norms)
 
 
 def require_options(

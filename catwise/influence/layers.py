@@ -25,6 +25,7 @@ __all__ = [
     "Layer",
     "as_matrices",
     "as_parameters",
+    "attention_in_parts",
     "called_with",
     "coverage",
     "covered_layers",
@@ -303,13 +304,21 @@ def frozen(model: nn.Module) -> Iterator[None]:
     The attention of torch is computed by its parts meanwhile, not by one call that hides them.
     """
     trainable = {parameter: parameter.requires_grad for parameter in model.parameters()}
+    try:
+        model.requires_grad_(False)
+        with evaluating(model), attention_in_parts():
+            yield
+    finally:
+        for parameter, flag in trainable.items():
+            parameter.requires_grad_(flag)
+
+
+@contextmanager
+def attention_in_parts() -> Iterator[None]:
+    """Let torch compute attention by its parts inside, of which the weights of each are seen."""
     fast = torch.backends.mha.get_fastpath_enabled()
     try:
         torch.backends.mha.set_fastpath_enabled(False)
-        model.requires_grad_(False)
-        with evaluating(model):
-            yield
+        yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)
-        for parameter, flag in trainable.items():
-            parameter.requires_grad_(flag)

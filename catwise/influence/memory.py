@@ -16,6 +16,8 @@ from catwise.influence.moving_statistics import BATCH, Statistics, moving_norms
 __all__ = ["MemoryPlan", "measure_activations", "plan_memory"]
 
 UNITS = {"GB": 1e9, "MB": 1e6, "KB": 1e3}  # bytes
+JOINED = 8  # bytes of a number of P while it is computed: in float32, and again where it is joined
+CHECKED = 24  # of one in float64 while the ceiling is checked, with all that this takes
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,7 @@ def plan_memory(
     logits: Logits,
     *,
     kind: Kind,
+    samples: int,
     num_groups: int,
     batch_size: int,
     memory: float,
@@ -70,10 +73,17 @@ def plan_memory(
     are the factors with the eigenvectors of the largest in float64, the gradient of the model, one
     direction for each group that is held at once, and for each sample of a batch its activations
     and the largest gradient of a layer. Moving statistics of batch norm need the activations of
-    their own batch, which is never made smaller.
+    their own batch, which is never made smaller. P itself has a number for each of the training
+    ``samples`` and each group, and is held whole.
 
-    Raises InputError where one sample and one group do not fit, with the bytes that they need.
+    Raises InputError where P, or one sample and one group, do not fit, with the bytes that they
+    need.
     """
+    if (answer := CHECKED * samples * num_groups) > memory:
+        raise InputError(
+            f"memory: expected {_size(answer)} or more for P of {samples} samples and {num_groups}"
+            f" groups; got {_size(memory)}; fewer bins= make fewer groups"
+        )
     positions, activations = measure_activations(model, layers, few, logits)
     most = max(positions.values(), default=1)  # for layers that are not called as modules
     sizes = [_sizes(layer, positions.get(name, most), kind) for name, layer in layers.items()]
@@ -81,7 +91,7 @@ def plan_memory(
     whole, largest = sum(size.matrix for size in sizes), max(size.matrix for size in sizes)
     factors = width * sum(size.factors for size in sizes)
     eigen = 8 * max(size.eigen for size in sizes)
-    fixed = factors + max(eigen, 2 * width * whole)
+    fixed = factors + max(eigen, 2 * width * whole) + JOINED * samples * num_groups
     direction = width * (whole + 3 * largest)
     sample = width * (2 * activations + max(size.sample for size in sizes))
     norm_batch = BATCH * 2 * width * activations if moving_norms(model, statistics) else 0
@@ -96,7 +106,8 @@ def plan_memory(
     at_once = int(max(1, min(num_groups, (left - batch) // direction)))
     passes = math.ceil(num_groups / at_once)
     at_once = math.ceil(num_groups / passes)  # as even as they can be
-    return MemoryPlan(int(fixed + batch + at_once * direction), rows, at_once, passes)
+    peak = max(fixed + batch + at_once * direction, answer)
+    return MemoryPlan(int(peak), rows, at_once, passes)
 
 
 def _size(count: float) -> str:

@@ -25,7 +25,8 @@ Differs from kronfluence, which holds the statistics fixed; the paper is silent.
 import copy
 import math
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
@@ -34,12 +35,14 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor, nn
 from torch.func import jvp
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from catwise.core.errors import InputError
+from catwise.core.errors import InputError, in_one_line
 from catwise.core.losses import Batch, Loss
 from catwise.influence.checks import checked_layers
 from catwise.influence.layers import (
     as_parameters,
+    attention_in_parts,
     called_with,
     layer_gradients,
     select_layers,
@@ -128,7 +131,12 @@ class MovingStatistics:
         """Return (c, 2), v first, of each norm that the batch runs through, with ``parameters``."""
         norms: dict[str, Any] = {name: self.twin.get_submodule(name) for name in self.norms}
         try:
-            with torch.autocast(batch[-1].device.type, enabled=False):
+            # of the kinds of attention, this one alone has forward derivatives
+            with (
+                torch.autocast(batch[-1].device.type, enabled=False),
+                attention_in_parts(),
+                sdpa_kernel(SDPBackend.MATH),
+            ):
                 called_with(self.twin, parameters, self.run, batch)
             return {
                 name: torch.stack(norm.statistics).mean(dim=0)
@@ -190,11 +198,12 @@ def moving_statistics(
         return None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a fit has named what is left out
-        fit = checked_layers(model, loss, train.rows(slice(0, 2)), norms=True)
+        fit = checked_layers(model, loss, train, norms=True)
     norms = {name: norm for name, norm in norms.items() if name in fit}
     if not norms:
         return None
-    twin = copy.deepcopy(model).eval().requires_grad_(True)
+    with _derivatives_expected():
+        twin = copy.deepcopy(model).eval().requires_grad_(True)
     replacements = {
         id(norm): _BatchStatistics(twin.get_submodule(name)) for name, norm in norms.items()
     }
@@ -213,4 +222,21 @@ def moving_statistics(
     rows = rows.to(train.labels.device)
     # Each batch is spread evenly over the training set, which may be sorted by class.
     batches = [train.rows(rows[start::count]) for start in range(count)]
-    return MovingStatistics(model, twin, loss, batches, factors)
+    moving = MovingStatistics(model, twin, loss, batches, factors)
+    with _derivatives_expected(), torch.no_grad():
+        primals = {name: part.detach() for name, part in twin.named_parameters()}
+        tangents = {name: torch.zeros_like(part) for name, part in primals.items()}
+        jvp(partial(moving._statistics, train.rows(rows[:2])), (primals,), (tangents,))
+    return moving
+
+
+@contextmanager
+def _derivatives_expected() -> Iterator[None]:
+    """Raise InputError where torch cannot copy the model, or has no forward derivatives of it."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise InputError(
+            "statistics: expected a model that torch can copy and differentiate forwards; got:"
+            f" {in_one_line(error)}; statistics='fixed' asks for neither"
+        ) from error

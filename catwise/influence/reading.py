@@ -34,10 +34,11 @@ def as_samples(data: Data, model: nn.Module | None, name: str = "samples") -> Sa
 
     Tensors, or what numpy makes arrays of, are a tuple of all inputs of the model, then the labels,
     which may be a list, or a dictionary with the labels under ``labels`` or ``label``; of the
-    others those are kept that the model's ``forward`` names. An item of a Dataset is such a tuple
-    or dictionary of one sample. A DataLoader gives its Dataset and the function that collates, and
-    nothing else: samples keep their order in the Dataset. Floating inputs take the dtype of the
-    model, labels become int64. Without a model, inputs stay as they are until there is one.
+    others those are kept that the model's ``forward`` names, or all if it takes any by name. An
+    item of a Dataset is such a tuple or dictionary of one sample. A DataLoader gives its Dataset
+    and the function that collates, and nothing else: samples keep their order in the Dataset.
+    Floating inputs take the dtype of the model, labels become int64. Without a model, inputs stay
+    as they are until there is one.
 
     Raises InputError, with ``name``, for samples that cannot be read by number, for none, for parts
     of different sizes, for inputs that are NaN or inf, for labels that are no whole numbers (n,),
@@ -68,9 +69,9 @@ def as_samples(data: Data, model: nn.Module | None, name: str = "samples") -> Sa
     if isinstance(data, DataLoader):
         dataset, collate = data.dataset, data.collate_fn
         _require_whole(data, name)
-    if hasattr(dataset, "with_format") and dataset.format["type"] is None:
+    if getattr(dataset, "format", {}).get("type", "") is None:
         dataset = dataset.with_format("torch")  # a datasets.Dataset, which gives lists otherwise
-    if isinstance(dataset, IterableDataset) or not hasattr(dataset, "__getitem__"):
+    if isinstance(dataset, IterableDataset | Mapping) or not hasattr(dataset, "__getitem__"):
         raise InputError(
             f"{name}: expected tensors, or a Dataset with numbered items; got "
             f"{type(dataset).__name__}; make a list of its items"
@@ -194,7 +195,7 @@ class _Reader:
             ) from None
         if isinstance(batch, Mapping):
             batch = _as_batch(batch, self.accepted, self.name)
-            self.by_name = self.accepted is None
+            self.by_name = self.like is None
         batch = batch if isinstance(batch, tuple | list) else [batch]
         values = [value for part in batch for value in values_of(part)]
         if len(batch) < 2 or not all(isinstance(value, Tensor) for value in values):

@@ -1,6 +1,7 @@
 """Give samples by their numbers, a batch at a time, as a model takes them."""
 
 import inspect
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
@@ -122,10 +123,13 @@ def _unpadded(given: Any) -> list[Tensor]:
 
 
 def taken(part: Any, rows: Tensor | slice | int) -> Any:
-    """Take rows, or one of them, of a tensor, or of every tensor of a dictionary."""
+    """Copy rows, or one of them, of a tensor, or of every tensor of a dictionary.
+
+    A model may change what it is given in place.
+    """
     if isinstance(part, Mapping):
-        return {name: value[rows] for name, value in part.items()}
-    return part[rows]
+        return {name: taken(value, rows) for name, value in part.items()}
+    return part[rows] if isinstance(rows, Tensor) else part[rows].clone()
 
 
 def moved(part: Any, like: Tensor | None) -> Any:
@@ -139,15 +143,25 @@ def moved(part: Any, like: Tensor | None) -> Any:
 
 
 def keep_named(part: Any, accepted: set[str] | None) -> Any:
-    """Keep of a dictionary the tensors that the model's forward names, if it names any."""
+    """Keep of a dictionary the tensors that the model's forward names, if it names any.
+
+    A warning names what is left out.
+    """
     if accepted is None or not isinstance(part, Mapping):
         return part
-    return {name: value for name, value in part.items() if name in accepted} or part
+    kept = {name: value for name, value in part.items() if name in accepted}
+    if kept and len(kept) < len(part):
+        others = ", ".join(name for name in part if name not in kept)
+        warnings.warn(f"inputs that the model's forward does not name: {others}", stacklevel=2)
+    return kept or part
 
 
-def accepted_names(model: nn.Module) -> set[str]:
-    """Return the names of the arguments of the model's forward."""
-    return set(inspect.signature(model.forward).parameters)
+def accepted_names(model: nn.Module) -> set[str] | None:
+    """Return the names of the arguments of the model's forward; None if it takes any by name."""
+    parameters = inspect.signature(model.forward).parameters
+    if any(part.kind is inspect.Parameter.VAR_KEYWORD for part in parameters.values()):
+        return None
+    return set(parameters)
 
 
 def like_of(model: nn.Module) -> Tensor:

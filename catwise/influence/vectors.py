@@ -18,7 +18,7 @@ from catwise.core.losses import Loss, per_sample_loss
 from catwise.core.numbers import require_number
 from catwise.core.progress import Progress
 from catwise.core.spread import Workers
-from catwise.influence.curvature import Curvature, ExactHessian
+from catwise.influence.curvature import Curvature, ExactHessian, full_precision
 from catwise.influence.layers import (
     layer_gradients,
     matrix_shape,
@@ -55,7 +55,8 @@ def influence_vectors(
 
     Positive is beneficial: removing sample i raises the loss of group k by P[i, k], to first order.
     ``groups`` (m,) says to which column each query sample belongs: its class, or any other
-    partition. ``train`` and ``query`` are what ``as_samples`` takes. ``loss`` is what the model was
+    partition. ``train`` and ``query`` are what ``as_samples`` takes; a model in half precision is
+    copied into float32, as ``fit_factors`` does. ``loss`` is what the model was
     trained on, ``query_loss`` what P predicts; both map (model, batch) to (n,). Three steps, one
     for each factor of Eq. 1: the group gradients q_k, v_k = H^-1 q_k, and g_i . v_k. The price is
     one pass over the query and one over the training samples, whatever the number of groups; with
@@ -83,6 +84,7 @@ def influence_vectors(
             [ 0.1667,  0.1667],
             [-0.1667, -0.1667]])
     """
+    model = full_precision(model)
     train, query = as_samples(train, model, "train"), as_samples(query, model, "query")
     members = _members(groups, num_groups, query)
     columns, names = [], curvature.names

@@ -79,7 +79,7 @@ def visit_layers(
         for name, module in _uses(model, layers):
             if not isinstance(module, (nn.Linear, nn.MultiheadAttention)):
                 hook = partial(visitor.called, name)
-                hooks.callback(module.register_forward_hook(hook).remove)
+                hooks.callback(module.register_forward_hook(hook, with_kwargs=True).remove)
         # The ends hold the visitor by their hooks: a circle, in which all that ``visit`` holds
         # would wait for the garbage collector.
         hooks.callback(visitor.ends.clear)
@@ -117,10 +117,15 @@ class _Visitor:
         self.parts: dict[str, list[tuple[Tensor, Tensor]]] = {}
 
     def called(
-        self, name: str, layer: Layer, inputs: tuple[Tensor, ...], output: Tensor
+        self,
+        name: str,
+        layer: Layer,
+        inputs: tuple[Tensor, ...],
+        named: dict[str, Tensor],
+        output: Tensor,
     ) -> Tensor | None:
         """Note the use of a layer; return what stands in for its output, None if nothing has to."""
-        return self.used(name, inputs[0], output)
+        return self.used(name, next(iter((*inputs, *named.values()))), output)
 
     def used(
         self, name: str, x: Tensor, output: Tensor, rows: slice | None = None, axis: int = 0

@@ -69,10 +69,12 @@ def require_numbers(
 def checked_model(model: Any) -> nn.Module:
     """Return a copy in float32 of a model in half precision, and any other model as it is.
 
-    Raises InputError for anything but a torch module.
+    Raises InputError for anything but a torch module, and for one on a device without float64.
     """
     if not isinstance(model, nn.Module):
         raise InputError(f"model: expected a torch module; got {type(model).__name__}")
+    if any(part.device.type == "mps" for part in model.parameters()):
+        raise InputError("model: expected one on a device with float64; got one on mps; use .cpu()")
     return full_precision(model)
 
 
@@ -133,6 +135,7 @@ def announced_plan(work: Work, batch_size: int, memory: float | None) -> MemoryP
         work.train.rows(slice(0, 2)),
         work.logits,
         kind=work.kind,
+        samples=len(work.train),
         num_groups=work.num_groups,
         batch_size=batch_size,
         memory=free_memory(work.train.labels.device) / 2 if memory is None else memory,

@@ -39,6 +39,20 @@ CALLS = {
 }
 
 
+def test_a_module_with_a_mode_of_its_own_enters_it_again():
+    class Merging(nn.Linear):
+        merged = False
+
+        def train(self, mode=True):
+            self.merged = not mode
+            return super().train(mode)
+
+    model = nn.Sequential(Merging(2, 2))
+    with evaluating(model):
+        assert model[0].merged
+    assert not model[0].merged
+
+
 @pytest.mark.parametrize("call", CALLS)
 def test_a_layer_in_evaluation_stays_so_inside_a_model_in_training(call):
     model = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2), nn.BatchNorm1d(2).eval())

@@ -74,6 +74,17 @@ def test_outputs_that_are_no_logits_of_the_classes_are_one_line():
     said(rf"{match}\(8,\); give logits=", nn.Sequential(one, nn.Flatten(0)), *parts, "ab")
 
     said(rf"{match}\(8, 1\); give logits=", one, *parts, "ab", loss=binary)
+
+    class Squeezed(nn.Linear):
+        def forward(self, x):
+            return super().forward(x).squeeze()
+
+    said(
+        r"^model: expected logits of a batch of one sample, \(1, 2\); got \(2,\)$",
+        Squeezed(4, 2).double(),
+        *parts,
+        "ab",
+    )
     said("got tuple; give logits=", Padded(noisy()[0]), *noisy()[1:], CLASSES)
 
 

@@ -23,6 +23,7 @@ from catwise.influence.vectors import influence_vectors
 from tests.helpers.small import blobs
 
 ROUNDING = Estimate(2.8e-17, -3e-17, 3e-17)
+UNNAMED = "ignore:inputs that the model's forward does not name"
 NOTHING = Gain(ROUNDING, ROUNDING, np.zeros(2), np.zeros(2), np.zeros(2))
 OPTIONS = {
     "proposals": {"direction": direction(0.75)},
@@ -156,6 +157,7 @@ def as_loader(part):
     return DataLoader(TensorDataset(*part), batch_size=7)
 
 
+@pytest.mark.filterwarnings(UNNAMED)
 @pytest.mark.parametrize(
     "make", [lambda part: TensorDataset(*part), as_loader, as_dictionary], ids=["items", "", "dict"]
 )
@@ -168,6 +170,7 @@ def test_datasets_loaders_and_dictionaries_are_taken_as_tensors_are(make):
     assert str(given) == str(expected)
 
 
+@pytest.mark.filterwarnings(UNNAMED)
 def test_columns_that_the_model_does_not_take_hide_no_shared_samples():
     *parts, _ = problem(4, flips=30)
     parts[1] = (torch.cat([parts[0][0], parts[1][0][90:]]), parts[1][1])  # 90 of 300
@@ -181,6 +184,7 @@ def test_columns_that_the_model_does_not_take_hide_no_shared_samples():
         improve(trainer(parts[0]), train, validation, test, "abc", **OPTIONS)
 
 
+@pytest.mark.filterwarnings(UNNAMED)
 def test_a_column_that_the_model_takes_is_finite():
     *parts, _ = problem(4, flips=0)
     train, validation, test = map(as_dictionary, parts)

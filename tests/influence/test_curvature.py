@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from safetensors.torch import load, save
+from torch.utils.data import TensorDataset
 
 from catwise.influence import curvature
 from catwise.influence.factors import fit_factors
@@ -47,6 +48,15 @@ def test_the_exact_hessian_is_that_of_the_evaluation_mode_and_restores_the_mode(
     found = curvature.exact_hessian(net.train(), small.images(9), 0.1).hessian
     torch.testing.assert_close(found, expected)
     assert all(module.training for module in net.modules())
+
+
+def test_the_exact_hessian_counts_the_samples_of_a_dataset(rng):
+    train = small.blobs(rng, 40)
+    model = small.logistic(train, 0.1)
+    expected = curvature.exact_hessian(model, train, 0.1)
+    found = curvature.exact_hessian(model, TensorDataset(*train), 0.1)
+    assert found.n == expected.n == 40
+    torch.testing.assert_close(found.hessian, expected.hessian)
 
 
 def test_the_exact_hessian_is_also_that_of_inputs_by_name_and_of_an_output_with_logits(rng):

@@ -8,6 +8,7 @@ from catwise.core.errors import InputError
 from catwise.core.losses import logits_of
 from catwise.influence.checks import checked_layers
 from catwise.influence.layers import coverage, covered_layers, matrix_shape, select_layers
+from catwise.influence.reading import as_samples
 from catwise.influence.visits import visit_layers
 from tests.helpers import small
 
@@ -55,12 +56,13 @@ def test_a_layer_goes_by_its_weight_where_one_part_of_it_is_frozen():
     assert coverage(model) == 15 / 20  # the weight of the second, of it and the bias of the first
     x = torch.randn(2, 4)
     with pytest.warns(UserWarning, match=r"^left out of the influence: 0 \(Linear\); 75 % of"):
-        checked_layers(model, logits_of, (x, torch.zeros(2)))
+        checked_layers(model, logits_of, as_samples((x, torch.arange(2)), model))
 
 
 def test_frozen_layers_are_not_named_as_left_out(recwarn):
     model, x = frozen_backbone(), torch.randn(2, 4)
-    assert list(checked_layers(model, logits_of, (x, torch.zeros(2)))) == ["1"]
+    train = as_samples((x, torch.arange(2)), model)
+    assert list(checked_layers(model, logits_of, train)) == ["1"]
     assert not recwarn
     assert [part.requires_grad for part in model.parameters()] == [False, False, True, True]
     model[1].requires_grad_(False)

@@ -34,7 +34,7 @@ from tests.helpers import small
 GROUPS = 24
 
 
-def planned(memory, kind="ekfac", statistics="fixed"):
+def planned(memory, kind="ekfac", statistics="fixed", samples=1):
     model = small.conv_net()
     if statistics == "fixed":
         model[1].requires_grad_(False)
@@ -44,6 +44,7 @@ def planned(memory, kind="ekfac", statistics="fixed"):
         small.images(2),
         logits_of,
         kind=kind,
+        samples=samples,
         num_groups=GROUPS,
         batch_size=50,
         memory=memory,
@@ -71,6 +72,15 @@ def test_the_batch_of_moving_statistics_is_never_made_smaller():
 
 def test_a_kind_without_bases_needs_less():
     assert planned(1e9, "diagonal").peak < planned(1e9).peak
+
+
+def test_influence_that_does_not_fit_is_refused_before_the_work():
+    assert planned(1e9, samples=10_000).peak > planned(1e9).peak
+    expected = (
+        "memory: expected 2.4 MB or more for P of 4167 samples and 24 groups; got 1.5 MB; fewer"
+    )
+    with pytest.raises(InputError, match=expected):
+        planned(1.5e6, samples=4167)
 
 
 def test_what_does_not_fit_is_refused_with_what_is_needed():

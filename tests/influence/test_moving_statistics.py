@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from catwise.core.errors import InputError
 from catwise.core.losses import per_sample_loss
 from catwise.influence.factors import fit_factors
 from catwise.influence.layers import as_parameters, covered_layers, matrix_shape
@@ -227,6 +228,55 @@ def test_statistics_that_do_not_move_are_held_fixed(model, train, kind):
     samples = as_samples(train, net)
     assert moving_statistics(net, samples, per_sample_loss, "moving") is None
     assert moving_statistics(model, samples, per_sample_loss, "fixed") is None
+
+
+class Tokens(nn.Module):
+    """Put torch's attention, or a function without forward derivatives, after a batch norm."""
+
+    def __init__(self, after):
+        super().__init__()
+        self.first = nn.Sequential(nn.Conv2d(2, 4, 3), nn.BatchNorm2d(4))
+        self.after, self.last = after, nn.Linear(4, CLASSES)
+
+    def forward(self, x):
+        return self.last(self.after(self.first(x).flatten(2).transpose(1, 2)).mean(1))
+
+
+class Doubled(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return 2 * x
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return 2 * gradient
+
+
+class Doubling(nn.Module):
+    def forward(self, x):
+        return Doubled.apply(x)
+
+
+def p_of(net, train, statistics="moving"):
+    curvature = fit_factors(net, train, kind="identity", damping=0.0, seed=0, batch_size=N)
+    about = (net, curvature, train, train, train[1], CLASSES)
+    return influence_vectors(*about, batch_size=N, statistics=statistics)
+
+
+def test_attention_after_a_batch_norm_moves_with_its_statistics(train):
+    torch.manual_seed(0)
+    layer = nn.TransformerEncoderLayer(4, 2, 8, batch_first=True)
+    net = Tokens(nn.TransformerEncoder(layer, 1, enable_nested_tensor=False)).double().eval()
+    moved, fixed = p_of(net, train), p_of(net, train, "fixed")
+    assert moved.isfinite().all()
+    assert (moved - fixed).norm() > 0.1 * fixed.norm()
+
+
+def test_a_model_without_forward_derivatives_is_one_line_that_says_what_to_do(train):
+    net = Tokens(Doubling()).double().eval()
+    with pytest.raises(InputError, match=r"^statistics: expected .*; statistics='fixed' asks for"):
+        p_of(net, train)
+    assert p_of(net, train, "fixed").isfinite().all()
 
 
 def test_the_network_is_left_as_it_was(model, train):

@@ -117,6 +117,7 @@ def texts():
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:inputs that the model's forward does not name")
 @pytest.mark.parametrize("kind", ["collated", "dictionary", "parts", "hugging face"])
 def test_dictionaries_and_outputs_are_understood(texts, kind):
     model, *parts = texts
@@ -300,11 +301,53 @@ def test_all_inputs_of_a_dictionary_beside_labels_are_given_to_the_model():
     y, query = torch.arange(24) % 3, ({"x": torch.randn(12, 4), "mask": torch.ones(12, 4)},)
     query = (*query, torch.arange(12) % 3)
     named = [({"x": x[row], "mask": mask[row]}, y[row]) for row in range(24)]
-    given = (({"x": x, "mask": mask}, y), named, DataLoader(named, batch_size=5))
+    columns = {"x": x, "mask": mask, "labels": y}
+    given = (({"x": x, "mask": mask}, y), named, DataLoader(named, batch_size=5), columns)
     p_nk, *others = (diagnose(model, train, query, "abc").p_nk.tolist() for train in given)
-    assert others == [p_nk, p_nk]
+    assert others == [p_nk] * 3
     masked = ({"x": x * mask, "mask": torch.ones(24, 4)}, y)
     np.testing.assert_allclose(diagnose(model, masked, query, "abc").p_nk, p_nk, atol=1e-5)
+
+
+def test_a_column_that_the_model_does_not_name_is_left_out_with_a_warning(recwarn):
+    class Renamed(nn.Linear):
+        def forward(self, x, mask=None):
+            return super().forward(x if mask is None else x * mask)
+
+    x, y = torch.randn(6, 4), torch.arange(6)
+    columns = {"x": x, "labels": y}
+    assert list(as_samples(columns, Renamed(4, 3)).rows(slice(None))[0]) == ["x"]
+    assert not recwarn
+    with pytest.warns(UserWarning, match="inputs that the model's forward does not name: hidden$"):
+        as_samples({**columns, "hidden": x}, Renamed(4, 3))
+
+
+def test_samples_stay_as_they_are_where_the_model_works_in_place():
+    class InPlace(nn.Linear):
+        def forward(self, x):
+            return super().forward(x.sub_(3.0).mul_(2.0))
+
+    x, y = torch.randn(24, 4), torch.arange(24) % 3
+    x_query, x_before = torch.randn(12, 4), x.clone()
+    query = (x_query, torch.arange(12) % 3)
+    model, plain = InPlace(4, 3), nn.Linear(4, 3)
+    plain.load_state_dict(model.state_dict())
+    query_before = (2 * (x_query - 3), query[1])
+    expected = diagnose(plain, (2 * (x - 3), y), query_before, "abc").p_nk
+    np.testing.assert_allclose(diagnose(model, (x, y), query, "abc").p_nk, expected, atol=1e-6)
+    assert (x == x_before).all()
+
+
+@pytest.mark.parametrize("kind", ["IterableDataset", "DatasetDict"])
+def test_a_streamed_or_divided_data_set_of_hugging_face_is_refused(kind):
+    datasets = pytest.importorskip("datasets")
+    whole = datasets.Dataset.from_dict({"x": [[1.0]], "label": [0]})
+    given = {
+        "IterableDataset": whole.to_iterable_dataset(),
+        "DatasetDict": datasets.DatasetDict(train=whole),
+    }
+    with pytest.raises(InputError, match=f"a Dataset with numbered items; got {kind}; make a list"):
+        as_samples(given[kind], nn.Linear(1, 2))
 
 
 def test_inputs_and_logits_of_minus_infinity_are_masks(images):

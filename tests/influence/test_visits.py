@@ -278,6 +278,41 @@ def test_a_weight_that_is_also_used_in_another_way_is_left_out():
     assert fitted.names == ["last"]
 
 
+class Sorted(nn.Module):
+    """Read texts in the order of their lengths, as packed ones of a recurrent layer are."""
+
+    def __init__(self):
+        super().__init__()
+        self.inside, self.last = nn.Linear(6, 6), nn.Linear(6, 3)
+
+    def forward(self, x: Tensor, lengths_n: Tensor) -> Tensor:
+        order = lengths_n.argsort(stable=True, descending=True)
+        return self.last(self.inside(x[order]).tanh()[order.argsort()])
+
+
+@pytest.mark.parametrize("lengths", ["falling", "rising", "random"])
+def test_a_layer_that_sees_samples_in_another_order_is_left_out(lengths, rng):
+    n = 40
+    lengths_n = {"falling": range(n, 0, -1), "rising": range(n), "random": rng.permutation(n)}
+    inputs = torch.randn(n, 6), torch.tensor([*lengths_n[lengths]])
+    with pytest.warns(UserWarning, match=r"left out of the influence: inside \(Linear\)"):
+        fitted = fit_factors(Sorted(), (*inputs, torch.arange(n) % 3), kind="identity", **OPTIONS)
+    assert fitted.names == ["last"]
+
+
+def test_a_layer_may_be_called_by_keyword():
+    class Named(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.turned, self.last = nn.Conv1d(2, 3, 1), nn.Linear(12, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.last(self.turned(input=x).tanh().flatten(1))
+
+    train = (torch.randn(8, 2, 4), torch.arange(8) % 3)
+    assert fit_factors(Named(), train, kind="identity", **OPTIONS).names == ["turned", "last"]
+
+
 def test_a_model_without_any_covered_layer_is_refused():
     with pytest.raises(InputError, match="expected a layer that influence covers, such as Linear"):
         covered_layers(nn.Sequential(nn.BatchNorm2d(3)))
