@@ -22,7 +22,7 @@ from catwise.figures.searches import searches
 from catwise.figures.style import Picture
 from catwise.figures.synthetic import synthetic
 from catwise.figures.table1 import table_one
-from catwise.figures.tradeoff import tradeoff
+from catwise.figures.tradeoff import METHODS, tradeoff
 from catwise.figures.training_curves import training_curves
 from catwise.figures.trimming import trimming, trimming_control
 
@@ -71,7 +71,8 @@ def draw(results: "Results") -> dict[str, Picture]:
     if tables is not None and len(tables.cases):
         cases = tables.cases
         pictures["reweight_table.png"] = table_one(cases, tables.table, tables.summary)
-        pictures["reweight_tradeoff.png"] = tradeoff(cases, tables.tradeoff)
+        if tables.tradeoff["family"].isin(METHODS).any():
+            pictures["reweight_tradeoff.png"] = tradeoff(cases, tables.tradeoff)
         if len(tables.history):
             pictures["reweight_search.png"] = searches(cases, tables.history)
         if len(tables.refresh):

@@ -11,17 +11,23 @@ from catwise.figures.by_class import LINES, MARKERS
 from catwise.figures.labels import UNITS, case_labels, method_labels
 from catwise.figures.style import GREY, Picture, styled
 
-__all__ = ["tradeoff"]
+__all__ = ["METHODS", "tradeoff"]
+
+METHODS = ("lp_ga", "direction", "oracle")  # whose weights are made for what is drawn
 
 
 @styled
 def tradeoff(cases: pd.DataFrame, points: pd.DataFrame) -> Picture:
-    """Draw the gain of the targets against that of the worst other class; a row per case."""
-    labels = case_labels(cases)
+    """Draw the gain of the targets against that of the worst other class.
+
+    There is a row for each case with one of the METHODS.
+    """
+    drawn = points[points["family"].isin(METHODS)]
+    labels = {case: label for case, label in case_labels(cases).items() if case in {*drawn["case"]}}
     figure = Figure(figsize=(12, 3.6 * len(labels)), layout="constrained")
     grid = figure.subplots(len(labels), 2, squeeze=False)
     for row, (case, label) in zip(grid, labels.items(), strict=True):
-        in_case = points[points["case"] == case]
+        in_case = drawn[drawn["case"] == case]
         for axes, (measure, (factor, unit)) in zip(row, UNITS.items(), strict=True):
             scaled = in_case[in_case["measure"] == measure].copy()
             scaled[["target_gain", "worst_other"]] *= factor
@@ -29,8 +35,14 @@ def tradeoff(cases: pd.DataFrame, points: pd.DataFrame) -> Picture:
             axes.set_xlabel(f"gain of the targets, {unit} of {measure}")
             axes.set_ylabel(f"gain of the worst other class, {unit}")
         row[0].set_title(label, loc="left", fontweight="bold")
-    handles, names = row[0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside lower center", ncols=3, frameon=False)
+    handles = {
+        name: handle
+        for axes, _ in grid
+        for handle, name in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
+    figure.legend(
+        handles.values(), handles.keys(), loc="outside lower center", ncols=3, frameon=False
+    )
     return Picture(
         figure,
         None,
@@ -56,7 +68,7 @@ def _panel(axes: Axes, points: pd.DataFrame) -> None:
         axes.scatter(
             searched["target_gain"], searched["worst_other"], color=colour, zorder=3, **star
         )
-    others = single[single["family"].isin(["direction", "oracle"]) & ~single["shuffled"]]
+    others = single[(single["family"] != "lp_ga") & ~single["shuffled"]]
     white: dict[str, Any] = {"color": "white", "edgecolor": "black", "zorder": 2}
     for key, marker in zip(others["method"].unique(), cycle(MARKERS[1:]), strict=False):
         point = others[others["method"] == key]

@@ -62,6 +62,15 @@ def test_the_tradeoff_shows_methods_without_a_search_as_single_points(tables):
     assert labels(axes) == ["direction loss horizon, end", "oracle: no flipped label"]
 
 
+def test_a_case_of_controls_alone_has_no_row_in_the_tradeoff(tables):
+    points = tables.tradeoff
+    controls = points[~points["family"].isin(tradeoff.METHODS)].assign(case="controls")
+    assert len(controls)
+    cases = pd.concat([tables.cases, tables.cases.assign(case="controls")])
+    figure = tradeoff.tradeoff(cases, pd.concat([points, controls])).figure
+    assert len(figure.axes) == 2  # accuracy and loss
+
+
 def test_a_search_on_one_split_has_a_line_of_its_own(tables):
     axes = searches.searches(tables.cases, tables.history).figure.axes[0]
     name = "LP-GA printed linear, start"
