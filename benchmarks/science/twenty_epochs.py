@@ -139,18 +139,18 @@ def accuracies_after(
     part, recipe = splits["train"], training_recipe(section)
     names = ("batch_size", "learning_rate", "weight_decay")
     steps: dict[str, Any] = {name: SEARCH[name] for name in names}
-    recipe = replace(recipe, seed=recipe.seed + seed, schedule="constant", **steps)
+    base = replace(recipe, seed=recipe.seed + seed, schedule="constant", **steps)
     weights, after = torch.tensor(weights_n).float(), {}
-    for factor, measured_after in EPOCHS.items():
-        faster = replace(recipe, learning_rate=factor * recipe.learning_rate)
+    for factor, lengths in EPOCHS.items():
+        recipe = replace(base, learning_rate=factor * base.learning_rate)
         model = load_model(dataset, section, part, epoch)
-        optimizer = epochs.new_optimizer(model, faster)
-        for number in range(1, max(measured_after) + 1):
-            epochs.train_epoch(model, optimizer, part, faster, epoch + number, weights)
-            if number in measured_after:
+        optimizer = epochs.new_optimizer(model, recipe)
+        for number in range(1, max(lengths) + 1):
+            epochs.train_epoch(model, optimizer, part, recipe, epoch + number, weights)
+            if number in lengths:
                 state = {name: value.clone() for name, value in model.state_dict().items()}
-                epochs.refresh(model, part, faster)
-                accuracy_k, _ = evaluate.per_class(model, splits["test"], len(classes), faster)
+                epochs.refresh(model, part, recipe)
+                accuracy_k, _ = evaluate.per_class(model, splits["test"], len(classes), recipe)
                 name = str(number) if factor == 1 else f"{number} at {factor} times the rate"
                 after[name] = accuracy_k.tolist()
                 model.load_state_dict(state)

@@ -47,10 +47,10 @@ def require_logits(
             f"{called}: expected logits of {num_classes} classes, {(count, num_classes)}; got "
             f"{shape}{remedy}"
         )
-    one = tuple(taken(part, slice(0, 1)) for part in few)
-    if (of_one := _shape(_called(expected, logits, model, one))) != (1, shape[1]):
+    first = tuple(taken(part, slice(0, 1)) for part in few)
+    if (row_shape := _shape(_called(expected, logits, model, first))) != (1, shape[1]):
         raise InputError(
-            f"{called}: expected logits of a batch of one sample, {(1, shape[1])}; got {of_one}"
+            f"{called}: expected logits of a batch of one sample, {(1, shape[1])}; got {row_shape}"
         )
     if finite and (wrong_nk := not_a_number(output)).any():
         wrong = float(output[wrong_nk][0])

@@ -23,7 +23,7 @@ from catwise.influence.visits import sample_gradients, visit_layers
 
 __all__ = ["checked_layers"]
 
-FEW = 8  # samples that are checked
+SAMPLES = 8  # that are checked
 NAMED = 5  # layers that a warning names
 TOLERANCE = 0.02  # of the gradients' length: TF32 and bfloat16 differ by less, a wrong layout by 1
 
@@ -49,9 +49,7 @@ def checked_layers(
     Raises InputError where nothing is left.
     """
     layers = covered_layers(model, embeddings, norms)
-    spread = np.linspace(0, len(train) - 1, min(FEW, len(train))).round()
-    order = np.random.default_rng(0).permutation(spread.astype(np.int64))
-    rows = torch.from_numpy(order).to(train.labels.device)
+    rows = _rows_out_of_order(train)
     samples = torch.arange(len(rows), device=rows.device)
     weights_n = torch.randn(len(rows), generator=torch.Generator().manual_seed(1)).tolist()
 
@@ -59,8 +57,8 @@ def checked_layers(
         return _summed(call(model, train.rows(rows)))
 
     with unfrozen(model, layers) as parameters:
-        weighted = sum(weight * value for weight, value in zip(weights_n, summed_n(), strict=True))
-        expected = layer_gradients(weighted, parameters, layers)
+        total = sum(weight * value for weight, value in zip(weights_n, summed_n(), strict=True))
+        expected = layer_gradients(total, parameters, layers)
     right: set[str] = set()
     unfit: set[str] = set()
 
@@ -89,6 +87,13 @@ def checked_layers(
             stacklevel=3,
         )
     return kept
+
+
+def _rows_out_of_order(train: Samples) -> Tensor:
+    """Return the numbers of a few samples from everywhere, neither rising nor falling."""
+    spread = np.linspace(0, len(train) - 1, min(SAMPLES, len(train))).round()
+    order = np.random.default_rng(0).permutation(spread.astype(np.int64))
+    return torch.from_numpy(order).to(train.labels.device)
 
 
 def _summed(logits_nk: Tensor) -> Tensor:

@@ -16,8 +16,8 @@ from catwise.influence.moving_statistics import BATCH, Statistics, moving_norms
 __all__ = ["MemoryPlan", "measure_activations", "plan_memory"]
 
 UNITS = {"GB": 1e9, "MB": 1e6, "KB": 1e3}  # bytes
-JOINED = 8  # bytes of a number of P while it is computed: in float32, and again where it is joined
-CHECKED = 24  # of one in float64 while the ceiling is checked, with all that this takes
+PASS_BYTES = 8  # of a number of P in the passes: in float32, and again where columns are joined
+CHECK_BYTES = 24  # of one in float64 while the ceiling is checked, with all that this takes
 
 
 @dataclass(frozen=True)
@@ -79,9 +79,9 @@ def plan_memory(
     Raises InputError where P, or one sample and one group, do not fit, with the bytes that they
     need.
     """
-    if (answer := CHECKED * samples * num_groups) > memory:
+    if (vectors := CHECK_BYTES * samples * num_groups) > memory:
         raise InputError(
-            f"memory: expected {_size(answer)} or more for P of {samples} samples and {num_groups}"
+            f"memory: expected {_size(vectors)} or more for P of {samples} samples and {num_groups}"
             f" groups; got {_size(memory)}; fewer bins= make fewer groups"
         )
     positions, activations = measure_activations(model, layers, few, logits)
@@ -91,7 +91,7 @@ def plan_memory(
     whole, largest = sum(size.matrix for size in sizes), max(size.matrix for size in sizes)
     factors = width * sum(size.factors for size in sizes)
     eigen = 8 * max(size.eigen for size in sizes)
-    fixed = factors + max(eigen, 2 * width * whole) + JOINED * samples * num_groups
+    fixed = factors + max(eigen, 2 * width * whole) + PASS_BYTES * samples * num_groups
     direction = width * (whole + 3 * largest)
     sample = width * (2 * activations + max(size.sample for size in sizes))
     norm_batch = BATCH * 2 * width * activations if moving_norms(model, statistics) else 0
@@ -106,7 +106,7 @@ def plan_memory(
     at_once = int(max(1, min(num_groups, (left - batch) // direction)))
     passes = math.ceil(num_groups / at_once)
     at_once = math.ceil(num_groups / passes)  # as even as they can be
-    peak = max(fixed + batch + at_once * direction, answer)
+    peak = max(fixed + batch + at_once * direction, vectors)
     return MemoryPlan(int(peak), rows, at_once, passes)
 
 

@@ -54,9 +54,9 @@ def test_the_exact_hessian_counts_the_samples_of_a_dataset(rng):
     train = small.blobs(rng, 40)
     model = small.logistic(train, 0.1)
     expected = curvature.exact_hessian(model, train, 0.1)
-    found = curvature.exact_hessian(model, TensorDataset(*train), 0.1)
-    assert found.n == expected.n == 40
-    torch.testing.assert_close(found.hessian, expected.hessian)
+    of_items = curvature.exact_hessian(model, TensorDataset(*train), 0.1)
+    assert of_items.n == expected.n == 40
+    torch.testing.assert_close(of_items.hessian, expected.hessian)
 
 
 def test_the_exact_hessian_is_also_that_of_inputs_by_name_and_of_an_output_with_logits(rng):

@@ -271,8 +271,8 @@ def test_a_model_in_half_precision_is_taken_in_float32():
     model, (x, y) = small.conv_net().bfloat16(), small.images(12)
     train, query, groups = (x.float(), y), (x[:6].float(), y[:6]), y[:6]
     curvature = fit_factors(model, train, kind="ekfac", damping=0.1, seed=0, batch_size=6)
-    found = influence_vectors(model, curvature, train, query, groups, 3, batch_size=6)
+    p_nk = influence_vectors(model, curvature, train, query, groups, 3, batch_size=6)
     float32 = copy.deepcopy(model).float()
     expected = influence_vectors(float32, curvature, train, query, groups, 3, batch_size=6)
-    assert torch.equal(found, expected)
+    assert torch.equal(p_nk, expected)
     assert next(model.parameters()).dtype == torch.bfloat16
