@@ -163,16 +163,6 @@ def peers() -> str:
     return "\n\n".join(parts)
 
 
-def halves() -> str:
-    """Set what P predicts of halves that are weights beside what it predicts of rows alone."""
-    return _by_row("halves", "ways", "halves as")
-
-
-def last_layer() -> str:
-    """Set what the last layer alone predicts, by its curvature and damping, beside all layers."""
-    return _by_row("last_layer", "rows", "curvature, damping")
-
-
 def twenty_epochs() -> str:
     """Set the gains after one and after twenty epochs with the weights side by side, in points."""
     heading = ["data set", "weights", "epochs", "targets", "worst other", "all classes"]
@@ -200,7 +190,7 @@ def _ends(values_s: np.ndarray) -> str:
     return f"{Estimate(values_s.mean(), values_s.min(), values_s.max()):+.2f}"
 
 
-def _by_row(benchmark: str, part: str, what: str) -> str:
+def by_row(benchmark: str, part: str, what: str) -> str:
     """Set the numbers of a benchmark side by side: a row for each data set and each of its rows."""
     heading, rows = [], []
     for name, case in read_json(BENCHMARKS / f"{benchmark}.json").items():

@@ -7,9 +7,13 @@ outputs of ``dvc repro`` as well.
 
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from catwise.pipeline.stage import ending
+from catwise.report.cases import case_rows
+from catwise.report.fidelity_tables import besides_rows, lead_rows, score_rows, slope_rows
+from catwise.report.removal_tables import ranked
 from docs import benchmarks, measured, project, results
 
 PROJECT: dict[str, dict[str, Callable[[], str]]] = {  # page -> part -> what makes its text
@@ -31,8 +35,8 @@ PROJECT: dict[str, dict[str, Callable[[], str]]] = {  # page -> part -> what mak
     "docs/peers.md": {"peers": benchmarks.peers},
     "docs/results.md": {
         "sources": benchmarks.sources,
-        "halves": benchmarks.halves,
-        "last_layer": benchmarks.last_layer,
+        "halves": partial(benchmarks.by_row, "halves", "ways", "halves as"),
+        "last_layer": partial(benchmarks.by_row, "last_layer", "rows", "curvature, damping"),
         "twenty_epochs": benchmarks.twenty_epochs,
         "batch_norm": benchmarks.batch_norm,
         "parameters": measured.parameters,
@@ -42,14 +46,14 @@ RESULTS: dict[str, dict[str, Callable[[], str]]] = {
     "README.md": {"families": results.families},
     "docs/results.md": {
         "verdicts": results.verdicts,
-        "improved": results.improved,
+        "improved": partial(results.of_all, case_rows),
         "reweighted": results.reweighted,
-        "predicted": results.predicted,
-        "ahead": results.ahead,
-        "besides": results.besides,
-        "slopes": results.slopes,
+        "predicted": partial(results.of_all, score_rows),
+        "ahead": partial(results.of_all, lead_rows),
+        "besides": partial(results.of_all, besides_rows),
+        "slopes": partial(results.of_all, slope_rows),
         "removed": results.removed,
-        "ranked": results.ranked_by,
+        "ranked": partial(results.of_all, ranked),
         "claims": results.claims,
     },
 }

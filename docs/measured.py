@@ -7,6 +7,7 @@ from typing import Any
 import yaml  # type: ignore[import-untyped]
 
 from catwise.pipeline.files import read_json
+from catwise.report.metrics import flat
 from docs.tables import table
 
 BEFORE: dict[str, Any] = {  # there was no choice yet
@@ -45,14 +46,6 @@ def differences(measured: dict[str, Any], sections: dict[str, Any]) -> list[tupl
         if all(cells) and cells[0] != cells[1] != "auto" and not hidden:
             rows.append((key, *cells))
     return rows
-
-
-def flat(section: dict[str, Any], above: str = "") -> dict[str, Any]:
-    """Return the values of all keys, with the names of their sections before them."""
-    values: dict[str, Any] = {}
-    for key, value in section.items():
-        values |= flat(value, f"{above}{key}.") if isinstance(value, dict) else {above + key: value}
-    return values
 
 
 def words(value: Any) -> str:

@@ -1,7 +1,7 @@
 """Make the parts of the docs that follow from the results of the pipeline."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,8 @@ from catwise.figures.scatter import draw_samples, logarithmic_plane, shared_lege
 from catwise.figures.style import png
 from catwise.pipeline.files import read_json
 from catwise.pipeline.results import Results, run_and_carried
-from catwise.report.cases import case_picture, case_rows
-from catwise.report.fidelity_tables import besides_rows, lead_rows, score_rows, slope_rows
-from catwise.report.removal_tables import ranked, removals
+from catwise.report.cases import case_picture
+from catwise.report.removal_tables import removals
 from catwise.report.table1 import method_rows
 from docs.tables import table
 
@@ -173,33 +172,9 @@ def reweighted() -> str:
     return table(["data set, case", *heading], rows)
 
 
-def predicted() -> str:
-    """Give the score of each kind of P, by data set, design of the subsets and measure."""
-    heading, *rows = score_rows(all_results())
-    return table(heading, rows)
-
-
-def ahead() -> str:
-    """Give how far the best kind of P is ahead of counting labels, on the same subsets."""
-    heading, *rows = lead_rows(all_results())
-    return table(heading, rows)
-
-
-def besides() -> str:
-    """Give what P foretells besides the counts of labels."""
-    heading, *rows = besides_rows(all_results())
-    return table(heading, rows)
-
-
-def slopes() -> str:
-    """Give what comes true of what P says."""
-    heading, *rows = slope_rows(all_results())
-    return table(heading, rows)
-
-
-def ranked_by() -> str:
-    """Give rho of removal for each P by which samples were ranked, where there are several."""
-    heading, *rows = ranked(all_results())
+def of_all(rows_of: Callable[[list[Results]], list[list[str]]]) -> str:
+    """Make a table of what ``rows_of`` gives of all results, the heading first."""
+    heading, *rows = rows_of(all_results())
     return table(heading, rows)
 
 
@@ -208,12 +183,6 @@ def removed() -> str:
     heading, *rows = removals(
         {results.dataset: results.metrics("removal") for results in all_results()}
     )
-    return table(heading, rows)
-
-
-def improved() -> str:
-    """Tell what acting on the verdict gained, by data set, and count the confirmed verdicts."""
-    heading, *rows = case_rows(all_results())
     return table(heading, rows)
 
 
