@@ -20,9 +20,10 @@ from catwise.core.progress import Progress
 from catwise.core.spread import Workers
 from catwise.improvement import own_models, own_samples
 from catwise.improvement.first_calls import require_loss
+from catwise.influence.checks import checked_layers
 from catwise.influence.curvature import Curvature
 from catwise.influence.duration import Work
-from catwise.influence.factors import Kind, fit_factors, layers_of_logits, require_options
+from catwise.influence.factors import Kind, fit_factors, require_options
 from catwise.influence.fisher_passes import Mask
 from catwise.influence.moving_statistics import Statistics
 from catwise.influence.reading import as_samples
@@ -297,7 +298,7 @@ def diagnose(
         if curvature is not None:
             layers = given.checked_curvature(curvature, model, train)
         else:
-            layers = layers_of_logits(model, train, logits, embeddings=embeddings, norms=norms)
+            layers = checked_layers(model, logits, train, embeddings=embeddings, norms=norms)
         work = Work(model, layers, train, bins_m, logits, loss, kind, pairs, parts, statistics)
         fitted = _fitted(work, curvature, batch_size, memory, **options, **passes)
         answer, p_nkb = _answer(fitted, query, bins_m, classes, classes, labels_n, loss, **passes)

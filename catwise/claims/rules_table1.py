@@ -74,13 +74,10 @@ def refresh(results: "Results") -> list[Answer]:
     for case in tables.cases["case"]:
         rows = tables.refresh[tables.refresh["case"] == case]
         rows = rows[rows["measure"] == "accuracy"]
-        gains = {part: _gains(rows[mask]) for part, mask in _parts(rows).items()}
+        parts = {"targets": rows["target"], "all classes": rows["class"].notna()}
+        gains = {part: _gains(rows[mask]) for part, mask in parts.items()}
         answers.append({"case": case, **_refresh_answer(gains)})
     return answers
-
-
-def _parts(rows: pd.DataFrame) -> dict[str, pd.Series]:
-    return {"targets": rows["target"], "all classes": rows["class"].notna()}
 
 
 def _gains(rows: pd.DataFrame) -> pd.DataFrame:

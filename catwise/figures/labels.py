@@ -14,13 +14,13 @@ __all__ = [
     "GROUPS",
     "PATH",
     "UNITS",
+    "VECTORS",
     "case_label",
     "case_labels",
     "improvement_label",
     "kind_label",
     "method_label",
     "method_labels",
-    "vectors_label",
 ]
 
 ANSWERS = {  # of a verdict
@@ -56,7 +56,7 @@ KINDS = {  # of P, where the name of the kind of curvature does not say it all
 }
 
 
-VECTORS = {
+VECTORS = {  # by which samples are ranked
     "endpoint": "at the end of training",
     "endpoint_runs": "the same, mean of runs",
     "segments": "by segments of training",
@@ -73,11 +73,6 @@ AVERAGED = {
     "last_layer": "P of the last layer",
     "exact": "exact P",
 }
-
-
-def vectors_label(name: str) -> str:
-    """Name the influence vectors by which samples are ranked."""
-    return VECTORS[name]
 
 
 def kind_label(kind: str) -> str:

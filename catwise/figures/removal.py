@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from catwise.core.statistics import Estimate
-from catwise.figures.labels import GROUPS, UNITS, vectors_label
+from catwise.figures.labels import GROUPS, UNITS, VECTORS
 from catwise.figures.style import BLUE, GREY, Picture, heat_map, styled
 
 __all__ = ["removal"]
@@ -180,7 +180,7 @@ def _rankings(rankings: pd.DataFrame) -> str:
         groups = rows.set_index("group").loc[list(GROUPS)]
         rho = ", ".join(_with_interval(row) for _, row in groups.iterrows())
         tops = ", ".join("none" if np.isnan(top) else f"{top:.2f}" for top in groups["ceiling"])
-        words.append(f"{vectors_label(str(name))} {rho}, of {tops}")
+        words.append(f"{VECTORS[str(name)]} {rho}, of {tops}")
     return (
         " By the influence that ranks the samples, of what the noise between seeds leaves to reach:"
         f" {'; '.join(words)}."

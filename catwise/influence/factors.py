@@ -57,7 +57,6 @@ from catwise.influence.samples import Data, Samples
 __all__ = [
     "Kind",
     "fit_factors",
-    "layers_of_logits",
     "require_options",
 ]
 
@@ -97,7 +96,7 @@ def fit_factors(
     E[a a^T] of vectors with a single 1 is diagonal. ``norms`` covers the weights of norms, with a
     basis of their two inputs (the normalised value and 1) for each channel. A layer whose gradient
     on a few samples is not that of automatic differentiation is left out, with a warning;
-    ``layers`` are what is covered where ``layers_of_logits`` has found it before. With ``workers``
+    ``layers`` are what is covered where ``checked_layers`` has found it before. With ``workers``
     each pass is divided among them; sums then differ in their last digits.
 
     Raises InputError for an unknown ``kind`` or ``draw``, for a negative ``damping``, for more
@@ -119,7 +118,7 @@ def fit_factors(
     n = len(source)
     require_options(kind, draw, damping, samples, batch_size, n)
     if layers is None:
-        layers = layers_of_logits(model, source, logits, embeddings=embeddings, norms=norms)
+        layers = checked_layers(model, logits, source, embeddings=embeddings, norms=norms)
     factors: Factors
     if kind == "identity":
         ones = {
@@ -140,13 +139,6 @@ def fit_factors(
         for name, eigenvalues in pass_over(second_moments, factors).items():
             factors[name]["eigenvalues"] = eigenvalues
     return FactoredCurvature(n, damping, factors, fingerprint(model))
-
-
-def layers_of_logits(
-    model: nn.Module, train: Samples, logits: Logits, *, embeddings: bool, norms: bool
-) -> Layers:
-    """Find the layers that a fit covers, and warn of what is left out: see ``checked_layers``."""
-    return checked_layers(model, logits, train, embeddings=embeddings, norms=norms)
 
 
 def require_options(

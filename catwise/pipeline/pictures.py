@@ -14,7 +14,7 @@ def write_pictures(out: Path, pictures: Mapping[str, Picture]) -> None:
     """Write each picture under its name, and ``captions.json`` with the words of all."""
     captions = {}
     for name, picture in pictures.items():
-        write_whole(out / name, partial(_write, png(picture.figure)))
+        write_whole(out / name, partial(Path.write_bytes, data=png(picture.figure)))
         captions[name] = {
             "paper": picture.paper,
             "title": picture.title,
@@ -22,7 +22,3 @@ def write_pictures(out: Path, pictures: Mapping[str, Picture]) -> None:
             "alt": picture.alt,
         }
     write_json(out / "captions.json", captions)
-
-
-def _write(content: bytes, path: Path) -> None:
-    path.write_bytes(content)

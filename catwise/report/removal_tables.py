@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from catwise.core.statistics import Estimate
-from catwise.figures.labels import GROUPS, vectors_label
+from catwise.figures.labels import GROUPS, VECTORS
 from catwise.pipeline.records import TopShare
 from catwise.pipeline.results import Results
 
@@ -64,7 +64,7 @@ def ranked(results: Sequence[Results]) -> list[list[str]]:
                 keys = [(group, name, measure, pairs) for measure in MEASURES for pairs in ways]
                 ends = [cells.loc[key, ["rho", "low", "high"]] for key in keys]
                 words = [f"{Estimate(*three):.2f}" for three in ends]
-                rows.append([one.dataset, group, vectors_label(name), *words])
+                rows.append([one.dataset, group, VECTORS[name], *words])
     return rows
 
 
