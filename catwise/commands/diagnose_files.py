@@ -10,6 +10,7 @@ import os
 import re
 import time
 import warnings
+from collections.abc import Sequence
 from contextlib import nullcontext
 from functools import partial
 from math import ceil
@@ -240,15 +241,22 @@ def improved(
 
 def about(data: Data, history: list[dict[str, Any]]) -> str:
     """Say in a sentence whose ceiling it is: that of the classifier, and how good that is."""
-    last = history[-len(data.classes) :]
-    worst = min(last, key=lambda row: row["accuracy"])
-    mean = np.mean([row["accuracy"] for row in last])
+    mean, worst = last_accuracy(history, data.classes)
     return (
         f"This is the ceiling of a small classifier that was trained from scratch on"
         f" {len(data.y['train'])} samples, and that another one may not share. Its test accuracy is"
         f" {100 * mean:.1f} % on average over the classes, and {100 * worst['accuracy']:.1f} % in"
         f" the worst class, {worst['class']}."
     )
+
+
+def last_accuracy(
+    history: list[dict[str, Any]], classes: Sequence[str]
+) -> tuple[float, dict[str, Any]]:
+    """Return the mean accuracy of the classes at the end of training, and the row of the worst."""
+    last = history[-len(classes) :]
+    mean = float(np.mean([row["accuracy"] for row in last]))
+    return mean, min(last, key=lambda row: row["accuracy"])
 
 
 def label_issues(diagnosis: Diagnosis, data: Data, margin_n: np.ndarray) -> pd.DataFrame:
@@ -282,9 +290,7 @@ def show(
     summary: list[str],
 ) -> None:
     """Print the verdict, the accuracy of the classes, and the samples to look at."""
-    last = history[-len(data.classes) :]
-    worst = min(last, key=lambda row: row["accuracy"])
-    mean = np.mean([row["accuracy"] for row in last])
+    mean, worst = last_accuracy(history, data.classes)
     first, second = diagnosis.ceiling.blocking
     print(*summary, f"verdict: {diagnosis.verdict}", sep="\n")
     if "influence mass" in diagnosis.verdict.sentence:

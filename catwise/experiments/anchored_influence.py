@@ -96,7 +96,7 @@ class AnchoredInfluence:
 
         It is averaged over orders of the samples that no result is measured under.
         """
-        about = Query(query, "validation_a", section.at_once)
+        about = Query(query, section.at_once)
         p_nk, met = unrolled_vectors(self.start, about, weights_n, section.orders, spread)
         self.sharpness = max(self.sharpness, met)
         return p_nk

@@ -8,10 +8,9 @@ import torch
 
 from catwise.config.schema import DataSet, Factored
 from catwise.core.device import torch_device
-from catwise.core.losses import Batch
 from catwise.experiments import anchored_influence
 from catwise.experiments.anchored_influence import AnchoredInfluence
-from catwise.experiments.cases import Case, resolve_cases
+from catwise.experiments.cases import resolve_cases
 from catwise.experiments.table1 import Table1Experiment
 from catwise.experiments.table1_rows import headline_metrics, table_rows
 from catwise.pipeline.artifacts import flipped_labels, read_splits
@@ -44,9 +43,12 @@ def run_cases(
     metrics: dict[str, Any] = {}
     with pool(torch_device(parameters.device), parameters.threads) as spread:
         for number, case in enumerate(cases, 1):
-            influence = _influence(case, parameters, splits, len(classes))
+            curvature = parameters.curvature
+            assert isinstance(curvature, Factored)  # only models with epochs have cases
+            about = (case.start, curvature, parameters.influence, splits, len(classes))
+            influence = AnchoredInfluence(*about)
             experiment = Table1Experiment(case, influence, flipped_n, history, raw, spread)
-            with section_errors(dataset, "curvature", parameters.curvature):
+            with section_errors(dataset, "curvature", curvature):
                 experiment.run(f"reweight {dataset}, case {number} of {len(cases)}")
             for name, rows in table_rows(experiment, classes).items():
                 tables[name] += rows
@@ -54,12 +56,3 @@ def run_cases(
                 weights[f"{case.key}/{result.method.key}"] = result.weights_n
             metrics[case.key] = headline_metrics(experiment)
     return tables, weights, metrics
-
-
-def _influence(
-    case: Case, parameters: DataSet, splits: dict[str, Batch], num_classes: int
-) -> AnchoredInfluence:
-    """Make what computes influence vectors at both ends of the case's epoch."""
-    curvature, influence = parameters.curvature, parameters.influence
-    assert isinstance(curvature, Factored)  # only models with epochs have cases
-    return AnchoredInfluence(case.start, curvature, influence, splits, num_classes)

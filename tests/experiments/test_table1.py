@@ -219,7 +219,7 @@ def test_p_of_an_unrolled_epoch_is_what_other_weights_do_in_that_order(start):
     count = torch.bincount(splits["validation_a"][-1], minlength=10)
     rng = np.random.default_rng(0)
     weights_n = rng.uniform(0.5, 1.5, len(splits["train"][-1]))
-    query = Query("loss", "validation_a", 10)
+    query = Query("loss", 10)
     found = unrolled_epoch(start, splits, len(classes), query, weights_n, FIRST_ORDER)
     moves_n = 0.01 * rng.normal(size=len(weights_n))
 
@@ -237,7 +237,7 @@ def test_p_of_an_unrolled_epoch_is_what_other_weights_do_in_that_order(start):
 
 def test_orders_are_averaged_and_those_that_are_kept_are_not_unrolled_again(start, monkeypatch):
     splits, classes = read_splits("digits", "cpu")
-    query, ones_n = Query("loss", "validation_a", 10), np.ones(len(splits["train"][-1]))
+    query, ones_n = Query("loss", 10), np.ones(len(splits["train"][-1]))
     apart = [
         unrolled_epoch(start, splits, len(classes), query, ones_n, FIRST_ORDER + order)
         for order in (0, 1)
