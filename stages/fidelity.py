@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from catwise.config.schema import Curvature, DataSet, Fidelity, Influence
+from catwise.core.errors import InputError
 from catwise.core.losses import Batch
 from catwise.core.precision import precision
 from catwise.core.progress import progress
@@ -93,6 +94,11 @@ def sample_rows(
     classes: list[str],
 ) -> list[dict[str, Any]]:
     """Compare vectors from drawn samples with those from every label of every sample."""
+    if max(section.samples, default=0) > n:
+        raise InputError(
+            f"datasets.{dataset}.fidelity.samples: expected at most {n}, the training samples;"
+            f" got {max(section.samples)}"
+        )
     counts = [*section.samples, n] if section.samples else []
     drawn = [(draw, samples) for draw in ("importance", "balanced") for samples in counts]
     rows = []

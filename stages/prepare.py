@@ -1,6 +1,8 @@
 """Generate or load a data set, split it in four, and describe it in a data card."""
 
 import hashlib
+import os
+from contextlib import chdir
 from dataclasses import fields
 from pathlib import Path
 
@@ -24,6 +26,8 @@ def main(dataset: str) -> None:
     prepare = parameters.prepare
     with section_errors(dataset, "prepare", prepare):
         data = load(prepare, parameters.influence.bins)
+    kept = getattr(prepare, "weights", "none")
+    weights = bert_files.weights(kept) if kept != "none" else {}  # all downloads before any output
     arrays = data.arrays()
     digest = hashlib.sha256()
     for name, array in sorted(arrays.items()):
@@ -31,10 +35,8 @@ def main(dataset: str) -> None:
     require_space(Path("data", dataset), sum(array.nbytes for array in arrays.values()) + 2**24)
     out = folder("data", dataset)
     write_npz(out / "arrays.npz", **arrays, flipped=data.flipped)
-    if (weights := getattr(prepare, "weights", "none")) != "none":
-        target = folder("data", dataset, "pretrained")
-        for name, write in bert_files.weights(weights).items():
-            write_whole(target / name, write)
+    for name, write in weights.items():
+        write_whole(folder("data", dataset, "pretrained") / name, write)
     if data.tokenizer:
         write_whole(out / "tokenizer.json", lambda scratch: scratch.write_text(data.tokenizer))
     count = {split: np.bincount(data.y[split], minlength=len(data.classes)) for split in SPLITS}
@@ -56,12 +58,14 @@ def main(dataset: str) -> None:
 def load(prepare: Prepare, bins: int) -> Data:
     """Make the data set that the section ``prepare`` describes.
 
-    No class of the training samples is made rarer than there are ``bins``.
+    No class of the training samples is made rarer than there are ``bins``. The user's own files are
+    looked for from the top of the project, also where an experiment runs in a folder of its own.
     """
     rng = np.random.default_rng(prepare.seed)
     sizes = prepare.model_dump(include=set(SPLITS))
     options = prepare.model_dump(include={field.name for field in fields(Spoiling)})
     spoiling = Spoiling(**options, fewest=bins)
+    top = os.environ.get("DVC_ROOT") or "."
     match prepare:
         case Synthetic(source="linear"):
             return synthetic.linear(rng, sizes, prepare.flips)
@@ -70,9 +74,11 @@ def load(prepare: Prepare, bins: int) -> Data:
         case Digits():
             return digits(rng, sizes, spoiling)
         case ImageFolder(path=path, classes=classes, size=size, colour=colour):
-            raw = own_files.load_image_folder(path, classes, size, colour)
+            with chdir(top):
+                raw = own_files.load_image_folder(path, classes, size, colour)
         case Csv(path=path, classes=classes):
-            raw = own_files.load_csv(path, classes)
+            with chdir(top):
+                raw = own_files.load_csv(path, classes)
         case Images() | Texts():
             raw = load_published(prepare.source)
     data = split_in_four(rng, raw, sizes, spoiling)

@@ -77,13 +77,16 @@ def main(
     require_number("--halves", halves, FEWEST_SUBSETS, whole=True)
     if not re.fullmatch(r"\w+", name):
         raise InputError(f"--name: expected letters, digits and _; got {name!r}")
-    torch.set_num_threads(1)  # as in the pipeline: the number changes the last digits
-    sizes = count(path)
-    data, classifier = read(path, sizes)
     out = out or f"catwise_{name}"
+    classes = list(count(path))
+    if Path(out).resolve().is_relative_to(Path(path).resolve()):
+        raise InputError(f"--out: expected a folder outside DATA, {path}; got {out!r}")
+    torch.set_num_threads(1)  # as in the pipeline: the number changes the last digits
+    data, classifier, sizes = read(path, classes)
     with new_results(out, BETTER) as results:
         settings = {"bins": bins(sizes), "halves": halves}
-        _diagnose(results, data, classifier, settings, improve, allowed_loss, Path(path).stem)
+        title = Path(path).resolve().stem
+        _diagnose(results, data, classifier, settings, improve, allowed_loss, title)
     print()
     for file, words in FILES.items():
         if improve or file != BETTER:
@@ -147,20 +150,28 @@ def _diagnose(
 
 
 def count(path: str) -> dict[str, int]:
-    """Count the samples of each class. Raises InputError for fewer than 2 classes or 20 samples."""
+    """Count the samples of each class, by file or line.
+
+    Raises InputError for fewer than 2 classes or 20 samples.
+    """
     if not path or not Path(path).exists():
         expected = "a folder with a folder of images per class, or a csv"
         raise InputError(f"DATA: expected {expected} with the columns text and label; got {path!r}")
     sizes = own_files.count_classes(path)
     if len(sizes) < 2:
         raise InputError(f"{path}: expected two classes or more; got {', '.join(sizes) or 'none'}")
+    _require_enough(path, sizes, "samples")
+    return sizes
+
+
+def _require_enough(path: str, sizes: dict[str, int], what: str) -> None:
+    """Raise InputError for fewer than 20 samples of a class."""
     rarest = min(sizes, key=lambda name: sizes[name])
     if sizes[rarest] < FEWEST:
         raise InputError(
-            f"{path}: expected {FEWEST} samples or more of every class;"
+            f"{path}: expected {FEWEST} {what} or more of every class;"
             f" got {sizes[rarest]} of {rarest!r}"
         )
-    return sizes
 
 
 def split_sizes(sizes: dict[str, int]) -> splits.Sizes:
@@ -182,21 +193,27 @@ def bins(sizes: dict[str, int]) -> int:
     return min(8, min(sizes.values()) // 4 - 1)
 
 
-def read(path: str, sizes: dict[str, int]) -> tuple[Data, Classifier]:
-    """Read and split the samples, and choose the classifier that fits them.
+def read(path: str, classes: list[str]) -> tuple[Data, Classifier, dict[str, int]]:
+    """Read and split the samples, choose the classifier that fits, and count what differs by class.
 
-    Images become squares of at most 32 pixels, in colour if some of them have colour.
+    Images become squares of at most 32 pixels, in colour if some of them have colour. Copies of a
+    sample go by the first, so that the splits are sized by the samples that differ.
     """
-    rng, classes = np.random.default_rng(0), list(sizes)
+    kind = "text"
     if not Path(path).is_dir():
         raw = own_files.load_csv(path, classes)
-        data = splits.split_in_four(rng, raw, split_sizes(sizes))
-        return encoding.encode_texts(data, MAX_LENGTH, VOCABULARY, None), CLASSIFIERS["text"]
-    side, has_colour = own_files.median_side_and_colour(path)
-    colour, smallest = ("rgb", 12) if has_colour else ("grey", 4)
-    raw = own_files.load_image_folder(path, classes, min(max(side, smallest), 32), colour)
-    data = splits.split_in_four(rng, raw, split_sizes(sizes))
-    return encoding.measure_channels(data), CLASSIFIERS[colour]
+    else:
+        side, has_colour = own_files.median_side_and_colour(path)
+        kind, smallest = ("rgb", 12) if has_colour else ("grey", 4)
+        raw = own_files.load_image_folder(path, classes, min(max(side, smallest), 32), kind)
+    sizes = splits.distinct_sizes(raw)
+    _require_enough(path, sizes, "different samples")
+    data = splits.split_in_four(np.random.default_rng(0), raw, split_sizes(sizes))
+    if kind == "text":
+        data = encoding.encode_texts(data, MAX_LENGTH, VOCABULARY, None)
+    else:
+        data = encoding.measure_channels(data)
+    return data, CLASSIFIERS[kind], sizes
 
 
 def tensors(data: Data) -> dict[str, Batch]:

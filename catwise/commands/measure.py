@@ -53,7 +53,7 @@ def main(
     work = top / "scratch" / "measure" / dataset
     path = work.with_suffix(".json")
     if plan:
-        show(dataset, parameters, work, read_json(path)["finished"] if path.exists() else ())
+        show(dataset, parameters, work, read_log(path)["finished"])
         return
     last = _position("--stop", stop or stages[-1])
     first = _position("--start", start) if start else first_missing(path, parameters.model_dump())
@@ -94,13 +94,26 @@ def first_missing(path: Path, parameters: dict[str, Any]) -> int:
 
     It is the number of stages where there is none.
     """
-    log = read_json(path) if path.exists() else {"parameters": {}, "finished": []}
+    log = read_log(path)
     stages, earlier = stage_names(), log["parameters"]
     differences = {name for name, value in parameters.items() if earlier.get(name) != value}
     if differences - {*stages, *SHOWN}:
         return 0
     missing = [stage in differences or stage not in log["finished"] for stage in stages]
     return [*missing, True].index(True)
+
+
+def read_log(path: Path) -> dict[str, Any]:
+    """Return what is measured so far, with which parameters, when and where."""
+    if not path.exists():
+        return {"parameters": {}, "finished": [], "runs": []}
+    try:
+        log: dict[str, Any] = read_json(path)
+    except InputError:
+        raise InputError(
+            f"{path}: expected JSON; got a damaged file; remove it, to measure anew"
+        ) from None
+    return log
 
 
 def start_log(
@@ -114,7 +127,7 @@ def start_log(
     log: dict[str, Any] = {"parameters": parameters, "finished": [], "runs": []}
     if first == 0:
         return log
-    old = read_json(path) if path.exists() else log
+    old = read_log(path)
     before, again = stages[:first], {*stages[first:], *SHOWN}
     missing = [stage for stage in before if stage not in old["finished"]]
     if missing:
@@ -136,18 +149,14 @@ def start_log(
 
 
 def copy_parameters(dataset: str, work: Path) -> None:
-    """Copy params.yaml as it is now, with a path of own files as seen from ``work``."""
-    yaml = YAML()
-    tree = yaml.load(Path("params.yaml").read_text())
-    prepare = tree["datasets"][dataset]["prepare"]
-    if "path" in prepare:
-        if Path(prepare["path"]).is_absolute():
-            raise InputError(
-                f"datasets.{dataset}.prepare.path: expected a relative path, because it is"
-                f" published; got {prepare['path']!r}"
-            )
-        prepare["path"] = os.path.relpath(prepare["path"], work)
-    yaml.dump(tree, work / "params.yaml")
+    """Copy params.yaml as it is now, unless it names own files by an absolute path."""
+    path = getattr(settings(dataset).prepare, "path", "")
+    if Path(path).is_absolute():
+        raise InputError(
+            f"datasets.{dataset}.prepare.path: expected a relative path, because it is"
+            f" published; got {path!r}"
+        )
+    shutil.copyfile("params.yaml", work / "params.yaml")
 
 
 def add_time(log: dict[str, Any], surroundings: dict[str, Any], stage: str, seconds: float) -> None:

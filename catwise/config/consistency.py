@@ -7,7 +7,15 @@ from collections.abc import Iterator, Sequence
 from typing import get_args
 
 from catwise.config.prepare import Digits, ImageFolder, Synthetic, Tokens
-from catwise.config.schema import Along, Convolutional, DataSet, Epochs, Params
+from catwise.config.schema import (
+    Along,
+    Convolutional,
+    DataSet,
+    Epochs,
+    Factored,
+    Params,
+    Trimming,
+)
 from catwise.data.catalogue import CLASSES
 
 __all__ = ["problems"]
@@ -89,6 +97,29 @@ def _exact(dataset: DataSet) -> Iterator[Problem]:
         yield "fidelity.kinds", f"factored kinds for a {model}", "'exact'"
 
 
+def _sizes(dataset: DataSet) -> Iterator[Problem]:
+    """Check that images and texts have a size that the model takes."""
+    prepare = dataset.prepare
+    if isinstance(prepare, ImageFolder) and prepare.colour == "rgb" and prepare.size < 12:
+        yield "prepare.size", "12 or more for a resnet9, which halves it thrice", str(prepare.size)
+    if isinstance(prepare, Tokens) and prepare.weights != "none" and prepare.max_length > 512:
+        expected = f"at most 512, the positions of {prepare.weights}"
+        yield "prepare.max_length", expected, str(prepare.max_length)
+
+
+def _drawn(dataset: DataSet) -> Iterator[Problem]:
+    """Check that pairs are counted only where they are drawn."""
+    section = dataset.curvature
+    if isinstance(section, Factored) and section.draw == "every" and section.samples != "all":
+        yield "curvature.samples", "all with draw: every", str(section.samples)
+
+
+def _removal(dataset: DataSet) -> Iterator[Problem]:
+    """Check that it is logistic regression that is trimmed."""
+    if isinstance(dataset.removal, Trimming) and isinstance(dataset.train, Epochs):
+        yield "removal.method", f"top_share for a {dataset.train.model}", "'trimming'"
+
+
 def _earlier(dataset: DataSet) -> Iterator[Problem]:
     """Check that earlier checkpoints rise and come before the last."""
     last = dataset.train.epochs if isinstance(dataset.train, Epochs) else 1
@@ -165,6 +196,9 @@ def _cases(dataset: DataSet) -> Iterator[Problem]:
         key = f"reweight.cases.{position}"
         needs_next = case.kind == "course_correction" or case.recipe == "as_trained"
         last = dataset.train.epochs - (1 if needs_next else 0)
+        if case.epoch == "auto" and dataset.train.epochs < 3:
+            expected = "a number with fewer than three epochs of training, of which none falls"
+            yield f"{key}.epoch", expected, "'auto'"
         if case.epoch != "auto" and case.epoch > last:
             yield f"{key}.epoch", f"at most {last}", str(case.epoch)
         targets = {*case.targets} if case.targets != "auto" else set()
@@ -190,6 +224,9 @@ CHECKS = (
     _model,
     _device,
     _refresh,
+    _sizes,
+    _drawn,
+    _removal,
     _exact,
     _earlier,
     _cases,

@@ -80,8 +80,9 @@ def _wrong_byte(content: bytes, position: int) -> str:
 def _one_line(tree: Any, error: ValidationError) -> str:
     """Say the first mistake that pydantic found: its key, what was expected and what it is."""
     first = error.errors(include_url=False)[0]
-    key = ".".join(_file_keys(tree, first["loc"])) or "(top level)"
-    if first["type"] == "missing":
+    is_missing = first["type"] == "missing"
+    key = ".".join(_file_keys(tree, first["loc"], is_missing)) or "(top level)"
+    if is_missing:
         return f"{key}: expected this key; got none"
     got = _short(first["input"])
     if first["type"] == "extra_forbidden":
@@ -92,17 +93,17 @@ def _one_line(tree: Any, error: ValidationError) -> str:
     return f"{key}: expected {expected}; got {got}"
 
 
-def _file_keys(tree: Any, location: tuple[int | str, ...]) -> list[str]:
+def _file_keys(tree: Any, location: tuple[int | str, ...], is_missing: bool) -> list[str]:
     """Return the keys in ``location`` that stand in the file.
 
     The others are tags that pydantic adds for a union, as in ``curvature.ekfac.damping``. The last
-    key of a mapping is kept although it is not there, because it may be the one that is missing.
+    key of a mapping is kept although it is not there if it is the one that ``is_missing``.
     """
     keys = []
     for position, part in enumerate(location):
         is_mapping = isinstance(tree, dict)
         is_here = part in tree if is_mapping else isinstance(tree, list) and isinstance(part, int)
-        if is_here or (is_mapping and position == len(location) - 1):
+        if is_here or (is_missing and is_mapping and position == len(location) - 1):
             keys.append(" ".join(str(part).split()))
             tree = tree[part] if is_here else None
     return keys

@@ -14,12 +14,11 @@ from zipfile import BadZipFile, ZipFile
 
 from catwise.core.errors import InputError
 from catwise.data import downloads, mirror
-from catwise.data.catalogue import VOCABULARY_SIZES
+from catwise.data.catalogue import MINILM, VOCABULARY_SIZES
 
 __all__ = ["BERT", "WEIGHTS", "load_tokenizer", "weights"]
 
 BERT = "google-bert/bert-base-cased"
-MINILM = "all_minilm_l6_v2"  # MiniLM-L6-H384-uncased (Wang et al. 2020), Apache-2.0
 WEIGHTS = ("config.json", "model.safetensors")  # all that a model is made of
 
 Write = Callable[[Path], object]  # writes a file to a path

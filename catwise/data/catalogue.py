@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-__all__ = ["CLASSES", "LICENCES", "PUBLISHED", "VOCABULARY_SIZES", "PublishedSet"]
+__all__ = ["CLASSES", "LICENCES", "MINILM", "PUBLISHED", "VOCABULARY_SIZES", "PublishedSet"]
 
 
 @dataclass(frozen=True)
@@ -80,4 +80,5 @@ LICENCES = {
 }
 
 
+MINILM = "all_minilm_l6_v2"  # package of MiniLM-L6-H384-uncased (Wang et al. 2020), Apache-2.0
 VOCABULARY_SIZES = {"bert-base-cased": 28996, "minilm": 30522}  # of the pretrained tokenizers

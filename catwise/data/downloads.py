@@ -26,8 +26,12 @@ REMEDY = "connect, or set CATWISE_MIRROR to a local folder laid out like the hub
 
 
 def cache_folder() -> Path:
-    """Return the folder of the downloads: ``CATWISE_CACHE``, or ``data/.downloads``."""
-    return Path(os.environ.get("CATWISE_CACHE") or "data/.downloads")
+    """Return the folder of the downloads: ``CATWISE_CACHE``, or the project's ``data/.downloads``.
+
+    DVC removes the folder of an experiment; ``DVC_ROOT`` is the project that it belongs to.
+    """
+    root = os.environ.get("DVC_ROOT") or "."
+    return Path(os.environ.get("CATWISE_CACHE") or Path(root, "data", ".downloads"))
 
 
 def require_space(path: Path, size: int) -> None:

@@ -5,6 +5,7 @@ import io
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -33,10 +34,7 @@ def load_image_folder(path: str, classes: Sequence[str], size: int, colour: str)
         if not files:
             raise InputError(f"{root / name}: expected images; got an empty folder")
         for file in files:
-            if not file.is_file():
-                raise InputError(f"{file}: expected an image; got a folder")
-            image = decode_image(file.read_bytes(), str(file), mode).resize((size, size))
-            square = np.asarray(image)
+            square = np.asarray(_image(file, mode).resize((size, size)))
             pixels.append(square[None] if colour == "grey" else np.moveaxis(square, 2, 0))
             labels.append(label)
             names.append(f"{name}/{file.name}")
@@ -52,7 +50,7 @@ def median_side_and_colour(path: str, each: int = 20) -> tuple[int, bool]:
     sides, colour = [], False
     for name in _class_folders(path):
         for file in _visible_files(Path(path, name))[:each]:
-            pixels = np.asarray(decode_image(file.read_bytes(), str(file), "RGB"))
+            pixels = np.asarray(_image(file, "RGB"))
             sides.append(min(pixels.shape[:2]))
             colour = colour or bool((pixels != pixels[:, :, :1]).any())
     return int(np.median(sides)), colour
@@ -112,6 +110,13 @@ def count_classes(path: str) -> dict[str, int]:
     return dict(sorted(counts.items()))
 
 
+def _image(file: Path, mode: str) -> Any:
+    """Read an image by Pillow, in its mode L or RGB."""
+    if not file.is_file():
+        raise InputError(f"{file}: expected an image; got a folder")
+    return decode_image(file.read_bytes(), str(file), mode)
+
+
 def _class_folders(path: str) -> list[str]:
     """Return the sorted names of the folders in ``path``."""
     if not Path(path).is_dir():
@@ -134,6 +139,8 @@ def _csv_rows(path: str) -> Iterator[tuple[int, str, str]]:
                 f"{path}: line 1: expected columns text and label; got no {' or '.join(missing)}"
                 "; for a table of features use the library, see docs/own-data.md"
             )
+        if twice := sorted(name for name in ("text", "label") if columns.count(name) > 1):
+            raise InputError(f"{path}: line 1: expected each column once; got {twice[0]} again")
         for row in rows:
             where = f"{path}: line {rows.line_num}"
             if None in row or None in row.values():

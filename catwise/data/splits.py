@@ -11,7 +11,7 @@ from catwise.data.dataset import HELD_OUT, SPLITS, Data
 from catwise.data.raw import Raw
 from catwise.data.spoil import Spoiling, spoil
 
-__all__ = ["Sizes", "split_in_four"]
+__all__ = ["Sizes", "distinct_sizes", "split_in_four"]
 
 Sizes = dict[str, int | str]  # of each split: a number, or "all" for what is left
 NOT_SPOILED = Spoiling()
@@ -60,6 +60,14 @@ def split_in_four(
         "copies_within_train": len(rows["train"]) - len(distinct),
     }
     return _take(raw, source, rows, given, flipped, card)
+
+
+def distinct_sizes(raw: Raw) -> dict[str, int]:
+    """Count the different samples of each class in the part ``all``, a copy as its first."""
+    samples, labels = raw.parts["all"]
+    first = dict(zip(reversed(_content_keys(samples)), reversed(labels.tolist()), strict=True))
+    counts_k = np.bincount(list(first.values()), minlength=len(raw.classes))
+    return dict(zip(raw.classes, counts_k.tolist(), strict=True))
 
 
 def _source_parts(raw: Raw) -> dict[str, str]:

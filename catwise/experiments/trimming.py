@@ -6,7 +6,6 @@ import numpy as np
 import torch
 
 from catwise.config.schema import Logistic, Train, Trimming
-from catwise.core.errors import InputError
 from catwise.core.losses import Batch
 from catwise.core.progress import progress
 from catwise.experiments.retraining import retrain
@@ -25,14 +24,9 @@ def run_trimming(
 ) -> dict[str, float]:
     """Remove the samples that harm every class, round by round, and beside it as many at random.
 
-    Writes the tables into ``out``, and returns the metrics. Raises InputError for a model whose
-    Hessian is not exact.
+    Writes the tables into ``out``, and returns the metrics.
     """
-    if not isinstance(train, Logistic):
-        raise InputError(
-            f"datasets.{dataset}.removal.method: expected 'top_share' for a {train.model}; "
-            "got 'trimming'"
-        )
+    assert isinstance(train, Logistic)  # as the parameters are checked
     splits, classes = read_splits(dataset, device)
     flipped_n = flipped_labels(dataset)
     part, n = splits["train"], len(splits["train"][-1])

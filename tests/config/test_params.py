@@ -129,6 +129,21 @@ def test_the_projects_own_file_is_valid():
         ("datasets.linear.prepare.source", "circle", "datasets.linear.prepare"),
         ("datasets.digits.curvature.kind", "exact", "datasets.digits.curvature"),
         (
+            "datasets.cifar10_narrow.curvature.draw",
+            "every",
+            "datasets.cifar10_narrow.curvature.samples: expected all with draw: every; got 12500",
+        ),
+        (
+            "datasets.emotion.prepare.max_length",
+            513,
+            "datasets.emotion.prepare.max_length: expected at most 512, the positions of minilm",
+        ),
+        (
+            "datasets.digits.removal",
+            {"method": "trimming", "max_rounds": 2, "seeds": 2},
+            "datasets.digits.removal.method: expected top_share for a cnn; got 'trimming'",
+        ),
+        (
             "datasets.digits.curvature.damping",
             0,
             "curvature.damping: expected greater than 0; got 0",

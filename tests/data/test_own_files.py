@@ -63,6 +63,8 @@ def test_what_is_wrong_in_a_folder_is_named(tmp_path):
     (tmp_path / "dogs" / "0.png").unlink()
     (tmp_path / "dogs" / "0.png").mkdir()
     assert_error("dogs/0.png: expected an image; got a folder")
+    with pytest.raises(InputError, match=r"dogs/0.png: expected an image; got a folder"):
+        median_side_and_colour(str(tmp_path))
     (tmp_path / "birds").mkdir()
     assert_error("expected the folders cats, dogs; got birds, cats, dogs")
 
@@ -95,6 +97,7 @@ def test_a_csv_is_read_with_quotes_commas_and_lines(tmp_path):
     [
         (b"", "line 1: expected columns text and label; got no label or text"),
         (b"text\na\n", "line 1: expected columns text and label; got no label"),
+        (b"text,label,label\n", "line 1: expected each column once; got label again"),
         (b"text,label\n", "expected rows after the header; got none"),
         (b"text,label\na,ham\nb,eggs\n", "line 3: expected a label of spam, ham; got 'eggs'"),
         (b"text,label\na,ham\nb\n", "line 3: expected 2 columns; got more or fewer"),

@@ -1,6 +1,7 @@
 """The stage on the user's own files writes the same twice, and nothing if it fails."""
 
 import hashlib
+import os
 from collections import namedtuple
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from ruamel.yaml import YAML
 from catwise.config import params
 from catwise.core.errors import InputError
 from catwise.data.dataset import SPLITS, unpack
+from catwise.data.downloads import cache_folder
 from stages import prepare
 
 ROOT = Path(__file__).parents[2]
@@ -133,6 +135,34 @@ def test_bad_data_leaves_nothing_behind():
     assert not Path("data").exists()
 
 
+@pytest.mark.usefixtures("workspace")
+def test_an_experiment_elsewhere_reads_the_files_of_the_project(tmp_path, monkeypatch):
+    prepare.main("mine")
+    card = Path("data/mine/card.json").read_bytes()
+    copy = tmp_path / "experiment"
+    copy.mkdir()
+    copy.joinpath("params.yaml").write_bytes(Path("params.yaml").read_bytes())
+    monkeypatch.setenv("DVC_ROOT", str(Path.cwd()))
+    monkeypatch.delenv("CATWISE_CACHE", raising=False)
+    monkeypatch.chdir(copy)
+    prepare.main("mine")
+    assert Path("data/mine/card.json").read_bytes() == card
+    assert cache_folder() == Path(os.environ["DVC_ROOT"], "data/.downloads")
+
+
+@pytest.mark.parametrize("workspace", ["csv"], indirect=True)
+@pytest.mark.usefixtures("workspace")
+def test_weights_that_cannot_be_had_leave_nothing_behind(monkeypatch):
+    data = prepare.load(params.load().datasets["mine"].prepare, bins=2)
+    minilm = {"vocabulary": "minilm", "vocabulary_size": 30522, "weights": "minilm"}
+    write_params(CSV | minilm, CSV["classes"])
+    monkeypatch.setattr(prepare, "load", lambda section, bins: data)
+    monkeypatch.setattr("catwise.data.bert_files.find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"^minilm: expected the package"):
+        prepare.main("mine")
+    assert not Path("data").exists()
+
+
 @pytest.mark.parametrize(
     ("section", "classes"),
     [
@@ -159,7 +189,16 @@ def test_a_section_of_each_source_is_valid(tmp_path, monkeypatch, section, class
         (CIFAR, ["car", "cat"], "figures.classes.0: expected one of airplane, automobile"),
         (CSV, ["ham", "eggs"], "figures.classes.1: expected one of spam, ham; got 'eggs'"),
         (CSV | {"classes": ["spam"]}, ["spam", "ham"], "datasets.mine.prepare.classes: expected"),
-        (CSV | {"classes": ["spam", "ham", "spam"]}, ["spam", "ham"], "expected each class once"),
+        (
+            CSV | {"classes": ["spam", "ham", "spam"]},
+            ["spam", "ham"],
+            "datasets.mine.prepare: expected each class once",
+        ),
+        (
+            FOLDER | {"colour": "rgb", "size": 11},
+            ["up", "down"],
+            "datasets.mine.prepare.size: expected 12 or more for a resnet9, which halves it thrice",
+        ),
         (
             EMOTION | {"vocabulary": "bert-base-cased"},
             ["joy", "fear"],
