@@ -1,4 +1,4 @@
-"""The house reads well: short files and functions, docstrings, no name of what is gone."""
+"""The house reads well: short files and functions, docstrings, no path of what is gone."""
 
 import ast
 import re
@@ -13,10 +13,6 @@ CODE = sorted(path for name in FOLDERS for path in (ROOT / name).rglob("*.py"))
 LONGEST_FILE, LONGEST_FUNCTION = 370, 65  # lines; of a function without its docstring
 TEXTS = (".py", ".md", ".yaml", ".yml", ".toml", ".html", ".js", ".css", ".txt")
 PATHS = r"(?<![\w/.-])(?:catwise|stages|tests|benchmarks|docs|examples)/[\w./-]*\w\.[a-z]+\b"
-GONE = (  # names that did not explain themselves
-    "answer|arms|benches|charts|digest|dual|forked|heatmaps|hyper|judges|logged|maximin|mistakes"
-    "|outcomes|plots|pool|scratch|shortage|table_claims|told|together|tracked|turns"
-)
 
 
 def relative(path: Path) -> str:
@@ -60,10 +56,6 @@ def test_modules_and_what_they_offer_have_docstrings_that_begin_with_a_sentence(
     for node in [tree, *(node for node in offered if node.name != "main")]:
         paragraph = (ast.get_docstring(node) or "").split("\n\n")[0]
         assert re.match(r"[A-Z].*[.:?]$", paragraph, re.DOTALL), getattr(node, "name", "module")
-
-
-def test_no_module_has_a_name_that_does_not_explain_itself():
-    assert [relative(path) for path in CODE if re.fullmatch(GONE, path.stem)] == []
 
 
 def test_every_file_of_the_project_that_a_text_names_exists():

@@ -128,13 +128,9 @@ def claims_of(key: str, *evidences: Evidence, benchmark: dict | None = None):
     return [claim for claim in claims(evidences, benchmark) if claim.key == key]
 
 
-def verdict(key: str, *evidences: Evidence, benchmark: dict | None = None) -> str:
+def verdict(key: str, *evidences: Evidence) -> str:
     dataset = evidences[0].results.dataset
-    (claim,) = [
-        claim
-        for claim in claims_of(key, *evidences, benchmark=benchmark)
-        if claim.dataset == dataset
-    ]
+    (claim,) = [claim for claim in claims_of(key, *evidences) if claim.dataset == dataset]
     return claim.verdict
 
 

@@ -190,13 +190,16 @@ def test_a_missing_column_is_named(tmp_path):
     assert "expected columns text and label; got sentence, label" in error_of()
 
 
-def test_a_part_of_the_original_is_taken_from_a_mirror_and_noted(tmp_path, monkeypatch):
-    monkeypatch.setitem(
-        PUBLISHED,
-        "ag_news",
-        replace(PUBLISHED["ag_news"], partial={"train": (1, 1)}),
-    )
+@pytest.fixture
+def partial_mirror(tmp_path, monkeypatch):
+    """A mirror with two of the five samples, as the catalogue says of it."""
+    few = replace(PUBLISHED["ag_news"], partial={"train": (1, 1)})
+    monkeypatch.setitem(PUBLISHED, "ag_news", few)
     text_mirror(tmp_path, train=hub_table("ag_news", ["a", "b"], [0, 1]))
+
+
+@pytest.mark.usefixtures("partial_mirror")
+def test_a_part_of_the_original_is_taken_from_a_mirror_and_noted():
     assert load_published("ag_news").notes == (
         "the mirror's train split is a part of the original: 2 of 5 samples",
     )
@@ -328,13 +331,8 @@ def test_the_hub_and_its_mirror_give_the_same(tmp_path, monkeypatch):
     assert (read.classes, read.licence) == (mirrored.classes, mirrored.licence)
 
 
+@pytest.mark.usefixtures("partial_mirror")
 def test_a_part_of_the_original_is_refused_from_the_hub(tmp_path, monkeypatch):
-    monkeypatch.setitem(
-        PUBLISHED,
-        "ag_news",
-        replace(PUBLISHED["ag_news"], partial={"train": (1, 1)}),
-    )
-    text_mirror(tmp_path, train=hub_table("ag_news", ["a", "b"], [0, 1]))
     from_folder(monkeypatch, tmp_path)
     assert "expected 5 samples, 3/2; got 2, 1/1" in error_of()
 

@@ -68,8 +68,8 @@ def runs(monkeypatch):
     return seen
 
 
-def results(jobs=JOBS, section=SECTION, threads=1, measured_on="test", stage="removal"):
-    found = list(retrained("mine", "cpu", threads, section, measured_on, jobs, stage))
+def results(jobs=JOBS):
+    found = list(retrained("mine", "cpu", 1, SECTION, "test", jobs, "removal"))
     return [
         (accuracy_k.numpy().tobytes(), loss_k.numpy().tobytes()) for accuracy_k, loss_k in found
     ]

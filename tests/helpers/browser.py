@@ -58,9 +58,9 @@ class Browser:
         assert "error" not in answer, f"{method}: {answer['error']}"
         return answer["result"]
 
-    def open(self, path: Path, width: int = 1280, height: int = 900) -> None:
-        """Open a file in a window of this size and wait until it is loaded."""
-        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+    def open(self, path: Path, width: int = 1280) -> None:
+        """Open a file in a window of this width and wait until it is loaded."""
+        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
         self.call("Emulation.setDeviceMetricsOverride", **size)
         self._loaded = False
         self.call("Page.navigate", url=path.resolve().as_uri())

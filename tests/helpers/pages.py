@@ -30,14 +30,10 @@ def chapter(results: Results) -> Chapter:
     return Chapter(results, drawings)
 
 
-def rendered(
-    results: Sequence[Results],
-    claimed: Mapping[str, Any] | None = None,
-    differences: Sequence[Sequence[str]] = (("a `word`", "<there>", "here"),),
-) -> str:
+def rendered(results: Sequence[Results], claimed: Mapping[str, Any] | None = None) -> str:
     """Render the page of these data sets, with the paper's claims and without benchmarks."""
     judged = claimed or {"claims": [claim.record() for claim in claims([], None)], "rules": RULES}
-    environment = [["processor", "a chip"]]
+    differences, environment = [("a `word`", "<there>", "here")], [["processor", "a chip"]]
     return render(Page([chapter(one) for one in results], judged, [], differences, environment))
 
 

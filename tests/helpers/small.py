@@ -27,13 +27,13 @@ def logistic(
     return model
 
 
-def conv_net(seed: int = 0) -> nn.Module:
+def conv_net() -> nn.Module:
     """Build a net in evaluation mode with strides, padding, layers without bias, and batch norm.
 
     Its batch norm has statistics of its own.
     """
     with torch.random.fork_rng():
-        torch.manual_seed(seed)
+        torch.manual_seed(0)
         net = nn.Sequential(
             nn.Conv2d(2, 4, 3, padding=1, bias=False),
             nn.BatchNorm2d(4),
@@ -67,17 +67,13 @@ def ceiling_vectors(
 
 
 def binned_vectors(
-    rng: np.random.Generator,
-    size: float,
-    n: int = 150,
-    k: int = 3,
-    bins: int = 4,
-    noise: float = 0.1,
+    rng: np.random.Generator, size: float, bins: int = 4, noise: float = 0.1
 ) -> np.ndarray:
     """Draw vectors at a ceiling, plus ``size`` of a direction that helps every class, by bins.
 
     Each bin holds an equal part, and ``noise`` of its own: (n, k, bins).
     """
+    n, k = 150, 3
     p_nk = ceiling_vectors(rng, n, k)[0] + size * rng.normal(size=(n, 1))
     return p_nk[:, :, None] / bins + noise * rng.normal(size=(n, k, bins)) / bins**0.5
 
