@@ -53,8 +53,8 @@ def headroom(p_nk: np.ndarray) -> Headroom:
     mass_k = np.abs(p_nk).sum(axis=0)
     if (mass_k == 0).any():
         raise InputError(
-            f"influence vectors: expected influence on every class; got zeros alone for class "
-            f"{mass_k.argmin()}"
+            "influence vectors: expected influence on every class; got zeros alone for class"
+            f" {mass_k.argmin()}, counted from 0; its query samples may have no loss"
         )
     n, k = p_nk.shape
     scaled_nk = p_nk * (n / mass_k)  # entries of about 1, for the solver's tolerances

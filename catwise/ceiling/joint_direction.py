@@ -65,8 +65,8 @@ def joint_direction(p_nk: np.ndarray, labels_n: np.ndarray | None = None) -> Dir
     deviation_k = centred_nk.std(axis=0)
     if not (deviation_k > 1e-12 * np.abs(p_nk).mean(axis=0)).all():
         raise InputError(
-            "influence vectors: expected some that differ; "
-            f"got equal ones on class {deviation_k.argmin()}"
+            "influence vectors: expected some that differ among the samples of a class; got equal"
+            f" ones on class {deviation_k.argmin()}, counted from 0"
         )
     scaled_nk = centred_nk / deviation_k
     n, k = scaled_nk.shape

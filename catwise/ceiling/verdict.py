@@ -1,5 +1,6 @@
 """Hold a verdict (room, a ceiling, or why nothing can be told), and say it in words."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import inf
 from typing import Any, Literal
@@ -10,7 +11,9 @@ from catwise.core.statistics import Estimate
 
 __all__ = ["Answer", "Verdict"]
 
-Answer = Literal["room", "ceiling", "too_few_samples", "not_predictive", "low_coverage"]
+Answer = Literal[
+    "room", "ceiling", "too_few_samples", "not_predictive", "not_confirmed", "low_coverage"
+]
 LARGE_FACTOR = 100  # more samples than that nobody will get
 COVERED = 0.5  # of the trained parameters; influence on fewer shows no ceiling
 SUBSETS = "retrained subsets"
@@ -34,6 +37,8 @@ class Verdict:
     factor          how many times as many ``more`` would settle it, where the answer waits for them
     coverage        the share of the trained parameters that influence covers; None if not known
     absent          classes without a training sample
+    tried           the class that gained least in trainings with the weights of a verdict of room
+    realised        what it gained there, in nats; both None where there were no such trainings
     """
 
     answer: Answer
@@ -53,6 +58,8 @@ class Verdict:
     more: Literal["validation samples", "retrained subsets"] = "validation samples"
     coverage: float | None = None
     absent: tuple[str, ...] = ()
+    tried: str | None = None
+    realised: float | None = None
 
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> "Verdict":
@@ -75,6 +82,22 @@ class Verdict:
         hidden = self.answer == "ceiling" and coverage < COVERED
         answer: Answer = "low_coverage" if hidden else self.answer
         return replace(self, answer=answer, coverage=coverage, absent=absent)
+
+    def after_training(self, classes: Sequence[str], gain_k: np.ndarray) -> "Verdict":
+        """Return a verdict of room, after trainings with its weights gave each class ``gain_k``.
+
+        P speaks of small steps, and random halves of steps in all directions. What all classes
+        should gain is one far step in one direction, in which P may fail where it predicts halves.
+        Gains are in nats.
+
+        >>> verdict = Verdict("room", Estimate(0.1, 0.05, 0.2), ("cat", "dog"), 1.0)
+        >>> verdict = verdict.after_training(["cat", "dog"], np.array([0.02, -0.01]))
+        >>> verdict.answer, verdict.tried, verdict.realised
+        ('not_confirmed', 'dog', -0.01)
+        """
+        k = int(gain_k.argmin())
+        answer: Answer = "room" if gain_k[k] > 0 else "not_confirmed"
+        return replace(self, answer=answer, tried=classes[k], realised=float(gain_k[k]))
 
     def __str__(self) -> str:
         return self.sentence
@@ -99,6 +122,12 @@ class Verdict:
                 f"cannot tell: influence covers {self._covered} % of the trained parameters, too"
                 " few to show a ceiling"
             )
+        if self.answer == "not_confirmed":
+            assert self.realised is not None
+            return (
+                "cannot tell: influence predicts that every class gains, but in trainings with such"
+                f" weights class {self.tried} lost {-self.realised:.2g} nats"
+            )
         slope, score = self.slope, self.rank_score
         if slope is None or score is None or self.loss is None or self.points is None:
             return self._of_the_mass
@@ -118,12 +147,17 @@ class Verdict:
                 f"{wrong if self.wrong else ''}"
             )
         if self.answer == "room":
-            decided = "; decided in loss, accuracy may stay as it is"
-            open_ = self.points.low <= 0 <= self.points.high
-            return (
-                f"room: every class can gain at once, class {self.worst} least, with"
-                f" {gain}{decided if open_ else ''}"
-            )
+            sentence = f"room: every class can gain at once, class {self.worst} least, with {gain}"
+            if self.points.high < 0:
+                sentence += "; decided in loss, the accuracy of a class falls"
+            elif self.points.low <= 0:
+                sentence += "; decided in loss, accuracy may stay as it is"
+            if self.realised is not None:
+                sentence += (
+                    f"; in trainings with such weights class {self.tried} gained least,"
+                    f" {self.realised:.2g} nats"
+                )
+            return sentence
         if self.answer == "ceiling":
             return (
                 f"at its ceiling: no room of {self.small_gain:g} points is shown;"
@@ -167,6 +201,8 @@ class Verdict:
                     " it, if the gain of the mixture is what it seems."
                 )
             return f"More {subsets} may settle it."
+        if self.answer == "not_confirmed":
+            return "Weights nearer to 1 may gain; `improve` judges them by new trainings."
         if self.answer == "too_few_samples":
             if self.factor is None or self.factor > LARGE_FACTOR:
                 return f"Even {LARGE_FACTOR} times as many {more} may not settle it."

@@ -28,6 +28,7 @@ ANSWERS = {  # of a verdict
     "ceiling": "at its ceiling",
     "too_few_samples": "cannot tell",
     "not_predictive": "cannot tell",
+    "not_confirmed": "cannot tell",
     "low_coverage": "cannot tell",
 }
 UNITS = {"accuracy": (100, "points"), "loss": (1, "nats")}  # factor and unit of a measure

@@ -47,7 +47,7 @@ class CheckedTraining:
         self.last: tuple[nn.Module | None, str] = (None, "")
 
     def __call__(self, weights_n: np.ndarray, seed: int) -> nn.Module:
-        model = self.function(weights_n, seed)
+        model = self.function(weights_n.copy(), seed)  # it may edit them
         if not (isinstance(model, nn.Module) and [*model.parameters()]):
             expected = "a torch module with parameters"
             raise InputError(f"{self.name}: expected {expected}; got {type(model).__name__}")

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from catwise.core.errors import InputError
 from catwise.core.fingerprint import fingerprint
 from catwise.core.losses import per_sample_loss
+from catwise.core.numbers import require_number
 from catwise.influence.layers import (
     as_matrices,
     as_parameters,
@@ -56,7 +58,15 @@ class ExactHessian:
         return list(self.shapes)
 
     def solve(self, q: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Compute v_k = H^-1 q_k, per layer (k, o, i)."""
+        """Compute v_k = H^-1 q_k, per layer (k, o, i).
+
+        Raises InputError for a Hessian that is not positive definite, whose inverse means nothing.
+        """
+        if torch.linalg.cholesky_ex(self.hessian).info:
+            raise InputError(
+                "curvature: expected a positive definite Hessian, as at an optimum with a positive"
+                " l2; got another; train on, raise l2, or take the factored curvature"
+            )
         flat_kp = torch.cat([q[name].flatten(1) for name in self.shapes], dim=1)
         return _unflatten(torch.linalg.solve(self.hessian, flat_kp.T).T, self.shapes)
 
@@ -162,6 +172,7 @@ def exact_hessian(model: nn.Module, train: Data, l2: float) -> ExactHessian:
     tensor([[ 3., -1.],
             [-1.,  3.]])
     """
+    require_number("l2", l2, 0)
     model = full_precision(model)
     layers = covered_layers(model)
     shapes = {name: matrix_shape(layer) for name, layer in layers.items()}

@@ -8,7 +8,8 @@ from torch import nn
 
 from catwise.ceiling.calibration import calibrate
 from catwise.ceiling.check import CeilingCheck
-from catwise.ceiling.decision import calibrated_check
+from catwise.ceiling.decision import SIZE, calibrated_check
+from catwise.ceiling.joint_direction import joint_weights
 from catwise.ceiling.verdict import Verdict
 from catwise.core.errors import InputError
 from catwise.core.fingerprint import fingerprint
@@ -20,6 +21,8 @@ from catwise.influence.samples import Samples
 from catwise.sharing.questions import Fitted
 
 __all__ = ["retrained_verdict"]
+
+TRIED = 2  # seeds of the trainings with the weights of a verdict of room
 
 
 def retrained_verdict(
@@ -41,7 +44,9 @@ def retrained_verdict(
     Half h is trained as ``retrain(weights_n, h)``, with weight 2 on the half (n over its size) and
     0 elsewhere, of mean 1 as the weights that the verdict is about. Half 1 has the seed of half 0,
     so that a function which ignores the weights shows itself. ``accuracy_k`` is that of the fitted
-    model on the query samples of each class.
+    model on the query samples of each class. Room is said only if the loss of every class falls on
+    these samples in trainings with the weights that promise it, beside plain ones of the same
+    seeds, ``halves`` and the next.
 
     Raises InputError where ``retrain`` returns no model of these classes, trains one on that was
     there before, returns the same model whatever the weights, or one whose losses are not finite.
@@ -57,20 +62,26 @@ def retrained_verdict(
     training = CheckedTraining(
         placed, {"train": fitted.train}, len(classes), fitted.logits, "retrain"
     )
-    for number, kept_n in progress(list(enumerate(kept_hn))):
-        model = training(kept_n / kept_n.mean(), 0 if number == 1 else number)
-        if (kept_hn[:2] != kept_hn[0]).any():  # else two halves of few samples are the same
-            training.require_other_models()
+
+    def measure(weights_n: np.ndarray, number: int, what: str) -> tuple[np.ndarray, np.ndarray]:
+        """Train with these weights and this seed; return loss and accuracy of each class."""
+        model = training(weights_n, number)
         if fingerprint(fitted.model) != fitted.fingerprint:
             raise InputError("retrain: expected a new model; got the diagnosed one, trained on")
         loss_k, right_k = _measured(model, query, len(classes), fitted)
         if not np.isfinite(loss_k).all():
             expected = "a model with finite losses"
             raise InputError(
-                f"retrain: expected {expected}; got others after half {number}; the training may "
+                f"retrain: expected {expected}; got others after {what}; the training may "
                 "have diverged"
             )
-        measured.append((loss_k, right_k))
+        return loss_k, right_k
+
+    for number, kept_n in progress(list(enumerate(kept_hn))):
+        seed_of_half = 0 if number == 1 else number
+        measured.append(measure(kept_n / kept_n.mean(), seed_of_half, f"half {number}"))
+        if (kept_hn[:2] != kept_hn[0]).any():  # else two halves of few samples are the same
+            training.require_other_models()
     loss_hk, accuracy_hk = (np.stack(values) for values in zip(*measured, strict=True))
     counts_k = np.bincount(query.labels.cpu().numpy(), minlength=len(classes))
     calibration = calibrate(
@@ -79,7 +90,14 @@ def retrained_verdict(
     verdict, _ = calibrated_check(
         check, p_nkb, labels_n, counts_k, accuracy_k, calibration, classes, small_gain
     )
-    return verdict
+    if verdict.answer != "room":
+        return verdict
+    weights_n = joint_weights(p_nkb.sum(axis=2), labels_n, size=SIZE)
+    pairs = [
+        (w_n, halves + s) for s in range(TRIED) for w_n in (np.ones_like(weights_n), weights_n)
+    ]
+    loss_jk = np.stack([measure(*pair, "its weights")[0] for pair in progress(pairs)])
+    return verdict.after_training(classes, (loss_jk[::2] - loss_jk[1::2]).mean(axis=0))
 
 
 def _measured(

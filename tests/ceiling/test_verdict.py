@@ -150,6 +150,14 @@ def test_whether_influence_predicts_is_asked_first(found):
     assert ("change dog" in verdict.sentence) == bool(verdict.wrong)
 
 
+def test_room_says_where_accuracy_does_not_follow():
+    room = decide([1, 0.8, 2])
+    assert "decided in loss" not in room.sentence
+    unsure, falls = (replace(room, points=Estimate(*ends)) for ends in ((1, -1, 2), (-2, -3, -1)))
+    assert "decided in loss, accuracy may stay as it is" in unsure.sentence
+    assert "decided in loss, the accuracy of a class falls" in falls.sentence
+
+
 def test_there_is_no_room_where_a_mixture_of_the_classes_does_not_come_true():
     """Errors of P that all query samples share leave every class's own gain as it is."""
     assert decide([1, 0.8, 2]).answer == "room"

@@ -200,6 +200,22 @@ def test_a_proposal_of_another_shape_or_without_numbers_is_named(proposal, messa
         problem.path({"mine": proposal}, judge=always)
 
 
+def test_a_proposal_edits_its_own_weights_and_nothing_else():
+    def spoil(evidence):
+        evidence.weights_n[::2] = 0
+        return evidence.weights_n
+
+    path = LeastSquares(np.random.default_rng(2)).path({"mine": spoil}, judge=always)
+    assert path.end == "none accepted"
+    np.testing.assert_array_equal(path.weights_n, 1)
+
+    def write(evidence):
+        evidence.p_nk[:] = 0
+
+    with pytest.raises(ValueError, match="read-only"):
+        LeastSquares(np.random.default_rng(2)).path({"mine": write}, judge=always)
+
+
 def test_bad_rounds_losses_and_vectors_that_are_not_finite_are_refused():
     problem = LeastSquares(np.random.default_rng(3))
     with pytest.raises(InputError, match="rounds: expected a whole number, 1 or more; got 0"):

@@ -7,6 +7,7 @@ import torch
 from safetensors.torch import load, save
 from torch.utils.data import TensorDataset
 
+from catwise.core.errors import InputError
 from catwise.influence import curvature
 from catwise.influence.factors import fit_factors
 from catwise.influence.layers import covered_layers, matrix_shape
@@ -48,6 +49,15 @@ def test_the_exact_hessian_is_that_of_the_evaluation_mode_and_restores_the_mode(
     found = curvature.exact_hessian(net.train(), small.images(9), 0.1).hessian
     torch.testing.assert_close(found, expected)
     assert all(module.training for module in net.modules())
+
+
+def test_an_exact_hessian_that_bends_downwards_is_not_solved_with(rng):
+    hessian = torch.diag(torch.tensor([1.0, -1.0]))
+    bent = curvature.ExactHessian(hessian, {"layer": (1, 2)}, 1)
+    with pytest.raises(InputError, match=r"^curvature: expected a positive definite Hessian"):
+        bent.solve({"layer": torch.ones(1, 1, 2)})
+    with pytest.raises(InputError, match=r"^l2: expected a finite number, 0 or more; got -1"):
+        curvature.exact_hessian(torch.nn.Linear(4, 3), small.blobs(rng, 9), -1)
 
 
 def test_the_exact_hessian_counts_the_samples_of_a_dataset(rng):

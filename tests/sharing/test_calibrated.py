@@ -1,13 +1,16 @@
 """A function that trains is refused in one line where it gives no new model for its weights."""
 
 from copy import deepcopy
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from catwise.ceiling.verdict import Verdict
 from catwise.core.errors import InputError
+from catwise.core.statistics import Estimate
 from catwise.diagnosis import diagnose
 from catwise.sharing import calibrated
 from tests.helpers.diagnoses import noisy
@@ -138,3 +141,52 @@ def test_an_output_that_is_no_class_is_none_in_the_accuracy_before_and_after(mon
     np.testing.assert_array_equal(answer.accuracy_k, np.bincount(query[1], right_m) / counts_k)
     np.testing.assert_array_equal(accuracies["before"], answer.accuracy_k)
     assert accuracies["after"].min() > 0.5
+
+
+@pytest.mark.parametrize("gains", [True, False])
+def test_room_is_tried_by_trainings_with_its_weights(monkeypatch, gains):
+    model, train, query = noisy()
+    room = Verdict("room", Estimate(0.1, 0.05, 0.2), ("a", "b"), 1.0)
+    estimate = Estimate(0.1, 0.05, 0.2)
+    room = replace(room, slope=estimate, rank_score=estimate, loss=estimate, points=estimate)
+    monkeypatch.setattr(calibrated, "calibrated_check", lambda *_: (room, None))
+    tried = []
+
+    def retrain(weights_n, seed):
+        if seed < 5:
+            return trained_on(deepcopy(model), weights_n)
+        tried.append((weights_n, seed))
+        again = deepcopy(model)
+        if (weights_n == 1).all() == gains:  # the worse of the two knows next to nothing
+            for part in again.parameters():
+                part.data *= 0.01
+        return again
+
+    found = diagnose(model, train, query, "abc", retrain=retrain, halves=5)
+    assert [seed for _, seed in tried] == [5, 5, 6, 6]
+    for weights_n, _ in tried[::2]:
+        np.testing.assert_array_equal(weights_n, 1)
+    for weights_n, _ in tried[1::2]:
+        np.testing.assert_array_equal(weights_n, found.weights_n)
+    verdict = found.verdict
+    if gains:
+        assert verdict.answer == "room"
+        assert f"{verdict.realised:.2g} nats" in verdict.sentence
+        assert "in trainings with such weights" in verdict.sentence
+    else:
+        assert verdict.answer == "not_confirmed"
+        assert f"class {verdict.tried} lost {-verdict.realised:.2g} nats" in verdict.sentence
+        assert verdict.remedy.startswith("Weights nearer to 1")
+
+
+def test_a_function_that_edits_its_weights_edits_its_own(monkeypatch):
+    model, seen = noisy()[0], []
+
+    def retrain(weights_n, seed):
+        seen.append(weights_n.copy())
+        again = trained_on(deepcopy(model), weights_n)
+        weights_n /= 7
+        return again
+
+    diagnose(model, *noisy()[1:], "abc", retrain=retrain, halves=5)
+    assert [weights_n.mean() for weights_n in seen] == [1] * len(seen)
