@@ -15,6 +15,7 @@ import yaml  # type: ignore[import-untyped]
 from ruamel.yaml import YAML
 
 from benchmarks.faults import fork_client
+from catwise.pipeline.provenance import ROOT
 
 __all__ = [
     "ROOT",
@@ -30,13 +31,10 @@ __all__ = [
     "run_apart",
 ]
 
-ROOT = Path(__file__).parents[2]
 SMALL: dict[str, Any] = {  # sizes at which the pipeline of two data sets takes a minute or two
     "run.datasets": ["linear", "digits"],
     "datasets.linear.prepare.train": 60,
     "datasets.linear.prepare.flips": [10, 4],
-    "datasets.linear.subsets.halves": 10,
-    "datasets.linear.subsets.removals": 10,
     "datasets.linear.removal.seeds": 2,
     "datasets.linear.ceiling.permutations": 20,
     "datasets.digits.prepare.test": 1000,  # of the 1,797 images: 197 are left to train on
@@ -48,19 +46,22 @@ SMALL: dict[str, Any] = {  # sizes at which the pipeline of two data sets takes 
     "datasets.digits.removal.seeds": 2,
     "datasets.digits.removal.controls": 1,
     "datasets.digits.improve": {
-        **{"runs": 1, "influence": ["endpoint"]},
-        **{"seeds": 2, "fresh": 2, "rounds": 1, "level": 0.05},
-        **{
-            "allowed_loss": 0.0,
-            "w_max": 2.0,
-            "trust": 1.0,
-            "proposals": ["direction"],
-            "sizes": [0.5],
-            "folds": 2,
-            "best_of": 2,
-            "baselines": "all",
-        },
-        **{"generations": 1, "population": 8},
+        "runs": 1,
+        "influence": ["endpoint"],
+        "seeds": 2,
+        "fresh": 2,
+        "rounds": 1,
+        "level": 0.05,
+        "allowed_loss": 0.0,
+        "w_max": 2.0,
+        "trust": 1.0,
+        "proposals": ["direction"],
+        "sizes": [0.5],
+        "folds": 2,
+        "best_of": 2,
+        "baselines": "all",
+        "generations": 1,
+        "population": 8,
     },
     "datasets.digits.reweight": {
         "cases": [

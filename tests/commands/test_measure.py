@@ -19,6 +19,7 @@ import yaml
 from matplotlib.figure import Figure
 from ruamel.yaml import YAML
 
+from benchmarks.faults.workspace import SMALL
 from catwise.commands import measure, publish
 from catwise.core.errors import InputError
 from catwise.figures.style import png
@@ -37,24 +38,7 @@ FEW = {
     "subsets": {"halves": 10, "removals": 0, "seeds": 1},
     "fidelity": {"kinds": ["identity"], "samples": [], "repeats": 1},
     "removal": {"seeds": 2, "controls": 2},
-    "reweight": {
-        "cases": [
-            {
-                "kind": "direct_improvement",
-                "epoch": 1,
-                "targets": "auto",
-                "recipe": "as_trained",
-                "budget": "full",
-            }
-        ],
-        "generations": 1,
-        "population": 8,
-        "seeds": 2,
-        "searches": [{"anchor": "start", "rule": "printed", "program": "linear"}],
-        "directions": [{"anchor": "end", "filter": "horizon", "query": "loss"}],
-        "sizes": [0.5],
-        "tradeoff": 2,
-    },
+    "reweight": SMALL["datasets.digits.reweight"],
     "ceiling": {"permutations": 20},
 }
 REAL_RUN = measure._run
@@ -375,3 +359,11 @@ def test_what_is_finished_can_be_carried_before_the_rest(place):
     check_and_draw()
     assert (place / "reports/carried/digits/ceiling.png").exists()
     assert not (place / "reports/carried/digits/removal.png").exists()
+
+
+def test_a_damaged_record_says_what_to_do(place):
+    path = place / "scratch/measure/digits.json"
+    path.write_text(path.read_text()[:100])
+    for options in ({}, {"plan": True}, {"start": "removal"}):
+        with pytest.raises(InputError, match=r"digits.json: expected JSON; .*; remove it, to mea"):
+            measure.main("digits", **options)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.faults.workspace import SMALL
 from benchmarks.science import weight_sources
 from catwise.config import params
 from catwise.config.schema import Improve
@@ -32,24 +33,11 @@ from stages import improve as stage
 
 ROOT = Path(__file__).parents[2]
 SECTION = Improve(
-    **{
-        "runs": 1,
+    **SMALL["datasets.digits.improve"]
+    | {
         "influence": ["endpoint", "middle", "segments", "exact"],
-        "seeds": 2,
-        "fresh": 2,
-        "rounds": 1,
-        "level": 0.05,
-        "allowed_loss": 0.0,
-    },
-    **{"w_max": 2.0, "trust": 1.0},
-    **{
         "proposals": ["direction", "square_root"],
-        "sizes": [0.5],
-        "folds": 2,
-        "best_of": 2,
-        "baselines": "all",
-    },
-    **{"generations": 1, "population": 8},
+    }
 )
 COUNTS = {"train": 60, "validation_a": 60, "validation_b": 60, "test": 60}
 

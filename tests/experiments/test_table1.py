@@ -9,6 +9,7 @@ import pytest
 import torch
 from ruamel.yaml import YAML
 
+from benchmarks.faults.workspace import SMALL
 from catwise.config import params
 from catwise.core.fingerprint import fingerprint
 from catwise.experiments import resume, reweighted_epoch
@@ -35,13 +36,7 @@ from stages import prepare, reweight, train
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
-CASE = {
-    "kind": "direct_improvement",
-    "epoch": 2,
-    "targets": "auto",
-    "recipe": "as_trained",
-    "budget": "full",
-}
+CASE = SMALL["datasets.digits.reweight"]["cases"][0] | {"epoch": 2}
 TINY = {
     "cases": [CASE, {**CASE, "kind": "course_correction", "targets": ["3"]}],
     "generations": 2,
