@@ -16,14 +16,14 @@ from catwise.config import params
 from catwise.config.schema import Epochs
 from catwise.core.losses import Batch
 from catwise.experiments.along_training import FIRST_SEED
+from catwise.experiments.retraining import train_anew
 from catwise.fidelity.subsets import HALF
-from catwise.pipeline.artifacts import load_model, new_model, read_splits, training_recipe
+from catwise.pipeline.artifacts import load_model, read_splits, training_recipe
 from catwise.pipeline.files import read_npz
-from catwise.training.epochs import epoch_rates, refresh, train_epochs
+from catwise.pipeline.provenance import ROOT
 
-__all__ = ["CASES", "Case", "Work", "one_training", "truth"]
+__all__ = ["CASES", "Case", "Work", "truth"]
 
-ROOT = Path(__file__).parents[2]
 STAGES = {  # the last that each writes
     "prepare": "data/{}/card.json",
     "train": "reports/train/{}/predicted.npz",
@@ -113,13 +113,8 @@ class Work:
         """Return the network of a run; those after the first are trained anew, as our own are."""
         if not run:
             return self.model
-        section = self.section.train
-        section = section.model_copy(update={"seed": section.seed + FIRST_SEED + run})
-        return one_training(self.dataset, section, self.train)
-
-    def rates(self) -> list[float]:
-        """Return the sum of the learning rates of each epoch."""
-        return epoch_rates(self.recipe, len(self.train[-1]))
+        seed = FIRST_SEED + run
+        return train_anew(self.section.train, self.dataset, self.train, seed).eval()
 
     def of_class(self, k: int) -> Batch:
         """Return the query samples of a class."""
@@ -133,15 +128,6 @@ class Work:
         """Return the logits of a network, without gradients."""
         with torch.no_grad():
             return model(x)
-
-
-def one_training(dataset: str, section: Any, train: Batch) -> nn.Module:
-    """Train from the start, and return the network in evaluation mode."""
-    model, recipe = new_model(dataset, section, train), training_recipe(section)
-    for _ in train_epochs(model, train, recipe):
-        pass
-    refresh(model, train, recipe)
-    return model.eval()
 
 
 def truth(dataset: str) -> dict[str, np.ndarray]:

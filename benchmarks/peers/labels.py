@@ -8,7 +8,8 @@ import torch.nn.functional as F
 from sklearn.model_selection import StratifiedKFold
 from torch import Tensor
 
-from benchmarks.peers.case import Work, one_training
+from benchmarks.peers.case import Work
+from catwise.experiments.retraining import train_anew
 
 __all__ = ["LABELS"]
 
@@ -50,7 +51,7 @@ def self_confidence(work: Work) -> np.ndarray:
     p_nk = np.zeros((len(y), work.k))
     folds = StratifiedKFold(FOLDS, shuffle=True, random_state=0)
     for seen, unseen in folds.split(np.zeros(len(y)), y.numpy()):
-        model = one_training(work.dataset, work.section.train, (x[seen], y[seen]))
+        model = train_anew(work.section.train, work.dataset, (x[seen], y[seen])).eval()
         p_nk[unseen] = work.logits(model, x[unseen]).softmax(1).numpy()
     return get_label_quality_scores(y.numpy(), p_nk, method="self_confidence")
 

@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from benchmarks.peers.case import Work
 from catwise.influence import kronfluence_reference
+from catwise.training.epochs import epoch_rates
 
 __all__ = ["LIBRARIES"]
 
@@ -40,7 +41,8 @@ def captum_tracin(work: Work) -> Tensor:
     """Sum products of gradients over checkpoints, weighted by their learning rates (TracInCP)."""
     from captum.influence import TracInCP
 
-    last, rates = work.recipe.epochs, work.rates()
+    last = work.recipe.epochs
+    rates = epoch_rates(work.recipe, len(work.train[-1]))
 
     def load(model: nn.Module, epoch: str) -> float:
         model.load_state_dict(work.at(int(epoch)).state_dict())

@@ -30,13 +30,15 @@ from scipy.stats import rankdata
 
 from benchmarks import command
 from benchmarks.machine import machine
-from benchmarks.peers.case import CASES, ROOT, Case, Work, one_training, truth
+from benchmarks.peers.case import CASES, Case, Work, truth
 from benchmarks.peers.labels import LABELS
 from benchmarks.peers.libraries import LIBRARIES
 from benchmarks.peers.ours import OURS
 from benchmarks.processes import apart, held, reset_peak
 from catwise.core.fingerprint import fingerprint
+from catwise.experiments.retraining import train_anew
 from catwise.fidelity.scores import scores
+from catwise.pipeline.provenance import ROOT
 
 __all__ = ["METHODS", "compare", "flip_auc", "main"]
 
@@ -133,7 +135,7 @@ def _train(case: Case) -> float:
     case.enter()
     work = Work(case)
     start = time.process_time()
-    one_training(work.dataset, work.section.train, work.train)
+    train_anew(work.section.train, work.dataset, work.train)
     return time.process_time() - start
 
 

@@ -20,7 +20,6 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,6 +28,7 @@ import torch
 from benchmarks import command
 from benchmarks.cases import CASES, Case, load
 from benchmarks.machine import machine
+from benchmarks.processes import held, reset_peak
 from catwise.influence import kronfluence_reference, vectors
 from catwise.influence.factors import fit_factors
 from catwise.influence.layers import covered_layers, matrix_shape
@@ -179,23 +179,15 @@ def _timed(call: Callable[[], Any]) -> dict[str, float]:
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
     else:
-        Path("/proc/self/clear_refs").write_text("5")  # resets VmHWM
-        before = _status("VmRSS")
+        reset_peak()
+        before = held("VmRSS")
     start = time.perf_counter()
     call()
     if cuda:
         torch.cuda.synchronize()
     seconds = time.perf_counter() - start
-    peak = torch.cuda.max_memory_allocated() if cuda else _status("VmHWM")
+    peak = torch.cuda.max_memory_allocated() if cuda else held("VmHWM")
     return {"seconds": seconds, "peak bytes": peak - before}
-
-
-def _status(key: str) -> int:
-    """Return a number of bytes that Linux tells of this process."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(f"{key}:"):
-            return 1024 * int(line.split()[1])
-    raise KeyError(key)
 
 
 if __name__ == "__main__":

@@ -13,8 +13,6 @@ figures with intervals from 8 bins, and a null of 40 draws. The result is writte
 reports/benchmarks/linear_program.json, if not told otherwise.
 """
 
-import os
-import platform
 import sys
 import time
 from collections.abc import Callable
@@ -27,10 +25,10 @@ import scipy
 from scipy.optimize import linprog
 
 from benchmarks import command
+from benchmarks.machine import machine
 from catwise.ceiling.check import check_ceiling
 from catwise.ceiling.crossfit import permutation_null
 from catwise.ceiling.headroom import headroom
-from catwise.pipeline.environment import processor
 from catwise.pipeline.files import read_npz
 from catwise.reweighting.candidates import beta_floors, printed_floors
 from catwise.reweighting.linear_program import Program
@@ -199,15 +197,7 @@ def main() -> None:
     solved = headrooms(options.quick)
     for row in solved:
         print(row, file=sys.stderr)
-    about = {
-        "cpu": processor(),
-        "cores": os.cpu_count(),
-        "threads": os.environ.get("OMP_NUM_THREADS", "unset"),
-        "load_at_end": os.getloadavg()[0],
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "scipy": scipy.__version__,
-    }
+    about = {**machine("cpu"), "scipy": scipy.__version__}
     command.write(options.out, {"about": about, "rows": rows, "headrooms": solved})
 
 
