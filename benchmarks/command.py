@@ -30,15 +30,22 @@ def add_out(to: argparse.ArgumentParser, out: str | Path) -> None:
     to.add_argument("out", nargs="?", type=Path, default=Path("reports", "benchmarks", out))
 
 
-def by_dataset(doc: str | None, out: str, measure: Callable[[str], Any]) -> None:
-    """Measure the data sets of the command line; write a part for each, and keep the others."""
+def by_dataset(
+    doc: str | None, out: str, measure: Callable[..., Any], **options: dict[str, Any]
+) -> None:
+    """Measure the data sets of the command line; write a part for each, and keep the others.
+
+    ``options`` are the settings of further arguments by their names, which ``measure`` takes.
+    """
     command = parser(doc)
     command.add_argument("datasets", nargs="+")
     command.add_argument("--out", type=Path, default=Path("reports", "benchmarks", out))
+    for name, settings in options.items():
+        command.add_argument(f"--{name}", **settings)
     arguments = command.parse_args()
     parts = read(arguments.out)
     for dataset in arguments.datasets:
-        parts[dataset] = measure(dataset)
+        parts[dataset] = measure(dataset, **{name: getattr(arguments, name) for name in options})
         write(arguments.out, parts)
 
 

@@ -107,14 +107,8 @@ def _beside(moving_koi: Tensor, fixed_koi: Tensor) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = command.parser(__doc__)
-    parser.add_argument("dataset")
-    parser.add_argument("--seeds", type=int, default=5, help="trainings with each weights, or 0")
-    command.add_out(parser, "batch_norm.json")
-    arguments = parser.parse_args()
-    parts = command.read(arguments.out)
-    parts[arguments.dataset] = compare(arguments.dataset, arguments.seeds)
-    command.write(arguments.out, parts)
+    seeds = {"type": int, "default": 5, "help": "trainings with each weights, or 0"}
+    command.by_dataset(__doc__, "batch_norm.json", compare, seeds=seeds)
 
 
 if __name__ == "__main__":

@@ -73,15 +73,7 @@ def scores_of(
 
 
 def main() -> None:
-    parser = command.parser(__doc__)
-    parser.add_argument("dataset")
-    parser.add_argument("--halves", type=int)
-    parser.add_argument("--seeds", type=int)
-    command.add_out(parser, "halves.json")
-    arguments = parser.parse_args()
-    parts = command.read(arguments.out)
-    parts[arguments.dataset] = compare(arguments.dataset, arguments.halves, arguments.seeds)
-    command.write(arguments.out, parts)
+    command.by_dataset(__doc__, "halves.json", compare, halves={"type": int}, seeds={"type": int})
 
 
 if __name__ == "__main__":

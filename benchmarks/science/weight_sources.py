@@ -29,7 +29,6 @@ The working directory is the repository, or the workspace of a measured data set
 written to reports/benchmarks/weight_sources.json, a part for each data set.
 """
 
-import json
 import math
 from dataclasses import asdict
 from pathlib import Path
@@ -67,18 +66,9 @@ FIRST, FRESH = 4000, 5000  # the first seeds of P and of the table, which no sta
 
 
 def main() -> None:
-    parser = command.parser(__doc__)
-    parser.add_argument("datasets", nargs="+")
-    parser.add_argument("--runs", type=int, default=4, help="trainings that P is averaged over")
-    parser.add_argument("--seeds", type=int, default=10, help="trainings of each row of the table")
-    parser.add_argument("--out", type=Path, default=Path("reports/benchmarks/weight_sources.json"))
-    arguments = parser.parse_args()
-    results = command.read(arguments.out)
-    for dataset in arguments.datasets:
-        result = compare(dataset, arguments.runs, arguments.seeds)
-        results[dataset] = result | {"machine": machine(settings(dataset).device)}
-        print(json.dumps({dataset: result}, indent=1))
-    command.write(arguments.out, results)
+    runs = {"type": int, "default": 4, "help": "trainings that P is averaged over"}
+    seeds = {"type": int, "default": 10, "help": "trainings of each row of the table"}
+    command.by_dataset(__doc__, "weight_sources.json", compare, runs=runs, seeds=seeds)
 
 
 def compare(dataset: str, runs: int, seeds: int) -> dict[str, Any]:
@@ -121,7 +111,7 @@ def compare(dataset: str, runs: int, seeds: int) -> dict[str, Any]:
             }
     return {
         **{"runs": runs, "seeds": seeds, "rows": rows, "LDS": _predicted(dataset, sources)},
-        "reach": _reach(dataset, parameters),
+        **{"reach": _reach(dataset, parameters), "machine": machine(parameters.device)},
     }
 
 
