@@ -10,7 +10,6 @@ import os
 import re
 import time
 import warnings
-from collections.abc import Sequence
 from contextlib import nullcontext
 from functools import partial
 from math import ceil
@@ -258,22 +257,15 @@ def improved(
 
 def about(data: Data, history: list[dict[str, Any]]) -> str:
     """Say in a sentence whose ceiling it is: that of the classifier, and how good that is."""
-    mean, worst = last_accuracy(history, data.classes)
+    last = history[-len(data.classes) :]
+    worst = min(last, key=lambda row: row["accuracy"])
+    mean = np.mean([row["accuracy"] for row in last])
     return (
         f"This is the ceiling of a small classifier that was trained from scratch on"
         f" {len(data.y['train'])} samples, and that another one may not share. Its test accuracy is"
         f" {100 * mean:.1f} % on average over the classes, and {100 * worst['accuracy']:.1f} % in"
         f" the worst class, {worst['class']}."
     )
-
-
-def last_accuracy(
-    history: list[dict[str, Any]], classes: Sequence[str]
-) -> tuple[float, dict[str, Any]]:
-    """Return the mean accuracy of the classes at the end of training, and the row of the worst."""
-    last = history[-len(classes) :]
-    mean = float(np.mean([row["accuracy"] for row in last]))
-    return mean, min(last, key=lambda row: row["accuracy"])
 
 
 def label_issues(diagnosis: Diagnosis, data: Data, margin_n: np.ndarray) -> pd.DataFrame:
@@ -307,7 +299,9 @@ def show(
     summary: list[str],
 ) -> None:
     """Print the verdict, the accuracy of the classes, and the samples to look at."""
-    mean, worst = last_accuracy(history, data.classes)
+    last = history[-len(data.classes) :]
+    worst = min(last, key=lambda row: row["accuracy"])
+    mean = np.mean([row["accuracy"] for row in last])
     first, second = diagnosis.ceiling.blocking
     print(*summary, f"verdict: {diagnosis.verdict}", sep="\n")
     if "influence mass" in diagnosis.verdict.sentence:
