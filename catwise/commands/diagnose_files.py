@@ -114,7 +114,8 @@ def _diagnose(
         "mask": bert.real_positions if is_text else None,
         "batch_size": classifier.at_once,
     }
-    pool = open_workers() if os.environ.get("CATWISE_WORKERS") else nullcontext()
+    on_cpu = not batches["train"][-1].is_cuda
+    pool = open_workers() if on_cpu and os.environ.get("CATWISE_WORKERS") else nullcontext()
     with pool as workers:
         diagnosis = diagnose(
             model,
@@ -209,10 +210,8 @@ def read(path: str, classes: list[str]) -> tuple[Data, Classifier, dict[str, int
     _require_enough(path, sizes, "different samples")
     data = splits.split_in_four(np.random.default_rng(0), raw, split_sizes(sizes))
     if kind == "text":
-        data = encoding.encode_texts(data, MAX_LENGTH, VOCABULARY, None)
-    else:
-        data = encoding.measure_channels(data)
-    return data, CLASSIFIERS[kind], sizes
+        return encoding.encode_texts(data, MAX_LENGTH, VOCABULARY, None), CLASSIFIERS[kind], sizes
+    return encoding.measure_channels(data), CLASSIFIERS[kind], sizes
 
 
 def tensors(data: Data) -> dict[str, Batch]:

@@ -47,10 +47,12 @@ def precision(kind: Precision, device: str) -> Iterator[None]:
     """
     if kind == "auto":
         kind = resolve_precision(kind, device)
-    before = torch.get_float32_matmul_precision()
+    before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
     torch.set_float32_matmul_precision("highest" if kind == "float32" else "high")
+    torch.backends.cudnn.allow_tf32 = kind != "float32"  # of convolutions
     try:
         with torch.autocast(device, torch.bfloat16, enabled=kind == "bfloat16"):
             yield
     finally:
-        torch.set_float32_matmul_precision(before)
+        torch.set_float32_matmul_precision(before[0])
+        torch.backends.cudnn.allow_tf32 = before[1]

@@ -134,7 +134,7 @@ def vectors_of(
     """Compute P (n, classes * bins) of each kind from the states of one training, by epoch.
 
     ``weights_n`` are those of the training, None for ones. The curvature is that of all samples
-    with weight 1.
+    with weight 1. The last layer, which is cheap, and exact derivatives are in float32 always.
     """
     (splits, classes), section = cached_splits(along.dataset, along.device), along.influence
     part, query = splits["train"], splits["validation_a"]
@@ -142,7 +142,8 @@ def vectors_of(
     about = (part, query, groups, len(classes) * section.bins)
     vectors = {}
     for kind in kinds:
-        with precision(section.precision, part[-1].device.type):
+        passes = "float32" if kind in ("last_layer", "exact") else section.precision
+        with precision(passes, part[-1].device.type):
             if kind in ("endpoint", "endpoint_fixed", "middle"):
                 epoch = _middle(along) if kind == "middle" else along.train.epochs
                 fixed: dict[str, Any] = {}

@@ -9,6 +9,8 @@ import time
 from dataclasses import dataclass
 from typing import Any, get_args
 
+import torch
+
 from catwise.config.schema import (
     Baseline,
     DataSet,
@@ -20,6 +22,7 @@ from catwise.config.schema import (
     TopShare,
 )
 from catwise.core.errors import InputError
+from catwise.core.losses import Batch
 from catwise.experiments.cases import within_budget
 from catwise.experiments.table1 import ELITE
 from catwise.fidelity.subsets import SHARE
@@ -163,15 +166,22 @@ def time_steps(dataset: str, parameters: DataSet) -> Speed:
     optimizer = epochs.new_optimizer(model, recipe)
     ends = []
     for epoch in (1, 2):
-        begin = time.perf_counter()
+        begin = _now(part)
         epochs.train_epoch(model, optimizer, part, recipe, epoch)
-        middle = time.perf_counter()
+        middle = _now(part)
         evaluate.logits(model, part, recipe)
-        ends.append((middle - begin, time.perf_counter() - middle))
+        ends.append((middle - begin, _now(part) - middle))
     trained, measured = ends[-1]
     n = len(part[-1])
     steps = max(1, n // recipe.batch_size) * min(recipe.batch_size, n)
     return Speed(trained / steps, measured / n)
+
+
+def _now(part: Batch) -> float:
+    """Return the time at which all work on the device of a batch is done."""
+    if part[-1].is_cuda:
+        torch.cuda.synchronize()
+    return time.perf_counter()
 
 
 def hours_left(piece: Pieces, done: int, seconds: list[float], speed: Speed, workers: int) -> float:

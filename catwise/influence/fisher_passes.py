@@ -41,7 +41,7 @@ class _PairBatch:
     def __init__(
         self, train: Samples, pairs: Pairs, members: Tensor, logits: Logits, mask: Mask
     ) -> None:
-        device = train.labels.device
+        device, members = train.labels.device, members.to(pairs.rows.device)
         self.samples = pairs.rows[members].to(device)
         *inputs, _ = train.rows(self.samples)
         self.batch: Batch = (*inputs, pairs.labels[members].to(device))

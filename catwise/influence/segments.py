@@ -144,7 +144,8 @@ def influence_by_segments(
     v = group_gradients(model, query, groups, num_groups, **about, **passes)
     p_nk = torch.zeros(len(train), num_groups).to(next(iter(v.values())))
     for segment in reversed(segments):
-        gathered, v = _through(segment, v)
+        with torch.autocast(train.labels.device.type, enabled=False):
+            gathered, v = _through(segment, v)
         p_nk += directional_derivatives(
             segment.model, train, gathered, loss=loss, moving=moving(segment.model), **passes
         )

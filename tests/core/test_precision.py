@@ -23,6 +23,14 @@ def test_bfloat16_is_refused_where_it_is_only_imitated(monkeypatch):
         resolve_precision("bfloat16", "cpu")
 
 
+def test_convolutions_too_are_whole_in_float32_and_the_setting_is_put_back():
+    before = torch.backends.cudnn.allow_tf32
+    for kind in ("float32", "tf32"):
+        with precision.precision(kind, "cpu"):
+            assert torch.backends.cudnn.allow_tf32 == (kind == "tf32")
+        assert torch.backends.cudnn.allow_tf32 == before
+
+
 @pytest.mark.parametrize("feature", ["_is_avx512_bf16_supported", "_is_amx_tile_supported"])
 def test_either_feature_of_a_processor_is_enough(monkeypatch, feature):
     for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):

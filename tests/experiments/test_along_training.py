@@ -1,5 +1,6 @@
 """Tests of P of several kinds from the states of one training."""
 
+import pytest
 import torch
 
 from benchmarks.faults.workspace import ROOT
@@ -41,6 +42,27 @@ def test_statistics_and_augmentations_are_those_of_the_section_but_where_a_kind_
         torch.testing.assert_close(vectors["endpoint_fixed"], expected("fixed", draws))
     assert not torch.allclose(expected("moving", 2), expected("fixed", 2), rtol=0.1)
     assert not torch.allclose(expected("moving", 2), expected("moving", 0), rtol=0.1)
+
+
+@pytest.mark.parametrize("kind", ["endpoint", "middle", "last_layer"])
+def test_lower_precision_is_near(monkeypatch, kind):
+    monkeypatch.setattr("catwise.core.precision.has_bfloat16", lambda device: True)
+    splits = {name: small.images(24, seed) for seed, name in enumerate(("train", "validation_a"))}
+    splits = {name: (x.float(), y) for name, (x, y) in splits.items()}
+    monkeypatch.setattr(along_training, "cached_splits", lambda *_: (splits, list("abc")))
+    section = load(ROOT / "params.yaml").datasets["cifar10_rehearsal"]
+    curvature = section.curvature.model_copy(update={"samples": "all"})
+    state, epochs = State(small.conv_net().float(), {}), section.train.epochs
+    found = {}
+    for passes in ("float32", "bfloat16"):
+        changes = {"bins": 1, "augmentations": 0, "precision": passes}
+        influence = section.influence.model_copy(update=changes)
+        along = Along("any", "cpu", 1, section.train, curvature, influence)
+        found[passes] = vectors_of(along, {epochs: state, epochs // 2: state}, [kind])[kind]
+    whole, lowered = found["float32"], found["bfloat16"]
+    assert lowered.dtype == torch.float32
+    assert float((lowered - whole).norm() / whole.norm()) < 0.1
+    assert torch.equal(lowered, whole) == (kind == "last_layer")  # which is in float32 always
 
 
 def test_exact_vectors_are_of_classes_measured_with_the_statistics_of_the_end(monkeypatch):

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from catwise.core.errors import InputError
+from catwise.core.precision import precision
 from catwise.influence.curvature import ExactHessian, FactoredCurvature
 from catwise.influence.factors import fit_factors
 from catwise.influence.segments import Segment, influence_by_segments
@@ -18,6 +19,7 @@ from catwise.influence.vectors import (
     group_gradients,
     influence_vectors,
 )
+from tests.helpers import small
 
 N, K, FEATURES = 10, 3, 4
 RATES = [0.05, 0.2, 0.3, 0.1, 0.02, 0.1, 0.2]
@@ -114,6 +116,23 @@ def test_where_the_loss_curves_downwards_a_segment_is_gradient_flow_too(setting)
     v = {"": (q.flatten(1) @ torch.linalg.solve(dense, flow) / N).view_as(q)}
     expected = directional_derivatives(model, train, v, batch_size=4)
     torch.testing.assert_close(p_nk, expected, rtol=1e-9, atol=1e-12)  # rounding of the eigenbasis
+
+
+def test_a_segment_in_lower_precision_is_near():
+    train, query = ((x.float(), y) for x, y in (small.images(24), small.images(12, seed=1)))
+    model = small.conv_net().float()
+    fitted = fit_factors(model, train, kind="ekfac", damping=0.1, seed=0, batch_size=24)
+
+    def found():
+        segment = Segment(model, fitted, [0.1] * 30)
+        about = (train, query, query[-1], K)
+        return influence_by_segments(model, [segment, segment], *about, batch_size=24)
+
+    whole = found()
+    with precision("bfloat16", "cpu"):
+        lowered = found()
+    assert lowered.dtype == torch.float32
+    assert 0 < float((lowered - whole).norm() / whole.norm()) < 0.1
 
 
 def test_one_endless_segment_at_the_end_is_the_influence_at_the_last_checkpoint(setting):
