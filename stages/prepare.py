@@ -26,8 +26,8 @@ def main(dataset: str) -> None:
     prepare = parameters.prepare
     with section_errors(dataset, "prepare", prepare):
         data = load(prepare, parameters.influence.bins)
-    kept = getattr(prepare, "weights", "none")
-    weights = bert_files.weights(kept) if kept != "none" else {}  # all downloads before any output
+    pretrained = getattr(prepare, "weights", "none")  # downloaded before anything is written
+    weights = bert_files.weights(pretrained) if pretrained != "none" else {}
     arrays = data.arrays()
     digest = hashlib.sha256()
     for name, array in sorted(arrays.items()):

@@ -37,8 +37,8 @@ class Verdict:
     factor          how many times as many ``more`` would settle it, where the answer waits for them
     coverage        the share of the trained parameters that influence covers; None if not known
     absent          classes without a training sample
-    tried           the class that gained least in trainings with the weights of a verdict of room
-    realised        what it gained there, in nats; both None where there were no such trainings
+    trial_class     the class that gained least in trainings with the weights of a verdict of room
+    trial_gain      what it gained there, in nats; both None where there were no such trainings
     """
 
     answer: Answer
@@ -58,8 +58,8 @@ class Verdict:
     more: Literal["validation samples", "retrained subsets"] = "validation samples"
     coverage: float | None = None
     absent: tuple[str, ...] = ()
-    tried: str | None = None
-    realised: float | None = None
+    trial_class: str | None = None
+    trial_gain: float | None = None
 
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> "Verdict":
@@ -92,12 +92,12 @@ class Verdict:
 
         >>> verdict = Verdict("room", Estimate(0.1, 0.05, 0.2), ("cat", "dog"), 1.0)
         >>> verdict = verdict.after_training(["cat", "dog"], np.array([0.02, -0.01]))
-        >>> verdict.answer, verdict.tried, verdict.realised
+        >>> verdict.answer, verdict.trial_class, verdict.trial_gain
         ('not_confirmed', 'dog', -0.01)
         """
         k = int(gain_k.argmin())
         answer: Answer = "room" if gain_k[k] > 0 else "not_confirmed"
-        return replace(self, answer=answer, tried=classes[k], realised=float(gain_k[k]))
+        return replace(self, answer=answer, trial_class=classes[k], trial_gain=float(gain_k[k]))
 
     def __str__(self) -> str:
         return self.sentence
@@ -123,10 +123,10 @@ class Verdict:
                 " few to show a ceiling"
             )
         if self.answer == "not_confirmed":
-            assert self.realised is not None
+            assert self.trial_gain is not None
             return (
                 "cannot tell: influence predicts that every class gains, but in trainings with such"
-                f" weights class {self.tried} lost {-self.realised:.2g} nats"
+                f" weights class {self.trial_class} lost {-self.trial_gain:.2g} nats"
             )
         slope, score = self.slope, self.rank_score
         if slope is None or score is None or self.loss is None or self.points is None:
@@ -152,10 +152,10 @@ class Verdict:
                 sentence += "; decided in loss, the accuracy of a class falls"
             elif self.points.low <= 0:
                 sentence += "; decided in loss, accuracy may stay as it is"
-            if self.realised is not None:
+            if self.trial_gain is not None:
                 sentence += (
-                    f"; in trainings with such weights class {self.tried} gained least,"
-                    f" {self.realised:.2g} nats"
+                    f"; in trainings with such weights class {self.trial_class} gained least,"
+                    f" {self.trial_gain:.2g} nats"
                 )
             return sentence
         if self.answer == "ceiling":

@@ -107,7 +107,7 @@ def _sizes(dataset: DataSet) -> Iterator[Problem]:
         yield "prepare.max_length", expected, str(prepare.max_length)
 
 
-def _drawn(dataset: DataSet) -> Iterator[Problem]:
+def _pairs(dataset: DataSet) -> Iterator[Problem]:
     """Check that pairs are counted only where they are drawn."""
     section = dataset.curvature
     if isinstance(section, Factored) and section.draw == "every" and section.samples != "all":
@@ -197,7 +197,7 @@ def _cases(dataset: DataSet) -> Iterator[Problem]:
         needs_next = case.kind == "course_correction" or case.recipe == "as_trained"
         last = dataset.train.epochs - (1 if needs_next else 0)
         if case.epoch == "auto" and dataset.train.epochs < 3:
-            expected = "a number with fewer than three epochs of training, of which none falls"
+            expected = "a number where fewer than 3 epochs are trained"
             yield f"{key}.epoch", expected, "'auto'"
         if case.epoch != "auto" and case.epoch > last:
             yield f"{key}.epoch", f"at most {last}", str(case.epoch)
@@ -225,7 +225,7 @@ CHECKS = (
     _device,
     _refresh,
     _sizes,
-    _drawn,
+    _pairs,
     _removal,
     _exact,
     _earlier,

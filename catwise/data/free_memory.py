@@ -16,8 +16,8 @@ def free_memory(device: torch.device) -> int:
     In a container the smaller of what its limit leaves and what the machine has counts.
     """
     if device.type == "cuda":
-        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        return torch.cuda.mem_get_info(device)[0] + kept  # by torch, for what comes next
+        cache = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + cache  # by torch, for what comes next
     if not MEMORY.exists():
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
     lines = dict(line.split(":") for line in MEMORY.read_text().splitlines())

@@ -139,8 +139,10 @@ def _csv_rows(path: str) -> Iterator[tuple[int, str, str]]:
                 f"{path}: line 1: expected columns text and label; got no {' or '.join(missing)}"
                 "; for a table of features use the library, see docs/own-data.md"
             )
-        if twice := sorted(name for name in ("text", "label") if columns.count(name) > 1):
-            raise InputError(f"{path}: line 1: expected each column once; got {twice[0]} again")
+        if duplicates := sorted(name for name in ("text", "label") if columns.count(name) > 1):
+            raise InputError(
+                f"{path}: line 1: expected each column once; got {duplicates[0]} again"
+            )
         for row in rows:
             where = f"{path}: line {rows.line_num}"
             if None in row or None in row.values():

@@ -142,8 +142,8 @@ def vectors_of(
     about = (part, query, groups, len(classes) * section.bins)
     vectors = {}
     for kind in kinds:
-        passes = "float32" if kind in ("last_layer", "exact") else section.precision
-        with precision(passes, part[-1].device.type):
+        number_format = "float32" if kind in ("last_layer", "exact") else section.precision
+        with precision(number_format, part[-1].device.type):
             if kind in ("endpoint", "endpoint_fixed", "middle"):
                 epoch = _middle(along) if kind == "middle" else along.train.epochs
                 fixed: dict[str, Any] = {}

@@ -55,7 +55,7 @@ def unrolled_epoch(
     Batch norm takes the statistics of each batch, as in training. The classes are measured with the
     running statistics that were refreshed at the end of the same epoch.
     """
-    part, queried = splits["train"], splits["validation_a"]
+    part, validation = splits["train"], splits["validation_a"]
     recipe = replace(
         start.recipe,
         seed=start.recipe.seed + seed,
@@ -67,7 +67,7 @@ def unrolled_epoch(
     rates = epochs.learning_rates(recipe, start.epoch + 1, len(part[-1]))
     steps = [Step(batch, rows, rate) for (rows, batch), rate in zip(batches, rates, strict=True)]
     model = load_model(start.dataset, start.train, part, start.epoch)
-    weights = torch.from_numpy(np.asarray(weights_n, dtype=np.float32)).to(queried[-1].device)
+    weights = torch.from_numpy(np.asarray(weights_n, dtype=np.float32)).to(validation[-1].device)
     if has_batch_norm(model):
         with_refresh = replace(recipe, refresh=recipe.refresh or len(steps))
         end = next_epoch(replace(start, recipe=with_refresh), part, weights)
@@ -76,8 +76,8 @@ def unrolled_epoch(
         model,
         steps,
         len(part[-1]),
-        queried,
-        queried[-1],
+        validation,
+        validation[-1],
         num_classes,
         weight_decay=recipe.weight_decay,
         weights=weights,

@@ -171,7 +171,7 @@ def proposed(
     weights: dict[str, np.ndarray] = {}
     left_out: dict[str, str] = {}
     for name, proposal in proposals.items():
-        x_n, where = np.asarray(proposal(_shown(evidence)), dtype=float), f"proposal {name!r}"
+        x_n, where = np.asarray(proposal(_view(evidence)), dtype=float), f"proposal {name!r}"
         if x_n.shape != evidence.weights_n.shape:
             expected = f"a weight for each of the {len(evidence.weights_n)} training samples"
             raise InputError(f"{where}: expected {expected}; got shape {x_n.shape}")
@@ -187,15 +187,21 @@ def proposed(
     return weights, left_out
 
 
-def _shown(evidence: Evidence) -> Evidence:
+def _view(evidence: Evidence) -> Evidence:
     """Return the evidence for a proposal, which may edit the weights, and nothing else."""
-    arrays = {name: array for name, array in vars(evidence).items() if name != "by_kind"}
-    views = {name: array if array is None else array.view() for name, array in arrays.items()}
-    kinds = {name: array.view() for name, array in evidence.by_kind.items()}
-    for array in (*views.values(), *kinds.values()):
-        if array is not None:
-            array.flags.writeable = False
-    return Evidence(**views | {"weights_n": evidence.weights_n.copy()}, by_kind=kinds)
+
+    def view(array: np.ndarray) -> np.ndarray:
+        return np.broadcast_to(array, array.shape)  # read-only
+
+    margin_n, counts_k = evidence.margin_n, evidence.counts_k
+    return Evidence(
+        view(evidence.p_nk),
+        view(evidence.labels_n),
+        evidence.weights_n.copy(),
+        {name: view(p_nk) for name, p_nk in evidence.by_kind.items()},
+        None if counts_k is None else view(counts_k),
+        None if margin_n is None else view(margin_n),
+    )
 
 
 def _trials(

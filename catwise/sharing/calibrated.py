@@ -1,4 +1,4 @@
-"""Calibrate a diagnosis with a function that trains: again on random halves, measured by class."""
+"""Calibrate a diagnosis with a function that trains: again on random halves, answers by class."""
 
 from collections.abc import Sequence
 
@@ -22,7 +22,7 @@ from catwise.sharing.questions import Fitted
 
 __all__ = ["retrained_verdict"]
 
-TRIED = 2  # seeds of the trainings with the weights of a verdict of room
+TRIAL_SEEDS = 2  # seeds of the trainings with the weights of a verdict of room
 
 
 def retrained_verdict(
@@ -53,7 +53,7 @@ def retrained_verdict(
     """
     labels_n = fitted.train.labels.cpu().numpy()
     kept_hn = halves_of_labels(labels_n, halves, np.random.default_rng(seed))
-    like, measured = next(fitted.model.parameters()), []
+    like, answers = next(fitted.model.parameters()), []
 
     def placed(weights_n: np.ndarray, number: int) -> nn.Module:
         model = retrain(weights_n, number)
@@ -63,12 +63,12 @@ def retrained_verdict(
         placed, {"train": fitted.train}, len(classes), fitted.logits, "retrain"
     )
 
-    def measure(weights_n: np.ndarray, number: int, what: str) -> tuple[np.ndarray, np.ndarray]:
+    def train(weights_n: np.ndarray, number: int, what: str) -> tuple[np.ndarray, np.ndarray]:
         """Train with these weights and this seed; return loss and accuracy of each class."""
         model = training(weights_n, number)
         if fingerprint(fitted.model) != fitted.fingerprint:
             raise InputError("retrain: expected a new model; got the diagnosed one, trained on")
-        loss_k, right_k = _measured(model, query, len(classes), fitted)
+        loss_k, right_k = _loss_and_accuracy(model, query, len(classes), fitted)
         if not np.isfinite(loss_k).all():
             expected = "a model with finite losses"
             raise InputError(
@@ -79,10 +79,10 @@ def retrained_verdict(
 
     for number, kept_n in progress(list(enumerate(kept_hn))):
         seed_of_half = 0 if number == 1 else number
-        measured.append(measure(kept_n / kept_n.mean(), seed_of_half, f"half {number}"))
+        answers.append(train(kept_n / kept_n.mean(), seed_of_half, f"half {number}"))
         if (kept_hn[:2] != kept_hn[0]).any():  # else two halves of few samples are the same
             training.require_other_models()
-    loss_hk, accuracy_hk = (np.stack(values) for values in zip(*measured, strict=True))
+    loss_hk, accuracy_hk = (np.stack(values) for values in zip(*answers, strict=True))
     counts_k = np.bincount(query.labels.cpu().numpy(), minlength=len(classes))
     calibration = calibrate(
         p_nkb.sum(axis=2), labels_n, counts_k, kept_hn, loss_hk[:, None], accuracy_hk[:, None]
@@ -94,13 +94,15 @@ def retrained_verdict(
         return verdict
     weights_n = joint_weights(p_nkb.sum(axis=2), labels_n, size=SIZE)
     pairs = [
-        (w_n, halves + s) for s in range(TRIED) for w_n in (np.ones_like(weights_n), weights_n)
+        (w_n, halves + s)
+        for s in range(TRIAL_SEEDS)
+        for w_n in (np.ones_like(weights_n), weights_n)
     ]
-    loss_jk = np.stack([measure(*pair, "its weights")[0] for pair in progress(pairs)])
+    loss_jk = np.stack([train(*pair, "its weights")[0] for pair in progress(pairs)])
     return verdict.after_training(classes, (loss_jk[::2] - loss_jk[1::2]).mean(axis=0))
 
 
-def _measured(
+def _loss_and_accuracy(
     model: nn.Module, query: Samples, num_classes: int, fitted: Fitted
 ) -> tuple[np.ndarray, np.ndarray]:
     """Compute the mean loss and the accuracy of each class on the query samples, (k,) each."""

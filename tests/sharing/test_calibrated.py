@@ -171,11 +171,13 @@ def test_room_is_tried_by_trainings_with_its_weights(monkeypatch, gains):
     verdict = found.verdict
     if gains:
         assert verdict.answer == "room"
-        assert f"{verdict.realised:.2g} nats" in verdict.sentence
+        assert f"{verdict.trial_gain:.2g} nats" in verdict.sentence
         assert "in trainings with such weights" in verdict.sentence
     else:
         assert verdict.answer == "not_confirmed"
-        assert f"class {verdict.tried} lost {-verdict.realised:.2g} nats" in verdict.sentence
+        assert (
+            f"class {verdict.trial_class} lost {-verdict.trial_gain:.2g} nats" in verdict.sentence
+        )
         assert verdict.remedy.startswith("Weights nearer to 1")
 
 
